@@ -1,0 +1,52 @@
+"""The one vocabulary of column names, and the Parquet schema of every table of a snapshot."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+PRODUCT_ID = "product_id"
+SOURCE = "source"
+TARGET = "target"
+COUNT = "count"
+VECTOR = "vector"
+CATEGORY = "category"
+EVENT_TIMESTAMP = "event_timestamp"
+
+PRODUCTS = pa.schema(
+    [
+        pa.field("product_id", pa.string(), nullable=False),
+        # Language (ISO 639-1, or `und` where the source does not say) → title.
+        pa.field("title", pa.map_(pa.string(), pa.string())),
+        # From the root to the leaf; empty if unknown.
+        pa.field("category", pa.list_(pa.string()), nullable=False),
+        pa.field("price", pa.float64()),
+        pa.field("currency", pa.string()),
+        pa.field("marketplace", pa.string(), nullable=False),
+        pa.field("brand", pa.string()),
+        # An fsspec URL or a path; a relative one starts at the snapshot's `image_root`.
+        pa.field("image", pa.string()),
+    ]
+)
+PAIRS = pa.schema(
+    [
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("target", pa.string(), nullable=False),
+        pa.field("count", pa.int64(), nullable=False),
+    ]
+)
+ORDERS = pa.schema(
+    [
+        pa.field("order_id", pa.string(), nullable=False),
+        pa.field("product_id", pa.string(), nullable=False),
+        pa.field("time", pa.timestamp("us", tz="UTC")),
+    ]
+)
+VIEWS = pa.schema(
+    [
+        pa.field("session_id", pa.string(), nullable=False),
+        pa.field("product_id", pa.string(), nullable=False),
+        pa.field("time", pa.timestamp("us", tz="UTC")),
+    ]
+)
+# A snapshot always has the first three tables; `orders` and `views` only if the source has them.
+TABLES = {"products": PRODUCTS, "copurchase": PAIRS, "coview": PAIRS, "orders": ORDERS, "views": VIEWS}

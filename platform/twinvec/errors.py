@@ -1,0 +1,44 @@
+"""The errors a user can cause, each with what was wrong, where, and what to do."""
+
+from __future__ import annotations
+
+
+class TwinvecError(Exception):
+    """Base of every error that is the user's to mend; the command prints it without a traceback.
+
+    Args:
+        message: what was wrong and where, naming the offending value.
+        hint: what to do about it, as a sentence.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
+
+
+class SettingsError(TwinvecError):
+    """A setting is unknown or has a value that cannot be used."""
+
+
+class CatalogueError(TwinvecError):
+    """A source cannot be read, or breaks its data contract too often to be trusted."""
+
+
+class NotFoundError(TwinvecError):
+    """A product, version, release or file that was named does not exist."""
+
+
+class StateError(TwinvecError):
+    """The operation is not allowed in the present state of a version or release."""
+
+
+class StoreError(TwinvecError):
+    """Feast, MLflow, Qdrant or the registry refused or lost something."""
+
+
+class VerificationError(TwinvecError):
+    """A published index does not hold what its release says it holds."""

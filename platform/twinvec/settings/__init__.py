@@ -1,0 +1,176 @@
+"""One typed settings object, from `twinvec.toml` and from environment variables named `TWINVEC_…`.
+
+Environment variables win over the file; a nested setting is written with two underscores
+(`TWINVEC_RELATED__EPOCHS=5`). An unknown key is an error, in the file as in the environment.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from twinvec.errors import SettingsError
+from twinvec.settings.pipelines import (
+    AlignedSettings,
+    CategorySettings,
+    GraphSettings,
+    ImageSettings,
+    RelatedSettings,
+    TextSettings,
+)
+from twinvec.settings.stores import (
+    FeastSettings,
+    IngestSettings,
+    MlflowSettings,
+    QdrantSettings,
+    RegistrySettings,
+)
+
+__all__ = [
+    "AlignedSettings",
+    "CategorySettings",
+    "FeastSettings",
+    "GraphSettings",
+    "ImageSettings",
+    "IngestSettings",
+    "MlflowSettings",
+    "QdrantSettings",
+    "RegistrySettings",
+    "RelatedSettings",
+    "Settings",
+    "TextSettings",
+    "load_settings",
+]
+
+PREFIX = "TWINVEC_"
+DEFAULT_FILE = Path("twinvec.toml")
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Each group is documented where it stands."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, validate_default=True
+    )
+
+    home: Path = Field(Path(".twinvec"), description="Folder of everything Twinvec keeps on this machine.")
+    release: str = Field(
+        "related_products",
+        pattern=r"^[a-z][a-z0-9_]{0,40}$",
+        description="Name of the releases, of the alias in Qdrant and of the live feature service.",
+    )
+    seed: int = Field(0, ge=0, description="Seed of everything random.")
+    device: str = Field("auto", description="`cpu`, `cuda`, `cuda:1`, …; `auto` takes a GPU if there is one.")
+    ingest: IngestSettings = IngestSettings()
+    registry: RegistrySettings = RegistrySettings()
+    feast: FeastSettings = FeastSettings()
+    mlflow: MlflowSettings = MlflowSettings()
+    qdrant: QdrantSettings = QdrantSettings()
+    category: CategorySettings = CategorySettings()
+    graph: GraphSettings = GraphSettings()
+    text: TextSettings = TextSettings()
+    image: ImageSettings = ImageSettings()
+    aligned: AlignedSettings = AlignedSettings()
+    related: RelatedSettings = RelatedSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the environment, then the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _toml_file())
+
+    def model_post_init(self, _context: object) -> None:
+        """Make the home absolute, so that what is stored under it can be found from any folder."""
+        object.__setattr__(self, "home", self.home.expanduser().absolute())
+
+    def registry_url(self) -> str:
+        """The registry's database: as set, or SQLite in the home."""
+        url = self.registry.url
+        return url.get_secret_value() if url else f"sqlite:///{self.home / 'registry.db'}"
+
+    def tracking_uri(self) -> str:
+        """MLflow's tracking store: as set, or SQLite in the home."""
+        uri = self.mlflow.tracking_uri
+        return uri.get_secret_value() if uri else f"sqlite:///{self.home / 'mlflow.db'}"
+
+    def masked(self) -> dict[str, Any]:
+        """The effective settings with secrets as `**********`, ready to print."""
+        return self.model_dump(mode="json")
+
+
+def _toml_file() -> Path:
+    return Path(os.environ.get(f"{PREFIX}SETTINGS", DEFAULT_FILE))
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings; `overrides` win over the environment and the file.
+
+    Raises:
+        SettingsError: on an unknown key, a value out of range, or a file that is missing or not TOML.
+    """
+    file = _toml_file()
+    if f"{PREFIX}SETTINGS" in os.environ and not file.is_file():
+        raise SettingsError(
+            f"{PREFIX}SETTINGS names {file}, which is not a file", "name an existing TOML file"
+        )
+    _refuse_unknown_variables(os.environ)
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{file} is not valid TOML: {error}", "mend the line it names") from error
+    except ValidationError as error:
+        raise SettingsError(
+            _explain(error), "`twinvec settings` prints every setting and its value"
+        ) from error
+
+
+def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
+    # pydantic-settings ignores variables that match no top-level field: a typing error would be silent.
+    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields] + [f"{PREFIX}SETTINGS"]
+    for variable in environment:
+        if variable.startswith(PREFIX) and variable.split("__")[0] not in known:
+            close = difflib.get_close_matches(variable, known, n=1)
+            raise SettingsError(
+                f"environment variable {variable} is not a setting",
+                f"did you mean {close[0]}?" if close else "`twinvec settings` lists what can be set",
+            )
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        place = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            names = _siblings(problem["loc"])
+            close = difflib.get_close_matches(str(problem["loc"][-1]), names, n=1)
+            lines.append(f"{place}: no such setting" + (f"; did you mean {close[0]}?" if close else ""))
+        else:
+            lines.append(f"{place}: {problem['msg']}")
+    return "settings cannot be used: " + "; ".join(lines)
+
+
+def _siblings(location: tuple[int | str, ...]) -> list[str]:
+    model: type[BaseModel] = Settings
+    for part in location[:-1]:
+        annotation = model.model_fields[str(part)].annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return list(model.model_fields)

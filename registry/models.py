@@ -1,0 +1,180 @@
+"""The registry's tables.
+
+Everything else (Parquet files, Feast views, MLflow runs, Qdrant collections) is named from here: a row is
+written last, and a reader who finds one finds all that it names.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+
+class State(StrEnum):
+    """Where a version or a release stands in its life."""
+
+    BUILDING = "building"
+    READY = "ready"
+    LIVE = "live"
+    RETIRED = "retired"
+    FAILED = "failed"
+
+
+def utc_now() -> datetime:
+    """The present moment, with its time zone."""
+    return datetime.now(UTC)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment with its time zone, on databases that keep none (SQLite) as on those that do."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Store UTC; a moment without a time zone is refused, since nobody could say what it means."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        return value.astimezone(UTC) if value is not None else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give back what SQLite stored without its zone as UTC."""
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+class Base(DeclarativeBase):
+    """Base of the registry's tables; constraint names are fixed so that migrations can drop them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {dict[str, Any]: JSON, datetime: UtcDateTime, State: String(16)}  # noqa: RUF012
+
+
+class Snapshot(Base):
+    """One immutable copy of a catalogue and its behaviour logs, named by the hash of its contents."""
+
+    __tablename__ = "snapshots"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    path: Mapped[str]
+    source: Mapped[str]
+    format: Mapped[str] = mapped_column(String(32))
+    products: Mapped[int]
+    report: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
+
+
+class VersionInput(Base):
+    """One edge of the lineage: `version` was made from `input`."""
+
+    __tablename__ = "version_inputs"
+
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"), primary_key=True)
+    input_id: Mapped[int] = mapped_column(ForeignKey("versions.id"), primary_key=True, index=True)
+
+
+class Version(Base):
+    """One version of a space, `<space>@v<number>`: made from one snapshot by one run, never changed after.
+
+    The product graph is kept as a space too, with edges in place of vectors and no dimension.
+    """
+
+    __tablename__ = "versions"
+    __table_args__ = (UniqueConstraint("space", "number", name="uq_versions_space_number"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    space: Mapped[str] = mapped_column(String(32))
+    number: Mapped[int]
+    state: Mapped[State]
+    snapshot_id: Mapped[str] = mapped_column(ForeignKey("snapshots.id"), index=True)
+    # What the version would be made from if it were made now; equal fingerprints mean nothing is out of date.
+    fingerprint: Mapped[str] = mapped_column(String(16), index=True)
+    digest: Mapped[str | None] = mapped_column(String(16))
+    manifest: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    path: Mapped[str]
+    dimension: Mapped[int | None]
+    rows: Mapped[int | None]
+    run_id: Mapped[str | None] = mapped_column(String(64))
+    model_uri: Mapped[str | None]
+    error: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+    snapshot: Mapped[Snapshot] = relationship(lazy="joined")
+    inputs: Mapped[list[Version]] = relationship(
+        secondary="version_inputs",
+        primaryjoin="Version.id == VersionInput.version_id",
+        secondaryjoin="Version.id == VersionInput.input_id",
+        lazy="selectin",
+        join_depth=4,
+    )
+
+    @property
+    def name(self) -> str:
+        """How people write it: `text@v3`."""
+        return f"{self.space}@v{self.number}"
+
+    @property
+    def view(self) -> str:
+        """The name of its Feast feature view: `text__v3`."""
+        return f"{self.space}__v{self.number}"
+
+
+class Release(Base):
+    """What serves together: one `related` version, all it was made from, and the collection that holds it."""
+
+    __tablename__ = "releases"
+    __table_args__ = (
+        UniqueConstraint("name", "number", name="uq_releases_name_number"),
+        # At most one live release a name, whoever promotes.
+        Index(
+            "uq_releases_live",
+            "name",
+            unique=True,
+            sqlite_where=mapped_column("state", String) == "live",
+            postgresql_where=mapped_column("state", String) == "live",
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64))
+    number: Mapped[int]
+    state: Mapped[State]
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"), index=True)
+    collection: Mapped[str]
+    verification: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    error: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    promoted_at: Mapped[datetime | None]
+
+    version: Mapped[Version] = relationship(lazy="joined")
+
+
+class Alias(Base):
+    """A Qdrant alias and where it points; kept here because a server's snapshots lose aliases."""
+
+    __tablename__ = "aliases"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    collection: Mapped[str]
+    updated_at: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now)
