@@ -1,0 +1,7 @@
+"""What `feast apply` registers: everything that Twinvec's registry knows."""
+
+from twinvec.features.repository import feast_objects
+from twinvec.settings import load_settings
+
+# Feast looks for its objects among a module's attributes.
+globals().update({f"{type(thing).__name__}_{thing.name}": thing for thing in feast_objects(load_settings())})

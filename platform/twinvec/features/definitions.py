@@ -1,0 +1,160 @@
+"""Feast's objects, built from the registry's rows.
+
+A feature view per embedding version and one per snapshot's scalars; a feature service per release, and one
+of the release's bare name that follows the live release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
+from feast.data_format import ParquetFormat
+from feast.types import Array, Float32, Float64, String
+
+from registry.models import Release, State, Version
+from twinvec.columns import CATEGORY, EVENT_TIMESTAMP, PRODUCT_ID
+from twinvec.errors import StateError
+from twinvec.features import vectors
+from twinvec.features.manifest import Manifest
+from twinvec.features.scalars import SCALARS
+
+# The states in which a version's files are whole and may be read, and in which a release can be named.
+USABLE_VERSIONS = (State.READY, State.LIVE)
+NAMED_RELEASES = (State.READY, State.LIVE, State.RETIRED)
+
+PRODUCT = Entity(
+    name="product",
+    join_keys=[PRODUCT_ID],
+    value_type=ValueType.STRING,
+    description="A product of the catalogue.",
+)
+CATEGORIES = Entity(
+    name="category",
+    join_keys=[CATEGORY],
+    value_type=ValueType.STRING,
+    description='A category as its path, joined by " > ".',
+)
+ENTITIES = {PRODUCT_ID: PRODUCT, CATEGORY: CATEGORIES}
+
+# Feast's names of the metrics, as its PostgreSQL store reads them.
+METRICS = {"cosine": "cosine", "dot": "inner_product"}
+FOREVER = timedelta(0)
+
+
+def version_view(version: Version) -> FeatureView:
+    """The feature view of an embedding version, `text__v3`, over its Parquet files."""
+    manifest = Manifest.from_json(version.manifest)
+    searched = manifest.fields[
+        -1
+    ]  # Feast indexes one field a view: of `related`, the target is what is searched
+    return FeatureView(
+        name=version.view,
+        entities=[ENTITIES[manifest.entity]],
+        ttl=FOREVER,
+        source=_source(version.view, Path(version.path) / vectors.FOLDER),
+        schema=[
+            Field(name=manifest.entity, dtype=String),
+            *(
+                Field(
+                    name=field,
+                    dtype=Array(Float32),
+                    vector_index=field == searched,
+                    vector_length=manifest.dimension,
+                    vector_search_metric=METRICS[manifest.metric],
+                )
+                for field in manifest.fields
+            ),
+        ],
+        tags={
+            "version": version.name,
+            "space": version.space,
+            "dimension": str(manifest.dimension),
+            "metric": manifest.metric,
+            "normalised": str(manifest.normalised).lower(),
+            "snapshot": manifest.snapshot,
+            "inputs": ",".join(sorted(manifest.inputs)),
+            "manifest": manifest.digest,
+            "mlflow_run": version.run_id or "",
+            "mlflow_model": version.model_uri or "",
+        },
+        description=f"{version.name}: {manifest.rows} vectors of {manifest.dimension} numbers.",
+    )
+
+
+def scalars_view(snapshot_id: str, folder: Path) -> FeatureView:
+    """The feature view of a snapshot's product scalars, `products__<snapshot id>`."""
+    name = scalars_name(snapshot_id)
+    return FeatureView(
+        name=name,
+        entities=[PRODUCT],
+        ttl=FOREVER,
+        source=_source(name, folder),
+        schema=[
+            Field(name=PRODUCT_ID, dtype=String),
+            *(Field(name=field, dtype=Float64 if field == "price" else String) for field in SCALARS),
+        ],
+        tags={"snapshot": snapshot_id},
+        description=f"Title, category, price, currency, marketplace and brand in snapshot {snapshot_id}.",
+    )
+
+
+def scalars_name(snapshot_id: str) -> str:
+    """Name of the view of a snapshot's scalars."""
+    return f"products__{snapshot_id}"
+
+
+def scalars_folder(home: Path, snapshot_id: str) -> Path:
+    """Where a snapshot's scalars are kept as features."""
+    return home / "versions" / "products" / snapshot_id
+
+
+def _source(name: str, folder: Path) -> FileSource:
+    # The folder, not a pattern of files: Feast reads the schema with pyarrow, which knows no patterns.
+    return FileSource(
+        name=name, path=str(folder.absolute()), timestamp_field=EVENT_TIMESTAMP, file_format=ParquetFormat()
+    )
+
+
+def product_versions(lineage: Iterable[Version]) -> list[Version]:
+    """The versions of a release's lineage that have a vector a product.
+
+    The product graph has no vectors; the category embeddings have categories for keys, and a service whose
+    views need two keys asks both of every caller.
+
+    Raises:
+        StateError: if two versions of one space come together.
+    """
+    found: dict[str, Version] = {}
+    for version in lineage:
+        if version.dimension is None or Manifest.from_json(version.manifest).entity != PRODUCT_ID:
+            continue
+        other = found.setdefault(version.space, version)
+        if other.name != version.name:
+            raise StateError(
+                f"a release of both {other.name} and {version.name}",
+                f"their vectors cannot be compared: make again what was made from the older {version.space}",
+            )
+    return list(found.values())
+
+
+def release_services(release: Release, views: Sequence[FeatureView], live: bool) -> list[FeatureService]:
+    """The service of a release, `related_products__v7`; if it is live also `related_products`."""
+    tags = {
+        "release": str(release.number),
+        "related": release.version.name,
+        "snapshot": release.version.snapshot_id,
+        "collection": release.collection,
+    }
+    names = [release.collection, release.name] if live else [release.collection]
+    return [
+        FeatureService(
+            name=name,
+            features=list(views),
+            tags=tags,
+            description=f"Release {release.number}: {', '.join(view.name for view in views)}.",
+        )
+        for name in names
+    ]

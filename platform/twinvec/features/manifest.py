@@ -1,0 +1,89 @@
+"""What an embedding version is, in one place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from twinvec import digest, files
+from twinvec.errors import StoreError
+
+FILE = "manifest.json"
+Metric = Literal["cosine", "dot"]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an embedding version holds and what it was made from.
+
+    Its digest goes wherever the vectors go, so that any of them can be traced to this.
+
+    Args:
+        space: such as `text`.
+        entity: the key of a row, `product_id` or `category`.
+        fields: names of the vector columns; `vector_fields` gives those of a space.
+        dimension: length of each vector.
+        metric: how two vectors are compared.
+        normalised: whether every vector has length 1.
+        rows: vectors in each column.
+        snapshot: id of the snapshot.
+        graph: digest of the product graph, or None if none was used.
+        model: digest of the model's weights.
+        preprocessing: digest of what is done to a product before the model sees it.
+        inputs: name of each input version (`text@v3`) → its manifest's digest.
+    """
+
+    space: str
+    entity: str
+    fields: tuple[str, ...]
+    dimension: int
+    metric: Metric
+    normalised: bool
+    rows: int
+    snapshot: str
+    graph: str | None
+    model: str
+    preprocessing: str
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits that are the same only for the same manifest."""
+        return digest.of_json(self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest as JSON-like values, as the registry keeps it."""
+        return {**asdict(self), "fields": list(self.fields), "inputs": dict(self.inputs)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Manifest:
+        """The manifest that `to_json` wrote.
+
+        Raises:
+            StoreError: if a value is missing or unknown.
+        """
+        names = {known.name for known in fields(cls)}
+        if values.keys() != names:
+            odd = ", ".join(sorted(names.symmetric_difference(values)))
+            raise StoreError(
+                f"a manifest with missing or unknown values: {odd}", "it was written by another Twinvec"
+            )
+        return cls(**{**values, "fields": tuple(values["fields"])})
+
+
+def vector_fields(space: str) -> tuple[str, ...]:
+    """Names of a space's vector columns: `text_vector`; `related` has `source_vector` and `target_vector`.
+
+    Each space has its own name, so that no two versions of one space fit into a single table unnoticed.
+    The suffix keeps them apart from what a colleague's table may hold already: the `image` and `category`
+    of a product, the `source` and `target` of a pair.
+    """
+    return ("source_vector", "target_vector") if space == "related" else (f"{space}_vector",)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write `manifest.json` into the folder of a version."""
+    files.write_text(folder / FILE, json.dumps(manifest.to_json(), indent=2) + "\n")

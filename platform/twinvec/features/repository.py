@@ -1,0 +1,80 @@
+"""All of Feast's objects at once, for `feast apply`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from feast import Entity, FeatureService, FeatureView
+from sqlalchemy import select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from registry import operations
+from registry.database import open_engine
+from registry.models import Release, State
+from twinvec.errors import StoreError
+from twinvec.features.definitions import (
+    ENTITIES,
+    NAMED_RELEASES,
+    USABLE_VERSIONS,
+    product_versions,
+    release_services,
+    scalars_folder,
+    scalars_view,
+    version_view,
+)
+from twinvec.settings import Settings
+
+FeastObject = Entity | FeatureView | FeatureService
+
+
+def feast_objects(settings: Settings) -> list[FeastObject]:
+    """Every entity, view and service that the registry gives rise to.
+
+    The registry is only read; the folder of Feast's own databases is made, since Feast does not make it.
+
+    Raises:
+        StoreError: if there is no registry, or it cannot be read.
+    """
+    url = make_url(settings.registry_url())
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        raise StoreError(
+            f"there is no registry at {url.database}", "set TWINVEC_HOME, or ingest a catalogue first"
+        )
+    (settings.home / "feast").mkdir(parents=True, exist_ok=True)
+    engine = open_engine(settings.registry_url())
+    try:
+        with Session(engine) as session:
+            return _objects(session, settings.home)
+    except SQLAlchemyError as error:
+        raise StoreError(
+            f"the registry at {url.render_as_string()} cannot be read: {error}", "bring its tables up to date"
+        ) from error
+    finally:
+        engine.dispose()
+
+
+def _objects(session: Session, home: Path) -> list[FeastObject]:
+    usable = operations.versions(session, USABLE_VERSIONS)
+    views = {version.view: version_view(version) for version in usable if version.dimension is not None}
+    scalars = {
+        snapshot.id: scalars_view(snapshot.id, scalars_folder(home, snapshot.id))
+        for snapshot in operations.snapshots(session)
+        if scalars_folder(home, snapshot.id).is_dir()
+    }
+    services: list[FeatureService] = []
+    for release in session.scalars(
+        select(Release).where(Release.state.in_(NAMED_RELEASES)).order_by(Release.id)
+    ):
+        pinned = [version.view for version in product_versions(operations.lineage(release.version))]
+        if all(view in views for view in pinned):
+            parts = [views[view] for view in pinned]
+            parts += _present(scalars, [release.version.snapshot_id])
+            services += release_services(release, parts, live=release.state == State.LIVE)
+    return [*ENTITIES.values(), *views.values(), *scalars.values(), *services]
+
+
+def _present(views: dict[str, FeatureView], names: Iterable[str]) -> list[FeatureView]:
+    return [views[name] for name in names if name in views]

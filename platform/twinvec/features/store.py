@@ -1,0 +1,182 @@
+"""Opening Feast's store, applying what belongs in it, and putting a release online."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from feast import FeatureService, FeatureStore, FeatureView, FileSource
+from feast.errors import FeastObjectNotFoundException
+
+import registry
+from registry.models import Release, Snapshot, Version
+from twinvec import files
+from twinvec.errors import NotFoundError, SettingsError, StateError
+from twinvec.features.definitions import (
+    ENTITIES,
+    product_versions,
+    release_services,
+    scalars_folder,
+    scalars_name,
+    scalars_view,
+    version_view,
+)
+from twinvec.features.scalars import write_scalars
+from twinvec.settings import Settings
+
+CONFIG = "feature_store.yaml"
+ONLINE_BATCH = 10_000
+
+
+def open_store(settings: Settings) -> FeatureStore:
+    """Open the feature store of the home, as `feast.FeatureStore(repo_path=<home>)` does.
+
+    The configuration of `feature_repo/` (or the one named in the settings) is copied to the home with the
+    home's path written in, so that a colleague needs no environment variable of Twinvec's. Other variables,
+    passwords among them, stay variables in the copy.
+
+    Raises:
+        SettingsError: if the configuration is not there, or needs a variable that is not set.
+    """
+    # `feature_repo` lies beside the `registry` package, in a checkout as in an installation.
+    template = settings.feast.config or Path(registry.__file__).parent.parent / "feature_repo" / CONFIG
+    if not template.is_file():
+        raise SettingsError(
+            f"feast.config names {template}, which is not a file", "name a feature_store.yaml"
+        )
+    text = re.sub(
+        r"\$\{TWINVEC_HOME\}|\$TWINVEC_HOME\b", lambda _: str(settings.home), template.read_text("utf-8")
+    )
+    unset = sorted(set(re.findall(r"\$\{(\w+)\}", text)) - os.environ.keys())
+    if unset:
+        raise SettingsError(
+            f"{template} needs the environment variable {unset[0]}", f"set {', '.join(unset)}"
+        )
+    rendered = settings.home / CONFIG
+    if not rendered.is_file() or rendered.read_text("utf-8") != text:
+        files.write_text(rendered, text)
+    (settings.home / "feast").mkdir(exist_ok=True)
+    # Named, since Feast would otherwise let an environment variable of its own point elsewhere.
+    return FeatureStore(repo_path=str(settings.home), fs_yaml_file=rendered)
+
+
+def apply_version(store: FeatureStore, version: Version) -> FeatureView:
+    """Register the feature view of an embedding version; applying it again changes nothing.
+
+    Raises:
+        StateError: if a view of this name has another manifest: a version never changes.
+    """
+    view = version_view(version)
+    known = find_view(store, view.name)
+    if known is not None and known.tags["manifest"] != view.tags["manifest"]:
+        raise StateError(
+            f"{version.name} is in the feature store with manifest {known.tags['manifest']}, "
+            f"not {view.tags['manifest']}",
+            "a version never changes: make a new one",
+        )
+    store.apply([*ENTITIES.values(), view])
+    return view
+
+
+def apply_snapshot(store: FeatureStore, settings: Settings, snapshot: Snapshot) -> FeatureView:
+    """Write a snapshot's product scalars, unless they are there, and register their view."""
+    folder = scalars_folder(settings.home, snapshot.id)
+    if not folder.is_dir():
+        products = Path(snapshot.path) / "products.parquet"
+        write_scalars(products, folder, snapshot.created_at, settings.ingest.memory_limit)
+    view = scalars_view(snapshot.id, folder)
+    store.apply([*ENTITIES.values(), view])
+    return view
+
+
+def apply_release(
+    store: FeatureStore, release: Release, lineage: Sequence[Version], live: bool
+) -> list[FeatureService]:
+    """Register the service of a release, and let the bare name follow it if it is live.
+
+    Args:
+        lineage: the release's `related` version and all it was made from; those with a vector a product are
+            pinned, and the scalars of the snapshot with them.
+
+    Raises:
+        NotFoundError: if the view of a version is not in the store.
+        StateError: if two versions of one space come together.
+    """
+    views = [_view(store, version.view) for version in product_versions(lineage)]
+    scalars = find_view(store, scalars_name(release.version.snapshot_id))
+    services = release_services(release, [*views, scalars] if scalars is not None else views, live)
+    store.apply([*services])
+    return services
+
+
+def materialize_release(
+    store: FeatureStore, release: Release, progress: Callable[[str, int, int], None] | None = None
+) -> int:
+    """Put every view of a release into the online store; returns the number of rows written.
+
+    A view that is online already is left alone: versions never change. An interrupted one is written again
+    from its start, over what was there.
+
+    Args:
+        progress: called with a view's name, the rows of it that are written, and its rows.
+    """
+    service = find_service(store, release.collection)
+    if service is None:
+        raise NotFoundError(
+            f"the feature store has no service {release.collection}", "apply the release first"
+        )
+    written = 0
+    for name in [projection.name for projection in service.feature_view_projections]:
+        view = _view(store, name)
+        if not view.materialization_intervals:
+            written += _write_online(store, view, progress)
+    return written
+
+
+def _write_online(
+    store: FeatureStore, view: FeatureView, progress: Callable[[str, int, int], None] | None
+) -> int:
+    # Feast's `materialize` reads the whole view into memory, sorts it to find each key's latest row, and
+    # prints; here each key has one row, and a batch of rows is enough.
+    source = view.batch_source
+    assert isinstance(source, FileSource)  # all of ours are
+    dataset = pq.ParquetDataset(source.path)
+    total = sum(fragment.count_rows() for fragment in dataset.fragments)
+    columns = [field.name for field in view.schema] + [source.timestamp_field]
+    rows = 0
+    for fragment in dataset.fragments:
+        for batch in fragment.to_batches(batch_size=ONLINE_BATCH, columns=columns):
+            store.write_to_online_store(view.name, df=batch.to_pandas())
+            rows += batch.num_rows
+            if progress is not None:
+                progress(view.name, rows, total)
+    epoch, now = datetime.fromtimestamp(0, UTC), datetime.now(UTC)
+    store.registry.apply_materialization(view, store.project, epoch, now)
+    return rows
+
+
+def find_view(store: FeatureStore, name: str) -> FeatureView | None:
+    """The feature view called `name`, or None."""
+    try:
+        return store.get_feature_view(name)
+    except FeastObjectNotFoundException:
+        return None
+
+
+def find_service(store: FeatureStore, name: str) -> FeatureService | None:
+    """The feature service called `name`, or None."""
+    try:
+        return store.get_feature_service(name)
+    except FeastObjectNotFoundException:
+        return None
+
+
+def _view(store: FeatureStore, name: str) -> FeatureView:
+    view = find_view(store, name)
+    if view is None:
+        raise NotFoundError(f"the feature store has no view {name}", "apply the version first")
+    return view

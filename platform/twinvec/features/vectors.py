@@ -1,0 +1,135 @@
+"""The Parquet files of an embedding version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from twinvec.columns import EVENT_TIMESTAMP
+from twinvec.errors import StoreError
+
+FOLDER = "vectors"
+ROWS_PER_FILE = 1_000_000
+ROWS_PER_GROUP = 10_000
+
+Floats = npt.NDArray[np.float32]
+Batch = tuple[Sequence[str] | pa.Array, Mapping[str, Floats]]
+
+
+def write_vectors(
+    folder: Path,
+    entity: str,
+    keys: Sequence[str] | pa.Array,
+    fields: Mapping[str, Floats],
+    timestamp: datetime,
+    rows_per_file: int = ROWS_PER_FILE,
+) -> int:
+    """Write one vector a key and field to `folder`/vectors; returns the number of rows.
+
+    Args:
+        folder: an empty folder that its caller renames when everything is in it (`files.new_folder`).
+        entity: name of the key column, `product_id` or `category`.
+        keys: [n], each once.
+        fields: column name → float32 [n, d].
+        timestamp: the moment from which the vectors may be used, with its time zone.
+        rows_per_file: rows of every file but the last.
+
+    Raises:
+        StoreError: if a vector is not finite; its key is named.
+        ValueError: on a key that comes twice, and on shapes that do not fit.
+    """
+    batches = (
+        (
+            keys[start : start + ROWS_PER_GROUP],
+            {name: v[start : start + ROWS_PER_GROUP] for name, v in fields.items()},
+        )
+        for start in range(0, len(keys), ROWS_PER_GROUP)
+    )
+    if any(len(vectors) != len(keys) for vectors in fields.values()):
+        raise ValueError(f"{len(keys)} keys for { ({name: len(v) for name, v in fields.items()}) } vectors")
+    return write_batches(folder, entity, batches, timestamp, rows_per_file)
+
+
+def write_batches(
+    folder: Path,
+    entity: str,
+    batches: Iterable[Batch],
+    timestamp: datetime,
+    rows_per_file: int = ROWS_PER_FILE,
+) -> int:
+    """Like `write_vectors`, from (keys, fields) batch by batch, in the memory of one batch.
+
+    A file ends after the batch that fills it.
+    """
+    target = folder / FOLDER
+    target.mkdir(parents=True)
+    rows = 0
+    writer: pq.ParquetWriter | None = None
+    in_file = part = 0
+    try:
+        for table in _tables(entity, batches, timestamp):
+            if writer is None:
+                path = target / f"part-{part:05d}.parquet"
+                # Floats neither repeat nor compress; keys compress, the one timestamp is a dictionary.
+                writer = pq.ParquetWriter(
+                    path, table.schema, compression={entity: "zstd"}, use_dictionary=[EVENT_TIMESTAMP]
+                )
+            writer.write_table(table, row_group_size=ROWS_PER_GROUP)
+            rows += table.num_rows
+            in_file += table.num_rows
+            if in_file >= rows_per_file:
+                writer.close()
+                writer, in_file, part = None, 0, part + 1
+    finally:
+        if writer is not None:
+            writer.close()
+    if rows == 0:
+        raise StoreError(f"no vectors to write to {target}", "a version needs at least one row")
+    _refuse_repeated(target, entity)
+    return rows
+
+
+def _tables(entity: str, batches: Iterable[Batch], timestamp: datetime) -> Iterator[pa.Table]:
+    moment = pa.scalar(timestamp, pa.timestamp("us", tz="UTC"))
+    shapes: dict[str, int] = {}
+    for keys, fields in batches:
+        names = pa.array(keys, pa.string())
+        columns: dict[str, pa.Array] = {entity: names}
+        for field, vectors in fields.items():
+            if vectors.ndim != 2 or len(vectors) != len(names):
+                raise ValueError(f"{field} has shape {vectors.shape} for {len(names)} keys")
+            if vectors.shape[1] != shapes.setdefault(field, vectors.shape[1]):
+                raise ValueError(f"{field} has vectors of {shapes[field]} and of {vectors.shape[1]} numbers")
+            finite = np.isfinite(vectors).all(axis=1)
+            if not finite.all():
+                raise StoreError(
+                    f"{field} of {entity} {names[int(finite.argmin())].as_py()!r} is not finite "
+                    f"({int((~finite).sum())} of {len(names)} rows of its batch are not)",
+                    "training has diverged: lower the learning rate or look at its inputs",
+                )
+            columns[field] = _lists(vectors)
+        columns[EVENT_TIMESTAMP] = pa.repeat(moment, len(names))
+        yield pa.table(columns)
+
+
+def _lists(vectors: Floats) -> pa.ListArray:
+    rows, dimension = vectors.shape
+    offsets = np.arange(0, rows * dimension + 1, dimension, dtype=np.int32)
+    values = np.ascontiguousarray(vectors, dtype=np.float32).ravel()
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
+
+
+def _refuse_repeated(target: Path, entity: str) -> None:
+    # Feast would keep one of the two rows, and not say which.
+    statement = f'SELECT "{entity}", count(*) FROM read_parquet(?) GROUP BY 1 HAVING count(*) > 1 LIMIT 1'
+    with duckdb.connect() as connection:
+        repeated = connection.execute(statement, [f"{target}/*.parquet"]).fetchone()
+    if repeated is not None:
+        raise ValueError(f"{entity} {repeated[0]!r} comes {repeated[1]} times")
