@@ -7,18 +7,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, make_url, select, text
 from sqlalchemy.orm import Session
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
+class RegistryError(Exception):
+    """The registry's database cannot be used by this version of the code."""
+
+
 def open_engine(url: str) -> Engine:
     """Open the database at `url` (SQLite or PostgreSQL); an SQLite file and its folder are created."""
     parsed = make_url(url)
-    engine = create_engine(parsed)
+    engine = create_engine(parsed, pool_pre_ping=True)
     if parsed.get_backend_name() == "sqlite":
         if parsed.database and parsed.database != ":memory:":
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
@@ -29,22 +31,72 @@ def open_engine(url: str) -> Engine:
 def _configure_sqlite(connection: Any, _record: object) -> None:
     # SQLite ignores foreign keys unless told; WAL and a busy timeout let readers go on beside one writer.
     cursor = connection.cursor()
+    cursor.execute("PRAGMA busy_timeout = 30000")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA busy_timeout = 30000")
     cursor.close()
 
 
+def lock(connection: Connection, name: str) -> None:
+    """Make whoever locks `name` after us wait until our transaction ends.
+
+    PostgreSQL has named locks for this. SQLite has one writer at a time anyway: becoming it now, before
+    anything is read, keeps what is read true until it is acted upon.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"twinvec {name}"))))
+        return
+    driver: Any = connection.connection.dbapi_connection
+    if not driver.in_transaction:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def latest_revision() -> str:
+    """The newest revision of the tables this code knows: migrations are numbered `0001_…`, `0002_…`."""
+    return max(path.name[:4] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
+def current_revision(connection: Connection) -> str | None:
+    """The revision the tables are at, or None where there are none yet."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
+
+
 def migrate(engine: Engine, revision: str = "head") -> None:
-    """Bring the tables to `revision`; `base` takes them all away."""
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
+    """Bring the tables to `revision`, up or down; `base` takes them all away.
+
+    Safe when several processes start at once: one migrates, the others wait and find it done. Tables that
+    are up to date cost one small query, without importing Alembic.
+
+    Raises:
+        RegistryError: if the tables are newer than this code.
+    """
+    target = {"head": latest_revision(), "base": None}.get(revision, revision)
+    with engine.connect() as connection:
+        if current_revision(connection) == target:
+            return
     with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        if revision == "base":
-            command.downgrade(config, revision)
-        else:
-            command.upgrade(config, revision)
+        lock(connection, "migrations")
+        current = current_revision(connection)
+        if (current or "") > latest_revision():
+            raise RegistryError(
+                f"the registry at {engine.url!r} has tables of revision {current}; "
+                f"this code knows them up to {latest_revision()}: update Twinvec"
+            )
+        if current != target:
+            _run_migrations(connection, revision, upgrade=(target or "") > (current or ""))
+
+
+def _run_migrations(connection: Connection, revision: str, *, upgrade: bool) -> None:
+    from alembic import command  # half a second to import, and seldom needed
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    (command.upgrade if upgrade else command.downgrade)(config, revision)
 
 
 @contextmanager

@@ -14,12 +14,14 @@ from sqlalchemy import (
     JSON,
     DateTime,
     Dialect,
+    Enum,
     ForeignKey,
     Index,
     MetaData,
     String,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -56,6 +58,12 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
+# Kept as plain text, by value: PostgreSQL's own enum types need a migration for each new member.
+STATE = Enum(
+    State, native_enum=False, length=16, values_callable=lambda states: [state.value for state in states]
+)
+
+
 class Base(DeclarativeBase):
     """Base of the registry's tables; constraint names are fixed so that migrations can drop them."""
 
@@ -67,7 +75,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {dict[str, Any]: JSON, datetime: UtcDateTime, State: String(16)}  # noqa: RUF012
+    type_annotation_map = {dict[str, Any]: JSON, datetime: UtcDateTime, State: STATE}  # noqa: RUF012
 
 
 class Snapshot(Base):
@@ -81,7 +89,9 @@ class Snapshot(Base):
     format: Mapped[str] = mapped_column(String(32))
     products: Mapped[int]
     report: Mapped[dict[str, Any]]
-    created_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    # When the same contents were last ingested: going back to an older catalogue makes it the latest again.
+    ingested_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
 
 
 class VersionInput(Base):
@@ -151,8 +161,8 @@ class Release(Base):
             "uq_releases_live",
             "name",
             unique=True,
-            sqlite_where=mapped_column("state", String) == "live",
-            postgresql_where=mapped_column("state", String) == "live",
+            sqlite_where=text("state = 'live'"),
+            postgresql_where=text("state = 'live'"),
         ),
     )
 

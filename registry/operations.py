@@ -6,18 +6,21 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from registry.database import lock
 from registry.models import Alias, Release, Snapshot, State, Version, utc_now
 
 VERSION_NAME = re.compile(r"(?P<space>[a-z_]+)@v(?P<number>\d+)")
 
 
 def record_snapshot(session: Session, snapshot: Snapshot) -> Snapshot:
-    """Record `snapshot`, or give back the one with the same contents that is there already."""
+    """Record `snapshot` as the latest; if its contents are known already, give back the row that is there."""
+    lock(session.connection(), "snapshots")
     known = session.get(Snapshot, snapshot.id)
     if known is not None:
+        known.ingested_at = utc_now()
         return known
     session.add(snapshot)
     session.flush()
@@ -25,8 +28,8 @@ def record_snapshot(session: Session, snapshot: Snapshot) -> Snapshot:
 
 
 def latest_snapshot(session: Session) -> Snapshot | None:
-    """The snapshot recorded last, or None."""
-    return session.scalars(select(Snapshot).order_by(Snapshot.created_at.desc()).limit(1)).first()
+    """The snapshot ingested last, or None."""
+    return session.scalars(select(Snapshot).order_by(Snapshot.ingested_at.desc()).limit(1)).first()
 
 
 def snapshots(session: Session) -> Sequence[Snapshot]:
@@ -44,9 +47,12 @@ def begin_version(
 ) -> Version:
     """Reserve the next number of `space`, in state `building`.
 
+    Others who begin a version of `space` meanwhile wait for this transaction to end, and get another number.
+
     Args:
         path: where the files will be, with `{number}` in place of the number.
     """
+    lock(session.connection(), f"versions of {space}")
     highest = session.scalar(select(func.max(Version.number)).where(Version.space == space)) or 0
     number = highest + 1
     version = Version(
@@ -90,9 +96,10 @@ def lineage(version: Version) -> list[Version]:
     found: dict[int, Version] = {}
 
     def visit(node: Version) -> None:
-        for parent in node.inputs:
-            visit(parent)
-        found.setdefault(node.id, node)
+        if node.id not in found:
+            for parent in node.inputs:
+                visit(parent)
+            found[node.id] = node
 
     visit(version)
     return list(found.values())
@@ -100,6 +107,7 @@ def lineage(version: Version) -> list[Version]:
 
 def begin_release(session: Session, name: str, version: Version) -> Release:
     """Reserve the next release of `name`, in state `building`; its collection is `<name>__v<number>`."""
+    lock(session.connection(), f"releases of {name}")
     highest = session.scalar(select(func.max(Release.number)).where(Release.name == name)) or 0
     number = highest + 1
     release = Release(
@@ -121,11 +129,14 @@ def live_release(session: Session, name: str) -> Release | None:
 
 
 def make_live(session: Session, release: Release) -> None:
-    """Retire the release that is live and make `release` live."""
-    live = live_release(session, release.name)
-    if live is not None and live.id != release.id:
-        live.state = State.RETIRED
-        session.flush()  # the unique index allows one live release, so the old one goes first
+    """Retire the release that is live, make `release` live and remember where the alias points."""
+    lock(session.connection(), f"releases of {release.name}")
+    # One live release a name is all the unique index allows, so the old one goes first.
+    session.execute(
+        update(Release)
+        .where(Release.name == release.name, Release.state == State.LIVE, Release.id != release.id)
+        .values(state=State.RETIRED)
+    )
     release.state = State.LIVE
     release.promoted_at = utc_now()
     set_alias(session, release.name, release.collection)
@@ -133,14 +144,19 @@ def make_live(session: Session, release: Release) -> None:
 
 
 def previous_release(session: Session, name: str) -> Release | None:
-    """The release that was live before the one that is: what a rollback goes back to."""
+    """What a rollback goes back to: of the releases before the live one, the one that was promoted last.
+
+    Only lower numbers count: after a rollback, the release that was rolled back from is not what the next
+    rollback should bring back.
+    """
     live = live_release(session, name)
     statement = select(Release).where(
         Release.name == name, Release.state == State.RETIRED, Release.promoted_at.is_not(None)
     )
     if live is not None:
         statement = statement.where(Release.number < live.number)
-    return session.scalars(statement.order_by(Release.promoted_at.desc()).limit(1)).first()
+    statement = statement.order_by(Release.promoted_at.desc(), Release.number.desc())
+    return session.scalars(statement.limit(1)).first()
 
 
 def set_alias(session: Session, name: str, collection: str) -> None:
