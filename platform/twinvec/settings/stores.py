@@ -14,6 +14,22 @@ class Group(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
+SourceColumn = Literal[
+    "order_id",
+    "session_id",
+    "product_id",
+    "time",
+    "title",
+    "language",
+    "category",
+    "price",
+    "currency",
+    "marketplace",
+    "brand",
+    "image",
+]
+
+
 class IngestSettings(Group):
     """How sources become snapshots."""
 
@@ -29,6 +45,11 @@ class IngestSettings(Group):
         200,
         ge=2,
         description="Baskets with more distinct products than this make no pairs (resellers, robots).",
+    )
+    columns: dict[SourceColumn, str] = Field(
+        {},
+        description="Names of columns in the header of an `orders` source, where they are not Twinvec's own: "
+        '`{order_id = "Person", product_id = "item"}`.',
     )
 
 

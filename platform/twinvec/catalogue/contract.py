@@ -1,0 +1,52 @@
+"""The data contracts: what a row must be to enter a snapshot, as SQL."""
+
+from __future__ import annotations
+
+UNKNOWN_PRODUCT = "unknown product"
+SELF_PAIR = "product paired with itself"
+DUPLICATE = "duplicated product_id"
+# A source lists much that is not in its catalogue: such rows are left out and counted, but are no errors.
+LEFT_OUT = (UNKNOWN_PRODUCT, SELF_PAIR)
+
+Rule = tuple[str, str]
+
+_PAIRS: tuple[Rule, ...] = (
+    ("no source", "coalesce(source, '') = ''"),
+    ("no target", "coalesce(target, '') = ''"),
+    ("count is not positive", "count IS NULL OR count < 1"),
+    (SELF_PAIR, "source = target"),
+    (
+        UNKNOWN_PRODUCT,
+        "source NOT IN (SELECT product_id FROM known) OR target NOT IN (SELECT product_id FROM known)",
+    ),
+)
+
+
+def _events(key: str) -> tuple[Rule, ...]:
+    return (
+        (f"no {key}", f"coalesce({key}, '') = ''"),
+        ("no product_id", "coalesce(product_id, '') = ''"),
+        (UNKNOWN_PRODUCT, "product_id NOT IN (SELECT product_id FROM known)"),
+    )
+
+
+# Table → (reason, condition under which a row is refused for it); the first that holds is given.
+RULES: dict[str, tuple[Rule, ...]] = {
+    "products": (
+        ("no product_id", "coalesce(trim(product_id), '') = ''"),
+        ("negative price", "price < 0"),
+        ("price is not finite", "NOT isfinite(price)"),
+        ("no category list", "category IS NULL"),
+        ("no marketplace", "coalesce(marketplace, '') = ''"),
+    ),
+    "orders": _events("order_id"),
+    "views": _events("session_id"),
+    "copurchase": _PAIRS,
+    "coview": _PAIRS,
+}
+
+
+def verdict(table: str) -> str:
+    """SQL for why a staged row of `table` is refused: what its loader says, else the first rule it breaks."""
+    rules = "".join(f" WHEN {condition} THEN '{reason}'" for reason, condition in RULES[table])
+    return f"CASE WHEN reason IS NOT NULL THEN reason{rules} END"

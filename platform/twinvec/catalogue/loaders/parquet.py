@@ -1,0 +1,108 @@
+"""Twinvec's own contract: a folder of Parquet files with the columns of `twinvec.columns`.
+
+`products.parquet` is required; any of `copurchase`, `coview`, `orders` and `views` may be there. An optional
+`catalogue.json` says whether co-purchase pairs are directed: `{"copurchase_directed": false}`; they are if it
+says nothing. Images with a relative path start at the folder.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from twinvec.catalogue.loaders.staging import Bench, Staged
+from twinvec.catalogue.snapshot import quoted
+from twinvec.columns import TABLES
+from twinvec.errors import CatalogueError
+
+DESCRIPTION = "catalogue.json"
+INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
+TIMES = {"DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE"}
+
+
+def load(source: Path, bench: Bench) -> Staged:
+    """Give the folder's tables as they are; nothing is copied.
+
+    Raises:
+        CatalogueError: if `products.parquet`, or a column that must be there, is missing, a column has a type
+            that cannot be read as its own, or a file is damaged.
+    """
+    if not (source / "products.parquet").is_file():
+        raise CatalogueError(
+            f"{source} has no products.parquet",
+            "name a folder with products.parquet and any of copurchase, coview, orders, views",
+        )
+    queries = {}
+    for table, schema in TABLES.items():
+        path = source / f"{table}.parquet"
+        if path.is_file():
+            queries[table] = _query(path, schema, bench.connection)
+    return Staged(queries, "copurchase" in queries and _directed(source), str(source))
+
+
+def _directed(source: Path) -> bool:
+    path = source / DESCRIPTION
+    if not path.exists():
+        return True
+    hint = 'it may hold {"copurchase_directed": true} or {"copurchase_directed": false}'
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CatalogueError(f"{path} cannot be read: {error}", hint) from error
+    match described:
+        case {"copurchase_directed": bool(directed), **rest} if not rest:
+            return directed
+        case {} if not described:
+            return True
+    raise CatalogueError(f"{path} holds {json.dumps(described)[:200]}", hint)
+
+
+def _query(path: Path, schema: pa.Schema, connection: duckdb.DuckDBPyConnection) -> str:
+    scan = f"read_parquet({quoted(path)}, file_row_number = true)"
+    try:
+        described = connection.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()
+    except duckdb.Error as error:
+        raise CatalogueError(f"{path} cannot be read as Parquet: {error}", "write it again") from error
+    found = {str(row[0]): str(row[1]) for row in described}
+    columns = [_column(path, field, found) for field in schema]
+    present = [name for name in schema.names if name in found]
+    text = f"to_json(struct_pack({', '.join(present)}))::VARCHAR"
+    return f"""
+        SELECT {", ".join(columns)}, file_row_number + 1 AS line, {text} AS text, NULL::VARCHAR AS reason
+        FROM {scan}"""
+
+
+def _column(path: Path, field: pa.Field, found: dict[str, str]) -> str:
+    """SQL for a column of the contract, from the columns `found` in the file (name → DuckDB type)."""
+    wanted, accepted = _types(field.type)
+    kind = found.get(field.name)
+    if kind is None:
+        if not field.nullable:
+            raise CatalogueError(
+                f"{path} has no column {field.name!r}; it has {', '.join(sorted(found))}",
+                f"add {field.name!r} as {wanted}",
+            )
+        return f"NULL::{wanted} AS {field.name}"
+    if kind not in accepted and not (wanted == "DOUBLE" and kind.startswith("DECIMAL")):
+        raise CatalogueError(
+            f"column {field.name!r} of {path} is {kind}, which is no {wanted}", f"write it as {wanted}"
+        )
+    return f"{field.name}::{wanted} AS {field.name}"
+
+
+def _types(kind: pa.DataType) -> tuple[str, set[str]]:
+    """The DuckDB type of an Arrow type, and those that can be read as it without a guess."""
+    if pa.types.is_map(kind):
+        return "MAP(VARCHAR, VARCHAR)", {"MAP(VARCHAR, VARCHAR)"}
+    if pa.types.is_list(kind):
+        return "VARCHAR[]", {"VARCHAR[]"}
+    if pa.types.is_timestamp(kind):
+        return "TIMESTAMPTZ", TIMES
+    if pa.types.is_floating(kind):
+        return "DOUBLE", {"DOUBLE", "FLOAT", *INTEGERS}
+    if pa.types.is_integer(kind):
+        return "BIGINT", INTEGERS
+    return "VARCHAR", {"VARCHAR", "UUID", *INTEGERS}

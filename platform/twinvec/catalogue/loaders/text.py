@@ -1,0 +1,67 @@
+"""Lines of a text file, plain or gzipped, each with its number and with what was wrong with it."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, cast
+
+from twinvec.errors import CatalogueError
+
+MAX_LINE = 4 * 1024 * 1024
+GZIP_MAGIC = b"\x1f\x8b"
+NOT_UTF8 = "not UTF-8"
+TOO_LONG = f"line longer than {MAX_LINE // 1024 // 1024} MiB"
+
+
+class Line(NamedTuple):
+    """One line: its number from 1, its text with the line break, and why it cannot be used, if so."""
+
+    number: int
+    text: str
+    reason: str | None
+
+
+def read_lines(path: Path) -> Iterator[Line]:
+    """Every line of `path` that is not blank. Gzip is told by the first bytes, not by the name.
+
+    Raises:
+        CatalogueError: if the file cannot be read, or is a gzip file that ends early or is damaged.
+    """
+    number = 0
+    try:
+        with _open(path) as file:
+            while raw := file.readline(MAX_LINE):
+                number += 1
+                reason = TOO_LONG if len(raw) == MAX_LINE and not raw.endswith(b"\n") else None
+                if reason:
+                    while (rest := file.readline(MAX_LINE)) and not rest.endswith(b"\n"):
+                        pass
+                if raw.strip():
+                    yield _decode(number, raw, reason)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise CatalogueError(
+            f"{path} is a damaged gzip file: it breaks off after line {number} ({error})",
+            "fetch or copy it again, and compare its size with the original's",
+        ) from error
+    except OSError as error:
+        raise CatalogueError(
+            f"{path} cannot be read: {error.strerror or error}", "name a file you may read"
+        ) from error
+
+
+def _open(path: Path) -> BinaryIO:
+    with path.open("rb") as file:
+        zipped = file.read(2) == GZIP_MAGIC
+    return cast(BinaryIO, gzip.open(path, "rb")) if zipped else path.open("rb")
+
+
+def _decode(number: int, raw: bytes, reason: str | None) -> Line:
+    if number == 1:
+        raw = raw.removeprefix(b"\xef\xbb\xbf")
+    try:
+        return Line(number, raw.decode("utf-8"), reason)
+    except UnicodeDecodeError:
+        return Line(number, raw.decode("utf-8", "replace"), reason or NOT_UTF8)

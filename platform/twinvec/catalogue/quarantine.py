@@ -1,0 +1,88 @@
+"""Tells the rows that keep the contract from those that break it, and keeps the latter with the reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import duckdb
+
+from twinvec.catalogue.contract import DUPLICATE, LEFT_OUT, verdict
+from twinvec.catalogue.loaders.staging import TEXT_LENGTH
+from twinvec.errors import CatalogueError
+
+EXAMPLE_LENGTH = 120
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What became of a table's rows: how many were read, and reason → how many were refused."""
+
+    read: int
+    refused: dict[str, int]
+
+
+def prepare(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the empty tables of the products that were admitted and of the rows that were not."""
+    connection.execute("CREATE TABLE known (product_id VARCHAR, line BIGINT)")
+    connection.execute(
+        'CREATE TABLE quarantine ("table" VARCHAR, line BIGINT, reason VARCHAR, "text" VARCHAR)'
+    )
+
+
+def admit(connection: duckdb.DuckDBPyConnection, table: str, query: str, max_share: float) -> Admission:
+    """Make the view `admitted_<table>` of the rows of `query` that keep the contract.
+
+    Of several products with one id the first is admitted. Products must be admitted before all else.
+
+    Raises:
+        CatalogueError: if more than `max_share` of the rows break the contract.
+    """
+    checked = f"checked_{table}"
+    connection.execute(f"CREATE VIEW {checked} AS SELECT *, {verdict(table)} AS verdict FROM ({query})")
+    if table == "products":
+        connection.execute(
+            f"INSERT INTO known SELECT product_id, min(line) FROM {checked} WHERE verdict IS NULL GROUP BY 1"
+        )
+        repeated = f"CASE WHEN line NOT IN (SELECT line FROM known) THEN '{DUPLICATE}' END"
+        connection.execute(
+            f"""CREATE VIEW checked_products_once AS
+                SELECT * EXCLUDE (verdict), coalesce(verdict, {repeated}) AS verdict FROM {checked}"""
+        )
+        checked = "checked_products_once"
+    connection.execute(f"CREATE VIEW admitted_{table} AS FROM {checked} WHERE verdict IS NULL")
+    counted = connection.execute(f"SELECT verdict, count(*) FROM {checked} GROUP BY ALL").fetchall()
+    admission = Admission(
+        sum(rows for _, rows in counted),
+        dict(sorted((reason, rows) for reason, rows in counted if reason is not None)),
+    )
+    _judge(connection, table, checked, admission, max_share)
+    left_out = ", ".join(f"'{reason}'" for reason in LEFT_OUT)
+    connection.execute(
+        f"""INSERT INTO quarantine
+            SELECT '{table}', line, verdict, left(text, {TEXT_LENGTH}) FROM {checked}
+            WHERE verdict NOT IN ({left_out})"""
+    )
+    return admission
+
+
+def _judge(
+    connection: duckdb.DuckDBPyConnection, table: str, checked: str, admission: Admission, max_share: float
+) -> None:
+    broken = {reason: rows for reason, rows in admission.refused.items() if reason not in LEFT_OUT}
+    total = sum(broken.values())
+    if total <= max_share * admission.read:
+        return
+    worst = sorted(broken, key=lambda reason: -broken[reason])[:3]
+    examples = []
+    for reason in worst:
+        line, text = connection.execute(
+            f"""SELECT line, left(text, {EXAMPLE_LENGTH}) FROM {checked}
+                WHERE verdict = $reason ORDER BY line LIMIT 1""",
+            {"reason": reason},
+        ).fetchall()[0]
+        examples.append(f"\n  {broken[reason]:,} × {reason}, as in row {line}: {text}")
+    raise CatalogueError(
+        f"{total:,} of {admission.read:,} rows of {table} break the contract, more than the "
+        f"{max_share:.0%} allowed:" + "".join(examples),
+        "mend the source, or allow more with the setting ingest.max_quarantined",
+    )

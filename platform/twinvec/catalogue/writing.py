@@ -1,0 +1,59 @@
+"""Writes admitted rows as a snapshot's tables: sorted, so that the same rows always make the same tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+
+from twinvec.catalogue.snapshot import quoted
+
+# How an admitted row is written: languages in a fixed order, nothing empty.
+SELECTED = {
+    "products": """
+        product_id,
+        CASE WHEN len([text FOR text IN map_values(title) IF trim(text) <> '']) > 0
+             THEN map_from_entries(list_sort([each FOR each IN map_entries(title) IF trim(each.value) <> '']))
+        END AS title,
+        [name FOR name IN category IF trim(name) <> ''] AS category,
+        price, nullif(currency, '') AS currency, marketplace, nullif(brand, '') AS brand,
+        nullif(image, '') AS image""",
+    "orders": "order_id, product_id, time",
+    "views": "session_id, product_id, time",
+}
+NO_PAIRS = "SELECT NULL::VARCHAR AS source, NULL::VARCHAR AS target, NULL::BIGINT AS count WHERE false"
+
+
+def write_rows(connection: duckdb.DuckDBPyConnection, table: str, folder: Path) -> int:
+    """Write `products`, `orders` or `views` from its admitted rows; returns how many there are."""
+    order = "product_id" if table == "products" else "ALL"
+    return _copy(
+        connection, f"SELECT {SELECTED[table]} FROM admitted_{table} ORDER BY {order}", table, folder
+    )
+
+
+def write_pairs(
+    connection: duckdb.DuckDBPyConnection, table: str, view: str | None, directed: bool, folder: Path
+) -> int:
+    """Write `copurchase` or `coview` from `view` (none: no pairs); returns how many there are.
+
+    Counts of a pair that comes more than once are added up. If pairs are not `directed`, the two
+    directions of a pair are one.
+    """
+    ends = "source, target" if directed else "least(source, target), greatest(source, target)"
+    query = f"SELECT {ends}, sum(count)::BIGINT FROM {view or f'({NO_PAIRS})'} GROUP BY 1, 2"
+    return _copy(
+        connection, f"FROM ({query}) AS pair(source, target, count) ORDER BY source, target", table, folder
+    )
+
+
+def write_quarantine(connection: duckdb.DuckDBPyConnection, folder: Path) -> int:
+    """Write the rows that broke the contract, in the order of the source; returns how many there are."""
+    return _copy(connection, 'FROM quarantine ORDER BY "table", line', "quarantine", folder)
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, query: str, table: str, folder: Path) -> int:
+    path = folder / f"{table}.parquet"
+    connection.execute(f"COPY ({query}) TO {quoted(path)} (FORMAT parquet, COMPRESSION zstd)")
+    return int(pq.read_metadata(path).num_rows)
