@@ -1,7 +1,8 @@
 """One typed settings object, from `twinvec.toml` and from environment variables named `TWINVEC_…`.
 
 Environment variables win over the file; a nested setting is written with two underscores
-(`TWINVEC_RELATED__EPOCHS=5`). An unknown key is an error, in the file as in the environment.
+(`TWINVEC_RELATED__EPOCHS=5`), and an empty variable counts as not set. An unknown key is an error, in the
+file as in the environment.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import (
@@ -20,6 +21,7 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings import SettingsError as SourceError
 
 from twinvec.errors import SettingsError
 from twinvec.settings.pipelines import (
@@ -38,6 +40,9 @@ from twinvec.settings.stores import (
     RegistrySettings,
 )
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 __all__ = [
     "AlignedSettings",
     "CategorySettings",
@@ -55,6 +60,7 @@ __all__ = [
 ]
 
 PREFIX = "TWINVEC_"
+FILE_VARIABLE = f"{PREFIX}SETTINGS"
 DEFAULT_FILE = Path("twinvec.toml")
 
 
@@ -62,7 +68,12 @@ class Settings(BaseSettings):
     """Everything that can be set. Each group is documented where it stands."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, validate_default=True
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
     )
 
     home: Path = Field(Path(".twinvec"), description="Folder of everything Twinvec keeps on this machine.")
@@ -117,7 +128,7 @@ class Settings(BaseSettings):
 
 
 def _toml_file() -> Path:
-    return Path(os.environ.get(f"{PREFIX}SETTINGS", DEFAULT_FILE))
+    return Path(os.environ.get(FILE_VARIABLE) or DEFAULT_FILE).expanduser()
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -127,50 +138,69 @@ def load_settings(**overrides: object) -> Settings:
         SettingsError: on an unknown key, a value out of range, or a file that is missing or not TOML.
     """
     file = _toml_file()
-    if f"{PREFIX}SETTINGS" in os.environ and not file.is_file():
+    if os.environ.get(FILE_VARIABLE) and not file.is_file():
         raise SettingsError(
-            f"{PREFIX}SETTINGS names {file}, which is not a file", "name an existing TOML file"
+            f"{FILE_VARIABLE} names {file}, which is not a file", "name an existing TOML file"
         )
     _refuse_unknown_variables(os.environ)
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file} is not valid TOML: {error}", "mend the line it names") from error
-    except ValidationError as error:
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be read: {error}", "check its permissions") from error
+    except SourceError as error:
+        # A whole group in one variable is read as JSON.
         raise SettingsError(
-            _explain(error), "`twinvec settings` prints every setting and its value"
+            f"an environment variable cannot be used: {error}",
+            f"set one value at a time, as {PREFIX}RELATED__EPOCHS=5",
+        ) from error
+    except ValidationError as error:
+        problems = "; ".join(_explain(problem, file, overrides) for problem in error.errors())
+        raise SettingsError(
+            f"settings cannot be used: {problems}", "`twinvec settings` prints every setting and its value"
         ) from error
 
 
 def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
-    # pydantic-settings ignores variables that match no top-level field: a typing error would be silent.
-    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields] + [f"{PREFIX}SETTINGS"]
+    # pydantic-settings ignores variables that match no field: a typing error would be silent.
+    known = [FILE_VARIABLE, *_variables(Settings, PREFIX)]
     for variable in environment:
-        if variable.startswith(PREFIX) and variable.split("__")[0] not in known:
-            close = difflib.get_close_matches(variable, known, n=1)
+        if variable.upper().startswith(PREFIX) and variable.upper() not in known:
+            close = difflib.get_close_matches(variable.upper(), known, n=1)
             raise SettingsError(
                 f"environment variable {variable} is not a setting",
                 f"did you mean {close[0]}?" if close else "`twinvec settings` lists what can be set",
             )
 
 
-def _explain(error: ValidationError) -> str:
-    lines = []
-    for problem in error.errors():
-        place = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            names = _siblings(problem["loc"])
-            close = difflib.get_close_matches(str(problem["loc"][-1]), names, n=1)
-            lines.append(f"{place}: no such setting" + (f"; did you mean {close[0]}?" if close else ""))
-        else:
-            lines.append(f"{place}: {problem['msg']}")
-    return "settings cannot be used: " + "; ".join(lines)
+def _variables(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield f"{prefix}{name}".upper()
+        if _is_group(field.annotation):
+            yield from _variables(field.annotation, f"{prefix}{name}__")
 
 
-def _siblings(location: tuple[int | str, ...]) -> list[str]:
+def _is_group(annotation: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _explain(problem: ErrorDetails, file: Path, overrides: Mapping[str, object]) -> str:
+    location = [str(part) for part in problem["loc"]]
+    place = ".".join(location)
+    variable = PREFIX + "__".join(location).upper()
+    if location[0] not in overrides:
+        place = variable if variable in os.environ else f"{place} in {file}" if file.is_file() else place
+    if problem["type"] != "extra_forbidden":
+        return f"{place}: {problem['msg']}"
+    close = difflib.get_close_matches(location[-1], _siblings(location), n=1)
+    return f"{place}: no such setting" + (f"; did you mean {close[0]}?" if close else "")
+
+
+def _siblings(location: Sequence[str]) -> list[str]:
     model: type[BaseModel] = Settings
     for part in location[:-1]:
-        annotation = model.model_fields[str(part)].annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        annotation = model.model_fields[part].annotation
+        if _is_group(annotation):
             model = annotation
     return list(model.model_fields)

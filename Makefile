@@ -1,0 +1,43 @@
+# On a machine with Python 3.11 and nothing else, `make demo` and `make test` do everything, set-up included.
+PYTHON ?= python3.11
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: demo test lint format requirements setup clean
+
+demo: setup
+	$(BIN)/twinvec demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Written anew from pyproject.toml; versions already there are kept unless `make requirements UPGRADE=--upgrade`.
+requirements: setup
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 $(UPGRADE) \
+		--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet -o requirements.txt
+
+setup: $(INSTALLED)
+
+# uv is quick, but knows nothing of pip's configuration: where it cannot install, pip does.
+$(INSTALLED): requirements.txt pyproject.toml
+	@test -x $(BIN)/python || command -v $(PYTHON) >/dev/null || \
+		{ echo "Python 3.11 is needed; if it is not called $(PYTHON): make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(BIN)/uv || { $(BIN)/python -m ensurepip && $(BIN)/python -m pip install --quiet -c requirements.txt uv; }
+	$(BIN)/uv pip install --python $(BIN)/python -r requirements.txt || \
+		$(BIN)/python -m pip install -r requirements.txt
+	$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation -e . || \
+		$(BIN)/python -m pip install --no-deps --no-build-isolation -e .
+	touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
