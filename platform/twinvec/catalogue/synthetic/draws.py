@@ -1,0 +1,68 @@
+"""Random numbers that are a function of what they are for, so that nothing drawn has to be remembered.
+
+A draw is a hash of (seed, stream, keys): the price of product 7 is the same number whoever asks for it, in
+any batch and in any order. This is what lets a store of any size be written, and its baskets filled, in
+memory bounded by a batch.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+_GOLDEN = 0x9E3779B97F4A7C15
+_MASK = 0xFFFFFFFFFFFFFFFF
+
+
+def bits(seed: int, stream: str, *keys: Ints) -> NDArray[np.uint64]:
+    """Hash keys to 64 uniform bits each (the finaliser of splitmix64, once a key).
+
+    Args:
+        seed: of the store.
+        stream: what the draw is for; different streams are independent.
+        keys: broadcastable integer arrays, at least one.
+    """
+    start = (zlib.crc32(stream.encode()) * _GOLDEN + seed) & _MASK
+    state = np.asarray(start, dtype=np.uint64)
+    for key in keys:
+        state = _mix(state ^ _mix(np.atleast_1d(key).astype(np.uint64) + np.uint64(_GOLDEN)))
+    return state
+
+
+def uniform(seed: int, stream: str, *keys: Ints) -> Floats:
+    """Draw from [0, 1); see `bits`."""
+    return (bits(seed, stream, *keys) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def integers(seed: int, stream: str, high: int, *keys: Ints) -> Ints:
+    """Draw from 0, …, high − 1; see `bits`."""
+    return (uniform(seed, stream, *keys) * high).astype(np.int64)
+
+
+def normal(seed: int, stream: str, *keys: Ints) -> Floats:
+    """Draw from nearly a standard normal (the sum of three uniforms, so within ±3); see `bits`."""
+    parts = [uniform(seed, f"{stream}/{part}", *keys) for part in range(3)]
+    return 2.0 * (parts[0] + parts[1] + parts[2] - 1.5)
+
+
+def zipf(share: Floats, count: Ints, exponent: float) -> Ints:
+    """Rank 0, …, count − 1 at quantile `share` of a law that falls as rank^−exponent, 0 ≤ exponent < 1."""
+    rank = (count * share ** (1.0 / (1.0 - exponent))).astype(np.int64)
+    return np.minimum(rank, count - 1)
+
+
+def zipf_probability(rank: Ints, count: Ints, exponent: float) -> Floats:
+    """Probability with which `zipf` gives `rank` when `share` is uniform."""
+    power = 1.0 - exponent
+    return np.asarray(((rank + 1) / count) ** power - (rank / count) ** power, dtype=np.float64)
+
+
+def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(state ^ (state >> np.uint64(31)), dtype=np.uint64)

@@ -1,0 +1,233 @@
+"""Write a synthetic store as a source folder in Twinvec's own contract, its ground truth beside it.
+
+    products.parquet, orders.parquet, views.parquet     what a shop would have: `twinvec.columns`
+    images-00000.zip, …                                 the images that products.parquet names
+    catalogue.json                                      says that mined co-purchases have no direction
+    truth/                                              what it was all drawn from: `truth`
+
+Everything is a function of (size, seed) alone, and every table is written a batch at a time: memory does
+not grow with the size of the store.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from twinvec import columns
+from twinvec.catalogue.synthetic import truth, vocabulary
+from twinvec.catalogue.synthetic.behaviour import PER_PRODUCT, Lines, baskets, sessions
+from twinvec.catalogue.synthetic.draws import Ints
+from twinvec.catalogue.synthetic.images import png, poses_of, render
+from twinvec.catalogue.synthetic.layout import Layout, plan, row_order
+from twinvec.catalogue.synthetic.products import Products, products_at
+from twinvec.catalogue.synthetic.titles import titles
+from twinvec.errors import CatalogueError
+from twinvec.files import new_folder
+
+SIZES = {"tiny": 500, "small": 5_000, "medium": 50_000, "large": 1_000_000, "huge": 10_000_000}
+"""Products by name of the size."""
+_MOST_WITH_IMAGES = SIZES["medium"]
+# Rows made at once, and products to an archive of images.
+_BATCH = 20_000
+_ARCHIVE = 2_000
+
+
+@dataclass(frozen=True)
+class StoreSummary:
+    """What was written: counts of rows, and of images."""
+
+    folder: Path
+    seed: int
+    products: int
+    categories: int
+    order_lines: int
+    views: int
+    complements: int
+    substitutes: int
+    images: int
+
+
+def generate(
+    folder: Path,
+    size: str | int = "tiny",
+    seed: int = 0,
+    images: bool | None = None,
+    progress: Callable[[str], None] = lambda _message: None,
+) -> StoreSummary:
+    """Generate a store; the same size and seed give the same store.
+
+    Args:
+        folder: is made, whole or not at all; a store that is there already is replaced.
+        size: a name of `SIZES` or a number of products, at least 200.
+        seed: any integer.
+        images: whether to render them; by default only for stores of at most 50,000 products (`medium`).
+            Without them the column `image` is null throughout.
+        progress: is told now and then what is being written.
+
+    Raises:
+        CatalogueError: on an unknown or too small size, or if `folder` holds something else.
+    """
+    layout = plan(_number(size), seed)
+    _refuse_other_folder(folder)
+    with_images = layout.size <= _MOST_WITH_IMAGES if images is None else images
+    with new_folder(folder) as staging:
+        (staging / "truth").mkdir()
+        rows = _write_products(staging, layout, with_images, progress)
+        behaviour = {
+            name: _write(
+                staging / f"{name}.parquet", schema, _behaviour(layout, schema, draw, name, progress)
+            )
+            for name, schema, draw in (
+                ("orders", columns.ORDERS, baskets),
+                ("views", columns.VIEWS, sessions),
+            )
+        }
+        associations = truth.categories(layout)
+        pq.write_table(associations, staging / "truth" / "categories.parquet")
+        description = json.dumps({"copurchase_directed": False})
+        (staging / "catalogue.json").write_text(description + "\n", encoding="utf-8")
+    return StoreSummary(
+        folder=folder,
+        seed=seed,
+        products=layout.size,
+        categories=len(layout.types),
+        order_lines=behaviour["orders"],
+        views=behaviour["views"],
+        complements=rows["complements"],
+        substitutes=rows["substitutes"],
+        images=rows["images"],
+    )
+
+
+def _number(size: str | int) -> int:
+    if isinstance(size, int):
+        return size
+    if size not in SIZES:
+        raise CatalogueError(f"no synthetic store is called {size!r}", f"choose one of {', '.join(SIZES)}")
+    return SIZES[size]
+
+
+def _refuse_other_folder(folder: Path) -> None:
+    if folder.exists() and not (folder / "truth" / "categories.parquet").is_file():
+        if folder.is_dir() and not any(folder.iterdir()):
+            return
+        raise CatalogueError(
+            f"{folder} exists and is not a synthetic store", "name a new folder, or remove this one first"
+        )
+
+
+def _write_products(
+    folder: Path, layout: Layout, with_images: bool, progress: Callable[[str], None]
+) -> dict[str, int]:
+    """Write the tables that have a row or more for each product; count what was written."""
+    counts = {"complements": 0, "substitutes": 0, "images": 0}
+    with (
+        pq.ParquetWriter(folder / "products.parquet", columns.PRODUCTS) as products_file,
+        pq.ParquetWriter(folder / "truth" / "products.parquet", truth.PRODUCTS) as truth_file,
+        pq.ParquetWriter(folder / "truth" / "complements.parquet", truth.COMPLEMENTS) as complements_file,
+        pq.ParquetWriter(folder / "truth" / "substitutes.parquet", truth.SUBSTITUTES) as substitutes_file,
+    ):
+        for row in _batches(layout.size):
+            batch = products_at(layout, row_order(layout, row))
+            poses = poses_of(layout, batch)
+            products_file.write_table(_products(layout, batch, row, with_images))
+            truth_file.write_table(truth.products(layout, batch, poses))
+            complements, substitutes = (
+                truth.complements(layout, batch.index),
+                truth.substitutes(layout, batch.index),
+            )
+            complements_file.write_table(complements)
+            substitutes_file.write_table(substitutes)
+            counts["complements"] += len(complements)
+            counts["substitutes"] += len(substitutes)
+            progress(f"products: {row[-1] + 1:,} of {layout.size:,}")
+    if with_images:
+        for row in _batches(layout.size, _ARCHIVE):
+            counts["images"] += _write_images(folder, layout, row)
+            progress(f"images: {row[-1] + 1:,} of {layout.size:,}")
+    return counts
+
+
+def _products(layout: Layout, batch: Products, row: Ints, with_images: bool) -> pa.Table:
+    markets, kinds = vocabulary.MARKETPLACES, layout.types
+    ids = truth.id_array(layout, batch.index)
+    paths = pa.array([kind.path for kind in kinds], pa.list_(pa.string()))
+    brands = pa.array(vocabulary.BRANDS).take(pa.array(batch.brand, mask=~batch.has_brand))
+    archives = pa.array([_archive(number) for number in range(row[0] // _ARCHIVE, row[-1] // _ARCHIVE + 1)])
+    archive = archives.take(pa.array(row // _ARCHIVE - row[0] // _ARCHIVE))
+    has_image = batch.has_image & with_images
+    joined = pa.compute.binary_join_element_wise("zip://", ids, ".png::", archive, "")
+    columns_in_order = [
+        ids,
+        titles(layout, batch),
+        paths.take(pa.array(batch.places.type)),
+        pa.array(batch.price, mask=np.isnan(batch.price)),
+        pa.array([market.currency for market in markets]).take(pa.array(batch.home)),
+        pa.array([market.name for market in markets]).take(pa.array(batch.home)),
+        brands,
+        pa.compute.if_else(pa.array(has_image), joined, None),
+    ]
+    return pa.Table.from_arrays(columns_in_order, schema=columns.PRODUCTS)
+
+
+def _write_images(folder: Path, layout: Layout, row: Ints) -> int:
+    """Write one archive; return how many images it holds."""
+    batch = products_at(layout, row_order(layout, row))
+    ids = truth.id_array(layout, batch.index).to_pylist()
+    pixels = render(batch, poses_of(layout, batch))
+    present = np.flatnonzero(batch.has_image)
+    with zipfile.ZipFile(folder / _archive(int(row[0]) // _ARCHIVE), "w", zipfile.ZIP_STORED) as archive:
+        for each in present:
+            # A ZipInfo of its own has a constant date, so that the same store has the same bytes.
+            archive.writestr(zipfile.ZipInfo(f"{ids[each]}.png"), png(pixels[each]))
+    return len(present)
+
+
+def _archive(number: int) -> str:
+    return f"images-{number:05d}.zip"
+
+
+def _behaviour(
+    layout: Layout,
+    schema: pa.Schema,
+    draw: Callable[[Layout, Ints], Lines],
+    name: str,
+    progress: Callable[[str], None],
+) -> Iterator[pa.Table]:
+    total = PER_PRODUCT * layout.size
+    for number in _batches(total):
+        lines = draw(layout, number)
+        owners = truth.string_array(_numbered(name[0].upper(), lines.owner))
+        times = pa.array(lines.time).cast(pa.timestamp("us", tz="UTC"))
+        yield pa.Table.from_arrays([owners, truth.id_array(layout, lines.product), times], schema=schema)
+        progress(f"{name}: {number[-1] + 1:,} of {total:,}")
+
+
+def _numbered(letter: str, number: Ints) -> NDArray[np.bytes_]:
+    """Names such as `O000000042`: the letter and nine digits."""
+    digits = (number[:, None] // 10 ** np.arange(8, -1, -1)) % 10 + ord("0")
+    named = np.column_stack([np.full(len(number), ord(letter)), digits]).astype(np.uint8)
+    return np.ascontiguousarray(named).view("S10")[:, 0]
+
+
+def _write(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
+    rows = 0
+    with pq.ParquetWriter(path, schema) as file:
+        for table in tables:
+            file.write_table(table)
+            rows += len(table)
+    return rows
+
+
+def _batches(total: int, length: int = _BATCH) -> Iterator[Ints]:
+    for first in range(0, total, length):
+        yield np.arange(first, min(first + length, total))
