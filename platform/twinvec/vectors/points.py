@@ -1,0 +1,103 @@
+"""Products as points: their ids, their payload, and batches of them that are safe to upload."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from twinvec.errors import VerificationError
+
+FloatArray: TypeAlias = npt.NDArray[np.float32]
+
+# Never to be changed: every service that looks a product up by its point id depends on it.
+NAMESPACE = uuid.UUID("8f1c7d52-6a0e-5b43-9d27-3e9a4c5b7f10")
+
+
+def point_id(marketplace: str, product_id: str) -> str:
+    """The point id of a product: the same wherever and whenever it is published."""
+    return str(uuid.uuid5(NAMESPACE, f"{marketplace}/{product_id}"))
+
+
+def point_ids(marketplaces: Sequence[str], product_ids: Sequence[str]) -> list[str]:
+    """The point ids of many products."""
+    return [point_id(*pair) for pair in zip(marketplaces, product_ids, strict=True)]
+
+
+@dataclass(frozen=True)
+class PointBatch:
+    """Points to upload.
+
+    Raises:
+        VerificationError: if the lengths differ, or a vector holds NaN or infinity: Qdrant Edge stores such
+            vectors without a word, and they then win or lose every comparison.
+    """
+
+    ids: list[str]
+    """Point ids, n of them."""
+    source: FloatArray
+    """Vectors of the products as the source of a recommendation, [n, d] float32."""
+    target: FloatArray
+    """Vectors of the products as its target, [n, d] float32."""
+    payloads: list[dict[str, Any]]
+    """What is stored beside the vectors, n of them."""
+
+    def __post_init__(self) -> None:
+        """Refuse what should never reach an index."""
+        shapes = {"source": self.source.shape, "target": self.target.shape}
+        if self.source.ndim != 2 or self.source.shape != self.target.shape:
+            raise VerificationError(f"vectors must be two equal [n, d] arrays, not {shapes}")
+        if not len(self.ids) == len(self.payloads) == len(self.source):
+            raise VerificationError(
+                f"{len(self.ids)} ids and {len(self.payloads)} payloads do not belong to vectors {shapes}"
+            )
+        finite = np.isfinite(np.hstack([self.source, self.target])).all(axis=1)
+        if not finite.all():
+            first = self.payloads[int(np.argmin(finite))].get("product_id", "?")
+            raise VerificationError(
+                f"{np.count_nonzero(~finite)} of {len(self.ids)} products have NaN or infinity in a vector, "
+                f"product {first} first",
+                "train the version again with a lower learning rate, or look for such values in its inputs",
+            )
+
+
+def make_points(
+    *,
+    product_id: Sequence[str],
+    marketplace: Sequence[str],
+    title: Sequence[str | None],
+    category: Sequence[Sequence[str]],
+    price: Sequence[float | None],
+    release: str,
+    source: FloatArray,
+    target: FloatArray,
+) -> PointBatch:
+    """A batch of n products with the payload that services read and filter.
+
+    Args:
+        category: the path of each product from root to leaf. It is stored as a list of keywords, and a
+            filter matches a point that has any of the categories it names: so at any level of the path.
+        price: None or NaN where it is unknown.
+        release: the release the points belong to, the same as their collection.
+        source: [n, d] float32.
+        target: [n, d] float32.
+    """
+    payloads = [
+        {
+            "product_id": product,
+            "title": name,
+            "category": list(path),
+            "price": None if amount is None or math.isnan(amount) else float(amount),
+            "marketplace": market,
+            "release": release,
+        }
+        for product, name, path, amount, market in zip(
+            product_id, title, category, price, marketplace, strict=True
+        )
+    ]
+    return PointBatch(point_ids(marketplace, product_id), source, target, payloads)

@@ -1,0 +1,250 @@
+"""A Qdrant server through qdrant-client, or the client's in-memory mode, which tests use."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
+
+from twinvec.errors import NotFoundError, StateError, StoreError
+from twinvec.vectors.index import (
+    FLOAT_FIELDS,
+    KEYWORD_FIELDS,
+    SOURCE,
+    TARGET,
+    CollectionConfig,
+    Filters,
+    Hit,
+    as_arrays,
+    same_config,
+)
+from twinvec.vectors.points import FloatArray, PointBatch
+
+POLL_SECONDS = 0.2
+
+
+def connect(url: str, api_key: str | None, timeout: int) -> QdrantClient:
+    """A client of the server at `url`; nothing is sent yet.
+
+    Args:
+        timeout: seconds before a call is given up.
+    """
+    return QdrantClient(url=url, api_key=api_key, timeout=timeout, check_compatibility=False)
+
+
+class ServerIndex:
+    """A VectorIndex on whatever `client` is connected to; see `VectorIndex` for the methods."""
+
+    def __init__(self, client: QdrantClient) -> None:
+        self._client = client
+
+    def create(self, collection: str, config: CollectionConfig) -> None:
+        """Create the collection with indexing switched off, and its payload indexes."""
+        with _explained(f"create {collection}"):
+            if self._client.collection_exists(collection):
+                same_config(collection, self._config(collection), config)
+            else:
+                self._client.create_collection(
+                    collection,
+                    vectors_config={SOURCE: _vector(config, 0), TARGET: _vector(config, config.m)},
+                    optimizers_config=models.OptimizersConfigDiff(indexing_threshold=0),
+                    metadata=dict(config.metadata),
+                )
+            # Repeated on an existing collection: the first try may have ended before these.
+            for name in KEYWORD_FIELDS:
+                self._client.create_payload_index(collection, name, models.PayloadSchemaType.KEYWORD)
+            for name in FLOAT_FIELDS:
+                self._client.create_payload_index(collection, name, models.PayloadSchemaType.FLOAT)
+
+    def upsert(self, collection: str, batch: PointBatch) -> None:
+        """Write the batch and wait until the server has it."""
+        vectors: dict[str, Any] = {SOURCE: batch.source.tolist(), TARGET: batch.target.tolist()}
+        points = models.Batch(ids=list(batch.ids), vectors=vectors, payloads=batch.payloads)
+        with _explained(f"upload to {collection}"):
+            self._client.upsert(collection, points, wait=True)
+
+    def build(self, collection: str) -> None:
+        """Switch indexing on and wait until the server has nothing left to optimise."""
+        with _explained(f"index {collection}"):
+            threshold = self._config(collection).full_scan_threshold
+            self._client.update_collection(
+                collection, optimizers_config=models.OptimizersConfigDiff(indexing_threshold=threshold)
+            )
+            # The optimiser starts a moment after the call: green once may mean not begun.
+            green = 0
+            while green < 2:
+                time.sleep(POLL_SECONDS)
+                info = self._client.get_collection(collection)
+                if info.status == models.CollectionStatus.RED:
+                    raise StoreError(
+                        f"Qdrant failed to index {collection}: {info.optimizer_status}",
+                        "see the server's log and its free disk space, then publish again",
+                    )
+                green = green + 1 if info.status == models.CollectionStatus.GREEN else 0
+
+    def count(self, collection: str) -> int:
+        """The exact number of points."""
+        with _explained(f"count {collection}"):
+            return self._client.count(collection, exact=True).count
+
+    def metadata(self, collection: str) -> dict[str, str]:
+        """The metadata that the collection was created with."""
+        with _explained(f"read {collection}"):
+            return self._config(collection).metadata
+
+    def vectors(self, collection: str, ids: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+        """The source and the target vectors [n, d] float32 of these points, in their order."""
+        with _explained(f"read {collection}"):
+            records = self._client.retrieve(
+                collection, list(ids), with_payload=False, with_vectors=[SOURCE, TARGET]
+            )
+        stored = {str(record.id): record.vector for record in records}
+        return as_arrays(collection, ids, stored)
+
+    def search(
+        self,
+        collection: str,
+        queries: FloatArray,
+        k: int,
+        filters: Filters | None = None,
+        ef: int | None = None,
+        exact: bool = False,
+    ) -> list[list[Hit]]:
+        """The k best targets of each query vector, best first."""
+        requests = [
+            models.QueryRequest(
+                query=query,
+                using=TARGET,
+                filter=_filter(filters),
+                params=models.SearchParams(hnsw_ef=ef, exact=exact),
+                limit=k,
+                with_payload=True,
+            )
+            for query in queries.tolist()
+        ]
+        with _explained(f"search {collection}"):
+            found = self._client.query_batch_points(collection, requests)
+        return [list(map(_hit, response.points)) for response in found]
+
+    def related(
+        self, collection: str, point: str, k: int, filters: Filters | None = None, ef: int | None = None
+    ) -> list[Hit]:
+        """The k best targets of a stored point's source vector, in one call; the point itself left out."""
+        with _explained(f"search {collection}"):
+            response = self._client.query_points(
+                collection,
+                query=point,
+                using=TARGET,
+                lookup_from=models.LookupLocation(collection=collection, vector=SOURCE),
+                # The server leaves the point out by itself only if both collections have the same name
+                # letter for letter, which an alias in `lookup_from` never has.
+                query_filter=_filter(filters, without=point),
+                search_params=models.SearchParams(hnsw_ef=ef),
+                limit=k,
+                with_payload=True,
+            )
+        return list(map(_hit, response.points))
+
+    def switch_alias(self, alias: str, collection: str) -> None:
+        """Delete and create the alias in one call, then read it back."""
+        with _explained(f"point {alias} at {collection}"):
+            self._client.get_collection(collection)
+            remove = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias))
+            add = models.CreateAliasOperation(
+                create_alias=models.CreateAlias(collection_name=collection, alias_name=alias)
+            )
+            self._client.update_collection_aliases([remove, add] if alias in self.aliases() else [add])
+        if self.aliases().get(alias) != collection:
+            raise StoreError(f"alias {alias} does not point at {collection} after it was set to")
+
+    def aliases(self) -> dict[str, str]:
+        """Alias → collection."""
+        with _explained("list the aliases"):
+            return {item.alias_name: item.collection_name for item in self._client.get_aliases().aliases}
+
+    def collections(self) -> list[str]:
+        """The names of all collections, sorted."""
+        with _explained("list the collections"):
+            return sorted(item.name for item in self._client.get_collections().collections)
+
+    def drop(self, collection: str) -> None:
+        """Delete a collection that no alias points at."""
+        live = [alias for alias, pointed in self.aliases().items() if pointed == collection]
+        if live:
+            raise StateError(f"{collection} is live as {live[0]}", "promote another release first")
+        with _explained(f"drop {collection}"):
+            self._client.get_collection(collection)
+            self._client.delete_collection(collection)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def _config(self, collection: str) -> CollectionConfig:
+        config = self._client.get_collection(collection).config
+        vectors = config.params.vectors
+        target = vectors.get(TARGET) if isinstance(vectors, dict) else None
+        if target is None or target.hnsw_config is None:
+            raise StoreError(
+                f"collection {collection} was not made by Twinvec: it has no vector named {TARGET}",
+                "set another `release` name, or drop the collection",
+            )
+        graph = target.hnsw_config
+        return CollectionConfig(
+            dimension=target.size,
+            m=graph.m or 0,
+            ef_construct=graph.ef_construct or 0,
+            full_scan_threshold=graph.full_scan_threshold or 0,
+            metadata=config.metadata or {},
+        )
+
+
+@contextmanager
+def _explained(action: str) -> Iterator[None]:
+    # In-memory mode raises ValueError where the server answers 4xx.
+    try:
+        yield
+    except (ApiException, ValueError) as error:
+        missing = isinstance(error, UnexpectedResponse) and error.status_code == 404
+        if missing or "not found" in str(error):
+            raise NotFoundError(
+                f"Qdrant could not {action}: {error}", "`twinvec status` lists the releases there are"
+            ) from error
+        raise StoreError(
+            f"Qdrant could not {action}: {error}", "see that the server at qdrant.url runs and takes the key"
+        ) from error
+
+
+def _vector(config: CollectionConfig, m: int) -> models.VectorParams:
+    graph = models.HnswConfigDiff(
+        m=m, ef_construct=config.ef_construct, full_scan_threshold=config.full_scan_threshold
+    )
+    return models.VectorParams(size=config.dimension, distance=models.Distance.DOT, hnsw_config=graph)
+
+
+def _hit(point: models.ScoredPoint) -> Hit:
+    payload = point.payload or {}
+    return Hit(str(payload.get("product_id")), point.score, payload)
+
+
+def _filter(filters: Filters | None, without: str | None = None) -> models.Filter | None:
+    filters = filters or Filters()
+    must: list[models.Condition] = [
+        models.FieldCondition(key=name, match=models.MatchAny(any=list(values)))
+        for name, values in (("category", filters.category), ("marketplace", filters.marketplace))
+        if values
+    ]
+    if filters.min_price is not None or filters.max_price is not None:
+        bounds = models.Range(gte=filters.min_price, lte=filters.max_price)
+        must.append(models.FieldCondition(key="price", range=bounds))
+    must_not: list[models.Condition] = []
+    if filters.exclude:
+        match = models.MatchAny(any=list(filters.exclude))
+        must_not.append(models.FieldCondition(key="product_id", match=match))
+    if without is not None:
+        must_not.append(models.HasIdCondition(has_id=[without]))
+    return models.Filter(must=must, must_not=must_not) if must or must_not else None

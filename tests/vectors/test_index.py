@@ -1,0 +1,183 @@
+"""The contract every home of the vectors keeps: Edge, qdrant-client in memory, a server if there is one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from twinvec.errors import NotFoundError, StateError, StoreError
+from twinvec.vectors import CollectionConfig, Filters, Hit, VectorIndex, point_id
+
+pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
+
+
+def load(index: VectorIndex, collection: str, config: CollectionConfig, catalogue) -> None:
+    index.create(collection, config)
+    for batch in catalogue.batches():
+        index.upsert(collection, batch)
+    index.build(collection)
+
+
+def ids(hits: list[Hit]) -> list[str]:
+    return [hit.product_id for hit in hits]
+
+
+def own_id(catalogue, row: int) -> str:
+    return point_id(catalogue.marketplace[row], catalogue.product_id[row])
+
+
+def test_exact_search_is_the_dot_product_with_every_target(index, collection, config, catalogue):
+    load(index, collection, config, catalogue)
+    assert index.count(collection) == len(catalogue.product_id)
+    rows = [0, 17, 300]
+    found = index.search(collection, catalogue.source[rows], 10, exact=True)
+    for row, hits in zip(rows, found, strict=True):
+        expected, scores = catalogue.best(row, 10)
+        assert ids(hits) == expected
+        np.testing.assert_allclose([hit.score for hit in hits], scores, rtol=1e-5)
+
+
+def test_payload_comes_back_whole(index, collection, config, catalogue):
+    load(index, collection, config, catalogue)
+    [[hit]] = index.search(collection, catalogue.source[:1], 1, exact=True)
+    row = catalogue.product_id.index(hit.product_id)
+    assert hit.payload == {
+        "product_id": hit.product_id,
+        "title": f"Título {hit.product_id}",
+        "category": catalogue.category[row],
+        "price": catalogue.price[row],
+        "marketplace": catalogue.marketplace[row],
+        "release": "related_products__v1",
+    }
+
+
+def test_both_vectors_survive_a_second_upsert_and_points_do_not_double(index, collection, config, catalogue):
+    load(index, collection, config, catalogue)
+    changed = replace(catalogue, target=catalogue.target[::-1].copy())
+    for batch in changed.batches(50):
+        index.upsert(collection, batch)
+    index.build(collection)
+    assert index.count(collection) == len(catalogue.product_id)
+    rows = [5, 0, 336]
+    source, target = index.vectors(collection, [own_id(catalogue, row) for row in rows])
+    assert source.dtype == target.dtype == np.float32
+    np.testing.assert_array_equal(source, catalogue.source[rows])
+    np.testing.assert_array_equal(target, changed.target[rows])
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        Filters(category=("Boots",)),
+        Filters(category=("Boots", "Hats"), marketplace=("es",)),
+        Filters(category=("All",), exclude=("B00003", "B00200")),
+        Filters(min_price=20.0, max_price=60.5),
+        Filters(max_price=50.0, marketplace=("us", "es")),
+        Filters(category=("nothing",)),
+        Filters(),
+    ],
+    ids=str,
+)
+def test_filters_agree_with_brute_force(index, collection, config, catalogue, filters):
+    load(index, collection, config, catalogue)
+    prices = np.array([np.nan if price is None else price for price in catalogue.price])
+    allowed = np.ones(len(prices), bool)
+    if filters.category:
+        allowed &= [bool(set(path) & set(filters.category)) for path in catalogue.category]
+    if filters.marketplace:
+        allowed &= np.isin(catalogue.marketplace, filters.marketplace)
+    if filters.min_price is not None:
+        allowed &= prices >= filters.min_price
+    if filters.max_price is not None:
+        allowed &= prices <= filters.max_price
+    allowed &= ~np.isin(catalogue.product_id, filters.exclude)
+    [hits] = index.search(collection, catalogue.source[7:8], 20, filters, exact=True)
+    assert ids(hits) == catalogue.best(7, 20, allowed)[0]
+    allowed[7] = False
+    related = index.related(collection, own_id(catalogue, 7), 20, filters, ef=400)
+    assert ids(related) == catalogue.best(7, 20, allowed)[0]
+
+
+def test_related_leaves_out_the_product_itself_even_when_it_is_its_own_best(
+    index, collection, config, catalogue
+):
+    catalogue.target[11] = catalogue.source[11] * 100
+    load(index, collection, config, catalogue)
+    index.switch_alias(f"{collection}_live", collection)
+    everyone = np.arange(len(catalogue.product_id)) != 11
+    for name in (collection, f"{collection}_live"):
+        hits = index.related(name, own_id(catalogue, 11), 10)
+        expected, scores = catalogue.best(11, 10, everyone)
+        assert ids(hits) == expected
+        np.testing.assert_allclose([hit.score for hit in hits], scores, rtol=1e-5)
+
+
+def test_the_same_product_id_in_two_marketplaces_is_two_points(index, collection, config, catalogue):
+    twice = replace(catalogue, marketplace=["us"] * 337), replace(catalogue, marketplace=["es"] * 337)
+    index.create(collection, config)
+    for half in twice:
+        index.upsert(collection, half.points(0, 40))
+    assert index.count(collection) == 80
+
+
+def test_what_does_not_exist_is_named(index, collection, config, catalogue):
+    queries = catalogue.source[:1]
+    for call in (
+        lambda: index.search("test_nowhere", queries, 1),
+        lambda: index.count("test_nowhere"),
+        lambda: index.metadata("test_nowhere"),
+        lambda: index.upsert("test_nowhere", catalogue.points(0, 1)),
+        lambda: index.drop("test_nowhere"),
+        lambda: index.switch_alias("test_alias", "test_nowhere"),
+    ):
+        with pytest.raises(NotFoundError, match="test_nowhere"):
+            call()
+    assert "test_alias" not in index.aliases()
+    load(index, collection, config, catalogue)
+    stranger = point_id("us", "never published")
+    with pytest.raises(NotFoundError, match=stranger):
+        index.related(collection, stranger, 3)
+    with pytest.raises(NotFoundError, match=stranger):
+        index.vectors(collection, [own_id(catalogue, 0), stranger])
+
+
+def test_creating_again_keeps_the_points_and_refuses_another_config(index, collection, config, catalogue):
+    load(index, collection, config, catalogue)
+    index.create(collection, config)
+    assert index.count(collection) == len(catalogue.product_id)
+    for other in (replace(config, dimension=14), replace(config, m=8), replace(config, metadata={"a": "b"})):
+        with pytest.raises(StoreError, match="exists already, with"):
+            index.create(collection, other)
+    assert index.metadata(collection) == config.metadata
+
+
+def test_a_vector_of_another_length_is_refused(index, collection, config, catalogue):
+    index.create(collection, config)
+    short = replace(catalogue, source=catalogue.source[:, :5], target=catalogue.target[:, :5])
+    with pytest.raises(StoreError, match=collection):
+        index.upsert(collection, short.points(0, 10))
+
+
+def test_an_alias_moves_whole_and_its_collection_cannot_be_dropped(index, collection, config, catalogue):
+    first, second, alias = f"{collection}_1", f"{collection}_2", f"{collection}_live"
+    load(index, first, config, catalogue)
+    turned = replace(catalogue, target=-catalogue.target)
+    load(index, second, replace(config, metadata={"manifest": "two"}), turned)
+    for name, held, manifest in ((first, catalogue, "0123456789abcdef"), (second, turned, "two")) * 2:
+        index.switch_alias(alias, name)
+        assert index.aliases()[alias] == name
+        assert index.metadata(alias)["manifest"] == manifest
+        [hits] = index.search(alias, catalogue.source[3:4], 5, exact=True)
+        assert ids(hits) == held.best(3, 5)[0]
+    with pytest.raises(StateError, match=f"live as {alias}"):
+        index.drop(second)
+    index.drop(first)
+    assert first not in index.collections()
+    assert second in index.collections()
+    assert index.count(alias) == len(catalogue.product_id)
+    with pytest.raises(NotFoundError):
+        index.search(first, catalogue.source[:1], 1)
+    load(index, first, config, turned)
+    assert index.count(first) == len(catalogue.product_id)

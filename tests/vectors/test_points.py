@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from twinvec.errors import VerificationError
+from twinvec.vectors import PointBatch, point_id, point_ids
+
+
+def test_point_ids_never_change():
+    # Services keep these: a change would orphan every one of them.
+    assert point_id("us", "B00001") == "b6572c11-3104-50e4-9fc4-7ce47b7b4040"
+    assert point_ids(["us", "es"], ["B00001", "B00001"]) == [
+        point_id("us", "B00001"),
+        point_id("es", "B00001"),
+    ]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("which", ["source", "target"])
+def test_vectors_that_are_not_finite_never_make_a_batch(catalogue, which: str, value: float):
+    getattr(catalogue, which)[[4, 9], 2] = value
+    with pytest.raises(VerificationError, match=r"2 of 337 products have NaN or infinity.*B00004"):
+        catalogue.points()
+
+
+def test_arrays_that_do_not_belong_together_are_refused(catalogue):
+    batch = catalogue.points(0, 5)
+    with pytest.raises(VerificationError, match="two equal"):
+        PointBatch(batch.ids, batch.source, batch.target[:, :4], batch.payloads)
+    with pytest.raises(VerificationError, match="4 ids and 5 payloads"):
+        PointBatch(batch.ids[:4], batch.source, batch.target, batch.payloads)
+
+
+def test_an_unknown_price_is_null_in_the_payload(catalogue):
+    catalogue.price[:3] = [None, float("nan"), 2.5]
+    assert [payload["price"] for payload in catalogue.points(0, 3).payloads] == [None, None, 2.5]

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from twinvec.errors import StoreError, VerificationError
+from twinvec.settings import QdrantSettings
+from twinvec.vectors import point_id, publish
+from twinvec.vectors.index import VectorIndex
+
+pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect", "ignore:Local mode performs")
+SETTINGS = QdrantSettings(verify_sample=50)
+METADATA = {"manifest": "0123456789abcdef"}
+
+
+def publish_catalogue(index: VectorIndex, collection: str, catalogue, **changed):
+    arguments = {
+        "batches": catalogue.batches(),
+        "expected": len(catalogue.product_id),
+        "dimension": catalogue.source.shape[1],
+        "metadata": METADATA,
+        "settings": SETTINGS,
+    } | changed
+    return publish(index, collection, **arguments)
+
+
+def test_a_good_publish_is_verified_and_moves_no_alias(index, collection, catalogue):
+    catalogue.source[:34] = 0
+    steps: list[tuple[str, int, int]] = []
+    before = index.aliases()
+    found = publish_catalogue(index, collection, catalogue, progress=lambda *step: steps.append(step))
+    assert (found.points, found.sample, found.ef) == (337, 50, SETTINGS.ef)
+    assert found.nonzero == pytest.approx(303 / 337)
+    assert found.recall_at_10 == 1.0  # under the full-scan threshold every search is exact
+    assert index.metadata(collection) == METADATA
+    assert index.aliases() == before
+    uploads = [done for step, done, _ in steps if step == "upload"]
+    assert uploads == [100, 200, 300, 337]
+    assert [step for step, *_ in steps][4:] == ["index", "index", "verify", "verify"]
+
+
+@pytest.mark.parametrize("expected", [336, 338])
+def test_a_wrong_count_names_both_figures(index, collection, catalogue, expected):
+    with pytest.raises(VerificationError, match=f"holds 337 points, not the {expected}"):
+        publish_catalogue(index, collection, catalogue, expected=expected)
+
+
+def test_nothing_to_publish_creates_nothing(index, collection, catalogue):
+    with pytest.raises(VerificationError, match="nothing to publish"):
+        publish_catalogue(index, collection, catalogue, batches=[], expected=0)
+    assert collection not in index.collections()
+
+
+def test_nan_stops_the_upload_and_the_live_release_goes_on(index, collection, catalogue):
+    alias, live = f"{collection}_live", f"{collection}_0"
+    publish_catalogue(index, live, catalogue)
+    index.switch_alias(alias, live)
+    diverged = replace(catalogue, target=catalogue.target.copy())
+    diverged.target[250, 3] = np.nan
+    with pytest.raises(VerificationError, match=r"1 of 100 products have NaN.*B00250"):
+        publish_catalogue(index, collection, diverged)
+    assert index.aliases()[alias] == live
+    [hits] = index.search(alias, catalogue.source[:1], 10)
+    assert [hit.product_id for hit in hits] == catalogue.best(0, 10)[0]
+
+
+def test_an_interrupted_publish_is_finished_by_the_next_one(index, collection, catalogue):
+    def interrupted():
+        yield from list(catalogue.batches())[:2]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        publish_catalogue(index, collection, catalogue, batches=interrupted())
+    assert index.count(collection) == 200
+    found = publish_catalogue(index, collection, catalogue)
+    assert found.points == index.count(collection) == 337
+    assert publish_catalogue(index, collection, catalogue).points == 337
+    hits = index.related(collection, point_id(catalogue.marketplace[300], "B00300"), 10)
+    assert [hit.product_id for hit in hits] == [
+        product for product in catalogue.best(300, 11)[0] if product != "B00300"
+    ][:10]
+
+
+def test_other_vectors_cannot_go_into_the_same_collection(index, collection, catalogue):
+    publish_catalogue(index, collection, catalogue)
+    with pytest.raises(StoreError, match="metadata"):
+        publish_catalogue(index, collection, catalogue, metadata={"manifest": "another"})
+
+
+def test_vectors_that_come_back_changed_are_found_out(index, collection, catalogue, monkeypatch):
+    honest = index.upsert
+
+    def swap(collection, batch):
+        honest(collection, replace(batch, source=batch.target, target=batch.source))
+
+    monkeypatch.setattr(index, "upsert", swap)
+    with pytest.raises(VerificationError, match="differ from those sent"):
+        publish_catalogue(index, collection, catalogue)

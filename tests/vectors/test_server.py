@@ -1,0 +1,71 @@
+"""What services do without Twinvec, and what an unreachable server says."""
+
+from __future__ import annotations
+
+import pytest
+from qdrant_client import models
+
+from twinvec.errors import StoreError
+from twinvec.settings import QdrantSettings, Settings
+from twinvec.vectors import open_index, point_id, publish
+from twinvec.vectors.server import ServerIndex
+
+pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect", "ignore:Local mode performs")
+
+
+@pytest.fixture(params=["memory", "server"])
+def client(request):
+    return request.getfixturevalue(f"{request.param}_client")
+
+
+def test_a_service_needs_one_call_and_no_vector(client, collection, catalogue):
+    """The call of the README, with plain qdrant-client, against an alias."""
+    index = ServerIndex(client)
+    alias = f"{collection}_live"
+    publish(index, collection, catalogue.batches(), 337, 13, {}, QdrantSettings(verify_sample=20))
+    index.switch_alias(alias, collection)
+    product = point_id(catalogue.marketplace[42], "B00042")
+
+    response = client.query_points(
+        alias,
+        query=product,
+        using="target",
+        lookup_from=models.LookupLocation(collection=alias, vector="source"),
+        query_filter=models.Filter(must_not=[models.HasIdCondition(has_id=[product])]),
+        limit=10,
+    )
+
+    expected = [other for other in catalogue.best(42, 11)[0] if other != "B00042"][:10]
+    assert [point.payload["product_id"] for point in response.points] == expected
+    assert [hit.product_id for hit in index.related(alias, product, 10)] == expected
+
+
+def test_the_collection_is_laid_out_as_designed(client, collection, catalogue):
+    index = ServerIndex(client)
+    publish(index, collection, catalogue.batches(), 337, 13, {"manifest": "x"}, QdrantSettings())
+    config = client.get_collection(collection).config
+    source, target = config.params.vectors["source"], config.params.vectors["target"]
+    assert (source.size, source.distance, source.hnsw_config.m) == (13, models.Distance.DOT, 0)
+    assert (target.size, target.distance, target.hnsw_config.m) == (13, models.Distance.DOT, 16)
+    assert config.metadata == {"manifest": "x"}
+
+
+def test_payload_indexes_are_there_on_a_server(server_client, collection, catalogue):
+    publish(ServerIndex(server_client), collection, catalogue.batches(), 337, 13, {}, QdrantSettings())
+    schema = server_client.get_collection(collection).payload_schema
+    assert {name: field.data_type.value for name, field in schema.items()} == {
+        "product_id": "keyword",
+        "category": "keyword",
+        "marketplace": "keyword",
+        "release": "keyword",
+        "price": "float",
+    }
+
+
+def test_a_server_that_does_not_answer_is_explained(tmp_path):
+    qdrant = QdrantSettings(url="http://127.0.0.1:9", timeout=1)
+    index = open_index(Settings(home=tmp_path, qdrant=qdrant))
+    assert isinstance(index, ServerIndex)
+    with pytest.raises(StoreError, match=r"could not list the collections[\s\S]*qdrant.url"):
+        index.collections()
+    index.close()
