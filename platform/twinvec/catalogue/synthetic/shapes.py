@@ -86,7 +86,8 @@ def _leaf(u: Pixels, v: Pixels) -> Pixels:
 
 
 def _flower(u: Pixels, v: Pixels) -> Pixels:
-    return _length(u, v) - np.float32(0.74) - np.float32(0.2) * np.cos(6 * np.arctan2(u, v))
+    petals = np.float32(0.2) * np.cos(6 * np.arctan2(u, v))
+    return np.asarray(_length(u, v) - np.float32(0.74) - petals)
 
 
 def _length(u: Pixels, v: Pixels) -> Pixels:

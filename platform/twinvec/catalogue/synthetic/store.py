@@ -36,9 +36,10 @@ from twinvec.files import new_folder
 SIZES = {"tiny": 500, "small": 5_000, "medium": 50_000, "large": 1_000_000, "huge": 10_000_000}
 """Products by name of the size."""
 _MOST_WITH_IMAGES = SIZES["medium"]
-# Rows made at once, and products to an archive of images.
+# Rows made at once.
 _BATCH = 20_000
-_ARCHIVE = 2_000
+# Products to an archive of images: few, as a reader of a single image reads its archive's whole directory.
+_ARCHIVE = 500
 
 
 @dataclass(frozen=True)
