@@ -106,7 +106,7 @@ def _build(
         "memory_limit": settings.memory_limit,
         "temp_directory": str(folder / "spill"),
     }
-    with duckdb.connect(folder / "ingest.duckdb", config=config) as connection:
+    with duckdb.connect(config=config) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         prepare(connection)
         progress(f"reading {source.name}")

@@ -86,6 +86,6 @@ def _products(staged: str) -> str:
 def _ordered_products(log: str) -> str:
     """Each product as the first usable row of the order log describes it."""
     first = f"""
-        SELECT min(line) FROM {log} WHERE reason IS NULL AND trim(order_id) <> '' AND trim(product_id) <> ''
-        GROUP BY trim(product_id)"""
+        SELECT min(line) FROM ({_events(log, "order_id")})
+        WHERE reason IS NULL AND order_id IS NOT NULL AND product_id IS NOT NULL GROUP BY product_id"""
     return _products(f"(FROM {log} WHERE line IN ({first}))")
