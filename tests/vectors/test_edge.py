@@ -71,6 +71,16 @@ def test_low_recall_is_refused_with_its_figure(published, big, tmp_path):
     index.close()
 
 
+def test_a_damaged_shard_is_named_with_what_to_do(tmp_path):
+    index = EdgeIndex(tmp_path)
+    index.create(NAME, CollectionConfig(4, 16, 100, 100))
+    (tmp_path / NAME / "shard" / "edge_config.json").write_text("{")
+    with pytest.raises(StoreError, match=rf"could not open {NAME}[\s\S]*hint: if it is damaged"):
+        index.count(NAME)
+    index.drop(NAME)
+    assert index.collections() == []
+
+
 def test_open_index_takes_edge_under_home_unless_a_url_is_set(tmp_path):
     index = open_index(Settings(home=tmp_path))
     assert isinstance(index, EdgeIndex)

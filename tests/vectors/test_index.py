@@ -10,7 +10,7 @@ import pytest
 from twinvec.errors import NotFoundError, StateError, StoreError
 from twinvec.vectors import CollectionConfig, Filters, Hit, VectorIndex, point_id
 
-pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
+pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect", "ignore:Local mode performs")
 
 
 def load(index: VectorIndex, collection: str, config: CollectionConfig, catalogue) -> None:

@@ -206,7 +206,7 @@ class EdgeIndex:
         self._release(collection)
         lock = self._lock(collection, exclusive=writable)
         try:
-            with _explained(f"open {collection}, drop it and publish again if it is damaged"):
+            with _explained(f"open {collection}", "if it is damaged, drop it and publish it again"):
                 shard = edge.EdgeShard.load(str(self._root / collection / "shard"))
         except StoreError:
             lock.close()
@@ -228,12 +228,12 @@ class EdgeIndex:
 
 
 @contextmanager
-def _explained(action: str) -> Iterator[None]:
+def _explained(action: str, hint: str = "") -> Iterator[None]:
     # Edge raises plain Exception (and TypeError or ValueError from its bindings).
     try:
         yield
     except Exception as error:
-        raise StoreError(f"Qdrant Edge could not {action}: {error}") from error
+        raise StoreError(f"Qdrant Edge could not {action}: {error}", hint) from error
 
 
 def _create_shard(folder: Path, config: CollectionConfig) -> None:
