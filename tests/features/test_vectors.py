@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from twinvec.errors import StoreError
 from twinvec.features.manifest import Manifest, vector_fields, write_manifest
 from twinvec.features.vectors import write_batches, write_vectors

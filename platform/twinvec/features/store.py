@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import ibis
 import pyarrow.parquet as pq
 from feast import FeatureService, FeatureStore, FeatureView, FileSource
 from feast.errors import FeastObjectNotFoundException
@@ -30,6 +32,15 @@ from twinvec.settings import Settings
 
 CONFIG = "feature_store.yaml"
 ONLINE_BATCH = 10_000
+
+
+@atexit.register
+def _close_duckdb() -> None:
+    # Feast reads through ibis, which keeps a connection open; DuckDB complains of it at length on stderr if
+    # it is still open when Python ends.
+    if ibis.options.default_backend is not None:
+        ibis.options.default_backend.disconnect()
+        ibis.options.default_backend = None
 
 
 def open_store(settings: Settings) -> FeatureStore:
@@ -78,8 +89,7 @@ def apply_version(store: FeatureStore, version: Version) -> FeatureView:
             f"not {view.tags['manifest']}",
             "a version never changes: make a new one",
         )
-    store.apply([*ENTITIES.values(), view])
-    return view
+    return _apply_view(store, view, known)
 
 
 def apply_snapshot(store: FeatureStore, settings: Settings, snapshot: Snapshot) -> FeatureView:
@@ -89,6 +99,13 @@ def apply_snapshot(store: FeatureStore, settings: Settings, snapshot: Snapshot) 
         products = Path(snapshot.path) / "products.parquet"
         write_scalars(products, folder, snapshot.created_at, settings.ingest.memory_limit)
     view = scalars_view(snapshot.id, folder)
+    return _apply_view(store, view, find_view(store, view.name))
+
+
+def _apply_view(store: FeatureStore, view: FeatureView, known: FeatureView | None) -> FeatureView:
+    if known is not None:
+        # Part of what Feast compares: without them, a view that is online counts as changed.
+        view.materialization_intervals = known.materialization_intervals
     store.apply([*ENTITIES.values(), view])
     return view
 
