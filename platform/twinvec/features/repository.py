@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from feast import Entity, FeatureService, FeatureView
@@ -71,10 +70,7 @@ def _objects(session: Session, home: Path) -> list[FeastObject]:
         pinned = [version.view for version in product_versions(operations.lineage(release.version))]
         if all(view in views for view in pinned):
             parts = [views[view] for view in pinned]
-            parts += _present(scalars, [release.version.snapshot_id])
+            if release.version.snapshot_id in scalars:
+                parts.append(scalars[release.version.snapshot_id])
             services += release_services(release, parts, live=release.state == State.LIVE)
     return [*ENTITIES.values(), *views.values(), *scalars.values(), *services]
-
-
-def _present(views: dict[str, FeatureView], names: Iterable[str]) -> list[FeatureView]:
-    return [views[name] for name in names if name in views]

@@ -45,6 +45,8 @@ def write_vectors(
         StoreError: if a vector is not finite; its key is named.
         ValueError: on a key that comes twice, and on shapes that do not fit.
     """
+    if any(len(vectors) != len(keys) for vectors in fields.values()):
+        raise ValueError(f"{len(keys)} keys for { ({name: len(v) for name, v in fields.items()}) } vectors")
     batches = (
         (
             keys[start : start + ROWS_PER_GROUP],
@@ -52,8 +54,6 @@ def write_vectors(
         )
         for start in range(0, len(keys), ROWS_PER_GROUP)
     )
-    if any(len(vectors) != len(keys) for vectors in fields.values()):
-        raise ValueError(f"{len(keys)} keys for { ({name: len(v) for name, v in fields.items()}) } vectors")
     return write_batches(folder, entity, batches, timestamp, rows_per_file)
 
 
