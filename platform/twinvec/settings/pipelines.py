@@ -29,11 +29,17 @@ class GraphSettings(Group):
         "(`popularity`), or from the more to the less viewed (`views`). `auto` takes the source's own if it "
         "has one, else `price`.",
     )
+    drop_weak: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="Whether co-purchase edges between weakly associated categories are dropped (3.2). `auto` drops "
+        "them where pairs were mined from baskets, which hold what people happened to buy together, and keeps them "
+        "where the source lists related products itself, having left out the noise already.",
+    )
     min_association: float = Field(
         0.2,
         ge=-1,
         le=1,
-        description="Co-purchase edges between categories associated less are dropped (3.2).",
+        description="Least association of two categories; edges between less associated ones are weak (3.2).",
     )
     min_copurchase: int = Field(1, ge=1, description="Co-purchases a pair needs to be an edge.")
     min_coview: int = Field(1, ge=1, description="Co-views a pair needs to be an edge.")
@@ -74,12 +80,59 @@ class AlignedSettings(Group):
 
     dimension: int = Field(256, ge=2, description="Length of an aligned embedding.")
     margin: float = Field(1.0, gt=0, description="Margin of the loss (3.5).")
-    negatives: int = Field(5, ge=1, description="Random negatives a positive pair.")
+    negatives: int = Field(
+        5, ge=1, description="Random negatives a positive pair; the paper's n_k, not given there."
+    )
     fanout: int = Field(10, ge=1, description="Co-view neighbours sampled (4.1.3).")
-    batch: int = Field(2048, ge=1, description="Co-view pairs in a step.")
+    batch: int = Field(512, ge=1, description="Co-view pairs in a step.")
     epochs: int = Field(20, ge=1, description="At most (4.1.3).")
     patience: int = Field(3, ge=1, description="Epochs without a better validation MRR before stopping.")
-    learning_rate: float = Field(1e-3, gt=0, description="Of Adam (4.1.3).")
+    learning_rate: float = Field(1e-3, gt=0, description="Of AdamW (4.1.3).")
+    validation: float = Field(0.1, gt=0, lt=0.5, description="Share of co-view pairs held out to stop by.")
+
+
+class PaperRecipe(Group):
+    """MERLIN as published: content features, sums over neighbours, margin loss (3.6)."""
+
+    margin: float = Field(1.0, gt=0, description="Margin of the loss (3.6.3).")
+    negatives: int = Field(5, ge=1, description="Random negatives an edge; the paper's n_k, not given there.")
+    batch: int = Field(10_000, ge=1, description="Edges in a step (4.1.3: 10,000 source nodes).")
+    epochs: int = Field(20, ge=1, description="At most (4.1.3).")
+    learning_rate: float = Field(1e-3, gt=0, description="Of AdamW (4.1.3).")
+
+
+class ProximitySettings(Group):
+    """Personalised PageRank over the product graph, and its factors."""
+
+    coview_weight: float = Field(
+        0.5, ge=0, description="Weight of a co-view edge beside a co-purchase edge's 1."
+    )
+    restart: float = Field(0.15, gt=0, lt=1, description="Chance to return to the source at each step.")
+    steps: int = Field(10, ge=1, description="Steps that are followed.")
+    least: float = Field(1e-4, gt=0, description="Walks less probable than this are given up.")
+    keep: int = Field(200, ge=1, description="Nearest products kept of each.")
+
+
+class TwinvecRecipe(Group):
+    """What was measured to help: proximity factors beside content, residual layers, softmax over near products."""
+
+    proximity: ProximitySettings = ProximitySettings()
+    near: float = Field(
+        0.7,
+        ge=0,
+        le=1,
+        description="Share of positives drawn by proximity; the others are co-purchase edges.",
+    )
+    draws: int = Field(16, ge=1, description="Positives drawn a source and epoch.")
+    candidates: int = Field(
+        8192,
+        ge=2,
+        description="Random products a step scores its sources against; all of a smaller catalogue.",
+    )
+    batch: int = Field(512, ge=1, description="Sources in a step.")
+    epochs: int = Field(20, ge=1, description="At most.")
+    learning_rate: float = Field(3e-3, gt=0, description="Of AdamW.")
+    weight_decay: float = Field(0.01, ge=0, description="Of AdamW.")
 
 
 class RelatedSettings(Group):
@@ -93,16 +146,16 @@ class RelatedSettings(Group):
     fanout_copurchase: int = Field(20, ge=1, description="Co-purchase neighbours sampled a hop (4.1.3).")
     fanout_coview: int = Field(10, ge=1, description="Co-view neighbours sampled a hop (4.1.3).")
     sampler: Literal["dgl", "csr"] = Field("dgl", description="DGL on the CPU, or plain torch on any device.")
-    batch: int = Field(2048, ge=1, description="Co-purchase edges in a step.")
-    margin: float = Field(1.0, gt=0, description="Margin of the margin loss (3.6.3).")
-    negatives: int = Field(5, ge=1, description="Random negatives a positive edge, for the margin loss.")
-    temperature: float = Field(0.05, gt=0, description="Temperature of the softmax loss.")
-    epochs: int = Field(20, ge=1, description="At most (4.1.3).")
-    patience: int = Field(3, ge=1, description="Epochs without a better validation MRR before stopping.")
-    learning_rate: float = Field(1e-3, gt=0, description="Of Adam (4.1.3).")
-    precision: Precision = Field(
-        "float32", description="`bfloat16` runs the forward pass in mixed precision."
+    patience: int = Field(
+        4, ge=1, description="Epochs without a better validation MRR before stopping (4.1.3)."
     )
+    validation_edges: int = Field(
+        5_000, ge=1, description="Edges the validation MRR is measured on, at most."
+    )
+    precision: Precision = Field("float32", description="`bfloat16` runs the model in mixed precision.")
     refit: bool = Field(
-        True, description="After testing, train again on all edges for the published vectors."
+        True,
+        description="After testing, train again with the held-out edges for the vectors that are published.",
     )
+    paper: PaperRecipe = PaperRecipe()
+    twinvec: TwinvecRecipe = TwinvecRecipe()

@@ -1,0 +1,155 @@
+"""The space `aligned`: text and image features brought together where products are viewed together (MERLIN 3.5)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+import torch
+
+from pipelines.alignment.model import AlignmentEncoder, ContentFeatures
+from pipelines.device import resolve_device
+from pipelines.evaluation.ranking import rank_targets, ranking_metrics
+from pipelines.graph.product_graph import Edges, ProductGraph, load_graph
+from pipelines.outline import Inputs, Outcome, Progress
+from pipelines.sampling.blocks import Neighbours
+from pipelines.sampling.samplers import make_sampler
+from pipelines.training.encoder import GraphEncoder
+from pipelines.training.inference import infer
+from pipelines.training.loop import Epoch
+from pipelines.training.loop import train as train_encoder
+from pipelines.training.margin import MarginObjective
+from twinvec import digest
+from twinvec.tracking import model_digest
+
+if TYPE_CHECKING:
+    from twinvec.tracking import Run
+
+FIELD = "aligned_vector"
+MOST_VALIDATION_PAIRS = 5_000
+
+
+def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
+    """Read text and image vectors, train on co-views, embed every product that has either."""
+    settings, options = inputs.settings, inputs.settings.aligned
+    device = resolve_device(settings.device)
+    torch.manual_seed(settings.seed)
+    graph = load_graph(inputs.folder("graph"))
+    features = read_features(inputs, graph).to(device)
+    embeddable = (features.has_text | features.has_image).cpu().numpy()
+    training, held_out = hold_out(graph.coview, embeddable, options.validation, settings.seed)
+    # Everything sees the same co-views in both directions; those held out for validation are seen by none.
+    relation = {AlignmentEncoder.RELATION: neighbours_of(training, graph.products)}
+    model = AlignmentEncoder(features.text.shape[1], features.image.shape[1], options.dimension).to(device)
+    known = training.both_ways().matrix(graph.products)
+    on_device = {name: neighbours.to(device) for name, neighbours in relation.items()}
+
+    def validate(trained: GraphEncoder) -> float:
+        vectors = infer(trained, features, on_device)
+        ranks = rank_targets(vectors, vectors, (held_out.source, held_out.target), known)
+        return ranking_metrics(ranks).mrr_at_10
+
+    def report(epoch: Epoch) -> None:
+        run.log_epoch(epoch.number, _figures(epoch))
+        figure = "" if epoch.validation is None else f", validation MRR@10 {epoch.validation:.4f}"
+        progress(f"epoch {epoch.number}: loss {epoch.loss:.4f}{figure}")
+
+    before = validate(model) if len(held_out) else 0.0
+    history = []
+    if len(training):
+        history = train_encoder(
+            model,
+            features,
+            make_sampler("dgl", relation, {AlignmentEncoder.RELATION: options.fanout}, 1, settings.seed),
+            MarginObjective(
+                torch.from_numpy(training.source),
+                torch.from_numpy(training.target),
+                graph.products,
+                target_offset=0,
+                negatives=options.negatives,
+                margin=options.margin,
+                batch=options.batch,
+            ),
+            epochs=options.epochs,
+            learning_rate=options.learning_rate,
+            weight_decay=0.0,
+            seed=settings.seed,
+            validate=validate if len(held_out) else None,
+            patience=options.patience,
+            report=report,
+        )
+    everything = {AlignmentEncoder.RELATION: neighbours_of(graph.coview, graph.products).to(device)}
+    vectors = infer(model, features, everything).cpu().numpy()
+    present = np.flatnonzero(embeddable)
+    return Outcome(
+        keys=graph.product_ids.take(present).to_pylist(),
+        vectors={FIELD: vectors[present]},
+        metric="dot",
+        normalised=False,
+        model=model_digest(model),
+        preprocessing=digest.of_json(options.model_dump()),
+        metrics={
+            "untrained_mrr_at_10": before,
+            "validation_mrr_at_10": max((e.validation or 0.0 for e in history), default=before),
+            "coverage": float(embeddable.mean()),
+            "with_text": float(features.has_text.float().mean()),
+            "with_image": float(features.has_image.float().mean()),
+        },
+    )
+
+
+def read_features(inputs: Inputs, graph: ProductGraph) -> ContentFeatures:
+    """Text and image vectors of the graph's products, in its order, and which are there."""
+    keys: list[str] = graph.product_ids.to_pylist()
+    parts: dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]] = {}
+    for space in ("text", "image"):
+        if space in inputs.versions:
+            read = inputs.vectors(space, keys)
+            parts[space] = (read.only(), read.present)
+        else:
+            parts[space] = (np.zeros((len(keys), 0), np.float32), np.zeros(len(keys), np.bool_))
+    return ContentFeatures(
+        *(torch.from_numpy(array) for space in ("text", "image") for array in parts[space])
+    )
+
+
+def neighbours_of(coview: Edges, products: int) -> Neighbours:
+    """Co-viewed products of each product, whichever was listed for the other."""
+    matrix = sp.csr_array(coview.both_ways().matrix(products))
+    return Neighbours(
+        torch.from_numpy(matrix.indptr.astype(np.int64)), torch.from_numpy(matrix.indices.astype(np.int64))
+    )
+
+
+def hold_out(
+    coview: Edges, embeddable: npt.NDArray[np.bool_], share: float, seed: int
+) -> tuple[Edges, Edges]:
+    """Co-view pairs to train on and to validate by, of products that can be embedded.
+
+    A pair that is listed in both directions falls on one side.
+
+    Args:
+        coview: the co-view edges.
+        embeddable: of each product, bool [products].
+        share: for validation, of which no more than 5,000 pairs are used.
+        seed: of the choice.
+    """
+    products = len(embeddable)
+    pairs = sp.triu(coview.both_ways().matrix(products), k=1).tocoo()
+    first, second = (end.astype(np.int64) for end in pairs.coords)
+    usable = embeddable[first] & embeddable[second]
+    first, second = first[usable], second[usable]
+    order = np.random.default_rng(seed).permutation(len(first))
+    cut = min(int(share * len(first)), MOST_VALIDATION_PAIRS)
+
+    def edges(chosen: npt.NDArray[np.int64]) -> Edges:
+        return Edges(first[chosen], second[chosen], np.ones(len(chosen), np.int64))
+
+    return edges(order[cut:]), edges(order[:cut])
+
+
+def _figures(epoch: Epoch) -> dict[str, float]:
+    return {name: value for name, value in asdict(epoch).items() if name != "number" and value is not None}

@@ -1,0 +1,1 @@
+"""How strongly categories are bought together, and an embedding of each that reproduces it (MERLIN 3.2)."""

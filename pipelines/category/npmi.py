@@ -1,0 +1,92 @@
+"""Normalised pointwise mutual information of categories bought together (MERLIN 3.2, equation 1).
+
+NPMI(a, b) = log(P(a, b) / (P(a) P(b))) / −log P(a, b), between −1 (never together) and 1 (only together). The
+equation as printed has its minus sign on the other factor, which is the same thing.
+"""
+
+from __future__ import annotations
+
+import duckdb
+import pyarrow as pa
+
+# A category as one string: its path from the root, at most `level` names of it (0: all of them).
+CATEGORY_SQL = """
+    CASE WHEN len(category) = 0 THEN NULL
+         ELSE array_to_string(CASE WHEN {level} > 0 THEN category[:{level}] ELSE category END, ' > ') END
+"""
+
+NPMI_SQL = """
+    SELECT pair.a, pair.b, pair.together,
+           ln(together * total / (first.alone * second.alone)) / -ln(together / total) AS npmi
+    FROM pair, size, category AS first, category AS second
+    WHERE first.name = pair.a AND second.name = pair.b AND together >= $min_count AND together < total
+    ORDER BY a, b
+"""
+
+
+def category_expression(level: int) -> str:
+    """SQL that gives a product's category as one string, or NULL if it has none."""
+    return CATEGORY_SQL.format(level=int(level))
+
+
+def npmi_of_baskets(connection: duckdb.DuckDBPyConnection, min_count: int) -> pa.Table:
+    """NPMI of category pairs that share baskets.
+
+    P(a) is the share of baskets with a product of category a, P(a, b) the share with both.
+
+    Args:
+        connection: with a table or view `baskets(basket, category)`; repeated rows count once.
+        min_count: baskets a pair must share to be in the result.
+
+    Returns:
+        a, b (a < b, strings), together (baskets), npmi (float64), sorted by a and b.
+    """
+    return connection.sql(
+        f"""
+        WITH line AS (SELECT DISTINCT basket, category AS name FROM baskets WHERE category IS NOT NULL),
+             size AS (SELECT count(DISTINCT basket)::DOUBLE AS total FROM line),
+             category AS (SELECT name, count(*)::DOUBLE AS alone FROM line GROUP BY name),
+             pair AS (
+                SELECT l.name AS a, r.name AS b, count(*)::DOUBLE AS together
+                FROM line l JOIN line r ON l.basket = r.basket AND l.name < r.name GROUP BY ALL
+             )
+        {NPMI_SQL}
+        """,
+        params={"min_count": min_count},
+    ).to_arrow_table()
+
+
+def npmi_of_pairs(connection: duckdb.DuckDBPyConnection, level: int, min_count: int) -> pa.Table:
+    """NPMI of categories from product pairs bought together, where there are no baskets to count.
+
+    Each co-purchase is one event with two ends; P(a) is the share of events with an end in category a, P(a, b) the
+    share with one end in each.
+
+    Args:
+        connection: with `products` and `copurchase` as in a snapshot.
+        level: category levels used, from the root; 0 uses the whole path.
+        min_count: co-purchases a pair needs to be in the result.
+
+    Returns:
+        a, b (a < b, strings), together (co-purchases), npmi (float64), sorted by a and b.
+    """
+    return connection.sql(
+        f"""
+        WITH product AS (SELECT product_id, {category_expression(level)} AS name FROM products),
+             event AS (
+                SELECT least(s.name, t.name) AS a, greatest(s.name, t.name) AS b, sum(count)::DOUBLE AS together
+                FROM copurchase c JOIN product s ON s.product_id = c.source JOIN product t ON t.product_id = c.target
+                WHERE s.name IS NOT NULL AND t.name IS NOT NULL GROUP BY ALL
+             ),
+             size AS (SELECT sum(together) AS total FROM event),
+             category AS (
+                SELECT name, sum(together) AS alone
+                FROM (SELECT a AS name, together FROM event
+                      UNION ALL SELECT b, together FROM event WHERE a <> b)
+                GROUP BY name
+             ),
+             pair AS (SELECT * FROM event WHERE a <> b)
+        {NPMI_SQL}
+        """,
+        params={"min_count": min_count},
+    ).to_arrow_table()

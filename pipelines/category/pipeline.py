@@ -1,0 +1,97 @@
+"""The space `category`: one vector a category, whose cosine is how strongly two are bought together (MERLIN 3.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from pipelines.category.model import CategoryEmbedding, fit
+from pipelines.category.npmi import category_expression, npmi_of_pairs
+from pipelines.outline import Inputs, Outcome, Progress
+from twinvec import digest
+from twinvec.catalogue.snapshot import Snapshot
+from twinvec.columns import CATEGORY
+from twinvec.settings import Settings
+from twinvec.tracking import model_digest
+
+if TYPE_CHECKING:
+    from twinvec.tracking import Run
+
+FIELD = "category_vector"
+
+
+def applies(snapshot: Snapshot, settings: Settings) -> str | None:
+    """Why there is nothing to train on, or None."""
+    with snapshot.connect(settings.ingest.memory_limit) as connection:
+        name = category_expression(settings.category.level)
+        (categories,) = connection.execute(f"SELECT count(DISTINCT {name}) FROM products").fetchall()[0]
+    return None if categories > 1 else f"the products are in {categories} categories; associations need two"
+
+
+def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
+    """Count categories bought together, take their NPMI, factorise it."""
+    settings, options = inputs.settings, inputs.settings.category
+    with inputs.snapshot.connect(settings.ingest.memory_limit) as connection:
+        observed = npmi_of_pairs(connection, options.level, options.min_count)
+        names: list[str] = [
+            name
+            for (name,) in connection.execute(
+                f"SELECT DISTINCT {category_expression(options.level)} AS name FROM products "
+                "WHERE name IS NOT NULL ORDER BY name"
+            ).fetchall()
+        ]
+    progress(f"{len(names)} categories, {observed.num_rows} pairs with an NPMI")
+    place = pa.array(names)
+    a, b = (torch.tensor(pc.index_in(observed[end], place).to_numpy(), dtype=torch.int64) for end in "ab")
+    npmi = torch.from_numpy(observed["npmi"].to_numpy().astype(np.float32))
+    model, losses = fit(
+        a, b, npmi, len(names), options.dimension, options.epochs, options.learning_rate, settings.seed
+    )
+    for epoch in range(0, len(losses), max(1, len(losses) // 20)):
+        run.log_epoch(epoch, {"loss": losses[epoch]})
+    vectors = model.vectors()
+    with torch.no_grad():
+        error = (model(a, b) - npmi).abs()
+    return Outcome(
+        entity=CATEGORY,
+        keys=names,
+        vectors={FIELD: vectors.numpy()},
+        metric="cosine",
+        normalised=True,
+        model=model_digest(model),
+        preprocessing=digest.of_json({"level": options.level, "min_count": options.min_count}),
+        metrics={
+            "observed_pairs": observed.num_rows,
+            "mean_absolute_error": float(error.mean()) if len(error) else 0.0,
+        },
+        model_uri=run.log_model(model, _example(model)),
+    )
+
+
+def associations(names: list[str], vectors: torch.Tensor, wanted: pa.Table) -> pa.Table:
+    """AS(a, b) = cos(h_a, h_b) of some pairs of categories, observed or not (MERLIN 3.2).
+
+    Args:
+        names: the categories.
+        vectors: of unit length, float32 [categories, d].
+        wanted: columns a and b, names of categories.
+
+    Returns:
+        `wanted` with the column association (float64); null where a category has no vector.
+    """
+    place = pa.array(names)
+    ends = [pc.index_in(wanted[end], place) for end in "ab"]
+    known = pc.and_(ends[0].is_valid(), ends[1].is_valid())
+    rows = [torch.from_numpy(end.fill_null(0).to_numpy().astype(np.int64)) for end in ends]
+    scores = (vectors[rows[0]] * vectors[rows[1]]).sum(1).double().numpy()
+    masked = pa.array(scores, mask=~known.to_numpy(zero_copy_only=False))
+    return wanted.append_column("association", masked)
+
+
+def _example(model: CategoryEmbedding) -> dict[str, torch.Tensor]:
+    some = torch.arange(2) % len(model.weight)
+    return {"a": some, "b": some.flip(0)}

@@ -1,0 +1,153 @@
+"""How good the live release is on edges from a file."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from pipelines.device import resolve_device
+from pipelines.evaluation.direction import direction_metrics
+from pipelines.evaluation.ranking import rank_targets, ranking_metrics
+from pipelines.graph.product_graph import Edges
+from registry import operations
+from registry.database import transaction
+from registry.models import Version
+from twinvec.catalogue.snapshot import open_snapshot
+from twinvec.errors import CatalogueError, NotFoundError
+from twinvec.features.reading import read_vectors
+from twinvec.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class EdgeEvaluation:
+    """Means over the edges of a file.
+
+    Attributes:
+        version: whose vectors were judged.
+        release: that serves it, or None if no release is live.
+        edges: that were ranked.
+        unknown: edges left out because an end is not in the snapshot.
+        hits_at_1, hits_at_3, hits_at_5, hits_at_10, mrr_at_10: of the target among all products, without the source
+            itself, its known co-purchases in the snapshot and its other targets in the file.
+        auc_dir: edges against their reverses, of edges whose reverse is neither in the file nor in the snapshot.
+        right_way: share of these that score above their own reverse.
+        one_way_edges: how many they are.
+    """
+
+    version: str
+    release: str | None
+    edges: int
+    unknown: int
+    hits_at_1: float
+    hits_at_3: float
+    hits_at_5: float
+    hits_at_10: float
+    mrr_at_10: float
+    auc_dir: float
+    right_way: float
+    one_way_edges: int
+
+
+def evaluate_edges(workspace: Workspace, edges: Path, version: str | None = None) -> EdgeEvaluation:
+    """Rank the target of each edge among all products for its source.
+
+    Args:
+        workspace: the stores.
+        edges: a CSV file with the columns source and target, product ids.
+        version: such as `related@v3`; the live release's if not given, or the latest if none is live.
+
+    Raises:
+        NotFoundError: if there is no such file or version.
+        CatalogueError: if the file has other columns, or no edge between products of the snapshot.
+    """
+    judged, release = _judged(workspace, version)
+    snapshot = open_snapshot(Path(judged.snapshot.path))
+    with snapshot.connect(workspace.settings.ingest.memory_limit) as connection:
+        products = _column(connection, "SELECT product_id FROM products ORDER BY product_id")
+        known = _pairs(connection.sql("SELECT source, target FROM copurchase").to_arrow_table(), products)
+    if not snapshot.directed:
+        known = known.both_ways()
+    listed = _read_edges(edges)
+    wanted = _pairs(listed, products)
+    if not len(wanted):
+        raise CatalogueError(
+            f"none of the {listed.num_rows} edges of {edges} joins two products of snapshot {snapshot.id}",
+            "source and target are product ids; is this the right snapshot?",
+        )
+    vectors = read_vectors(workspace.features, judged, products.to_pylist())
+    device = resolve_device(workspace.settings.device)
+    source, target = (torch.from_numpy(field).to(device) for field in vectors.fields.values())
+    ends = (wanted.source, wanted.target)
+    matrix = known.matrix(len(products))
+    ranking = ranking_metrics(rank_targets(source, target, ends, matrix))
+    direction = direction_metrics(source, target, ends, matrix + wanted.matrix(len(products)))
+    return EdgeEvaluation(
+        version=judged.name,
+        release=release,
+        edges=ranking.edges,
+        unknown=listed.num_rows - len(wanted),
+        hits_at_1=ranking.hits_at_1,
+        hits_at_3=ranking.hits_at_3,
+        hits_at_5=ranking.hits_at_5,
+        hits_at_10=ranking.hits_at_10,
+        mrr_at_10=ranking.mrr_at_10,
+        auc_dir=direction.auc_dir,
+        right_way=direction.right_way,
+        one_way_edges=direction.one_way_edges,
+    )
+
+
+def _judged(workspace: Workspace, name: str | None) -> tuple[Version, str | None]:
+    with transaction(workspace.engine) as session:
+        live = operations.live_release(session, workspace.settings.release)
+    if name is None and live is not None:
+        return live.version, live.collection
+    version = workspace.version(name or "related")
+    serves = live is not None and live.version.id == version.id
+    return version, live.collection if live is not None and serves else None
+
+
+def _read_edges(path: Path) -> pa.Table:
+    if not path.is_file():
+        near = difflib.get_close_matches(path.name, [p.name for p in path.absolute().parent.glob("*")], n=1)
+        raise NotFoundError(
+            f"there is no file {path}", f"did you mean {near[0]}?" if near else "name a CSV file of edges"
+        )
+    try:
+        with duckdb.connect() as connection:
+            table: pa.Table = connection.sql(
+                "FROM read_csv($path, header = true, all_varchar = true)", params={"path": str(path)}
+            ).to_arrow_table()
+    except duckdb.Error as error:
+        raise CatalogueError(
+            f"{path} cannot be read as CSV: {str(error).splitlines()[0]}",
+            "it needs a header line and the columns source and target",
+        ) from error
+    if not {"source", "target"} <= set(table.column_names):
+        raise CatalogueError(
+            f"{path} has the columns {', '.join(table.column_names)}",
+            "it needs the columns source and target",
+        )
+    return table.select(["source", "target"])
+
+
+def _column(connection: duckdb.DuckDBPyConnection, query: str) -> pa.StringArray:
+    table: pa.Table = connection.sql(query).to_arrow_table()
+    return table.column(0).combine_chunks()
+
+
+def _pairs(table: pa.Table, products: pa.StringArray) -> Edges:
+    """The rows of `table` whose two ends are among `products`, numbered."""
+    ends = [
+        pc.index_in(table[end].cast(pa.string()), products.cast(pa.string())) for end in ("source", "target")
+    ]
+    both = pc.and_(ends[0].is_valid(), ends[1].is_valid())
+    rows = np.stack([end.filter(both).to_numpy().astype(np.int64) for end in ends], axis=1)
+    return Edges(rows[:, 0], rows[:, 1], np.ones(len(rows), np.int64))

@@ -1,0 +1,127 @@
+"""The product graph of a snapshot: directed, filtered by category association, split (MERLIN 3.1, 3.2, 4.1.4)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+
+from pipelines.category.pipeline import associations
+from pipelines.graph.edges import (
+    direct_edges,
+    drop_weak_associations,
+    number_products,
+    resolve_direction,
+    split_edges,
+)
+from pipelines.graph.product_graph import Split
+from pipelines.outline import Inputs, Outcome, Progress
+from twinvec import digest
+from twinvec.catalogue.snapshot import Snapshot
+from twinvec.errors import CatalogueError
+from twinvec.settings import Settings
+
+if TYPE_CHECKING:
+    from twinvec.tracking import Run
+
+REPORT = "associations.parquet"
+
+
+def applies(snapshot: Snapshot, settings: Settings) -> str | None:
+    """Never a reason not to: a snapshot without pairs is an error, which `train` explains."""
+    return None
+
+
+def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
+    """Direct the pairs, drop weakly associated ones, split what is left."""
+    settings, options = inputs.settings, inputs.settings.graph
+    direction = resolve_direction(options.direction, inputs.snapshot.directed)
+    drop = options.drop_weak == "always" or (options.drop_weak == "auto" and not inputs.snapshot.directed)
+    with inputs.snapshot.connect(settings.ingest.memory_limit) as connection:
+        connection.execute("SET preserve_insertion_order = true")
+        number_products(connection, settings.category.level)
+        direct_edges(connection, "copurchase", "copurchase_edge", direction, options.min_copurchase)
+        direct_edges(connection, "coview", "coview_edge", direction, options.min_coview)
+        report = drop_weak_associations(
+            connection, "copurchase_edge", _associations(inputs, connection), options.min_association, drop
+        )
+        split_edges(connection, "copurchase_edge", options.validation, options.test, settings.seed)
+        counts = _count(connection)
+        if not counts["training_edges"]:
+            raise CatalogueError(
+                f"snapshot {inputs.snapshot.id} has no co-purchase edges left to train on "
+                f"({counts['copurchase_edges']} in all)",
+                "lower graph.min_association or graph.min_copurchase, or ingest a source with more pairs",
+            )
+        weak = int(pc.sum(report.filter(report["weak"])["edges"]).as_py() or 0)
+        progress(
+            f"{counts['products']:,} products, {counts['copurchase_edges']:,} co-purchase edges "
+            f"({weak:,} between weakly associated categories {'dropped' if drop else 'kept'}), "
+            f"{counts['coview_edges']:,} co-view edges"
+        )
+        tables = {
+            "nodes.parquet": "SELECT node, product_id, category FROM node ORDER BY node",
+            "copurchase.parquet": "FROM copurchase_edge ORDER BY source, target",
+            "coview.parquet": "SELECT source, target, count FROM coview_edge ORDER BY source, target",
+        }
+        contents = _content_digest(connection, tables)
+        staged = {name: connection.sql(query).to_arrow_table() for name, query in tables.items()}
+
+    def write(folder: Path) -> None:
+        for name, table in staged.items():
+            pq.write_table(table, folder / name)
+        pq.write_table(report, folder / REPORT)
+
+    return Outcome(
+        keys=(),
+        vectors={},
+        metric="dot",
+        normalised=False,
+        model=contents,
+        preprocessing=digest.of_json({"direction": direction, **options.model_dump()}),
+        metrics={**counts, "weak_edges": weak, "dropped_edges": weak if drop else 0},
+        write=write,
+    )
+
+
+def _associations(inputs: Inputs, connection: duckdb.DuckDBPyConnection) -> pa.Table:
+    """Association of every pair of categories that co-purchase edges join."""
+    wanted: pa.Table = connection.sql(
+        """
+        SELECT DISTINCT least(s.category, t.category) AS a, greatest(s.category, t.category) AS b
+        FROM copurchase_edge e JOIN node s ON s.node = e.source JOIN node t ON t.node = e.target
+        WHERE s.category <> t.category ORDER BY a, b
+        """
+    ).to_arrow_table()
+    if "category" not in inputs.versions:
+        return wanted.append_column("association", pa.nulls(wanted.num_rows, pa.float64()))
+    names: list[str] = sorted({*wanted["a"].to_pylist(), *wanted["b"].to_pylist()})
+    read = inputs.vectors("category", names)
+    return associations(names, torch.from_numpy(read.only()), wanted)
+
+
+def _count(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    (row,) = connection.execute(
+        """
+        SELECT (SELECT count(*) FROM node) AS products,
+               (SELECT count(*) FROM copurchase_edge) AS copurchase_edges,
+               (SELECT count(*) FROM copurchase_edge WHERE split = $train) AS training_edges,
+               (SELECT count(*) FROM coview_edge) AS coview_edges
+        """,
+        {"train": int(Split.TRAIN)},
+    ).fetchall()
+    return dict(zip(("products", "copurchase_edges", "training_edges", "coview_edges"), row, strict=True))
+
+
+def _content_digest(connection: duckdb.DuckDBPyConnection, tables: dict[str, str]) -> str:
+    # A sum of the rows' hashes does not depend on their order and needs no row in Python.
+    sums = {
+        name: str(connection.execute(f"SELECT sum(hash(t)::HUGEINT) FROM ({query}) t").fetchall()[0][0])
+        for name, query in tables.items()
+    }
+    return digest.of_json(sums)

@@ -1,0 +1,102 @@
+"""The product graph in memory: numbered products and two kinds of directed edges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import scipy.sparse as sp
+
+IntArray = npt.NDArray[np.int64]
+
+
+class Split(IntEnum):
+    """Which side of the split an edge is on (MERLIN 4.1.4)."""
+
+    TRAIN = 0
+    VALIDATION = 1
+    TEST = 2
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Directed edges between numbered products.
+
+    Attributes:
+        source, target: int64 [edges].
+        count: how often each was observed, int64 [edges].
+    """
+
+    source: IntArray
+    target: IntArray
+    count: IntArray
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def both_ways(self) -> Edges:
+        """These edges and their reverses."""
+        return Edges(
+            np.concatenate([self.source, self.target]),
+            np.concatenate([self.target, self.source]),
+            np.concatenate([self.count, self.count]),
+        )
+
+    def matrix(self, products: int) -> sp.csr_array:
+        """Adjacency, float32 [products, products], one where there is an edge."""
+        ones = np.ones(len(self), np.float32)
+        matrix = sp.csr_array((ones, (self.source, self.target)), shape=(products, products))
+        matrix.data[:] = 1
+        return matrix
+
+
+@dataclass(frozen=True)
+class ProductGraph:
+    """Products numbered from 0 in the order of their ids, and the edges between them.
+
+    Attributes:
+        product_ids: strings [products], sorted.
+        copurchase, coview: the edges of each kind.
+        split: of each co-purchase edge, a `Split`, int8 [edges].
+    """
+
+    product_ids: pa.StringArray
+    copurchase: Edges
+    coview: Edges
+    split: npt.NDArray[np.int8]
+
+    @property
+    def products(self) -> int:
+        """How many products there are."""
+        return len(self.product_ids)
+
+    def edges(self, *splits: Split) -> Edges:
+        """The co-purchase edges of some splits."""
+        chosen = np.isin(self.split, splits)
+        edges = self.copurchase
+        return Edges(edges.source[chosen], edges.target[chosen], edges.count[chosen])
+
+    def training_part(self) -> ProductGraph:
+        """The graph without the co-purchase edges held out for validation and test."""
+        edges = self.edges(Split.TRAIN)
+        return replace(self, copurchase=edges, split=np.zeros(len(edges), np.int8))
+
+
+def load_graph(folder: Path) -> ProductGraph:
+    """Read the graph that the graph pipeline wrote into `folder`."""
+    copurchase = pq.read_table(folder / "copurchase.parquet")
+    return ProductGraph(
+        product_ids=pq.read_table(folder / "nodes.parquet")["product_id"].combine_chunks(),
+        copurchase=_edges(copurchase),
+        coview=_edges(pq.read_table(folder / "coview.parquet")),
+        split=copurchase["split"].to_numpy(),
+    )
+
+
+def _edges(table: pa.Table) -> Edges:
+    return Edges(*(table[name].to_numpy().astype(np.int64) for name in ("source", "target", "count")))

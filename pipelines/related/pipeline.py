@@ -1,0 +1,111 @@
+"""The space `related`: a source and a target vector a product (MERLIN 3.6), tested on held-out edges."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipelines.device import resolve_device
+from pipelines.evaluation.direction import direction_metrics
+from pipelines.evaluation.ranking import rank_targets, ranking_metrics
+from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
+from pipelines.outline import Inputs, Outcome, Progress
+from pipelines.related.export import FullGraph, full_graph_inputs
+from pipelines.related.features import Features
+from pipelines.related.recipes import Fitted, fit
+from pipelines.sampling.blocks import Neighbours
+from pipelines.training.loop import Epoch
+from twinvec import digest
+from twinvec.tracking import model_digest
+
+if TYPE_CHECKING:
+    from twinvec.tracking import Run
+
+SOURCE_FIELD, TARGET_FIELD = "source_vector", "target_vector"
+FACTORS = "proximity.npy"
+
+
+def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
+    """Train on the training edges, test on those held out, then train on all for the vectors that are kept."""
+    settings, options = inputs.settings, inputs.settings.related
+    device = resolve_device(settings.device)
+    graph = load_graph(inputs.folder("graph"))
+    content = read_content(inputs, graph)
+    held_out = _some(graph.edges(Split.VALIDATION), options.validation_edges, settings.seed)
+    known = graph.copurchase.matrix(graph.products)
+
+    def validate(source: Tensor, target: Tensor) -> float:
+        ranks = rank_targets(source, target, (held_out.source, held_out.target), known)
+        return ranking_metrics(ranks).mrr_at_10
+
+    def report(epoch: Epoch) -> None:
+        figures = {name: value for name, value in asdict(epoch).items() if value is not None}
+        run.log_epoch(epoch.number, figures)
+        figure = "" if epoch.validation is None else f", validation MRR@10 {epoch.validation:.4f}"
+        progress(f"epoch {epoch.number}: loss {epoch.loss:.4f}{figure}")
+
+    tested = fit(
+        graph.training_part(),
+        content,
+        options,
+        device,
+        settings.seed,
+        validate=validate if len(held_out) else None,
+        report=report,
+    )
+    metrics = test_metrics(tested.source, tested.target, graph)
+    best = max(tested.history, key=lambda epoch: epoch.validation or 0.0)
+    kept = tested
+    if options.refit:
+        progress(f"training again on all {len(graph.copurchase):,} edges, {best.number} epochs")
+        kept = fit(graph, content, options, device, settings.seed, last=best.number)
+    return Outcome(
+        keys=graph.product_ids.to_pylist(),
+        vectors={SOURCE_FIELD: kept.source.cpu().numpy(), TARGET_FIELD: kept.target.cpu().numpy()},
+        metric="dot",
+        normalised=False,
+        model=model_digest(kept.model),
+        preprocessing=digest.of_json(options.model_dump()),
+        metrics={**metrics, "validation_mrr_at_10": best.validation or 0.0, "epochs": best.number},
+        model_uri=_log_model(run, kept),
+        write=lambda folder: _write_factors(folder, kept.features),
+    )
+
+
+def read_content(inputs: Inputs, graph: ProductGraph) -> Tensor:
+    """Content features of the graph's products: the aligned vector, and whether there is one, [n, dimension + 1]."""
+    keys: list[str] = graph.product_ids.to_pylist()
+    read = inputs.vectors("aligned", keys)
+    present = read.present[:, None].astype(np.float32)
+    return torch.from_numpy(np.concatenate([read.only(), present], axis=1))
+
+
+def test_metrics(source: Tensor, target: Tensor, graph: ProductGraph) -> dict[str, float]:
+    """Node recommendation and direction on the test edges, all known edges left out of the ranking."""
+    known = graph.copurchase.matrix(graph.products)
+    test = graph.edges(Split.TEST)
+    edges = (test.source, test.target)
+    ranking = ranking_metrics(rank_targets(source, target, edges, known))
+    return {**asdict(ranking), **asdict(direction_metrics(source, target, edges, known))}
+
+
+def _some(edges: Edges, most: int, seed: int) -> Edges:
+    chosen = np.random.default_rng(seed).permutation(len(edges))[:most]
+    return Edges(edges.source[chosen], edges.target[chosen], edges.count[chosen])
+
+
+def _log_model(run: Run, fitted: Fitted) -> str:
+    # The example is a graph of two products that are each other's neighbours; every length but a vector's is free.
+    features = Features(fitted.features.content[:2].clone(), torch.cat([fitted.features.proximity[:2]] * 2))
+    pair = Neighbours(torch.arange(5), torch.tensor([2, 3, 0, 1]))
+    example = full_graph_inputs(features, dict.fromkeys(fitted.graph, pair))
+    return run.log_model(FullGraph(fitted.model, list(fitted.graph)), example)
+
+
+def _write_factors(folder: Path, features: Features) -> None:
+    np.save(folder / FACTORS, features.proximity.numpy())

@@ -1,0 +1,233 @@
+"""The road: every pipeline in order, each run only if what it would make is not there already."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+from pipelines.outline import Inputs, fingerprint, make_version
+from registry import operations
+from registry.database import transaction
+from registry.models import Version
+from twinvec.catalogue.snapshot import Snapshot
+from twinvec.errors import NotFoundError
+from twinvec.settings import Settings
+from twinvec.workspace import Workspace
+
+NOTHING: Mapping[str, Version] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One pipeline on the road.
+
+    Attributes:
+        space: what it makes a version of.
+        module: has `train(inputs, run, progress)` and, if the stage can be skipped, `applies(snapshot, settings)`,
+            which gives the reason to. Imported when the stage runs: most import torch.
+        needs: spaces it cannot do without.
+        uses: spaces it reads if there is a version.
+        settings: groups of settings that decide what it makes.
+        revision: raised when the code makes something else of the same inputs.
+    """
+
+    space: str
+    module: str
+    needs: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    revision: int = 1
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """All spaces it reads."""
+        return self.needs + self.uses
+
+    def load(self) -> ModuleType:
+        """The pipeline's module."""
+        return importlib.import_module(self.module)
+
+    def parameters(self, settings: Settings) -> dict[str, Any]:
+        """The settings that decide what it makes, by group."""
+        values = settings.model_dump(mode="json", include={*self.settings})
+        return {**values, "seed": settings.seed}
+
+
+STAGES = (
+    Stage("category", "pipelines.category.pipeline", settings=("category",)),
+    Stage("graph", "pipelines.graph.pipeline", uses=("category",), settings=("graph", "category")),
+    Stage("text", "pipelines.text.pipeline", settings=("text",)),
+    Stage("image", "pipelines.image.pipeline", settings=("image",)),
+    Stage(
+        "aligned",
+        "pipelines.alignment.pipeline",
+        needs=("graph",),
+        uses=("text", "image"),
+        settings=("aligned",),
+    ),
+    Stage("related", "pipelines.related.pipeline", needs=("graph", "aligned"), settings=("related",)),
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What became of one stage.
+
+    Attributes:
+        space: the stage's.
+        version: the version that is up to date now; None if the stage was skipped.
+        made: whether it was made just now.
+        seconds: that took.
+        reason: why it was made, or was not.
+    """
+
+    space: str
+    version: Version | None
+    made: bool
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where one stage stands for a snapshot.
+
+    Attributes:
+        space: the stage's.
+        version: its latest usable version, whatever it was made from; None if there is none.
+        stale: whether a run would make another.
+        reason: why.
+    """
+
+    space: str
+    version: Version | None
+    stale: bool
+    reason: str
+
+
+def find_stage(space: str) -> Stage:
+    """The stage that makes versions of `space`.
+
+    Raises:
+        NotFoundError: if there is none.
+    """
+    for stage in STAGES:
+        if stage.space == space:
+            return stage
+    raise NotFoundError(
+        f"there is no space {space!r}", f"it is one of {', '.join(stage.space for stage in STAGES)}"
+    )
+
+
+def run(
+    workspace: Workspace,
+    snapshot: Snapshot,
+    spaces: Collection[str] | None = None,
+    force: bool = False,
+    progress: Callable[[str], None] = lambda message: None,
+    given: Mapping[str, Version] = NOTHING,
+) -> list[Step]:
+    """Run every stage that is out of date, in order.
+
+    Args:
+        workspace: the stores.
+        snapshot: to make versions of.
+        spaces: stages to run; all if not given. Stages that these need, and that are out of date, run too.
+        force: make new versions of these stages even if nothing changed.
+        progress: told what is going on.
+        given: space → version to take in place of the stage's own.
+
+    Returns:
+        What became of each stage that was looked at.
+
+    Raises:
+        NotFoundError: on an unknown space.
+    """
+    asked = {find_stage(space).space for space in spaces} if spaces else {stage.space for stage in STAGES}
+    wanted = _with_needs(asked)
+    versions: dict[str, Version] = {}
+    steps = []
+    for stage in STAGES:
+        if stage.space in given:
+            versions[stage.space] = given[stage.space]
+        elif stage.space in wanted:
+            step = _run_stage(workspace, snapshot, stage, versions, force and stage.space in asked, progress)
+            steps.append(step)
+            if step.version is not None:
+                versions[stage.space] = step.version
+    return steps
+
+
+def standing(workspace: Workspace, snapshot: Snapshot) -> list[Standing]:
+    """Where every stage stands; nothing is run, and nothing heavy imported."""
+    current: dict[str, Version] = {}
+    found = []
+    for stage in STAGES:
+        version, _ = _up_to_date(workspace, snapshot, stage, current)
+        if version is not None:
+            current[stage.space] = version
+            found.append(Standing(stage.space, version, False, "up to date"))
+            continue
+        with transaction(workspace.engine) as session:
+            latest = operations.latest_version(session, stage.space)
+        reason = "snapshot, settings or inputs changed" if latest else "not made yet"
+        found.append(Standing(stage.space, latest, True, reason))
+    return found
+
+
+def _run_stage(
+    workspace: Workspace,
+    snapshot: Snapshot,
+    stage: Stage,
+    versions: Mapping[str, Version],
+    force: bool,
+    progress: Callable[[str], None],
+) -> Step:
+    current, mark = _up_to_date(workspace, snapshot, stage, versions)
+    if current is not None and not force:
+        return Step(stage.space, current, False, 0.0, "up to date")
+    missing = [space for space in stage.needs if space not in versions]
+    if missing:
+        return Step(stage.space, None, False, 0.0, f"skipped: there is no version of {', '.join(missing)}")
+    started = time.perf_counter()
+    module = stage.load()
+    reason = module.applies(snapshot, workspace.settings) if hasattr(module, "applies") else None
+    if reason is not None:
+        progress(f"{stage.space}: skipped, {reason}")
+        return Step(stage.space, None, False, 0.0, f"skipped: {reason}")
+    inputs = Inputs(
+        workspace, snapshot, {space: versions[space] for space in stage.inputs if space in versions}
+    )
+    progress(f"{stage.space}: training")
+    version = make_version(
+        inputs,
+        stage.space,
+        mark,
+        stage.parameters(workspace.settings),
+        module.train,
+        lambda message: progress(f"{stage.space}: {message}"),
+    )
+    reason = "forced" if current is not None else "out of date"
+    return Step(stage.space, version, True, time.perf_counter() - started, reason)
+
+
+def _up_to_date(
+    workspace: Workspace, snapshot: Snapshot, stage: Stage, versions: Mapping[str, Version]
+) -> tuple[Version | None, str]:
+    """The version that a run would make again, if there is one, and its fingerprint."""
+    inputs = {space: versions[space] for space in stage.inputs if space in versions}
+    mark = fingerprint(stage.space, snapshot.id, inputs, stage.parameters(workspace.settings), stage.revision)
+    with transaction(workspace.engine) as session:
+        return operations.latest_version(session, stage.space, mark), mark
+
+
+def _with_needs(spaces: Collection[str]) -> set[str]:
+    wanted = set(spaces)
+    for stage in reversed(STAGES):
+        if stage.space in wanted:
+            wanted.update(stage.inputs)
+    return wanted

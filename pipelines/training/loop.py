@@ -1,0 +1,126 @@
+"""The training loop of every graph encoder: any model, any sampler, any device."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from pipelines.sampling.blocks import Block, Sampler
+from pipelines.training.encoder import GraphEncoder, NodeFeatures
+from pipelines.training.objective import Batch, Objective
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch came to.
+
+    Attributes:
+        number: from 1.
+        loss: mean over steps.
+        validation: what `validate` gave, or None.
+        seconds: of training, without the validation.
+        edges_per_second: sampled edges that were aggregated over.
+    """
+
+    number: int
+    loss: float
+    validation: float | None
+    seconds: float
+    edges_per_second: float
+
+
+def train(
+    model: GraphEncoder,
+    features: NodeFeatures,
+    sampler: Sampler,
+    objective: Objective,
+    epochs: int,
+    learning_rate: float,
+    weight_decay: float,
+    seed: int,
+    validate: Callable[[GraphEncoder], float] | None = None,
+    patience: int | None = None,
+    last: int | None = None,
+    mixed_precision: bool = False,
+    report: Callable[[Epoch], None] = lambda epoch: None,
+) -> list[Epoch]:
+    """Train `model` in place; with `validate`, stop early and leave the best epoch's weights in it.
+
+    Sampling runs one batch ahead in a thread of its own, beside the step.
+
+    Args:
+        model: on the device to train on.
+        features: on the same device.
+        sampler: of neighbourhoods; its blocks are moved to the device.
+        objective: gives the batches.
+        epochs: at most; the learning rate falls linearly towards zero after the last.
+        learning_rate: of AdamW, in the first epoch.
+        weight_decay: of AdamW.
+        seed: of the order of batches and of negatives.
+        validate: gives a figure of the model that is better when higher; called after every epoch.
+        patience: epochs without a better figure before stopping; None goes on to the last.
+        last: epoch to stop after, with the learning rates of the whole course; `epochs` if not given.
+        mixed_precision: run the model in bfloat16 where that is safe.
+        report: called after each epoch.
+
+    Returns:
+        What each epoch came to.
+    """
+    device = features.device
+    generator = np.random.default_rng(seed)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda epoch: 1 - epoch / epochs)
+    history: list[Epoch] = []
+    best, best_weights, since = -np.inf, copy.deepcopy(model.state_dict()), 0
+    for number in range(1, (last or epochs) + 1):
+        model.train()
+        losses, edges, started = [], 0, time.perf_counter()
+        for batch, block in _prefetch(objective, sampler, generator):
+            block = block.to(device)
+            with torch.autocast(device.type, torch.bfloat16) if mixed_precision else nullcontext():
+                vectors = model(*features.of(block.nodes), block)
+            loss = batch.loss(vectors.float())
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            losses.append(loss.detach())
+            edges += sum(len(part.positions) for hop in block.hops for part in hop.neighbours.values())
+        schedule.step()
+        mean_loss = float(torch.stack(losses).mean())
+        seconds = time.perf_counter() - started
+        figure = validate(model) if validate else None
+        history.append(Epoch(number, mean_loss, figure, seconds, edges / seconds))
+        report(history[-1])
+        if figure is not None:
+            if figure > best:
+                best, best_weights, since = figure, copy.deepcopy(model.state_dict()), 0
+            else:
+                since += 1
+            if patience is not None and since >= patience:
+                break
+    if validate:
+        model.load_state_dict(best_weights)
+    return history
+
+
+def _prefetch(
+    objective: Objective, sampler: Sampler, generator: np.random.Generator
+) -> Iterator[tuple[Batch, Block]]:
+    batches = objective.batches(generator)
+
+    def following() -> tuple[Batch, Block] | None:
+        batch = next(batches, None)
+        return None if batch is None else (batch, sampler.sample(batch.seeds))
+
+    with ThreadPoolExecutor(1) as executor:
+        ahead = executor.submit(following)
+        while (ready := ahead.result()) is not None:
+            ahead = executor.submit(following)
+            yield ready

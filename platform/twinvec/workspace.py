@@ -1,0 +1,84 @@
+"""The stores of one home, opened when they are first needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine
+
+from registry import operations
+from registry.database import migrate, open_engine, transaction
+from registry.models import Snapshot as SnapshotRow
+from registry.models import Version
+from twinvec.catalogue.snapshot import Snapshot, open_snapshot
+from twinvec.errors import NotFoundError
+from twinvec.settings import Settings
+
+if TYPE_CHECKING:  # Feast and Qdrant take seconds to import, and not every command needs them
+    from feast import FeatureStore
+
+    from twinvec.vectors.index import VectorIndex
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Settings, and the stores they name."""
+
+    settings: Settings
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The registry's database, its tables up to date."""
+        engine = open_engine(self.settings.registry_url())
+        migrate(engine)
+        return engine
+
+    @cached_property
+    def features(self) -> FeatureStore:
+        """The feature store."""
+        from twinvec.features.store import open_store
+
+        return open_store(self.settings)
+
+    @cached_property
+    def index(self) -> VectorIndex:
+        """Where vectors are searched."""
+        from twinvec.vectors import open_index
+
+        return open_index(self.settings)
+
+    def snapshot_row(self, snapshot_id: str | None = None) -> SnapshotRow:
+        """The registry's row of a snapshot; the last one if none is named.
+
+        Raises:
+            NotFoundError: if there is none.
+        """
+        with transaction(self.engine) as session:
+            row = (
+                session.get(SnapshotRow, snapshot_id) if snapshot_id else operations.latest_snapshot(session)
+            )
+        if row is None:
+            raise NotFoundError(
+                f"there is no snapshot {snapshot_id}" if snapshot_id else "there is no snapshot yet",
+                "`twinvec ingest SOURCE --format …` makes one; `twinvec status` lists those there are",
+            )
+        return row
+
+    def snapshot(self, snapshot_id: str | None = None) -> Snapshot:
+        """A snapshot, opened; the last one if none is named."""
+        return open_snapshot(Path(self.snapshot_row(snapshot_id).path))
+
+    def version(self, name: str) -> Version:
+        """The version called `text@v3`, or the latest usable one of the space `text`.
+
+        Raises:
+            NotFoundError: if there is none.
+        """
+        with transaction(self.engine) as session:
+            version = operations.find_version(session, name)
+        if version is None:
+            raise NotFoundError(f"there is no version {name}", "`twinvec status` lists those there are")
+        return version
