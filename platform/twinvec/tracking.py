@@ -194,6 +194,12 @@ def set_alias(settings: Settings, model_uri: str, alias: str) -> None:
     MlflowClient().set_registered_model_alias(space, alias, version)
 
 
+def remove_alias(settings: Settings, space: str, alias: str) -> None:
+    """Take `alias` from the registered model of a space; nothing happens if it has none."""
+    if alias_uri(settings, space, alias) is not None:
+        MlflowClient().delete_registered_model_alias(space, alias)
+
+
 def alias_uri(settings: Settings, space: str, alias: str) -> str | None:
     """The URI of the version of a registered model that `alias` points at, or None."""
     _use_store(settings)

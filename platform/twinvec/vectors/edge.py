@@ -111,6 +111,14 @@ class EdgeIndex:
         stored = {str(record.id): record.vector for record in records}
         return as_arrays(collection, ids, stored)
 
+    def find(self, collection: str, product_id: str) -> dict[str, Any] | None:
+        """The payload of the product with this id, or None."""
+        shard = self._shard(collection)
+        wanted = edge.Filter(must=[edge.FieldCondition("product_id", match=edge.MatchAny([product_id]))])
+        with _explained(f"read {collection}"):
+            records, _ = shard.scroll(edge.ScrollRequest(limit=1, filter=wanted, with_payload=True))
+        return records[0].payload if records else None
+
     def search(
         self,
         collection: str,

@@ -97,6 +97,9 @@ class VectorIndex(Protocol):
             NotFoundError: if a point does not exist.
         """
 
+    def find(self, collection: str, product_id: str) -> dict[str, Any] | None:
+        """The payload of the product with this id, or None; it needs no knowledge of its marketplace."""
+
     def search(
         self,
         collection: str,

@@ -105,6 +105,14 @@ class ServerIndex:
         stored = {str(record.id): record.vector for record in records}
         return as_arrays(collection, ids, stored)
 
+    def find(self, collection: str, product_id: str) -> dict[str, Any] | None:
+        """The payload of the product with this id, or None."""
+        match = models.MatchValue(value=product_id)
+        wanted = models.Filter(must=[models.FieldCondition(key="product_id", match=match)])
+        with _explained(f"read {collection}"):
+            records, _ = self._client.scroll(collection, wanted, limit=1, with_payload=True)
+        return records[0].payload if records else None
+
     def search(
         self,
         collection: str,

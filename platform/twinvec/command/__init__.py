@@ -1,0 +1,33 @@
+"""The `twinvec` command. What a command needs is imported when it runs, so that `--help` is quick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twinvec.command import catalogue, demo, evaluation, query, releases, status, training
+from twinvec.command.app import app, start
+
+__all__ = ["app", "main"]
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo.demo,
+    "ingest": catalogue.ingest,
+    "run": training.run,
+    "train": training.train,
+    "evaluate": evaluation.evaluate,
+    "publish": releases.publish,
+    "promote": releases.promote,
+    "rollback": releases.rollback,
+    "related": query.related,
+    "serve": query.serve,
+    "status": status.status,
+    "settings": status.settings,
+}
+for name, function in COMMANDS.items():
+    app.command(name)(function)
+app.callback()(start)
+
+
+def main() -> None:
+    """Run the command with the arguments of the process, and exit."""
+    app(prog_name="twinvec")

@@ -1,0 +1,96 @@
+"""The application: options of every command, and what becomes of errors."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import warnings
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import twinvec
+from twinvec.errors import TwinvecError
+
+if TYPE_CHECKING:
+    from twinvec.workspace import Workspace
+
+OF_THE_MACHINE = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+
+
+class Commands(TyperGroup):
+    """The commands; an error that is the user's to mend is one message on stderr and exit code 1."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        """Run the command that was named."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            message = None if ctx.params.get("debug") else explain(error)
+            if message is None:
+                raise
+            typer.echo(f"error: {message}", err=True)
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="Product embeddings, from a catalogue to related products.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(twinvec.__version__)
+        raise typer.Exit
+
+
+def start(
+    debug: Annotated[bool, typer.Option("--debug", help="Show warnings, and a traceback of errors.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Product embeddings, from a catalogue to related products."""
+    if not debug:
+        # What libraries say of themselves is not for the user of a command.
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")
+
+
+def explain(error: Exception) -> str | None:
+    """What to tell the user of an error that is theirs to mend; None if it is ours."""
+    if isinstance(error, TwinvecError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
+        return f"{error.strerror}: {error.filename}\n  hint: check the disk and its permissions"
+    # Only now: whoever raised one of these has imported them.
+    from sqlalchemy.exc import ArgumentError, OperationalError
+
+    from registry.database import RegistryError
+
+    if isinstance(error, RegistryError):
+        return str(error)
+    if isinstance(error, OperationalError | ArgumentError):
+        what = str(getattr(error, "orig", error)).strip().splitlines()[0]
+        return (
+            f"a database cannot be used: {what}\n"
+            "  hint: see home, registry.url and mlflow.tracking_uri in `twinvec settings`"
+        )
+    return None
+
+
+def open_workspace(**overrides: object) -> Workspace:
+    """The stores that the settings name; `overrides` win over the environment and the file."""
+    from twinvec.settings import load_settings
+    from twinvec.workspace import Workspace
+
+    return Workspace(load_settings(**overrides))

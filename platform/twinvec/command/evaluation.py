@@ -1,0 +1,64 @@
+"""`twinvec evaluate`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from twinvec.command.app import open_workspace
+from twinvec.command.output import AsJson, print_json, print_table
+from twinvec.command.progress import shown
+
+if TYPE_CHECKING:
+    from registry.models import Version
+    from twinvec.workspace import Workspace
+
+
+def evaluate(
+    space: Annotated[
+        str, typer.Argument(help="A space, as `related`, or a version, as `related@v3`.")
+    ] = "related",
+    edges: Annotated[
+        Path | None,
+        typer.Option(
+            "--edges", help="A CSV file with the columns source and target, to rank (related only)."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print how good a version is: of the live release, if it is of this space, else the latest.
+
+    Without --edges these are the figures recorded when it was made, which for `related` are of edges held out
+    of its training. With --edges, the given edges are ranked by its vectors now.
+    """
+    workspace = open_workspace()
+    if edges is None:
+        version = _judged(workspace, space)
+        figures: dict[str, object] = {"version": version.name, **version.metrics}
+        title = f"{version.name}, as recorded with it: on edges held out of its training"
+    else:
+        if space.partition("@")[0] != "related":
+            raise typer.BadParameter("only related can rank edges", param_hint="--edges")
+        with shown() as progress:
+            progress(f"ranking the edges of {edges}")
+            from pipelines.evaluation.served import evaluate_edges
+
+            named = space if "@" in space else None
+            figures = asdict(evaluate_edges(workspace, edges, named))
+        title = f"{figures['version']} on {edges}"
+    print_json(figures) if as_json else _print(title, figures)
+
+
+def _judged(workspace: Workspace, space: str) -> Version:
+    from twinvec import releases
+
+    serving = releases.live(workspace)
+    return serving.version if serving and serving.version.space == space else workspace.version(space)
+
+
+def _print(title: str, figures: Mapping[str, object]) -> None:
+    print_table(title, ["figure", "value"], figures.items())

@@ -1,0 +1,82 @@
+"""`twinvec publish`, `twinvec promote` and `twinvec rollback`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from twinvec.command.app import open_workspace
+from twinvec.command.output import AsJson, print_json, print_table
+from twinvec.command.progress import shown
+
+if TYPE_CHECKING:
+    from registry.models import Release
+
+
+def publish(
+    version: Annotated[
+        str, typer.Argument(help="A version of related, such as related@v3; the latest if not given.")
+    ] = "related",
+    as_json: AsJson = False,
+) -> None:
+    """Put a version's vectors into a new collection and verify it; nothing goes live."""
+    workspace = open_workspace()
+    with shown() as progress:
+        from twinvec import releases
+
+        release = releases.publish(workspace, workspace.version(version), progress.count)
+    _show(release, as_json)
+    if not as_json:
+        typer.echo(f"`twinvec promote {release.number}` makes it live")
+
+
+def promote(
+    release: Annotated[
+        str | None,
+        typer.Argument(help="Such as related_products@v7 or 7; the newest that is ready if not given."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a release live everywhere at once: features, models and vectors."""
+    workspace = open_workspace()
+    with shown() as progress:
+        from twinvec import releases
+
+        chosen = releases.find(workspace, release) if release else releases.waiting(workspace)
+        promoted = releases.promote(workspace, chosen, progress.count)
+    _show(promoted, as_json)
+
+
+def rollback(as_json: AsJson = False) -> None:
+    """Make the release live again that was live before this one."""
+    workspace = open_workspace()
+    with shown() as progress:
+        from twinvec import releases
+
+        release = releases.rollback(workspace, progress.count)
+    _show(release, as_json)
+
+
+def record(release: Release) -> dict[str, object]:
+    """A release as JSON-like values."""
+    return {
+        "release": f"{release.name}@v{release.number}",
+        "state": release.state,
+        "version": release.version.name,
+        "snapshot": release.version.snapshot_id,
+        "collection": release.collection,
+        "created_at": release.created_at,
+        "promoted_at": release.promoted_at,
+        "error": release.error,
+        "verification": release.verification,
+    }
+
+
+def _show(release: Release, as_json: bool) -> None:
+    values = record(release)
+    if as_json:
+        print_json(values)
+        return
+    rows = {name: value for name, value in values.items() if value is not None and name != "verification"}
+    print_table("Release", ["", "value"], [*rows.items(), *release.verification.items()])

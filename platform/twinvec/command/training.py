@@ -1,0 +1,118 @@
+"""`twinvec run` and `twinvec train`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from twinvec.command.app import open_workspace
+from twinvec.command.output import AsJson, print_json, print_table
+from twinvec.command.progress import Progress, shown
+from twinvec.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from pipelines.road import Step
+    from registry.models import Release
+    from twinvec.catalogue.snapshot import Snapshot
+    from twinvec.workspace import Workspace
+
+SnapshotId = Annotated[
+    str | None,
+    typer.Option("--snapshot", help="The snapshot to start from; the last one ingested if not given."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Make new versions even if nothing changed.")]
+
+
+def run(snapshot: SnapshotId = None, force: Force = False, as_json: AsJson = False) -> None:
+    """Run every stage that is out of date, in order; publish and promote what is new."""
+    workspace = open_workspace()
+    with shown() as progress:
+        steps, release = refresh(workspace, workspace.snapshot(snapshot), force, progress)
+    if as_json:
+        print_json({"steps": _records(steps), "live": release and release.collection})
+        return
+    print_steps(steps)
+    typer.echo(f"live: {release.collection}, of {release.version.name}" if release else "no release is live")
+
+
+def train(
+    space: Annotated[
+        str, typer.Argument(help="What to train: category, graph, text, image, aligned or related.")
+    ],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--from", help="A version to take as input in place of the latest, such as text@v3."),
+    ] = None,
+    snapshot: SnapshotId = None,
+    force: Force = False,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="Of the related model: `twinvec`, or `paper` as published.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train one space, and what it needs if that is out of date; nothing is published."""
+    workspace = open_workspace(**({"related": {"recipe": recipe}} if recipe is not None else {}))
+    with shown() as progress:
+        from pipelines import road
+
+        given = {version.space: version for version in map(workspace.version, inputs or [])}
+        steps = road.run(workspace, workspace.snapshot(snapshot), {space}, force, progress, given)
+    print_json(_records(steps)) if as_json else print_steps(steps)
+
+
+def refresh(
+    workspace: Workspace, snapshot: Snapshot, force: bool, progress: Progress
+) -> tuple[list[Step], Release | None]:
+    """Run the road, then publish and promote its `related` version unless it has been live before.
+
+    A version that was live and is not any more was rolled back or replaced by someone who knew why: it stays so.
+
+    Returns:
+        What became of each stage, and the release that is live in the end.
+    """
+    from pipelines import road
+    from twinvec import releases
+
+    steps = road.run(workspace, snapshot, None, force, progress)
+    related = next((step.version for step in steps if step.space == "related"), None)
+    if related is None:
+        raise NotFoundError(
+            f"snapshot {snapshot.id} gave no version of related: "
+            + "; ".join(f"{step.space} {step.reason}" for step in steps if step.version is None),
+            "ingest a catalogue with co-purchases, or orders to mine them from",
+        )
+    release = releases.newest_of(workspace, related)
+    if release is None:
+        release = releases.publish(workspace, related, progress.count)
+    if release.promoted_at is None:
+        releases.promote(workspace, release, progress.count)
+    return steps, releases.live(workspace)
+
+
+def print_steps(steps: Sequence[Step]) -> None:
+    """Print what became of each stage."""
+    print_table("Stages", ["space", "version", "what", "seconds", "vectors", "dimension"], map(_row, steps))
+
+
+def _row(step: Step) -> tuple[object, ...]:
+    version = step.version
+    seconds = f"{step.seconds:.1f}" if step.made else None
+    if version is None:
+        return step.space, None, step.reason, seconds, None, None
+    return step.space, version.name, step.reason, seconds, version.rows, version.dimension
+
+
+def _records(steps: Sequence[Step]) -> list[dict[str, object]]:
+    return [
+        {
+            "space": step.space,
+            "version": step.version and step.version.name,
+            "made": step.made,
+            "seconds": step.seconds,
+            "reason": step.reason,
+            "metrics": step.version.metrics if step.version else {},
+        }
+        for step in steps
+    ]

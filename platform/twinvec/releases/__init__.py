@@ -1,0 +1,9 @@
+"""Releases: what serves together, published, switched and switched back as a whole."""
+
+from __future__ import annotations
+
+from twinvec.releases.lookup import find, live, newest_of, waiting
+from twinvec.releases.promotion import promote, rollback
+from twinvec.releases.publishing import publish
+
+__all__ = ["find", "live", "newest_of", "promote", "publish", "rollback", "waiting"]

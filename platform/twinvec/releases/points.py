@@ -1,0 +1,82 @@
+"""The points of a release: a version's vectors beside what the snapshot says of each product."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from registry.models import Version
+from twinvec.catalogue.snapshot import Snapshot, quoted
+from twinvec.errors import VerificationError
+from twinvec.features.manifest import Manifest
+from twinvec.features.vectors import FOLDER
+from twinvec.vectors.points import PointBatch, make_points
+
+# The title that the feature store shows, too.
+POINTS = """
+    SELECT product_id, marketplace, map_values(title)[1] AS title, category, price,
+           source_vector, target_vector
+    FROM products JOIN vectors USING (product_id)
+"""
+
+
+def read_points(
+    snapshot: Snapshot, version: Version, collection: str, rows: int, memory_limit: str
+) -> Iterator[PointBatch]:
+    """Every product of the snapshot once, with the two vectors of `version`, in batches of at most `rows`.
+
+    Memory is that of a batch, and of DuckDB's join within `memory_limit`; beyond it, disk is used.
+
+    Args:
+        collection: where the points will be, which is part of their payload.
+
+    Raises:
+        VerificationError: before the first batch, if a product has no vectors or vectors have no product.
+    """
+    dimension = Manifest.from_json(version.manifest).dimension
+    with snapshot.connect(memory_limit) as connection:
+        files = quoted(Path(version.path) / FOLDER / "*.parquet")
+        connection.execute(f"CREATE VIEW vectors AS FROM read_parquet({files})")
+        _refuse_differences(connection, snapshot, version)
+        chunks: pa.RecordBatchReader = connection.execute(POINTS).to_arrow_reader(rows)
+        for chunk in chunks:
+            # DuckDB gives whole chunks of its own size, however few rows are asked for.
+            for start in range(0, chunk.num_rows, rows):
+                yield _points(chunk.slice(start, rows), collection, dimension)
+
+
+def _points(batch: pa.RecordBatch, collection: str, dimension: int) -> PointBatch:
+    return make_points(
+        product_id=batch["product_id"].to_pylist(),
+        marketplace=batch["marketplace"].to_pylist(),
+        title=batch["title"].to_pylist(),
+        category=batch["category"].to_pylist(),
+        price=batch["price"].to_pylist(),
+        release=collection,
+        source=_array(batch["source_vector"], dimension),
+        target=_array(batch["target_vector"], dimension),
+    )
+
+
+def _array(column: pa.ListArray, dimension: int) -> npt.NDArray[np.float32]:
+    values: npt.NDArray[np.float32] = column.flatten().to_numpy()
+    return values.reshape(-1, dimension)
+
+
+def _refuse_differences(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, version: Version) -> None:
+    for table, other, message in (
+        ("products", "vectors", f"products of snapshot {snapshot.id} have no vectors in {version.name}"),
+        ("vectors", "products", f"vectors of {version.name} are of no product in snapshot {snapshot.id}"),
+    ):
+        query = f"SELECT count(*), min(product_id) FROM {table} ANTI JOIN {other} USING (product_id)"
+        count, first = connection.execute(query).fetchall()[0]
+        if count:
+            raise VerificationError(
+                f"{count:,} {message}, {first} first",
+                "make the version again from this snapshot: `twinvec train related --force`",
+            )

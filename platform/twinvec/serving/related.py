@@ -1,0 +1,118 @@
+"""Related products of a product, from the live release."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from twinvec.errors import NotFoundError, StateError
+from twinvec.vectors.index import Filters, VectorIndex
+from twinvec.vectors.points import point_id
+
+
+class UnknownProductError(NotFoundError):
+    """The live release has no such product."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """What is stored of a product beside its vectors."""
+
+    product_id: str
+    title: str | None
+    category: tuple[str, ...]
+    """From the root to the leaf."""
+    price: float | None
+    marketplace: str
+
+    @classmethod
+    def from_payload(cls, payload: Mapping[str, Any]) -> Product:
+        """The product of a point."""
+        values = {name: payload[name] for name in ("product_id", "title", "price", "marketplace")}
+        return cls(category=tuple(payload["category"]), **values)
+
+
+@dataclass(frozen=True)
+class RelatedProduct:
+    """A product that was found, and its score: the dot product of the query's source and its target vector."""
+
+    score: float
+    product: Product
+
+
+@dataclass(frozen=True)
+class Related:
+    """The answer to one query, all of it from one release."""
+
+    release: str
+    """The collection that answered, `related_products__v7`."""
+    product: Product
+    """What was asked for."""
+    hits: tuple[RelatedProduct, ...]
+    """Best first."""
+
+
+@dataclass(frozen=True)
+class LiveRelease:
+    """What is live, as the index itself knows it."""
+
+    name: str
+    collection: str
+    products: int
+    metadata: Mapping[str, str]
+    """Number of the release, its version, its snapshot, and the digest of its manifest."""
+
+
+@dataclass(frozen=True)
+class Recommender:
+    """Queries against whichever release is live at the moment of each."""
+
+    index: VectorIndex
+    release: str
+    """Name of the releases, which is the alias of the live one."""
+    ef: int
+    """Candidates that HNSW looks at."""
+
+    def related(self, product_id: str, k: int = 10, filters: Filters | None = None) -> Related:
+        """The k products most related to `product_id`, best first.
+
+        Raises:
+            UnknownProductError: if the live release has no such product.
+            StateError: if no release is live.
+        """
+        # Resolved once, so that a switch in the middle does not mix two releases in one answer.
+        collection = self._collection()
+        payload = self.index.find(collection, product_id)
+        if payload is None:
+            raise UnknownProductError(
+                f"product {product_id!r} is not among the {self.index.count(collection):,} of {collection}",
+                "ids are matched letter for letter; ingest, run and publish a catalogue that has it",
+            )
+        point = point_id(payload["marketplace"], product_id)
+        hits = self.index.related(collection, point, k, filters, self.ef)
+        return Related(
+            collection,
+            Product.from_payload(payload),
+            tuple(RelatedProduct(hit.score, Product.from_payload(hit.payload)) for hit in hits),
+        )
+
+    def live(self) -> LiveRelease:
+        """The release that answers now.
+
+        Raises:
+            StateError: if none is live.
+        """
+        collection = self._collection()
+        return LiveRelease(
+            self.release, collection, self.index.count(collection), self.index.metadata(collection)
+        )
+
+    def _collection(self) -> str:
+        collection = self.index.aliases().get(self.release)
+        if collection is None:
+            raise StateError(
+                f"no release of {self.release} is live",
+                "`twinvec publish` makes one and `twinvec promote` makes it live; `twinvec run` does both",
+            )
+        return collection
