@@ -1,0 +1,59 @@
+"""The product graph in memory, and back from its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    copurchase = {
+        "source": [0, 0, 2, 3],
+        "target": [1, 2, 0, 0],
+        "count": [5, 1, 1, 2],
+        "split": [0, 2, 1, 0],
+    }
+    table = pa.table(copurchase)
+    place = table.schema.get_field_index("split")
+    pq.write_table(
+        table.set_column(place, "split", table["split"].cast(pa.int8())), tmp_path / "copurchase.parquet"
+    )
+    pq.write_table(pa.table({"source": [1], "target": [3], "count": [4]}), tmp_path / "coview.parquet")
+    pq.write_table(pa.table({"node": range(5), "product_id": list("abcde")}), tmp_path / "nodes.parquet")
+    return tmp_path
+
+
+def test_read_from_files(folder: Path) -> None:
+    graph = load_graph(folder)
+    assert graph.products == 5
+    assert graph.product_ids.to_pylist() == list("abcde")
+    dense = np.zeros((5, 5))
+    dense[[0, 0, 2, 3], [1, 2, 0, 0]] = 1
+    np.testing.assert_array_equal(graph.copurchase.matrix(5).toarray(), dense)
+    assert graph.coview.matrix(5).toarray().nonzero() == ([1], [3])
+    assert graph.copurchase.count.tolist() == [5, 1, 1, 2]
+
+
+def test_the_training_part_has_no_held_out_edge(folder: Path) -> None:
+    graph = load_graph(folder)
+    part = graph.training_part()
+    assert list(zip(part.copurchase.source, part.copurchase.target, strict=True)) == [(0, 1), (3, 0)]
+    assert part.split.tolist() == [Split.TRAIN, Split.TRAIN]
+    assert len(part.coview) == len(graph.coview)
+    assert len(graph.edges(Split.VALIDATION, Split.TEST)) == 2
+    assert graph.edges(Split.TEST).target.tolist() == [2]
+
+
+def test_an_edge_that_is_listed_twice_is_one_in_the_matrix() -> None:
+    twice = np.array([1, 1])
+    graph = ProductGraph(
+        pa.array(["a", "b"]), Edges(twice, twice - 1, twice), Edges(*3 * (twice[:0],)), np.zeros(2, np.int8)
+    )
+    np.testing.assert_array_equal(graph.copurchase.matrix(2).toarray(), [[0, 0], [1, 0]])
