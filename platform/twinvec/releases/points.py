@@ -43,7 +43,7 @@ def read_points(
         files = quoted(Path(version.path) / FOLDER / "*.parquet")
         connection.execute(f"CREATE VIEW vectors AS FROM read_parquet({files})")
         _refuse_differences(connection, snapshot, version)
-        chunks: pa.RecordBatchReader = connection.execute(POINTS).to_arrow_reader(rows)
+        chunks: pa.RecordBatchReader = connection.sql(POINTS).to_arrow_reader(rows)
         for chunk in chunks:
             # DuckDB gives whole chunks of its own size, however few rows are asked for.
             for start in range(0, chunk.num_rows, rows):
