@@ -67,12 +67,16 @@ class ImageSettings(Group):
     """Image embeddings (MERLIN 3.4)."""
 
     model: str = Field(
-        "vit_small_random",
-        description="A timm model, with `hf-hub:`/`open_clip:` names downloaded; the default is a small ViT.",
+        "vit_small_untrained",
+        description="`timm:NAME` or `open_clip:NAME/PRETRAINED` for pretrained weights, which are downloaded; "
+        "the default is a small ViT whose weights are drawn from `seed` and trained on nothing.",
     )
     batch: int = Field(64, ge=1, description="Images in one forward pass.")
-    size: int = Field(64, ge=16, description="Pixels of a side after resizing.")
+    size: int = Field(64, ge=16, multiple_of=8, description="Pixels of a side after resizing.")
     dimension: int = Field(256, ge=8, description="Length of an image embedding (4.1.3).")
+    remote: bool = Field(False, description="Fetch images from other machines (http, s3, …).")
+    max_bytes: int = Field(20_000_000, ge=1, description="A larger image file is left out.")
+    max_pixels: int = Field(50_000_000, ge=1, description="An image of more pixels is left out.")
 
 
 class AlignedSettings(Group):
@@ -122,6 +126,12 @@ class TwinvecRecipe(Group):
         ge=0,
         le=1,
         description="Share of positives drawn by proximity; the others are co-purchase edges.",
+    )
+    factor_dropout: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of nodes trained without their factors, as new products have none.",
     )
     draws: int = Field(16, ge=1, description="Positives drawn a source and epoch.")
     candidates: int = Field(

@@ -1,0 +1,1 @@
+"""Image embeddings of the products' pictures (MERLIN 3.4)."""

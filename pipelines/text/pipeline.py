@@ -1,0 +1,105 @@
+"""The space `text`: every product that has a title or a category, by a pretrained sentence encoder (MERLIN 3.3)."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import mlflow.sentence_transformers
+import numpy as np
+import pyarrow as pa
+import sentence_transformers
+import torch
+from mlflow.models import infer_signature
+from sentence_transformers import SentenceTransformer
+
+from pipelines.device import resolve_device
+from pipelines.encoding.logged import log_once
+from pipelines.encoding.matrix import disk_matrix
+from pipelines.outline import Inputs, Outcome, Progress
+from pipelines.text.encoder import dimension, encode_texts, load_encoder
+from pipelines.text.texts import TEXT_SQL, count_texts, read_texts
+from twinvec import digest
+from twinvec.catalogue.snapshot import Snapshot
+from twinvec.settings import Settings
+from twinvec.tracking import model_digest
+
+if TYPE_CHECKING:
+    from twinvec.tracking import Run
+
+FIELD = "text_vector"
+# Products sorted by the length of their texts at a time.
+CHUNK = 4096
+
+
+def applies(snapshot: Snapshot, settings: Settings) -> str | None:
+    """Why there is nothing to encode, or None."""
+    return None if count_texts(snapshot) else "no product has a title or a category"
+
+
+def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
+    """Encode the products' texts, chunk by chunk. The encoder is not trained."""
+    settings, options = inputs.settings, inputs.settings.text
+    encoder = load_encoder(options.model, options.max_length, resolve_device(settings.device))
+    total = count_texts(inputs.snapshot)
+    vectors = disk_matrix(settings.home, total, dimension(encoder))
+    keys: list[pa.Array] = []
+    done, seconds = 0, 0.0
+    for step, some in enumerate(read_texts(inputs.snapshot, CHUNK)):
+        started = time.perf_counter()
+        encoded = encode_texts(encoder, some.texts.to_pylist(), options.batch)
+        took = time.perf_counter() - started
+        vectors[done : done + len(encoded)] = encoded
+        keys.append(some.product_ids)
+        done, seconds = done + len(encoded), seconds + took
+        run.log_epoch(step, {"titles_per_second": len(encoded) / took})
+        progress(f"{done:,} of {total:,} products, {done / seconds:,.0f} titles/s")
+    model, preprocessing = model_digest(encoder), preprocessing_digest(encoder)
+    return Outcome(
+        keys=pa.concat_arrays(keys),
+        vectors={FIELD: vectors},
+        metric="cosine",
+        normalised=True,
+        model=model,
+        preprocessing=preprocessing,
+        metrics={
+            "coverage": total / inputs.snapshot.tables["products"],
+            "titles_per_second": done / seconds,
+        },
+        model_uri=log_once("text", model, preprocessing, lambda: log_encoder(encoder)),
+    )
+
+
+def preprocessing_digest(encoder: SentenceTransformer) -> str:
+    """Digest of what becomes of a product before the weights: its text, and the text's tokens."""
+    vocabulary = encoder.tokenizer.get_vocab()
+    return digest.of_json(
+        {
+            "text": TEXT_SQL,
+            "max_length": encoder.max_seq_length,
+            "tokenizer": type(encoder.tokenizer).__name__,
+            "vocabulary": digest.of_json(vocabulary),
+        }
+    )
+
+
+def log_encoder(encoder: SentenceTransformer) -> str:
+    """Log and register the encoder as sentence-transformers saves it: safetensors, its tokenizer and settings.
+
+    Returns:
+        Its URI; `mlflow.sentence_transformers.load_model` gives it back.
+    """
+    example = ["Electronics > Phones: Acme Nova X2 Smartphone, Blue", "Smartphone"]
+    info = mlflow.sentence_transformers.log_model(
+        encoder,
+        name="model",
+        registered_model_name="text",
+        signature=infer_signature(example, np.asarray(encode_texts(encoder, example, len(example)))),
+        input_example=example,
+        # Given, since finding them out loads the model in another process.
+        pip_requirements=[
+            f"sentence-transformers=={sentence_transformers.__version__}",
+            f"torch=={torch.__version__.split('+')[0]}",
+        ],
+    )
+    return f"models:/text/{info.registered_model_version}"

@@ -1,0 +1,52 @@
+"""The text of each product that the encoder reads: its category path and its title (MERLIN 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from twinvec.catalogue.snapshot import Snapshot
+
+# Part of the preprocessing's digest. A snapshot has no empty names and titles, and sorts a title's languages.
+TEXT_SQL = """
+    SELECT product_id, concat_ws(': ', path, title) AS text
+    FROM (
+        SELECT product_id,
+               nullif(array_to_string(category, ' > '), '') AS path,
+               coalesce(title['en'], map_values(title)[1]) AS title
+        FROM products
+    )
+    WHERE path IS NOT NULL OR title IS NOT NULL
+"""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Some products and their texts, in one order.
+
+    Attributes:
+        product_ids: strings [n].
+        texts: strings [n], none of them empty.
+    """
+
+    product_ids: pa.Array
+    texts: pa.Array
+
+
+def count_texts(snapshot: Snapshot) -> int:
+    """How many products have a text."""
+    with snapshot.connect() as connection:
+        counted = connection.execute(f"SELECT count(*) FROM ({TEXT_SQL})").fetchone()
+    return int(counted[0]) if counted else 0
+
+
+def read_texts(snapshot: Snapshot, chunk: int) -> Iterator[Texts]:
+    """Give the products that have a title or a category, `chunk` at a time.
+
+    The title is the English one, else that of the first language by its code.
+    """
+    with snapshot.connect() as connection:
+        for batch in connection.sql(TEXT_SQL).to_arrow_reader(chunk):
+            yield Texts(batch["product_id"], batch["text"])
