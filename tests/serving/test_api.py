@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from twinvec.serving.api import create_app
+
+
+@pytest.fixture
+def client(live: Any) -> TestClient:
+    return TestClient(create_app(live.recommender))
+
+
+def test_related_products_over_http(live: Any, client: TestClient) -> None:
+    answer = client.get("/related/B0009", params={"k": 4})
+    assert answer.status_code == 200
+    body = answer.json()
+    assert body["release"] == "related_products__v1"
+    assert body["product"] == {
+        "product_id": "B0009",
+        "title": None,
+        "category": ["All", live.category[9]],
+        "price": None if np.isnan(live.price[9]) else live.price[9],
+        "marketplace": live.marketplace[9],
+    }
+    assert [hit["product"]["product_id"] for hit in body["hits"]] == live.best(1, 9, 4)
+    assert sorted((hit["score"] for hit in body["hits"]), reverse=True) == [
+        hit["score"] for hit in body["hits"]
+    ]
+
+
+def test_filters_over_http(live: Any, client: TestClient) -> None:
+    query = "category=Hats&category=Boots&marketplace=us&min_price=5&max_price=70.5"
+    hits = client.get(f"/related/B0003?k=6&{query}").json()["hits"]
+    allowed = np.isin(live.category, ["Hats", "Boots"]) & (live.marketplace == "us")
+    allowed &= (live.price >= 5) & (live.price <= 70.5)
+    assert [hit["product"]["product_id"] for hit in hits] == live.best(1, 3, 6, allowed)
+
+
+def test_any_product_id_can_be_asked_for(live: Any, client: TestClient) -> None:
+    for path in (quote(live.ids[-1], safe=""), quote(live.ids[-1], safe="/")):
+        body = client.get(f"/related/{path}", params={"k": 1}).json()
+        assert body["product"]["product_id"] == live.ids[-1]
+
+
+def test_a_new_live_release_answers_without_a_restart(live: Any, client: TestClient) -> None:
+    for number in (1, 2, 1, 2):
+        live.go_live(number)
+        assert client.get("/health").json() == {"status": "ok", "release": f"related_products__v{number}"}
+        release = client.get("/release").json()
+        assert release["products"] == 211
+        assert release["metadata"]["version"] == f"related@v{number}"
+        hits = client.get("/related/B0100?k=9").json()["hits"]
+        assert [hit["product"]["product_id"] for hit in hits] == live.best(number, 100, 9)
+
+
+def test_answers_are_never_mixed_while_releases_switch(live: Any, client: TestClient) -> None:
+    wanted = {f"related_products__v{number}": live.best(number, 50, 10) for number in (1, 2)}
+    done = threading.Event()
+    seen: list[tuple[str, list[str]]] = []
+
+    def read() -> None:
+        while not done.is_set():
+            body = client.get("/related/B0050?k=10").json()
+            seen.append((body["release"], [hit["product"]["product_id"] for hit in body["hits"]]))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for switch in range(20):
+        live.go_live(switch % 2 + 1)
+        count = len(seen)
+        while len(seen) < count + 2 and reader.is_alive():
+            time.sleep(0.002)
+    done.set()
+    reader.join()
+    assert {release for release, _ in seen} == set(wanted)
+    assert all(hits == wanted[release] for release, hits in seen)
+
+
+def test_errors_say_what_to_do(live: Any, client: TestClient) -> None:
+    unknown = client.get("/related/nobody")
+    assert unknown.status_code == 404
+    assert "'nobody' is not among the 211" in unknown.json()["detail"]
+    assert unknown.json()["hint"]
+    for query in ("k=0", "k=1001", "k=x", "min_price=-1", "max_price=cheap"):
+        assert client.get(f"/related/B0001?{query}").status_code == 422, query
+    asleep = TestClient(create_app(replace(live.recommender, release="asleep")))
+    for path in ("/health", "/release", "/related/B0001"):
+        answer = asleep.get(path)
+        assert answer.status_code == 503
+        assert answer.json()["detail"] == "no release of asleep is live"
+        assert "twinvec promote" in answer.json()["hint"]
+
+
+def test_the_api_describes_itself(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    related = document["paths"]["/related/{product_id}"]["get"]
+    assert {parameter["name"] for parameter in related["parameters"]} == {
+        "product_id", "k", "category", "marketplace", "min_price", "max_price",
+    }  # fmt: skip
+    assert set(related["responses"]) == {"200", "404", "422", "503"}
