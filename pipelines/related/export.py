@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from pipelines.related.calibration import Calibration
 from pipelines.related.features import Features
 from pipelines.sampling.blocks import Hop, Neighbours
 from pipelines.training.encoder import GraphEncoder
@@ -15,34 +16,61 @@ from pipelines.training.encoder import GraphEncoder
 class FullGraph(nn.Module):
     """Source and target vectors of all n products, from their features and the whole graph.
 
+    The neighbours of each relation are two tensors, offsets int64 [2n + 1] and positions int64 [edges]; see
+    `pipelines.sampling.blocks.Neighbours`. Relations that the encoder does not have are left out at the end.
+
     Args:
         encoder: the trained model.
-        relations: names of the edge types, in the order in which their tensors are given.
+        relations: names of its edge types, in the order in which their tensors are given.
+        calibration: what is done to the vectors at last, if anything.
     """
 
-    def __init__(self, encoder: GraphEncoder, relations: Sequence[str]) -> None:
+    def __init__(
+        self, encoder: GraphEncoder, relations: Sequence[str], calibration: Calibration | None = None
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.relations = tuple(relations)
+        self.calibration = calibration
 
-    def forward(self, content: Tensor, proximity: Tensor, *graph: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self,
+        content: Tensor,
+        proximity: Tensor,
+        first_offsets: Tensor,
+        first_positions: Tensor,
+        second_offsets: Tensor,
+        second_positions: Tensor,
+        third_offsets: Tensor | None = None,
+        third_positions: Tensor | None = None,
+        fourth_offsets: Tensor | None = None,
+        fourth_positions: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """Source and target vectors, float32 [n, dimension] each.
 
         Args:
             content: float32 [n, c].
             proximity: factors of the 2n nodes of the double cover, sources first, float32 [2n, p].
-            graph: for each relation, offsets int64 [2n + 1] and positions int64 [edges] of the nodes' neighbours.
+            first_offsets, first_positions: neighbours of all nodes by the first relation; and so on.
         """
+        given = (
+            (first_offsets, first_positions),
+            (second_offsets, second_positions),
+            (third_offsets, third_positions),
+            (fourth_offsets, fourth_positions),
+        )
+        neighbours = {
+            name: Neighbours(offsets, positions)
+            for name, (offsets, positions) in zip(self.relations, given, strict=False)
+            if offsets is not None and positions is not None
+        }
+        hop = Hop(neighbours, proximity.shape[0])
         is_target = torch.arange(proximity.shape[0], device=content.device) >= content.shape[0]
         vectors = self.encoder.start(torch.cat([content, content]), proximity, is_target)
-        parts = {
-            name: Neighbours(graph[2 * place], graph[2 * place + 1])
-            for place, name in enumerate(self.relations)
-        }
-        hop = Hop(parts, proximity.shape[0])
         for index in range(len(self.encoder.layers)):
             vectors = self.encoder.step(index, vectors, vectors, hop)
-        return vectors[: content.shape[0]], vectors[content.shape[0] :]
+        source, target = vectors[: content.shape[0]], vectors[content.shape[0] :]
+        return (source, target) if self.calibration is None else self.calibration(source, target)
 
 
 def full_graph_inputs(features: Features, graph: Mapping[str, Neighbours]) -> dict[str, Tensor]:

@@ -46,8 +46,8 @@ class PaperEncoder(GraphEncoder):
 class TwinvecEncoder(GraphEncoder):
     """Twinvec's own recipe: content and proximity factors, refined by residual layers.
 
-    Source and target share the layers, as in the paper, but enter them through maps of their own. The map of the
-    content starts at zero and that of the factors at one, so that training starts from the factorisation.
+    Source and target share the layers, as in the paper, but enter them through maps of their own. Where there are
+    factors, the map of the content starts at zero and theirs at one: training starts from the factorisation.
 
     Args:
         content: length of a product's features.
@@ -55,19 +55,28 @@ class TwinvecEncoder(GraphEncoder):
         dimension: length of the vectors.
         layers: hops.
         relations: names of the edge types.
+        factor_dropout: share of nodes that are trained without their factors, as new products have none.
     """
 
     def __init__(
-        self, content: int, proximity: int, dimension: int, layers: int, relations: Sequence[str]
+        self,
+        content: int,
+        proximity: int,
+        dimension: int,
+        layers: int,
+        relations: Sequence[str],
+        factor_dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.factor_dropout = factor_dropout
         self.from_content = nn.Linear(content, 2 * dimension)
         self.from_proximity = nn.Linear(proximity, 2 * dimension, bias=False)
         self.layers = nn.ModuleList(ResidualLayer(dimension, relations) for _ in range(layers))
-        nn.init.zeros_(self.from_content.weight)
-        nn.init.zeros_(self.from_content.bias)
-        with torch.no_grad():
-            self.from_proximity.weight.copy_(torch.eye(dimension, proximity).repeat(2, 1))
+        if proximity:
+            nn.init.zeros_(self.from_content.weight)
+            nn.init.zeros_(self.from_content.bias)
+            with torch.no_grad():
+                self.from_proximity.weight.copy_(torch.eye(dimension, proximity).repeat(2, 1))
 
     def start(self, content: Tensor, proximity: Tensor, is_target: Tensor) -> Tensor:
         """Content and factors through the maps of the node's role, [nodes, dimension].
@@ -77,5 +86,8 @@ class TwinvecEncoder(GraphEncoder):
             proximity: factors of the nodes in their role, float32 [nodes, p].
             is_target: whether a node is a product as a target, bool [nodes].
         """
+        if self.training and self.factor_dropout:
+            kept = torch.rand(len(proximity), 1, device=proximity.device) >= self.factor_dropout
+            proximity = proximity * kept
         as_source, as_target = (self.from_content(content) + self.from_proximity(proximity)).chunk(2, dim=1)
         return torch.where(is_target.unsqueeze(1), as_target, as_source)

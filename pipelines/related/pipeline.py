@@ -15,9 +15,9 @@ from pipelines.evaluation.direction import direction_metrics
 from pipelines.evaluation.ranking import rank_targets, ranking_metrics
 from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
 from pipelines.outline import Inputs, Outcome, Progress
-from pipelines.related.export import FullGraph, full_graph_inputs
+from pipelines.related.export import full_graph_inputs
 from pipelines.related.features import Features
-from pipelines.related.recipes import Fitted, fit
+from pipelines.related.recipes import Fitted, fit, make_plan
 from pipelines.sampling.blocks import Neighbours
 from pipelines.training.loop import Epoch
 from twinvec import digest
@@ -50,8 +50,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         progress(f"epoch {epoch.number}: loss {epoch.loss:.4f}{figure}")
 
     tested = fit(
-        graph.training_part(),
-        content,
+        make_plan(graph.training_part(), content, options, settings.seed),
         options,
         device,
         settings.seed,
@@ -63,7 +62,8 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     kept = tested
     if options.refit:
         progress(f"training again on all {len(graph.copurchase):,} edges, {best.number} epochs")
-        kept = fit(graph, content, options, device, settings.seed, last=best.number)
+        plan = make_plan(graph, content, options, settings.seed)
+        kept = fit(plan, options, device, settings.seed, last=best.number)
     return Outcome(
         keys=graph.product_ids.to_pylist(),
         vectors={SOURCE_FIELD: kept.source.cpu().numpy(), TARGET_FIELD: kept.target.cpu().numpy()},
@@ -104,7 +104,7 @@ def _log_model(run: Run, fitted: Fitted) -> str:
     features = Features(fitted.features.content[:2].clone(), torch.cat([fitted.features.proximity[:2]] * 2))
     pair = Neighbours(torch.arange(5), torch.tensor([2, 3, 0, 1]))
     example = full_graph_inputs(features, dict.fromkeys(fitted.graph, pair))
-    return run.log_model(FullGraph(fitted.model, list(fitted.graph)), example)
+    return run.log_model(fitted.model, example)
 
 
 def _write_factors(folder: Path, features: Features) -> None:

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from pipelines.graph.product_graph import ProductGraph
+from pipelines.related.calibration import Calibration
 from pipelines.related.data import COPURCHASE, blend, edge_positives, proximity, relations
+from pipelines.related.export import FullGraph
 from pipelines.related.features import Features
 from pipelines.related.inference import infer
 from pipelines.related.model import PaperEncoder, TwinvecEncoder
@@ -33,6 +35,7 @@ class Plan:
         graph: relation → neighbours of the nodes of the double cover.
         objective: what is trained on.
         epochs, learning_rate, weight_decay: of the loop.
+        calibrate: whether the vectors get the coordinate that makes scores comparable.
     """
 
     model: GraphEncoder
@@ -42,6 +45,7 @@ class Plan:
     epochs: int
     learning_rate: float
     weight_decay: float
+    calibrate: bool = False
 
 
 def paper_plan(graph: ProductGraph, content: Tensor, options: RelatedSettings) -> Plan:
@@ -71,10 +75,16 @@ def twinvec_plan(graph: ProductGraph, content: Tensor, options: RelatedSettings,
     """Twinvec's: proximity factors beside the content, residual layers, softmax over near products."""
     recipe = options.twinvec
     cover = relations(graph, reverse=True)
-    near = proximity(graph, options.dimension, **recipe.proximity.model_dump(), seed=seed)
+    width = options.dimension - 1  # the last coordinate is the calibration's
+    near = proximity(graph, width, **recipe.proximity.model_dump(), seed=seed)
     return Plan(
         model=TwinvecEncoder(
-            content.shape[1], near.factors.shape[1], options.dimension, options.layers, list(cover)
+            content.shape[1],
+            near.factors.shape[1],
+            width,
+            options.layers,
+            list(cover),
+            recipe.factor_dropout,
         ),
         features=Features(content, near.factors),
         graph=cover,
@@ -87,6 +97,7 @@ def twinvec_plan(graph: ProductGraph, content: Tensor, options: RelatedSettings,
         epochs=recipe.epochs,
         learning_rate=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
+        calibrate=True,
     )
 
 
@@ -95,14 +106,14 @@ class Fitted:
     """A trained model and the vectors it gives.
 
     Attributes:
-        model: on the CPU.
+        model: features and the whole graph in, vectors out; on the CPU.
         features: what it read, on the CPU.
         graph: what it aggregated over, on the CPU.
         source, target: vectors of every product, float32 [n, dimension], on the device.
         history: what each epoch came to.
     """
 
-    model: GraphEncoder
+    model: FullGraph
     features: Features
     graph: Mapping[str, Neighbours]
     source: Tensor
@@ -110,9 +121,16 @@ class Fitted:
     history: list[Epoch]
 
 
+def make_plan(graph: ProductGraph, content: Tensor, options: RelatedSettings, seed: int) -> Plan:
+    """The plan of the recipe that the settings name; all co-purchase edges of `graph` are trained on."""
+    torch.manual_seed(seed)
+    if options.recipe == "paper":
+        return paper_plan(graph, content, options)
+    return twinvec_plan(graph, content, options, seed)
+
+
 def fit(
-    graph: ProductGraph,
-    content: Tensor,
+    plan: Plan,
     options: RelatedSettings,
     device: torch.device,
     seed: int,
@@ -120,24 +138,17 @@ def fit(
     last: int | None = None,
     report: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Fitted:
-    """Train the recipe that the settings name on all co-purchase edges of `graph`.
+    """Carry a plan out.
 
     Args:
-        graph: all of whose edges may be seen.
-        content: features of its products, float32 [n, c].
-        options: the settings.
+        plan: what is trained; its model is trained in place.
+        options: of sampling and stopping.
         device: to train on.
         seed: of everything random.
         validate: gives a figure of source and target vectors, to stop early by.
         last: epoch to stop after.
         report: called after each epoch.
     """
-    torch.manual_seed(seed)
-    plan = (
-        paper_plan(graph, content, options)
-        if options.recipe == "paper"
-        else twinvec_plan(graph, content, options, seed)
-    )
     features = plan.features.to(device)
     on_device = {name: neighbours.to(device) for name, neighbours in plan.graph.items()}
     fanouts = {
@@ -161,4 +172,10 @@ def fit(
         report=report,
     )
     source, target = infer(plan.model, features, on_device)
-    return Fitted(plan.model.cpu(), plan.features, plan.graph, source, target, history)
+    calibration = None
+    if plan.calibrate:
+        calibration = Calibration(target, seed)
+        source, target = calibration(source, target)
+        calibration = calibration.cpu()
+    model = FullGraph(plan.model.cpu(), list(plan.graph), calibration)
+    return Fitted(model, plan.features, plan.graph, source, target, history)

@@ -151,7 +151,7 @@ class RelatedSettings(Group):
     recipe: Literal["twinvec", "paper"] = Field(
         "twinvec", description="`paper` is MERLIN as published; `twinvec` adds what was measured to help."
     )
-    dimension: int = Field(128, ge=2, description="Length of the source and of the target vector (4.1.3).")
+    dimension: int = Field(128, ge=4, description="Length of the source and of the target vector (4.1.3).")
     layers: int = Field(2, ge=1, le=4, description="Hops (4.1.3).")
     fanout_copurchase: int = Field(20, ge=1, description="Co-purchase neighbours sampled a hop (4.1.3).")
     fanout_coview: int = Field(10, ge=1, description="Co-view neighbours sampled a hop (4.1.3).")
