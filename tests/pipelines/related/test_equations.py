@@ -1,0 +1,217 @@
+"""Equations 3 and 4 of MERLIN against dense matrices written straight from the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pipelines.graph.product_graph import ProductGraph
+from pipelines.related.data import COPURCHASE, COVIEW, relations
+from pipelines.related.features import Features
+from pipelines.related.inference import infer
+from pipelines.related.model import PaperEncoder, TwinvecEncoder
+from pipelines.sampling.blocks import double_cover
+from pipelines.sampling.csr import CsrSampler
+from pipelines.sampling.dgl import DglSampler
+from pipelines.training.encoder import GraphEncoder
+
+MakeGraph = Callable[..., ProductGraph]
+SAMPLERS = pytest.mark.parametrize("sampler", [CsrSampler, DglSampler])
+
+
+def randomise(model: nn.Module, seed: int) -> None:
+    """Every parameter, those that start at zero too."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) / parameter.shape[-1] ** 0.5)
+
+
+def dense_paper(model: PaperEncoder, content: Tensor, a_cp: Tensor, a_cv: Tensor) -> tuple[Tensor, Tensor]:
+    """(h_u^s)^l = FC_l[Σ_{(u,v) ∈ cp} h_v^t W_cp, Σ_{(u,v) ∈ cv} h_v^t W_cv], and the mirror image for h_v^t."""
+    h_s, h_t = content, content
+    for index, layer in enumerate(model.layers):
+        w_cp, w_cv = (layer.weights[name].weight.T for name in (COPURCHASE, COVIEW))
+        fc, bias = layer.combine.weight.T, layer.combine.bias
+        if index:
+            h_s, h_t = h_s.clamp_min(0), h_t.clamp_min(0)
+        h_s, h_t = (
+            torch.cat([a_cp @ (h_t @ w_cp), a_cv @ (h_t @ w_cv)], 1) @ fc + bias,
+            torch.cat([a_cp.T @ (h_s @ w_cp), a_cv.T @ (h_s @ w_cv)], 1) @ fc + bias,
+        )
+    return h_s, h_t
+
+
+def paper_case(graph: ProductGraph, layers: int) -> tuple[PaperEncoder, Features]:
+    torch.manual_seed(1)
+    model = PaperEncoder(content=5, dimension=7, layers=layers, relations=[COPURCHASE, COVIEW])
+    return model, Features(torch.randn(graph.products, 5), torch.zeros(2 * graph.products, 0))
+
+
+def twinvec_case(graph: ProductGraph, layers: int) -> tuple[TwinvecEncoder, Features]:
+    torch.manual_seed(2)
+    model = TwinvecEncoder(5, 6, 9, layers, list(relations(graph, reverse=True)))
+    randomise(model, 3)
+    return model, Features(torch.randn(graph.products, 5), torch.randn(2 * graph.products, 6))
+
+
+CASES = {"paper": (paper_case, False), "twinvec": (twinvec_case, True)}
+
+
+def adjacency(graph: ProductGraph) -> tuple[Tensor, Tensor]:
+    a_cp, a_cv = torch.zeros(2, graph.products, graph.products).unbind()
+    for matrix, kind in ((a_cp, graph.copurchase), (a_cv, graph.coview)):
+        for source, target in zip(kind.source.tolist(), kind.target.tolist(), strict=True):
+            matrix[source, target] = 1
+    return a_cp, a_cv
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_layerwise_inference_is_the_dense_equations(random_graph: MakeGraph, layers: int) -> None:
+    graph = random_graph(10 + layers)
+    model, features = paper_case(graph, layers)
+    found = infer(model, features, relations(graph, reverse=False), chunk=13)
+    with torch.no_grad():
+        expected = dense_paper(model, features.content, *adjacency(graph))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+    assert (found[0] - found[1]).abs().max() > 0.1, "source and target are the same; the test shows nothing"
+
+
+@SAMPLERS
+def test_a_block_with_full_fanout_is_the_dense_equations(random_graph: MakeGraph, sampler: type) -> None:
+    graph = random_graph(20)
+    model, features = paper_case(graph, layers=2)
+    cover = relations(graph, reverse=False)
+    seeds = torch.randperm(features.nodes, generator=torch.Generator().manual_seed(4))[:31]
+    block = sampler(cover, dict.fromkeys(cover, -1), 2).sample(seeds)
+    vectors = model(*features.of(block.nodes), block)
+    with torch.no_grad():
+        expected = torch.cat(dense_paper(model, features.content, *adjacency(graph)))[seeds]
+    torch.testing.assert_close(vectors, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_gradient_is_that_of_the_dense_equations(random_graph: MakeGraph) -> None:
+    graph = random_graph(21)
+    model, features = paper_case(graph, layers=2)
+    cover = relations(graph, reverse=False)
+    block = CsrSampler(cover, dict.fromkeys(cover, -1), 2).sample(torch.arange(features.nodes))
+    probe = torch.randn(features.nodes, 7)
+    outputs = [
+        model(*features.of(block.nodes), block),
+        torch.cat(dense_paper(model, features.content, *adjacency(graph))),
+    ]
+    first, second = (torch.autograd.grad((out * probe).sum(), list(model.parameters())) for out in outputs)
+    for found, expected in zip(first, second, strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-4)
+
+
+@SAMPLERS
+@pytest.mark.parametrize("recipe", CASES)
+def test_a_block_with_full_fanout_is_the_layerwise_inference(
+    random_graph: MakeGraph, sampler: type, recipe: str
+) -> None:
+    graph = random_graph(30)
+    case, reverse = CASES[recipe]
+    model, features = case(graph, 2)
+    cover = relations(graph, reverse)
+    everything = torch.cat(infer(model, features, cover))
+    random = torch.Generator().manual_seed(6)
+    for fanout in (-1, 2 * graph.products):
+        seeds = torch.randperm(features.nodes, generator=random)[:17]
+        block = sampler(cover, dict.fromkeys(cover, fanout), 2).sample(seeds)
+        vectors = model(*features.of(block.nodes), block)
+        torch.testing.assert_close(vectors, everything[seeds], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("recipe", CASES)
+def test_chunks_do_not_matter(random_graph: MakeGraph, recipe: str) -> None:
+    graph = random_graph(40)
+    case, reverse = CASES[recipe]
+    model, features = case(graph, 2)
+    cover = relations(graph, reverse)
+    whole = infer(model, features, cover)
+    for chunk in (1, 10, 94, 95):
+        for one, other in zip(infer(model, features, cover, chunk), whole, strict=True):
+            torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("recipe", CASES)
+def test_an_unrelated_product_changes_nothing(random_graph: MakeGraph, recipe: str) -> None:
+    graph = random_graph(50)
+    case, reverse = CASES[recipe]
+    model, features = case(graph, 2)
+    n = graph.products
+    more = ProductGraph([*graph.product_ids, "zz"], graph.copurchase, graph.coview, graph.split)  # type: ignore[arg-type]
+    # The new product is n as a source and 2n + 1 as a target.
+    factors = features.proximity
+    new = torch.randn(1, factors.shape[1])
+    larger = Features(
+        torch.cat([features.content, torch.randn(1, 5)]), torch.cat([factors[:n], new, factors[n:], new])
+    )
+    before = infer(model, features, relations(graph, reverse))
+    after = infer(model, larger, relations(more, reverse))
+    for one, other in zip(before, after, strict=True):
+        torch.testing.assert_close(one, other[:n], atol=1e-6, rtol=1e-6)
+
+
+def test_a_product_without_edges_has_a_vector_of_its_content(random_graph: MakeGraph) -> None:
+    graph = random_graph(60)
+    model, features = twinvec_case(graph, 2)
+    n = graph.products
+    # The last three products have no edges; without factors they differ in their content only.
+    features.proximity[[n - 3, n - 2, n - 1, 2 * n - 3, 2 * n - 2, 2 * n - 1]] = 0
+    features.content[n - 1] = features.content[n - 2]
+    source, target = infer(model, features, relations(graph, reverse=True))
+    assert source.isfinite().all()
+    torch.testing.assert_close(source[n - 1], source[n - 2], atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(target[n - 1], target[n - 2], atol=1e-6, rtol=1e-6)
+    assert (source[n - 1] - source[n - 3]).abs().max() > 0.05
+    assert (source[n - 1] - target[n - 1]).abs().max() > 0.05
+
+
+def test_the_two_roles_are_the_two_ends_of_an_edge() -> None:
+    """One edge u → v, by hand: only u as a source and v as a target have a neighbour."""
+    model = PaperEncoder(1, 1, 1, [COPURCHASE, COVIEW])
+    with torch.no_grad():
+        model.layers[0].weights[COPURCHASE].weight.fill_(2)
+        model.layers[0].weights[COVIEW].weight.fill_(10)
+        model.layers[0].combine.weight.copy_(torch.tensor([[1.0, 1.0]]))
+        model.layers[0].combine.bias.fill_(0.5)
+    none = torch.empty(0, dtype=torch.int64)
+    cover = {
+        COPURCHASE: double_cover(torch.tensor([0]), torch.tensor([1]), 3),
+        COVIEW: double_cover(none, none, 3),
+    }
+    content = torch.tensor([[3.0], [5.0], [7.0]])
+    source, target = infer(model, Features(content, torch.zeros(6, 0)), cover)
+    # s_0 = 2 × 5 + .5, t_1 = 2 × 3 + .5, all others the bias.
+    assert source.flatten().tolist() == [10.5, 0.5, 0.5]
+    assert target.flatten().tolist() == [0.5, 6.5, 0.5]
+
+
+def test_untrained_twinvec_gives_the_factors(random_graph: MakeGraph) -> None:
+    graph = random_graph(70)
+    model = TwinvecEncoder(5, 6, 9, 2, list(relations(graph, reverse=True)))
+    features = Features(torch.randn(graph.products, 5), torch.randn(2 * graph.products, 6))
+    vectors = torch.cat(infer(model, features, relations(graph, reverse=True)))
+    torch.testing.assert_close(vectors[:, :6], features.proximity)
+    assert not vectors[:, 6:].any()
+
+
+def test_factors_are_dropped_in_training_alone() -> None:
+    model = TwinvecEncoder(5, 6, 9, 1, [COPURCHASE], factor_dropout=0.25)
+    inputs = (torch.randn(4000, 5), torch.rand(4000, 6) + 0.1, torch.arange(4000) % 2 == 0)
+    # Untrained, a vector is the node's factors, so that one without factors is zero: 1,000 ± 27 of 4,000.
+    without = (model.train().start(*inputs) == 0).all(1)
+    assert 890 < without.sum() < 1110
+    torch.testing.assert_close(model.start(*inputs)[:, 6:], torch.zeros(4000, 3))
+    torch.testing.assert_close(model.eval().start(*inputs)[:, :6], inputs[1])
+
+
+def test_an_encoder_must_say_what_layer_0_is() -> None:
+    with pytest.raises(TypeError, match="layer 0"):
+        GraphEncoder().start()
