@@ -12,11 +12,12 @@ import typer
 from typer.core import TyperGroup
 
 import twinvec
-from twinvec.errors import TwinvecError
+from twinvec.errors import SettingsError, TwinvecError
 
 if TYPE_CHECKING:
     from twinvec.workspace import Workspace
 
+QUIET = {"MLFLOW_LOGGING_LEVEL": "ERROR", "TQDM_DISABLE": "1"}
 OF_THE_MACHINE = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 
 
@@ -59,11 +60,12 @@ def start(
     ] = False,
 ) -> None:
     """Product embeddings, from a catalogue to related products."""
-    if not debug:
-        # What libraries say of themselves is not for the user of a command.
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-        if not sys.warnoptions:
-            warnings.simplefilter("ignore")
+    if not debug and not sys.warnoptions:
+        # What libraries say to programmers is not for the user of a command. A filter would not do: some
+        # of them add filters of their own when they are imported.
+        warnings.showwarning = lambda *_arguments: None
+        for variable, value in QUIET.items():
+            os.environ.setdefault(variable, value)
 
 
 def explain(error: Exception) -> str | None:
@@ -72,14 +74,16 @@ def explain(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
         return f"{error.strerror}: {error.filename}\n  hint: check the disk and its permissions"
-    # Only now: whoever raised one of these has imported them.
-    from sqlalchemy.exc import ArgumentError, OperationalError
+    if "sqlalchemy" not in sys.modules:
+        return None  # so it is none of the following, which take a second to import
+    from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
     from registry.database import RegistryError
 
     if isinstance(error, RegistryError):
         return str(error)
-    if isinstance(error, OperationalError | ArgumentError):
+    # Of database errors, the others of its family are mistakes of ours; this very one is a damaged file.
+    if isinstance(error, OperationalError | ArgumentError) or type(error) is DatabaseError:
         what = str(getattr(error, "orig", error)).strip().splitlines()[0]
         return (
             f"a database cannot be used: {what}\n"
@@ -89,8 +93,19 @@ def explain(error: Exception) -> str | None:
 
 
 def open_workspace(**overrides: object) -> Workspace:
-    """The stores that the settings name; `overrides` win over the environment and the file."""
+    """The stores that the settings name; `overrides` win over the environment and the file.
+
+    Raises:
+        SettingsError: if a setting cannot be used, or the home cannot be made.
+    """
     from twinvec.settings import load_settings
     from twinvec.workspace import Workspace
 
-    return Workspace(load_settings(**overrides))
+    settings = load_settings(**overrides)
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"home {settings.home} cannot be made: {error.strerror}", "set TWINVEC_HOME to another folder"
+        ) from error
+    return Workspace(settings)

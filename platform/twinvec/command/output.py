@@ -8,12 +8,9 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 # Where the width is not a terminal's, nothing should be cut.
 WIDTH = 200
@@ -42,26 +39,25 @@ def plain(value: object) -> Any:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table; columns of numbers are aligned to the right."""
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else WIDTH)
-    console.print(_table(title, columns, [list(row) for row in rows]))
-
-
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """Print a table, or its title alone if it has no rows; columns of numbers are aligned to the right."""
     from rich.box import SIMPLE_HEAD
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD)
+    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+    console.print(Text(title, style="bold"), soft_wrap=True)
+    listed = [list(row) for row in rows]
+    if not listed:
+        return
+    table = Table(box=SIMPLE_HEAD)
     for place, column in enumerate(columns):
-        values = [row[place] for row in rows if row[place] is not None]
+        values = [row[place] for row in listed if row[place] is not None]
         numbers = bool(values) and all(isinstance(value, int | float) for value in values)
         table.add_column(column, justify="right" if numbers else "left", overflow="fold")
-    for row in rows:
+    for row in listed:
         table.add_row(*(Text(cell(value)) for value in row))
-    return table
+    console.print(table)
 
 
 def cell(value: object) -> str:

@@ -41,7 +41,8 @@ def shown() -> Iterator[Progress]:
             yield Progress(lambda message: typer.echo(message, err=True))
             return
         from rich.console import Console
+        from rich.text import Text
 
         console = Console(stderr=True)
         with console.status("starting") as status:
-            yield Progress(lambda message: status.update(message), _every=0.1)
+            yield Progress(lambda message: status.update(Text(message)), _every=0.1)

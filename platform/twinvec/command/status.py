@@ -112,10 +112,8 @@ def _print(found: Mapping[str, Any], workspace: Workspace) -> None:
         "snapshots": f"Snapshots in {workspace.settings.home}",
         "stages": "Stages, for the latest snapshot",
         "versions": "Versions",
-        "releases": f"Releases; live: {found['live'] or 'none'}",
+        "releases": f"Releases (live: {found['live'] or 'none'})",
     }
     for part, names in columns.items():
-        if found[part]:
-            print_table(titles[part], names, [[row[name] for name in names] for row in found[part]])
-        else:
-            print_table(f"{titles[part]}: none yet", [], [])
+        rows = [[row[name] for name in names] for row in found[part]]
+        print_table(titles[part] if rows else f"{titles[part]}: none yet", names, rows)
