@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 FIELD = "aligned_vector"
 MOST_VALIDATION_PAIRS = 5_000
+MOST_SAMPLED = 20_000
 
 
 def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
@@ -44,6 +45,8 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     # Everything sees the same co-views in both directions; those held out for validation are seen by none.
     relation = {AlignmentEncoder.RELATION: neighbours_of(training, graph.products)}
     model = AlignmentEncoder(features.text.shape[1], features.image.shape[1], options.dimension).to(device)
+    sample = torch.randperm(features.nodes)[:MOST_SAMPLED].to(device)
+    model.start_at_principal_axes(*features.of(sample))
     known = training.both_ways().matrix(graph.products)
     on_device = {name: neighbours.to(device) for name, neighbours in relation.items()}
 
@@ -87,8 +90,8 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     return Outcome(
         keys=graph.product_ids.take(present).to_pylist(),
         vectors={FIELD: vectors[present]},
-        metric="dot",
-        normalised=False,
+        metric="cosine",
+        normalised=True,
         model=model_digest(model),
         preprocessing=digest.of_json(options.model_dump()),
         metrics={

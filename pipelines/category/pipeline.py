@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import torch
 
 from pipelines.category.model import CategoryEmbedding, fit
-from pipelines.category.npmi import category_expression, npmi_of_pairs
+from pipelines.category.npmi import npmi_of_pairs
 from pipelines.outline import Inputs, Outcome, Progress
 from twinvec import digest
 from twinvec.catalogue.snapshot import Snapshot
@@ -26,24 +26,22 @@ FIELD = "category_vector"
 
 def applies(snapshot: Snapshot, settings: Settings) -> str | None:
     """Why there is nothing to train on, or None."""
+    if _observe(snapshot, settings).num_rows:
+        return None
+    return f"no two categories were bought together {settings.category.min_count} times or more"
+
+
+def _observe(snapshot: Snapshot, settings: Settings) -> pa.Table:
     with snapshot.connect(settings.ingest.memory_limit) as connection:
-        name = category_expression(settings.category.level)
-        (categories,) = connection.execute(f"SELECT count(DISTINCT {name}) FROM products").fetchall()[0]
-    return None if categories > 1 else f"the products are in {categories} categories; associations need two"
+        return npmi_of_pairs(connection, settings.category.level, settings.category.min_count)
 
 
 def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     """Count categories bought together, take their NPMI, factorise it."""
     settings, options = inputs.settings, inputs.settings.category
-    with inputs.snapshot.connect(settings.ingest.memory_limit) as connection:
-        observed = npmi_of_pairs(connection, options.level, options.min_count)
-        names: list[str] = [
-            name
-            for (name,) in connection.execute(
-                f"SELECT DISTINCT {category_expression(options.level)} AS name FROM products "
-                "WHERE name IS NOT NULL ORDER BY name"
-            ).fetchall()
-        ]
+    observed = _observe(inputs.snapshot, settings)
+    # A category in no observed pair is told nothing by any: it gets no vector, rather than one of noise.
+    names: list[str] = sorted({*observed["a"].to_pylist(), *observed["b"].to_pylist()})
     progress(f"{len(names)} categories, {observed.num_rows} pairs with an NPMI")
     place = pa.array(names)
     a, b = (torch.tensor(pc.index_in(observed[end], place).to_numpy(), dtype=torch.int64) for end in "ab")

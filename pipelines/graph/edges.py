@@ -22,14 +22,16 @@ RANK_SQL = {
         FROM node LEFT JOIN (SELECT category, median(price) AS median FROM node GROUP BY category) USING (category)
     """,
     "popularity": """
-        SELECT product_id, sum(count) AS rank
-        FROM (SELECT source AS product_id, count FROM copurchase UNION ALL SELECT target, count FROM copurchase)
-        GROUP BY product_id
+        SELECT product_id, coalesce(sum(count), 0) AS rank
+        FROM node LEFT JOIN (
+            SELECT source AS product_id, count FROM copurchase UNION ALL SELECT target, count FROM copurchase
+        ) USING (product_id) GROUP BY product_id
     """,
     "views": """
-        SELECT product_id, sum(count) AS rank
-        FROM (SELECT source AS product_id, count FROM coview UNION ALL SELECT target, count FROM coview)
-        GROUP BY product_id
+        SELECT product_id, coalesce(sum(count), 0) AS rank
+        FROM node LEFT JOIN (
+            SELECT source AS product_id, count FROM coview UNION ALL SELECT target, count FROM coview
+        ) USING (product_id) GROUP BY product_id
     """,
 }
 

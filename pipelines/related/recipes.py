@@ -149,6 +149,7 @@ def fit(
         last: epoch to stop after.
         report: called after each epoch.
     """
+    torch.manual_seed(seed)
     features = plan.features.to(device)
     on_device = {name: neighbours.to(device) for name, neighbours in plan.graph.items()}
     fanouts = {

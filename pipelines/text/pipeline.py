@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FIELD = "text_vector"
 # Products sorted by the length of their texts at a time.
-CHUNK = 4096
+CHUNK = 1024
 
 
 def applies(snapshot: Snapshot, settings: Settings) -> str | None:

@@ -85,7 +85,7 @@ class AlignedSettings(Group):
     dimension: int = Field(256, ge=2, description="Length of an aligned embedding.")
     margin: float = Field(1.0, gt=0, description="Margin of the loss (3.5).")
     negatives: int = Field(
-        5, ge=1, description="Random negatives a positive pair; the paper's n_k, not given there."
+        20, ge=1, description="Random negatives a positive pair; the paper's n_k, not given there."
     )
     fanout: int = Field(10, ge=1, description="Co-view neighbours sampled (4.1.3).")
     batch: int = Field(512, ge=1, description="Co-view pairs in a step.")
