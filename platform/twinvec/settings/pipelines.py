@@ -72,7 +72,7 @@ class ImageSettings(Group):
         "the default is a small ViT whose weights are drawn from `seed` and trained on nothing.",
     )
     batch: int = Field(64, ge=1, description="Images in one forward pass.")
-    size: int = Field(64, ge=16, multiple_of=8, description="Pixels of a side after resizing.")
+    size: int = Field(64, ge=16, description="Pixels of a side after resizing.")
     dimension: int = Field(256, ge=8, description="Length of an image embedding (4.1.3).")
     remote: bool = Field(False, description="Fetch images from other machines (http, s3, …).")
     max_bytes: int = Field(20_000_000, ge=1, description="A larger image file is left out.")
