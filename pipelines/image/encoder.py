@@ -117,8 +117,15 @@ def encode_images(
 
 
 def _untrained(size: int, dimension: int) -> ImageEncoder:
-    width = 192
-    vit = VisionTransformer(img_size=size, patch_size=8, embed_dim=width, depth=4, num_heads=3, num_classes=0)
+    width, patch = 192, 8
+    if size % patch:
+        raise SettingsError(
+            f"image.size is {size}, and {UNTRAINED!r} cuts images into patches of {patch} pixels",
+            f"set image.size to a multiple of {patch}",
+        )
+    vit = VisionTransformer(
+        img_size=size, patch_size=patch, embed_dim=width, depth=4, num_heads=3, num_classes=0
+    )
     return ImageEncoder(PatchSpread(vit), width, dimension, HALF, HALF)
 
 
