@@ -29,11 +29,15 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
+from mlflow.utils.logging_utils import disable_logging
 from torch import Tensor, nn
 
 from registry.models import Snapshot, Version
 from twinvec.errors import NotFoundError
 from twinvec.settings import Settings
+
+# MLflow writes a line for each table and model it makes; what fails is raised, whether or not it writes.
+disable_logging()  # type: ignore[no-untyped-call]
 
 LIVE = "live"
 PREVIOUS = "previous"

@@ -45,10 +45,10 @@ def test_defaults_need_nothing(tmp_path: Path) -> None:
 
 
 def test_file() -> None:
-    write('seed = 7\n[related]\nepochs = 3\n[qdrant]\nurl = "http://search:6333"\n')
+    write('seed = 7\n[aligned]\nepochs = 3\n[qdrant]\nurl = "http://search:6333"\n')
     settings = load_settings()
-    assert (settings.seed, settings.related.epochs, settings.qdrant.url) == (7, 3, "http://search:6333")
-    assert settings.related.batch == Settings().related.batch
+    assert (settings.seed, settings.aligned.epochs, settings.qdrant.url) == (7, 3, "http://search:6333")
+    assert settings.aligned.batch == Settings().aligned.batch
 
 
 def test_file_named_by_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,10 +62,10 @@ def test_file_named_by_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_environment_wins_key_by_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    write("[related]\nepochs = 3\nbatch = 17")
-    monkeypatch.setenv("TWINVEC_RELATED__EPOCHS", "5")
+    write("[aligned]\nepochs = 3\nbatch = 17")
+    monkeypatch.setenv("TWINVEC_ALIGNED__EPOCHS", "5")
     settings = load_settings()
-    assert (settings.related.epochs, settings.related.batch) == (5, 17)
+    assert (settings.aligned.epochs, settings.aligned.batch) == (5, 17)
 
 
 def test_arguments_win_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ def test_empty_variables_count_as_not_set(monkeypatch: pytest.MonkeyPatch) -> No
     [
         ("sed = 1", "sed", "seed"),
         ("[relatd]\nepochs = 3", "relatd", "related"),
-        ("[related]\nepoch = 3", "related.epoch", "epochs"),
+        ("[aligned]\nepoch = 3", "aligned.epoch", "epochs"),
         ("[qdrant]\nurls = 'x'", "qdrant.urls", "url"),
     ],
 )
@@ -103,9 +103,9 @@ def test_unknown_key_in_the_file(text: str, place: str, close: str) -> None:
         ("TWINVEC_SED", "TWINVEC_SEED"),
         ("twinvec_sed", "TWINVEC_SEED"),
         ("TWINVEC_SETTING", "TWINVEC_SETTINGS"),
-        ("TWINVEC_RELATED__EPOCH", "TWINVEC_RELATED__EPOCHS"),
-        ("TWINVEC_RELATED_EPOCHS", "TWINVEC_RELATED__EPOCHS"),
-        ("TWINVEC_RELATD__EPOCHS", "TWINVEC_RELATED__EPOCHS"),
+        ("TWINVEC_ALIGNED__EPOCH", "TWINVEC_ALIGNED__EPOCHS"),
+        ("TWINVEC_ALIGNED_EPOCHS", "TWINVEC_ALIGNED__EPOCHS"),
+        ("TWINVEC_ALIGND__EPOCHS", "TWINVEC_ALIGNED__EPOCHS"),
         ("TWINVEC_RELEASE__NAME", "TWINVEC_RELEASE"),
     ],
 )
@@ -129,24 +129,24 @@ def test_unknown_argument() -> None:
 
 
 def test_all_problems_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    write('release = "No Spaces"\n[related]\nepochs = 0\n')
+    write('release = "No Spaces"\n[aligned]\nepochs = 0\n')
     monkeypatch.setenv("TWINVEC_RELATED__LAYERS", "two")
     text = message()
     assert "release in twinvec.toml: String should match" in text
-    assert "related.epochs in twinvec.toml: Input should be greater than or equal to 1" in text
+    assert "aligned.epochs in twinvec.toml: Input should be greater than or equal to 1" in text
     assert "TWINVEC_RELATED__LAYERS: Input should be a valid integer" in text
 
 
 def test_a_group_must_be_a_table() -> None:
-    write("related = 3")
-    assert "related in twinvec.toml" in message()
+    write("aligned = 3")
+    assert "aligned in twinvec.toml" in message()
 
 
 def test_a_group_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TWINVEC_RELATED", '{"epochs": 4}')
-    assert load_settings().related.epochs == 4
-    monkeypatch.setenv("TWINVEC_RELATED", "{epochs: 4")
-    assert 'field "related"' in message()
+    monkeypatch.setenv("TWINVEC_ALIGNED", '{"epochs": 4}')
+    assert load_settings().aligned.epochs == 4
+    monkeypatch.setenv("TWINVEC_ALIGNED", "{epochs: 4")
+    assert 'field "aligned"' in message()
 
 
 def test_a_missing_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +180,7 @@ def test_masked_names_every_setting() -> None:
     masked = load_settings().masked()
     assert masked.keys() == Settings.model_fields.keys()
     assert masked["qdrant"]["api_key"] is None
-    assert masked["related"]["epochs"] == 20
+    assert masked["aligned"]["epochs"] == 20
 
 
 def test_settings_cannot_be_changed() -> None:
@@ -188,7 +188,7 @@ def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         settings.seed = 1  # type: ignore[misc]
     with pytest.raises(ValidationError, match="frozen"):
-        settings.related.epochs = 1  # type: ignore[misc]
+        settings.aligned.epochs = 1  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("home", ["store", "./store", "~/store", "{here}/store"])

@@ -120,7 +120,7 @@ class ProximitySettings(Group):
 class TwinvecRecipe(Group):
     """What was measured to help: proximity factors beside content, residual layers, softmax over near products."""
 
-    proximity: ProximitySettings = ProximitySettings()
+    proximity: ProximitySettings = Field(ProximitySettings(), description="What is near in the graph.")
     near: float = Field(
         0.7,
         ge=0,
@@ -167,5 +167,5 @@ class RelatedSettings(Group):
         True,
         description="After testing, train again with the held-out edges for the vectors that are published.",
     )
-    paper: PaperRecipe = PaperRecipe()
-    twinvec: TwinvecRecipe = TwinvecRecipe()
+    paper: PaperRecipe = Field(PaperRecipe(), description="The recipe `paper`.")
+    twinvec: TwinvecRecipe = Field(TwinvecRecipe(), description="The recipe `twinvec`.")

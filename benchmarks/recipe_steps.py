@@ -1,0 +1,218 @@
+"""What each step from the paper's recipe to Twinvec's adds, and what plain baselines reach, on the same held-out edges.
+
+    TWINVEC_HOME=… python benchmarks/recipe_steps.py --output benchmarks/results/recipe_steps.json
+
+Reads the latest `graph` and `aligned` versions of the home (`twinvec run` makes them) and trains on the training
+edges alone. Every row ranks all products for the source of each test edge, without the source and its known
+co-purchases; models have vectors of the same length.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse.linalg
+import torch
+from torch import Tensor
+
+from pipelines.device import resolve_device
+from pipelines.evaluation.direction import direction_metrics
+from pipelines.evaluation.ranking import rank_targets, ranking_metrics
+from pipelines.graph.product_graph import ProductGraph, Split, load_graph
+from pipelines.outline import Inputs
+from pipelines.related.data import blend, edge_positives, proximity, relations
+from pipelines.related.features import Features
+from pipelines.related.model import TwinvecEncoder
+from pipelines.related.pipeline import read_content
+from pipelines.related.proximity import personalised_pagerank, walk_matrix
+from pipelines.related.recipes import Plan, fit, paper_plan, twinvec_plan
+from pipelines.related.softmax import SoftmaxObjective
+from twinvec.settings import RelatedSettings, load_settings
+from twinvec.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    name: str
+    hits_at_1: float
+    hits_at_10: float
+    mrr_at_10: float
+    auc_dir: float
+    right_way: float
+    seconds: float
+
+
+def judge(name: str, source: Tensor, target: Tensor, graph: ProductGraph, seconds: float) -> Row:
+    """Rank the test edges and print the line."""
+    test, known = graph.edges(Split.TEST), graph.copurchase.matrix(graph.products)
+    edges = (test.source, test.target)
+    ranking = ranking_metrics(rank_targets(source, target, edges, known))
+    direction = direction_metrics(source, target, edges, known)
+    row = Row(
+        name,
+        ranking.hits_at_1,
+        ranking.hits_at_10,
+        ranking.mrr_at_10,
+        direction.auc_dir,
+        direction.right_way,
+        seconds,
+    )
+    print(
+        f"{name:44} {row.mrr_at_10:9.4f} {row.hits_at_1:7.4f} {row.hits_at_10:8.4f} {row.auc_dir:8.4f} "
+        f"{row.right_way:9.4f} {row.seconds:8.1f}",
+        flush=True,
+    )
+    return row
+
+
+def popularity(graph: ProductGraph) -> tuple[Tensor, Tensor]:
+    """Every product scored by how often it is a target."""
+    into = np.bincount(graph.copurchase.target, minlength=graph.products).astype(np.float32)
+    return torch.ones(graph.products, 1), torch.from_numpy(into)[:, None]
+
+
+def directed_svd(graph: ProductGraph, dimension: int) -> tuple[Tensor, Tensor]:
+    """Truncated singular value decomposition of the directed adjacency, its root on each side."""
+    start = np.random.default_rng(0).standard_normal(graph.products)
+    left, values, right = scipy.sparse.linalg.svds(
+        graph.copurchase.matrix(graph.products), k=dimension, v0=start
+    )
+    root = np.sqrt(values)
+    return torch.from_numpy((left * root).astype(np.float32)), torch.from_numpy(
+        (right.T * root).astype(np.float32)
+    )
+
+
+def pagerank(graph: ProductGraph, coview_weight: float) -> tuple[Tensor, Tensor]:
+    """Personalised PageRank itself, not compressed into vectors: a row of n scores a product."""
+    matrix = graph.copurchase.matrix(graph.products)
+    weights = walk_matrix(matrix, graph.coview.matrix(graph.products), coview_weight)
+    scores = personalised_pagerank(weights, 0.15, 10, 1e-6, graph.products)
+    return torch.from_numpy(scores.toarray()), torch.eye(graph.products)
+
+
+def steps(
+    graph: ProductGraph, content: Tensor, options: RelatedSettings, seed: int
+) -> dict[str, Callable[[], Plan]]:
+    """Plans from the paper's to ours, each with one thing more than the one before."""
+    recipe = options.twinvec
+    width = options.dimension - 1
+    cover = relations(graph, reverse=False)
+    both = relations(graph, reverse=True)
+
+    def residual() -> Plan:
+        plan = paper_plan(graph, content, options)
+        return replace(
+            plan,
+            model=TwinvecEncoder(content.shape[1], 0, options.dimension, options.layers, list(cover)),
+            learning_rate=recipe.learning_rate,
+        )
+
+    def softmax() -> Plan:
+        objective = SoftmaxObjective(edge_positives(graph), recipe.draws, recipe.candidates, recipe.batch)
+        return replace(
+            residual(), objective=objective, epochs=recipe.epochs, weight_decay=recipe.weight_decay
+        )
+
+    def factors() -> Plan:
+        near = proximity(graph, options.dimension, **recipe.proximity.model_dump(), seed=seed)
+        model = TwinvecEncoder(
+            content.shape[1], options.dimension, options.dimension, options.layers, list(cover)
+        )
+        return replace(softmax(), model=model, features=Features(content, near.factors))
+
+    def near_positives() -> Plan:
+        near = proximity(graph, options.dimension, **recipe.proximity.model_dump(), seed=seed)
+        positives = blend(edge_positives(graph), near.matrix, recipe.near)
+        return replace(
+            factors(),
+            objective=SoftmaxObjective(positives, recipe.draws, recipe.candidates, recipe.batch),
+        )
+
+    def reverse() -> Plan:
+        model = TwinvecEncoder(
+            content.shape[1], options.dimension, options.dimension, options.layers, list(both)
+        )
+        return replace(near_positives(), model=model, graph=both)
+
+    def whole() -> Plan:
+        plan = twinvec_plan(graph, content, options, seed)
+        assert plan.features.proximity.shape[1] == width
+        return plan
+
+    return {
+        "paper": lambda: paper_plan(graph, content, options),
+        "+ residual layers, means of neighbours": residual,
+        "+ softmax over all products": softmax,
+        "+ proximity factors as features": factors,
+        "+ positives by proximity": near_positives,
+        "+ reverse edges as relations": reverse,
+        "+ factor dropout, calibration = twinvec": whole,
+    }
+
+
+def main() -> None:
+    """Train, judge and print every row."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--output", type=Path, help="file for the JSON result")
+    parser.add_argument("--only", nargs="*", help="steps whose name contains one of these")
+    options = parser.parse_args()
+    settings = load_settings()
+    workspace = Workspace(settings)
+    versions = {space: workspace.version(space) for space in ("graph", "aligned")}
+    inputs = Inputs(workspace, workspace.snapshot(versions["graph"].snapshot_id), versions)
+    graph = load_graph(inputs.folder("graph"))
+    content = read_content(inputs, graph)
+    training = graph.training_part()
+    held_out = graph.edges(Split.VALIDATION)
+    known = graph.copurchase.matrix(graph.products)
+    device = resolve_device(settings.device)
+
+    def validate(source: Tensor, target: Tensor) -> float:
+        return ranking_metrics(
+            rank_targets(source, target, (held_out.source, held_out.target), known)
+        ).mrr_at_10
+
+    print(
+        f"{'':44} {'MRR@10':>9} {'Hits@1':>7} {'Hits@10':>8} {'AUC-dir':>8} {'right way':>9} {'seconds':>8}"
+    )
+    rows = []
+    baselines = {
+        "popularity": lambda: popularity(training),
+        "cosine of the aligned vectors": lambda: (content, content),
+        f"directed SVD, {settings.related.dimension}": lambda: directed_svd(
+            training, settings.related.dimension
+        ),
+        "personalised PageRank, co-purchases (no vectors)": lambda: pagerank(training, 0.0),
+        "personalised PageRank, and co-views (no vectors)": lambda: pagerank(
+            training, settings.related.twinvec.proximity.coview_weight
+        ),
+    }
+    for name, baseline in baselines.items():
+        if not options.only or any(part in name for part in options.only):
+            started = time.perf_counter()
+            rows.append(judge(name, *baseline(), graph, time.perf_counter() - started))
+    for name, plan in steps(training, content, settings.related, settings.seed).items():
+        if not options.only or any(part in name for part in options.only):
+            started = time.perf_counter()
+            torch.manual_seed(settings.seed)
+            fitted = fit(plan(), settings.related, device, settings.seed, validate)
+            rows.append(judge(name, fitted.source, fitted.target, graph, time.perf_counter() - started))
+    if options.output:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        record = {"snapshot": versions["graph"].snapshot_id, "edges": len(graph.edges(Split.TEST))}
+        options.output.write_text(
+            json.dumps({**record, "rows": [asdict(row) for row in rows]}, indent=2) + "\n"
+        )
+
+
+if __name__ == "__main__":
+    main()
