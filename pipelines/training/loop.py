@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from pipelines.sampling.blocks import Block, Sampler
+from pipelines.training import processes
 from pipelines.training.encoder import GraphEncoder, NodeFeatures
 from pipelines.training.objective import Batch, Objective
 
@@ -53,7 +54,8 @@ def train(
 ) -> list[Epoch]:
     """Train `model` in place; with `validate`, stop early and leave the best epoch's weights in it.
 
-    Sampling runs one batch ahead in a thread of its own, beside the step.
+    Sampling runs one batch ahead in a thread of its own, beside the step. Where several processes train together,
+    all call this with the same arguments; each takes its share of every epoch's batches.
 
     Args:
         model: on the device to train on.
@@ -72,11 +74,15 @@ def train(
 
     Returns:
         What each epoch came to.
+
+    Raises:
+        ValueError: if an epoch has no batch, or fewer than there are processes.
     """
     device = features.device
     generator = np.random.default_rng(seed)
     optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda epoch: 1 - epoch / epochs)
+    runner = processes.parallel(model)
     history: list[Epoch] = []
     best, best_weights, since = -np.inf, copy.deepcopy(model.state_dict()), 0
     for number in range(1, (last or epochs) + 1):
@@ -85,7 +91,7 @@ def train(
         for batch, block in _prefetch(objective, sampler, generator):
             block = block.to(device)
             with torch.autocast(device.type, torch.bfloat16) if mixed_precision else nullcontext():
-                vectors = model(*features.of(block.nodes), block)
+                vectors = runner(*features.of(block.nodes), block)
             loss = batch.loss(vectors.float())
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -93,10 +99,13 @@ def train(
             losses.append(loss.detach())
             edges += sum(len(part.positions) for hop in block.hops for part in hop.neighbours.values())
         schedule.step()
-        mean_loss = float(torch.stack(losses).mean())
+        if not losses:
+            raise ValueError(f"an epoch has fewer batches than processes ({processes.count()})")
+        summed = torch.stack(losses).sum().cpu()
+        loss_sum, steps, edges = processes.total(torch.tensor([summed, len(losses), edges])).tolist()
         seconds = time.perf_counter() - started
         figure = validate(model) if validate else None
-        history.append(Epoch(number, mean_loss, figure, seconds, edges / seconds))
+        history.append(Epoch(number, loss_sum / steps, figure, seconds, edges / seconds))
         report(history[-1])
         if figure is not None:
             if figure > best:
@@ -113,7 +122,7 @@ def train(
 def _prefetch(
     objective: Objective, sampler: Sampler, generator: np.random.Generator
 ) -> Iterator[tuple[Batch, Block]]:
-    batches = objective.batches(generator)
+    batches = processes.share(objective.batches(generator))
 
     def following() -> tuple[Batch, Block] | None:
         batch = next(batches, None)
