@@ -107,7 +107,8 @@ def ranks(catalogue: Catalogue, direction: str) -> dict[str, float]:
     for source, target, count in catalogue.pairs["copurchase" if direction == "popularity" else "coview"]:
         total[source] += count
         total[target] += count
-    return dict(total)
+    # Never bought, or never seen, is known: it is nothing.
+    return {key: float(total[key]) for key in catalogue.category}
 
 
 def naive_edges(
