@@ -27,13 +27,17 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 
 class State(StrEnum):
-    """Where a version or a release stands in its life."""
+    """Where a version or a release stands in its life; only releases go live and are retired."""
 
     BUILDING = "building"
     READY = "ready"
     LIVE = "live"
     RETIRED = "retired"
     FAILED = "failed"
+
+
+# A release in one of these is whole: it can be promoted.
+WHOLE = (State.READY, State.LIVE, State.RETIRED)
 
 
 def utc_now() -> datetime:

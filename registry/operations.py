@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
@@ -61,7 +60,7 @@ def begin_version(
         state=State.BUILDING,
         snapshot_id=snapshot_id,
         fingerprint=fingerprint,
-        path=path.format(number=number),
+        path=path.replace("{number}", str(number)),
         inputs=list(inputs),
     )
     session.add(version)
@@ -80,7 +79,7 @@ def find_version(session: Session, name: str) -> Version | None:
 
 def latest_version(session: Session, space: str, fingerprint: str | None = None) -> Version | None:
     """The newest usable version of `space`, if asked for only among those with this fingerprint."""
-    statement = select(Version).where(Version.space == space, Version.state.in_([State.READY, State.LIVE]))
+    statement = select(Version).where(Version.space == space, Version.state == State.READY)
     if fingerprint is not None:
         statement = statement.where(Version.fingerprint == fingerprint)
     return session.scalars(statement.order_by(Version.number.desc()).limit(1)).first()
@@ -167,8 +166,3 @@ def set_alias(session: Session, name: str, collection: str) -> None:
 def aliases(session: Session) -> dict[str, str]:
     """Alias → collection."""
     return {alias.name: alias.collection for alias in session.scalars(select(Alias))}
-
-
-def as_record(row: Snapshot | Version | Release, fields: Iterable[str]) -> dict[str, Any]:
-    """The named fields of a row, for printing."""
-    return {field: getattr(row, field) for field in fields}

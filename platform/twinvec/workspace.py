@@ -12,9 +12,9 @@ from sqlalchemy import Engine
 from registry import operations
 from registry.database import migrate, open_engine, transaction
 from registry.models import Snapshot as SnapshotRow
-from registry.models import Version
+from registry.models import State, Version
 from twinvec.catalogue.snapshot import Snapshot, open_snapshot
-from twinvec.errors import NotFoundError
+from twinvec.errors import NotFoundError, StateError
 from twinvec.settings import Settings
 
 if TYPE_CHECKING:  # Feast and Qdrant take seconds to import, and not every command needs them
@@ -76,9 +76,15 @@ class Workspace:
 
         Raises:
             NotFoundError: if there is none.
+            StateError: if the one that is named is not, or never was, ready to be read.
         """
         with transaction(self.engine) as session:
             version = operations.find_version(session, name)
         if version is None:
             raise NotFoundError(f"there is no version {name}", "`twinvec status` lists those there are")
+        if version.state != State.READY:
+            raise StateError(
+                f"{name} is {version.state}" + (f": {version.error}" if version.error else ""),
+                "name one that is ready; `twinvec status` lists them",
+            )
         return version

@@ -120,8 +120,11 @@ def test_only_a_whole_related_version_is_published(world: Any, workspace: Worksp
         releases.publish(workspace, workspace.version("text@v1"))
     with transaction(workspace.engine) as session:
         session.get_one(Version, world.versions[0].id).state = State.FAILED
+        failed = session.get_one(Version, world.versions[0].id)
+    with pytest.raises(StateError, match="related@v1 is failed"):
+        workspace.version("related@v1")
     with pytest.raises(StateError, match=r"related@v1 \(failed\)"):
-        releases.publish(workspace, workspace.version("related@v1"))
+        releases.publish(workspace, failed)
     assert not all_releases(workspace)
 
 

@@ -14,16 +14,12 @@ from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueT
 from feast.data_format import ParquetFormat
 from feast.types import Array, Float32, Float64, String
 
-from registry.models import Release, State, Version
+from registry.models import Release, Version
 from twinvec.columns import CATEGORY, EVENT_TIMESTAMP, PRODUCT_ID
 from twinvec.errors import StateError
 from twinvec.features import vectors
 from twinvec.features.manifest import Manifest
 from twinvec.features.scalars import SCALARS
-
-# The states in which a version's files are whole and may be read, and in which a release can be named.
-USABLE_VERSIONS = (State.READY, State.LIVE)
-NAMED_RELEASES = (State.READY, State.LIVE, State.RETIRED)
 
 PRODUCT = Entity(
     name="product",
@@ -47,9 +43,8 @@ FOREVER = timedelta(0)
 def version_view(version: Version) -> FeatureView:
     """The feature view of an embedding version, `text__v3`, over its Parquet files."""
     manifest = Manifest.from_json(version.manifest)
-    searched = manifest.fields[
-        -1
-    ]  # Feast indexes one field a view: of `related`, the target is what is searched
+    # Feast indexes one field a view: of `related`, the target is what is searched.
+    searched = manifest.fields[-1]
     return FeatureView(
         name=version.view,
         entities=[ENTITIES[manifest.entity]],

@@ -12,12 +12,10 @@ from sqlalchemy.orm import Session
 
 from registry import operations
 from registry.database import open_engine
-from registry.models import Release, State
+from registry.models import WHOLE, Release, State
 from twinvec.errors import StoreError
 from twinvec.features.definitions import (
     ENTITIES,
-    NAMED_RELEASES,
-    USABLE_VERSIONS,
     product_versions,
     release_services,
     scalars_folder,
@@ -56,7 +54,7 @@ def feast_objects(settings: Settings) -> list[FeastObject]:
 
 
 def _objects(session: Session, home: Path) -> list[FeastObject]:
-    usable = operations.versions(session, USABLE_VERSIONS)
+    usable = operations.versions(session, [State.READY])
     views = {version.view: version_view(version) for version in usable if version.dimension is not None}
     scalars = {
         snapshot.id: scalars_view(snapshot.id, scalars_folder(home, snapshot.id))
@@ -64,9 +62,7 @@ def _objects(session: Session, home: Path) -> list[FeastObject]:
         if scalars_folder(home, snapshot.id).is_dir()
     }
     services: list[FeatureService] = []
-    for release in session.scalars(
-        select(Release).where(Release.state.in_(NAMED_RELEASES)).order_by(Release.id)
-    ):
+    for release in session.scalars(select(Release).where(Release.state.in_(WHOLE)).order_by(Release.id)):
         pinned = [version.view for version in product_versions(operations.lineage(release.version))]
         if all(view in views for view in pinned):
             parts = [views[view] for view in pinned]

@@ -7,11 +7,9 @@ from collections.abc import Sequence
 
 from registry import operations
 from registry.database import transaction
-from registry.models import Release, State, Version
+from registry.models import WHOLE, Release, State, Version
 from twinvec.errors import NotFoundError
 from twinvec.workspace import Workspace
-
-USABLE = (State.READY, State.LIVE, State.RETIRED)
 
 
 def all_releases(workspace: Workspace) -> Sequence[Release]:
@@ -63,7 +61,7 @@ def newest_of(workspace: Workspace, version: Version) -> Release | None:
     found = [
         release
         for release in all_releases(workspace)
-        if release.version_id == version.id and release.state in USABLE
+        if release.version_id == version.id and release.state in WHOLE
     ]
     return found[-1] if found else None
 

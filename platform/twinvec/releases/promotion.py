@@ -7,11 +7,11 @@ from contextlib import ExitStack
 
 from registry import operations
 from registry.database import lock, transaction
-from registry.models import Release, Version
+from registry.models import WHOLE, Release, Version
 from twinvec.errors import StateError, StoreError, VerificationError
-from twinvec.releases.lookup import USABLE, lineage, release_name
-from twinvec.releases.publishing import Progress, silent
+from twinvec.releases.lookup import lineage, release_name
 from twinvec.settings import Settings
+from twinvec.vectors.publish import Progress, silent
 from twinvec.workspace import Workspace
 
 
@@ -72,7 +72,7 @@ def rollback(workspace: Workspace, progress: Progress = silent) -> Release:
 
 
 def _require_whole(workspace: Workspace, release: Release) -> None:
-    if release.state not in USABLE:
+    if release.state not in WHOLE:
         raise StateError(
             f"{release_name(release)} is {release.state}" + (f": {release.error}" if release.error else ""),
             "publish it first: `twinvec publish` goes on with one that was interrupted",

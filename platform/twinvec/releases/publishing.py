@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from registry import operations
 from registry.database import transaction
@@ -17,15 +16,10 @@ from twinvec.releases.lookup import all_releases, lineage
 from twinvec.releases.points import read_points
 from twinvec.vectors import publish as publish_points
 from twinvec.vectors.locks import take_lock
+from twinvec.vectors.publish import Progress, silent
 from twinvec.workspace import Workspace
 
-# Told the step, what is done of it and of how much.
-Progress: TypeAlias = Callable[[str, int, int], None]
 SPACE = "related"
-
-
-def silent(step: str, done: int, total: int) -> None:
-    """A progress that nobody watches."""
 
 
 def publish(workspace: Workspace, version: Version, progress: Progress = silent) -> Release:
@@ -43,7 +37,7 @@ def publish(workspace: Workspace, version: Version, progress: Progress = silent)
             or finds too little of what an exact search finds.
         StoreError: if another process is publishing, or a store refuses.
     """
-    if version.space != SPACE or version.state not in (State.READY, State.LIVE):
+    if version.space != SPACE or version.state != State.READY:
         raise StateError(
             f"{version.name} ({version.state}) cannot be published",
             f"publish a version of the space {SPACE} that is ready; `twinvec status` lists them",

@@ -14,7 +14,7 @@ from twinvec.settings.stores import QdrantSettings
 from twinvec.vectors.index import CollectionConfig, Hit, VectorIndex
 from twinvec.vectors.points import FloatArray, PointBatch
 
-# Told the step (`upload`, `index`, `verify`), what is done of it and of how much.
+# Told the step, such as `upload`, what is done of it and of how much.
 Progress: TypeAlias = Callable[[str, int, int], None]
 
 
@@ -58,8 +58,8 @@ class _Sample:
         )
 
 
-def _silent(step: str, done: int, total: int) -> None:
-    pass
+def silent(step: str, done: int, total: int) -> None:
+    """A progress that nobody watches."""
 
 
 def publish(
@@ -70,7 +70,7 @@ def publish(
     dimension: int,
     metadata: dict[str, str],
     settings: QdrantSettings,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Verification:
     """Create the collection, upload, build its HNSW graph once, and verify it.
 
