@@ -51,6 +51,10 @@ def test_health_checks_say_when_to_give_up(service: dict[str, Any]) -> None:
     assert service["restart"] == "unless-stopped"
 
 
+def test_a_stack_without_a_release_becomes_healthy(compose: dict[str, Any]) -> None:
+    assert compose["services"]["api"]["healthcheck"]["test"][-1].count("/health") == 1
+
+
 def test_data_is_kept_in_named_volumes(service: dict[str, Any], compose: dict[str, Any]) -> None:
     names = {volume.split(":")[0] for volume in service["volumes"]}
     assert names

@@ -11,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from twinvec.serving.api import create_app
+from twinvec.vectors.server import ServerIndex, connect
 
 
 @pytest.fixture
@@ -53,7 +54,8 @@ def test_any_product_id_can_be_asked_for(live: Any, client: TestClient) -> None:
 def test_a_new_live_release_answers_without_a_restart(live: Any, client: TestClient) -> None:
     for number in (1, 2, 1, 2):
         live.go_live(number)
-        assert client.get("/health").json() == {"status": "ok", "release": f"related_products__v{number}"}
+        for path in ("/health", "/ready"):
+            assert client.get(path).json() == {"status": "ok", "release": f"related_products__v{number}"}
         release = client.get("/release").json()
         assert release["products"] == 211
         assert release["metadata"]["version"] == f"related@v{number}"
@@ -92,11 +94,20 @@ def test_errors_say_what_to_do(live: Any, client: TestClient) -> None:
     for query in ("k=0", "k=1001", "k=x", "min_price=-1", "max_price=cheap"):
         assert client.get(f"/related/B0001?{query}").status_code == 422, query
     asleep = TestClient(create_app(replace(live.recommender, release="asleep")))
-    for path in ("/health", "/release", "/related/B0001"):
+    for path in ("/ready", "/release", "/related/B0001"):
         answer = asleep.get(path)
         assert answer.status_code == 503
         assert answer.json()["detail"] == "no release of asleep is live"
         assert "twinvec promote" in answer.json()["hint"]
+
+
+def test_a_fresh_stack_is_healthy_before_it_is_ready(live: Any) -> None:
+    asleep = TestClient(create_app(replace(live.recommender, release="asleep")))
+    assert asleep.get("/health").json() == {"status": "ok", "release": None}
+    unreachable = ServerIndex(connect("http://127.0.0.1:1", None, 1))
+    cut_off = TestClient(create_app(replace(live.recommender, index=unreachable)))
+    for path in ("/health", "/ready"):
+        assert cut_off.get(path).status_code == 503
 
 
 def test_the_api_describes_itself(client: TestClient) -> None:

@@ -57,10 +57,10 @@ class ReleaseAnswer(Answer):
 
 
 class HealthAnswer(BaseModel):
-    """Healthy: a live release answers."""
+    """The API answers, and so does Qdrant."""
 
     status: str
-    release: str
+    release: str | None
 
 
 class ErrorAnswer(BaseModel):
@@ -89,7 +89,12 @@ def create_app(recommender: Recommender) -> FastAPI:
 
     @app.get("/health")
     def health() -> HealthAnswer:
-        """Whether a live release answers."""
+        """Whether the API and Qdrant answer, even if no release is live yet: what keeps a container going."""
+        return HealthAnswer(status="ok", release=recommender.live_collection())
+
+    @app.get("/ready")
+    def ready() -> HealthAnswer:
+        """Whether a live release answers: what a load balancer should ask."""
         return HealthAnswer(status="ok", release=recommender.live().collection)
 
     @app.get("/release")

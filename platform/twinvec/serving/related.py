@@ -108,8 +108,12 @@ class Recommender:
             self.release, collection, self.index.count(collection), self.index.metadata(collection)
         )
 
+    def live_collection(self) -> str | None:
+        """The collection that answers now, or None if no release is live."""
+        return self.index.aliases().get(self.release)
+
     def _collection(self) -> str:
-        collection = self.index.aliases().get(self.release)
+        collection = self.live_collection()
         if collection is None:
             raise StateError(
                 f"no release of {self.release} is live",
