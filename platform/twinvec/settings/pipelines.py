@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from twinvec.settings.stores import Group, Precision
+from twinvec.settings.stores import Group
 
 
 class CategorySettings(Group):
@@ -162,7 +162,9 @@ class RelatedSettings(Group):
     validation_edges: int = Field(
         5_000, ge=1, description="Edges the validation MRR is measured on, at most."
     )
-    precision: Precision = Field("float32", description="`bfloat16` runs the model in mixed precision.")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="`bfloat16` runs the model in mixed precision."
+    )
     refit: bool = Field(
         True,
         description="After testing, train again with the held-out edges for the vectors that are published.",

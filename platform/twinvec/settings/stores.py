@@ -98,6 +98,3 @@ class QdrantSettings(Group):
         description="Least recall@10 of the index against exact search for a release to be ready.",
     )
     verify_sample: int = Field(200, ge=1, description="Products queried to measure that recall.")
-
-
-Precision = Literal["float32", "bfloat16"]
