@@ -6,10 +6,13 @@ import importlib
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import Any
 
+from pipelines.category import npmi
+from pipelines.image import reading
 from pipelines.outline import Inputs, fingerprint, make_version
+from pipelines.text import texts
 from registry import operations
 from registry.database import transaction
 from registry.models import Version
@@ -21,18 +24,29 @@ from twinvec.workspace import Workspace
 NOTHING: Mapping[str, Version] = MappingProxyType({})
 
 
+def never(_snapshot: Snapshot, _settings: Settings) -> None:
+    """No reason to skip a stage."""
+
+
+def without_content(snapshot: Snapshot, settings: Settings) -> str | None:
+    """Why there is nothing to align, or None."""
+    if texts.reason_to_skip(snapshot, settings) is None or reading.reason_to_skip(snapshot, settings) is None:
+        return None
+    return "no product has a title, a category or an image that can be read"
+
+
 @dataclass(frozen=True)
 class Stage:
     """One pipeline on the road.
 
     Attributes:
         space: what it makes a version of.
-        module: has `train(inputs, run, progress)` and, if the stage can be skipped, `applies(snapshot, settings)`,
-            which gives the reason to. Imported when the stage runs: most import torch.
+        module: has `train(inputs, run, progress)`. Imported when the stage runs: most import torch.
         needs: spaces it cannot do without.
         uses: spaces it reads if there is a version.
         settings: groups of settings that decide what it makes.
         revision: raised when the code makes something else of the same inputs.
+        reason_to_skip: why there is nothing to make a version of; None if there is something.
     """
 
     space: str
@@ -41,15 +55,12 @@ class Stage:
     uses: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     revision: int = 1
+    reason_to_skip: Callable[[Snapshot, Settings], str | None] = never
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """All spaces it reads."""
         return self.needs + self.uses
-
-    def load(self) -> ModuleType:
-        """The pipeline's module."""
-        return importlib.import_module(self.module)
 
     def parameters(self, settings: Settings) -> dict[str, Any]:
         """The settings that decide what it makes, by group."""
@@ -58,18 +69,25 @@ class Stage:
 
 
 STAGES = (
-    Stage("category", "pipelines.category.pipeline", settings=("category",)),
-    Stage("graph", "pipelines.graph.pipeline", uses=("category",), settings=("graph", "category")),
-    Stage("text", "pipelines.text.pipeline", settings=("text",)),
-    Stage("image", "pipelines.image.pipeline", settings=("image",)),
+    Stage(
+        "category", "pipelines.category.pipeline", settings=("category",), reason_to_skip=npmi.reason_to_skip
+    ),
+    Stage(
+        "graph", "pipelines.graph.pipeline", uses=("category",), settings=("graph", "category"), revision=2
+    ),
+    Stage("text", "pipelines.text.pipeline", settings=("text",), reason_to_skip=texts.reason_to_skip),
+    Stage("image", "pipelines.image.pipeline", settings=("image",), reason_to_skip=reading.reason_to_skip),
     Stage(
         "aligned",
         "pipelines.alignment.pipeline",
         needs=("graph",),
         uses=("text", "image"),
         settings=("aligned",),
+        reason_to_skip=without_content,
     ),
-    Stage("related", "pipelines.related.pipeline", needs=("graph", "aligned"), settings=("related",)),
+    Stage(
+        "related", "pipelines.related.pipeline", needs=("graph",), uses=("aligned",), settings=("related",)
+    ),
 )
 
 
@@ -139,7 +157,7 @@ def run(
         spaces: stages to run; all if not given. Stages that these need, and that are out of date, run too.
         force: make new versions of these stages even if nothing changed.
         progress: told what is going on.
-        given: space → version to take in place of the stage's own.
+        given: space → version to take in place of the stage's own; what only that one needs is not run.
 
     Returns:
         What became of each stage that was looked at.
@@ -148,7 +166,7 @@ def run(
         NotFoundError: on an unknown space.
     """
     asked = {find_stage(space).space for space in spaces} if spaces else {stage.space for stage in STAGES}
-    wanted = _with_needs(asked)
+    wanted = _with_needs(asked, given)
     versions: dict[str, Version] = {}
     steps = []
     for stage in STAGES:
@@ -165,17 +183,24 @@ def run(
 def standing(workspace: Workspace, snapshot: Snapshot) -> list[Standing]:
     """Where every stage stands; nothing is run, and nothing heavy imported."""
     current: dict[str, Version] = {}
+    stale: set[str] = set()
     found = []
     for stage in STAGES:
         version, _ = _up_to_date(workspace, snapshot, stage, current)
-        if version is not None:
+        # An input that it was made without, and that a run would make first, is to be read too.
+        if version is not None and stale.isdisjoint(stage.inputs):
             current[stage.space] = version
             found.append(Standing(stage.space, version, False, "up to date"))
             continue
         with transaction(workspace.engine) as session:
             latest = operations.latest_version(session, stage.space)
-        reason = "snapshot, settings or inputs changed" if latest else "not made yet"
-        found.append(Standing(stage.space, latest, True, reason))
+        reason = stage.reason_to_skip(snapshot, workspace.settings)
+        if reason is not None:
+            found.append(Standing(stage.space, latest, False, f"skipped: {reason}"))
+        else:
+            stale.add(stage.space)
+            changed = "snapshot, settings or inputs changed" if latest else "not made yet"
+            found.append(Standing(stage.space, latest, True, changed))
     return found
 
 
@@ -194,8 +219,7 @@ def _run_stage(
     if missing:
         return Step(stage.space, None, False, 0.0, f"skipped: there is no version of {', '.join(missing)}")
     started = time.perf_counter()
-    module = stage.load()
-    reason = module.applies(snapshot, workspace.settings) if hasattr(module, "applies") else None
+    reason = stage.reason_to_skip(snapshot, workspace.settings)
     if reason is not None:
         progress(f"{stage.space}: skipped, {reason}")
         return Step(stage.space, None, False, 0.0, f"skipped: {reason}")
@@ -208,7 +232,7 @@ def _run_stage(
         stage.space,
         mark,
         stage.parameters(workspace.settings),
-        module.train,
+        importlib.import_module(stage.module).train,
         lambda message: progress(f"{stage.space}: {message}"),
     )
     reason = "forced" if current is not None else "out of date"
@@ -225,9 +249,9 @@ def _up_to_date(
         return operations.latest_version(session, stage.space, mark), mark
 
 
-def _with_needs(spaces: Collection[str]) -> set[str]:
+def _with_needs(spaces: Collection[str], given: Collection[str]) -> set[str]:
     wanted = set(spaces)
     for stage in reversed(STAGES):
-        if stage.space in wanted:
+        if stage.space in wanted and stage.space not in given:
             wanted.update(stage.inputs)
     return wanted

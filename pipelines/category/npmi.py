@@ -9,6 +9,9 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 
+from twinvec.catalogue.snapshot import Snapshot
+from twinvec.settings import Settings
+
 # A category as one string: its path from the root, at most `level` names of it (0: all of them).
 CATEGORY_SQL = """
     CASE WHEN len(category) = 0 THEN NULL
@@ -90,3 +93,16 @@ def npmi_of_pairs(connection: duckdb.DuckDBPyConnection, level: int, min_count: 
         """,
         params={"min_count": min_count},
     ).to_arrow_table()
+
+
+def observed_pairs(snapshot: Snapshot, settings: Settings) -> pa.Table:
+    """`npmi_of_pairs` of a snapshot, as the settings have it."""
+    with snapshot.connect(settings.ingest.memory_limit) as connection:
+        return npmi_of_pairs(connection, settings.category.level, settings.category.min_count)
+
+
+def reason_to_skip(snapshot: Snapshot, settings: Settings) -> str | None:
+    """Why there is nothing to train category embeddings on, or None."""
+    if observed_pairs(snapshot, settings).num_rows:
+        return None
+    return f"no two categories were bought together {settings.category.min_count} times or more"

@@ -10,36 +10,23 @@ import pyarrow.compute as pc
 import torch
 
 from pipelines.category.model import CategoryEmbedding, fit
-from pipelines.category.npmi import npmi_of_pairs
+from pipelines.category.npmi import observed_pairs
 from pipelines.outline import Inputs, Outcome, Progress
 from twinvec import digest
-from twinvec.catalogue.snapshot import Snapshot
 from twinvec.columns import CATEGORY
-from twinvec.settings import Settings
+from twinvec.features.manifest import vector_fields
 from twinvec.tracking import model_digest
 
 if TYPE_CHECKING:
     from twinvec.tracking import Run
 
-FIELD = "category_vector"
-
-
-def applies(snapshot: Snapshot, settings: Settings) -> str | None:
-    """Why there is nothing to train on, or None."""
-    if _observe(snapshot, settings).num_rows:
-        return None
-    return f"no two categories were bought together {settings.category.min_count} times or more"
-
-
-def _observe(snapshot: Snapshot, settings: Settings) -> pa.Table:
-    with snapshot.connect(settings.ingest.memory_limit) as connection:
-        return npmi_of_pairs(connection, settings.category.level, settings.category.min_count)
+(FIELD,) = vector_fields("category")
 
 
 def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     """Count categories bought together, take their NPMI, factorise it."""
     settings, options = inputs.settings, inputs.settings.category
-    observed = _observe(inputs.snapshot, settings)
+    observed = observed_pairs(inputs.snapshot, settings)
     # A category in no observed pair is told nothing by any: it gets no vector, rather than one of noise.
     names: list[str] = sorted({*observed["a"].to_pylist(), *observed["b"].to_pylist()})
     progress(f"{len(names)} categories, {observed.num_rows} pairs with an NPMI")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -22,9 +23,8 @@ from pipelines.graph.edges import (
 from pipelines.graph.product_graph import Split
 from pipelines.outline import Inputs, Outcome, Progress
 from twinvec import digest
-from twinvec.catalogue.snapshot import Snapshot
+from twinvec.catalogue.snapshot import quoted
 from twinvec.errors import CatalogueError
-from twinvec.settings import Settings
 
 if TYPE_CHECKING:
     from twinvec.tracking import Run
@@ -32,49 +32,46 @@ if TYPE_CHECKING:
 REPORT = "associations.parquet"
 
 
-def applies(snapshot: Snapshot, settings: Settings) -> str | None:
-    """Never a reason not to: a snapshot without pairs is an error, which `train` explains."""
-    return None
-
-
 def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     """Direct the pairs, drop weakly associated ones, split what is left."""
     settings, options = inputs.settings, inputs.settings.graph
     direction = resolve_direction(options.direction, inputs.snapshot.directed)
     drop = options.drop_weak == "always" or (options.drop_weak == "auto" and not inputs.snapshot.directed)
-    with inputs.snapshot.connect(settings.ingest.memory_limit) as connection:
-        connection.execute("SET preserve_insertion_order = true")
-        number_products(connection, settings.category.level)
-        direct_edges(connection, "copurchase", "copurchase_edge", direction, options.min_copurchase)
-        direct_edges(connection, "coview", "coview_edge", direction, options.min_coview)
-        report = drop_weak_associations(
-            connection, "copurchase_edge", _associations(inputs, connection), options.min_association, drop
+    connection = inputs.snapshot.connect(settings.ingest.memory_limit)
+    number_products(connection, settings.category.level)
+    direct_edges(connection, "copurchase", "copurchase_edge", direction, options.min_copurchase)
+    direct_edges(connection, "coview", "coview_edge", direction, options.min_coview)
+    report = drop_weak_associations(
+        connection, "copurchase_edge", _associations(inputs, connection), options.min_association, drop
+    )
+    split_edges(connection, "copurchase_edge", options.validation, options.test, settings.seed)
+    counts = _count(connection)
+    if not counts["training_edges"]:
+        raise CatalogueError(
+            f"snapshot {inputs.snapshot.id} has no co-purchase edges left to train on "
+            f"({counts['copurchase_edges']} in all)",
+            "lower graph.min_association or graph.min_copurchase, or ingest a source with more pairs",
         )
-        split_edges(connection, "copurchase_edge", options.validation, options.test, settings.seed)
-        counts = _count(connection)
-        if not counts["training_edges"]:
-            raise CatalogueError(
-                f"snapshot {inputs.snapshot.id} has no co-purchase edges left to train on "
-                f"({counts['copurchase_edges']} in all)",
-                "lower graph.min_association or graph.min_copurchase, or ingest a source with more pairs",
-            )
-        weak = int(pc.sum(report.filter(report["weak"])["edges"]).as_py() or 0)
-        progress(
-            f"{counts['products']:,} products, {counts['copurchase_edges']:,} co-purchase edges "
-            f"({weak:,} between weakly associated categories {'dropped' if drop else 'kept'}), "
-            f"{counts['coview_edges']:,} co-view edges"
-        )
-        tables = {
-            "nodes.parquet": "SELECT node, product_id, category FROM node ORDER BY node",
-            "copurchase.parquet": "FROM copurchase_edge ORDER BY source, target",
-            "coview.parquet": "SELECT source, target, count FROM coview_edge ORDER BY source, target",
-        }
-        contents = _content_digest(connection, tables)
-        staged = {name: connection.sql(query).to_arrow_table() for name, query in tables.items()}
+    weak = int(pc.sum(report.filter(report["weak"])["edges"]).as_py() or 0)
+    progress(
+        f"{counts['products']:,} products, {counts['copurchase_edges']:,} co-purchase edges "
+        f"({weak:,} between weakly associated categories {'dropped' if drop else 'kept'}), "
+        f"{counts['coview_edges']:,} co-view edges"
+    )
+    tables = {
+        "nodes.parquet": "SELECT node, product_id, category FROM node ORDER BY node",
+        "copurchase.parquet": "FROM copurchase_edge ORDER BY source, target",
+        "coview.parquet": "SELECT source, target, count FROM coview_edge ORDER BY source, target",
+    }
+    contents = _content_digest(connection, tables)
 
     def write(folder: Path) -> None:
-        for name, table in staged.items():
-            pq.write_table(table, folder / name)
+        # From DuckDB to the files: the tables may be larger than memory.
+        with connection:
+            for name, query in tables.items():
+                connection.execute(
+                    f"COPY ({query}) TO {quoted(folder / name)} (FORMAT parquet, COMPRESSION zstd)"
+                )
         pq.write_table(report, folder / REPORT)
 
     return Outcome(
@@ -83,7 +80,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         metric="dot",
         normalised=False,
         model=contents,
-        preprocessing=digest.of_json({"direction": direction, **options.model_dump()}),
+        preprocessing=digest.of_json({**options.model_dump(), "direction": direction}),
         metrics={**counts, "weak_edges": weak, "dropped_edges": weak if drop else 0},
         write=write,
     )
@@ -102,7 +99,8 @@ def _associations(inputs: Inputs, connection: duckdb.DuckDBPyConnection) -> pa.T
         return wanted.append_column("association", pa.nulls(wanted.num_rows, pa.float64()))
     names: list[str] = sorted({*wanted["a"].to_pylist(), *wanted["b"].to_pylist()})
     read = inputs.vectors("category", names)
-    return associations(names, torch.from_numpy(read.only()), wanted)
+    known = np.flatnonzero(read.present)
+    return associations([names[row] for row in known], torch.from_numpy(read.only()[known]), wanted)
 
 
 def _count(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:

@@ -16,31 +16,20 @@ from pipelines.encoding.logged import log_once
 from pipelines.encoding.matrix import disk_matrix
 from pipelines.image.decoding import PROCEDURE
 from pipelines.image.encoder import encode_images, load_encoder
-from pipelines.image.reading import SKIPPED, count_images, read_images
+from pipelines.image.reading import SKIPPED, count_images, list_reasons, read_images
 from pipelines.outline import Inputs, Outcome, Progress
 from twinvec import digest
-from twinvec.catalogue.snapshot import Snapshot
 from twinvec.errors import CatalogueError
-from twinvec.settings import Settings
+from twinvec.features.manifest import vector_fields
 from twinvec.tracking import model_digest
 
 if TYPE_CHECKING:
     from twinvec.tracking import Run
 
-FIELD = "image_vector"
+(FIELD,) = vector_fields("image")
 SKIPPED_FILE = "skipped.parquet"
 # Products whose images are in memory at a time.
 CHUNK = 512
-
-
-def applies(snapshot: Snapshot, settings: Settings) -> str | None:
-    """Why no image can be encoded, or None if one can: images are read until there is one."""
-    reasons: Counter[str] = Counter()
-    for batch in read_images(snapshot, settings.image, CHUNK):
-        if batch.product_ids:
-            return None
-        reasons.update(batch.skipped["reason"].to_pylist())
-    return f"none of its images can be read: {_listed(reasons)}" if reasons else "no product has an image"
 
 
 def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
@@ -68,14 +57,14 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         rate = len(keys) / (time.perf_counter() - started)
         progress(f"{seen:,} of {total:,} images, {seen - len(keys):,} left out, {rate:,.0f} images/s")
     left_out = pa.concat_tables([SKIPPED.empty_table(), *skipped])
-    reasons = Counter(left_out["reason"].to_pylist())
+    reasons = list_reasons(Counter(left_out["reason"].to_pylist()))
     if not keys:
         raise CatalogueError(
-            f"none of the images of snapshot {snapshot.id} can be read: {_listed(reasons)}",
+            f"none of the images of snapshot {snapshot.id} can be read: {reasons}",
             f"relative paths start at {snapshot.image_root}; `twinvec ingest` notes where that is",
         )
     if reasons:
-        progress(f"left out: {_listed(reasons)}")
+        progress(f"left out: {reasons}")
     seconds = time.perf_counter() - started
     model = model_digest(encoder)
     preprocessing = digest.of_json({"size": options.size, "procedure": PROCEDURE})
@@ -101,7 +90,3 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
 
 def _write_skipped(left_out: pa.Table, folder: Path) -> None:
     pq.write_table(left_out, folder / SKIPPED_FILE)
-
-
-def _listed(reasons: Counter[str]) -> str:
-    return ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ import pyarrow as pa
 from pipelines.image.addresses import CHAIN, SCHEME, Address, AddressError, resolve
 from pipelines.image.decoding import ImageError, decode
 from twinvec.catalogue.snapshot import Snapshot
-from twinvec.settings import ImageSettings
+from twinvec.settings import ImageSettings, Settings
 
 SKIPPED = pa.schema(
     [
@@ -31,6 +32,8 @@ IMAGES_SQL = f"""
     ORDER BY CASE WHEN contains(image, '{CHAIN}') THEN image[instr(image, '{CHAIN}') :] ELSE '' END, product_id
 """
 SECONDS_FOR_ONE = 30
+# Products whose images are tried at a time, to find one that can be read.
+TRIED = 64
 UNOPENED = "its archive cannot be opened"
 
 
@@ -81,6 +84,23 @@ def read_images(snapshot: Snapshot, options: ImageSettings, chunk: int) -> Itera
             pixels = np.stack(images) if images else np.zeros(shape, np.uint8)
             columns = zip(*skipped, strict=True) if skipped else ((),) * len(SKIPPED)
             yield ImageBatch(product_ids, pixels, pa.table([*map(list, columns)], schema=SKIPPED))
+
+
+def reason_to_skip(snapshot: Snapshot, settings: Settings) -> str | None:
+    """Why no image can be encoded, or None if one can: images are read until there is one."""
+    reasons: Counter[str] = Counter()
+    for batch in read_images(snapshot, settings.image, TRIED):
+        if batch.product_ids:
+            return None
+        reasons.update(batch.skipped["reason"].to_pylist())
+    return (
+        f"none of its images can be read: {list_reasons(reasons)}" if reasons else "no product has an image"
+    )
+
+
+def list_reasons(reasons: Counter[str]) -> str:
+    """Reasons and how often each was met, the commonest first."""
+    return ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
 
 
 class Archive:

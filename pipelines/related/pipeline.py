@@ -21,12 +21,13 @@ from pipelines.related.recipes import Fitted, fit, make_plan
 from pipelines.sampling.blocks import Neighbours
 from pipelines.training.loop import Epoch
 from twinvec import digest
+from twinvec.features.manifest import vector_fields
 from twinvec.tracking import model_digest
 
 if TYPE_CHECKING:
     from twinvec.tracking import Run
 
-SOURCE_FIELD, TARGET_FIELD = "source_vector", "target_vector"
+SOURCE_FIELD, TARGET_FIELD = vector_fields("related")
 FACTORS = "proximity.npy"
 
 
@@ -44,8 +45,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         return ranking_metrics(ranks).mrr_at_10
 
     def report(epoch: Epoch) -> None:
-        figures = {name: value for name, value in asdict(epoch).items() if value is not None}
-        run.log_epoch(epoch.number, figures)
+        run.log_epoch(epoch.number, epoch.figures())
         figure = "" if epoch.validation is None else f", validation MRR@10 {epoch.validation:.4f}"
         progress(f"epoch {epoch.number}: loss {epoch.loss:.4f}{figure}")
 
@@ -58,7 +58,12 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         report=report,
     )
     metrics = test_metrics(tested.source, tested.target, graph)
-    best = max(tested.history, key=lambda epoch: epoch.validation or 0.0)
+    # Without edges to validate by, training ends with the last epoch's weights.
+    best = (
+        max(tested.history, key=lambda epoch: epoch.validation or 0.0)
+        if len(held_out)
+        else tested.history[-1]
+    )
     kept = tested
     if options.refit:
         progress(f"training again on all {len(graph.copurchase):,} edges, {best.number} epochs")
@@ -78,7 +83,12 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
 
 
 def read_content(inputs: Inputs, graph: ProductGraph) -> Tensor:
-    """Content features of the graph's products: the aligned vector, and whether there is one, [n, dimension + 1]."""
+    """Content features of the graph's products: the aligned vector, and whether there is one, [n, dimension + 1].
+
+    Of a catalogue without any content, which has no aligned version, it is the flag alone.
+    """
+    if "aligned" not in inputs.versions:
+        return torch.zeros(graph.products, 1)
     keys: list[str] = graph.product_ids.to_pylist()
     read = inputs.vectors("aligned", keys)
     present = read.present[:, None].astype(np.float32)

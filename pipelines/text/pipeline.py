@@ -20,21 +20,15 @@ from pipelines.outline import Inputs, Outcome, Progress
 from pipelines.text.encoder import dimension, encode_texts, load_encoder
 from pipelines.text.texts import TEXT_SQL, count_texts, read_texts
 from twinvec import digest
-from twinvec.catalogue.snapshot import Snapshot
-from twinvec.settings import Settings
+from twinvec.features.manifest import vector_fields
 from twinvec.tracking import model_digest
 
 if TYPE_CHECKING:
     from twinvec.tracking import Run
 
-FIELD = "text_vector"
+(FIELD,) = vector_fields("text")
 # Products sorted by the length of their texts at a time.
 CHUNK = 1024
-
-
-def applies(snapshot: Snapshot, settings: Settings) -> str | None:
-    """Why there is nothing to encode, or None."""
-    return None if count_texts(snapshot) else "no product has a title or a category"
 
 
 def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from twinvec.catalogue.snapshot import Snapshot
+from twinvec.settings import Settings
 
 # Part of the preprocessing's digest. A snapshot has no empty names and titles, and sorts a title's languages.
 TEXT_SQL = """
@@ -50,3 +51,8 @@ def read_texts(snapshot: Snapshot, chunk: int) -> Iterator[Texts]:
     with snapshot.connect() as connection:
         for batch in connection.sql(TEXT_SQL).to_arrow_reader(chunk):
             yield Texts(batch["product_id"], batch["text"])
+
+
+def reason_to_skip(snapshot: Snapshot, _settings: Settings) -> str | None:
+    """Why there is nothing to encode, or None."""
+    return None if count_texts(snapshot) else "no product has a title or a category"

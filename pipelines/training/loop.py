@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -35,6 +35,12 @@ class Epoch:
     validation: float | None
     seconds: float
     edges_per_second: float
+
+    def figures(self) -> dict[str, float]:
+        """What was measured, by name."""
+        measured = asdict(self)
+        del measured["number"]
+        return {name: value for name, value in measured.items() if value is not None}
 
 
 def train(

@@ -8,13 +8,12 @@ import pytest
 import torch
 
 from pipelines.image.encoder import UNTRAINED, encode_images, load_encoder
-from pipelines.image.pipeline import FIELD, SKIPPED_FILE, applies, train
-from pipelines.image.reading import read_images
+from pipelines.image.pipeline import SKIPPED_FILE, train
+from pipelines.image.reading import read_images, reason_to_skip
 from pipelines.outline import Inputs, make_version
 from registry.models import State
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.errors import CatalogueError
-from twinvec.features.manifest import vector_fields
 from twinvec.features.reading import read_vectors
 from twinvec.tracking import model_digest
 from twinvec.workspace import Workspace
@@ -26,13 +25,13 @@ BAD = {"cut": "truncated.png", "gone": "no-such.png", "far": "http://shop.exampl
 def test_a_catalogue_without_a_readable_image_is_skipped(
     snapshot_of: SnapshotOf, workspace: Workspace
 ) -> None:
-    assert applies(snapshot_of({"one": None}), workspace.settings) == "no product has an image"
+    assert reason_to_skip(snapshot_of({"one": None}), workspace.settings) == "no product has an image"
     far = {f"product {number}": f"http://shop.example/{number}.jpg" for number in range(3)}
-    assert applies(snapshot_of(far), workspace.settings) == (
+    assert reason_to_skip(snapshot_of(far), workspace.settings) == (
         "none of its images can be read: 3 on another machine, and image.remote is off"
     )
-    assert "1 missing" in (applies(snapshot_of(BAD), workspace.settings) or "")
-    assert applies(snapshot_of({**BAD, "good": "red.png"}), workspace.settings) is None
+    assert "1 missing" in (reason_to_skip(snapshot_of(BAD), workspace.settings) or "")
+    assert reason_to_skip(snapshot_of({**BAD, "good": "red.png"}), workspace.settings) is None
 
 
 def test_no_image_at_all_leaves_a_failed_version(snapshot_of: SnapshotOf, workspace: Workspace) -> None:
@@ -53,7 +52,6 @@ def test_versions_hold_a_vector_for_each_good_image_and_the_reasons_for_the_othe
     first, second = (make_version(inputs, "image", mark, {}, train, heard.append) for mark in "ab")
 
     read = read_vectors(workspace.features, first, ["cut", "gone", "far", "none", "file", "member"])
-    assert vector_fields("image") == (FIELD,)
     assert read.present.tolist() == [False, False, False, False, True, True]
     options = workspace.settings.image
     encoder = load_encoder(UNTRAINED, options.size, options.dimension, workspace.settings.seed)

@@ -7,9 +7,9 @@ from sentence_transformers import SentenceTransformer
 
 from pipelines.outline import Inputs, make_version
 from pipelines.text.encoder import encode_texts
-from pipelines.text.pipeline import FIELD, applies, preprocessing_digest, train
+from pipelines.text.pipeline import preprocessing_digest, train
+from pipelines.text.texts import reason_to_skip
 from twinvec.catalogue.snapshot import Snapshot
-from twinvec.features.manifest import vector_fields
 from twinvec.features.reading import read_vectors
 from twinvec.tracking import model_digest
 from twinvec.workspace import Workspace
@@ -18,7 +18,10 @@ from twinvec.workspace import Workspace
 def test_a_catalogue_without_texts_is_skipped(
     snapshot_of: Callable[..., Snapshot], workspace: Workspace
 ) -> None:
-    assert applies(snapshot_of(one=(None, [])), workspace.settings) == "no product has a title or a category"
+    assert (
+        reason_to_skip(snapshot_of(one=(None, [])), workspace.settings)
+        == "no product has a title or a category"
+    )
 
 
 @pytest.mark.slow
@@ -26,13 +29,12 @@ def test_versions_hold_a_vector_for_each_text_and_share_one_logged_encoder(
     snapshot_of: Callable[..., Snapshot], workspace: Workspace, encoder: SentenceTransformer
 ) -> None:
     snapshot = snapshot_of(one=({"en": "A phone"}, ["Phones"]), two=({"es": "Funda"}, []), three=(None, []))
-    assert applies(snapshot, workspace.settings) is None
+    assert reason_to_skip(snapshot, workspace.settings) is None
     inputs = Inputs(workspace, snapshot, {})
     heard: list[str] = []
     first, second = (make_version(inputs, "text", mark, {}, train, heard.append) for mark in "ab")
 
     read = read_vectors(workspace.features, first, ["three", "two", "one"])
-    assert vector_fields("text") == (FIELD,)
     assert read.present.tolist() == [False, True, True]
     expected = encode_texts(encoder, ["Funda", "Phones: A phone"], 2)
     np.testing.assert_allclose(read.only()[1:], expected, atol=1e-5)
