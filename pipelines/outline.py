@@ -146,7 +146,7 @@ def make_version(
             version.run_id = run.id
             outcome = train(inputs, run, progress)
             run.log_best(outcome.metrics)
-            _keep(inputs, version, outcome)
+            _keep(inputs, version, outcome, run)
     except BaseException as error:
         version.state, version.error = State.FAILED, f"{type(error).__name__}: {error}"[:500]
         _record(workspace, version)
@@ -156,7 +156,7 @@ def make_version(
     return version
 
 
-def _keep(inputs: Inputs, version: Version, outcome: Outcome) -> None:
+def _keep(inputs: Inputs, version: Version, outcome: Outcome, run: Run) -> None:
     """Write the files, then register the view; the registry's row is still `building`."""
     from twinvec.features.manifest import Manifest, write_manifest
     from twinvec.features.store import apply_snapshot, apply_version
@@ -183,6 +183,7 @@ def _keep(inputs: Inputs, version: Version, outcome: Outcome) -> None:
         if outcome.vectors:
             write_vectors(folder, outcome.entity, outcome.keys, outcome.vectors, inputs.snapshot.created_at)
         write_manifest(folder, manifest)
+    run.log_manifest(manifest.digest, manifest.to_json())
     version.digest, version.manifest = manifest.digest, manifest.to_json()
     version.rows, version.dimension = manifest.rows, manifest.dimension or None
     version.metrics, version.model_uri = dict(outcome.metrics), outcome.model_uri

@@ -83,6 +83,7 @@ STAGES = (
         needs=("graph",),
         uses=("text", "image"),
         settings=("aligned",),
+        revision=2,
         reason_to_skip=without_content,
     ),
     Stage(

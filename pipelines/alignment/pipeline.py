@@ -41,7 +41,9 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     graph = load_graph(inputs.folder("graph"))
     features = read_features(inputs, graph).to(device)
     embeddable = (features.has_text | features.has_image).cpu().numpy()
-    training, held_out = hold_out(graph.coview, embeddable, options.validation, settings.seed)
+    # A product without either has nothing to tell those it was viewed with.
+    coview = among(graph.coview, embeddable)
+    training, held_out = hold_out(coview, graph.products, options.validation, settings.seed)
     # Everything sees the same co-views in both directions; those held out for validation are seen by none.
     relation = {AlignmentEncoder.RELATION: neighbours_of(training, graph.products)}
     model = AlignmentEncoder(features.text.shape[1], features.image.shape[1], options.dimension).to(device)
@@ -84,7 +86,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
             patience=options.patience,
             report=report,
         )
-    everything = {AlignmentEncoder.RELATION: neighbours_of(graph.coview, graph.products).to(device)}
+    everything = {AlignmentEncoder.RELATION: neighbours_of(coview, graph.products).to(device)}
     vectors = infer(model, features, everything).cpu().numpy()
     present = np.flatnonzero(embeddable)
     return Outcome(
@@ -127,24 +129,23 @@ def neighbours_of(coview: Edges, products: int) -> Neighbours:
     )
 
 
-def hold_out(
-    coview: Edges, embeddable: npt.NDArray[np.bool_], share: float, seed: int
-) -> tuple[Edges, Edges]:
-    """Co-view pairs to train on and to validate by, of products that can be embedded.
+def among(coview: Edges, embeddable: npt.NDArray[np.bool_]) -> Edges:
+    """The co-views between products that can be embedded, bool [products]."""
+    kept = embeddable[coview.source] & embeddable[coview.target]
+    return Edges(coview.source[kept], coview.target[kept], coview.count[kept])
 
-    A pair that is listed in both directions falls on one side.
+
+def hold_out(coview: Edges, products: int, share: float, seed: int) -> tuple[Edges, Edges]:
+    """Co-view pairs to train on and to validate by; one that is listed in both directions falls on one side.
 
     Args:
         coview: the co-view edges.
-        embeddable: of each product, bool [products].
+        products: how many products there are.
         share: for validation, of which no more than 5,000 pairs are used.
         seed: of the choice.
     """
-    products = len(embeddable)
     pairs = sp.triu(coview.both_ways().matrix(products), k=1).tocoo()
     first, second = (end.astype(np.int64) for end in pairs.coords)
-    usable = embeddable[first] & embeddable[second]
-    first, second = first[usable], second[usable]
     order = np.random.default_rng(seed).permutation(len(first))
     cut = min(int(share * len(first)), MOST_VALIDATION_PAIRS)
 

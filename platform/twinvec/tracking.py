@@ -71,6 +71,11 @@ class Run:
             {f"best/{metric_name(name)}": float(value) for name, value in metrics.items()}, run_id=self.id
         )
 
+    def log_manifest(self, digest: str, manifest: Mapping[str, object]) -> None:
+        """Log what the run made: the digest as the tag `twinvec.manifest`, the whole as `manifest.json`."""
+        MlflowClient().set_tag(self.id, "twinvec.manifest", digest)
+        mlflow.log_dict({**manifest}, "manifest.json", run_id=self.id)
+
     def log_model(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> str:
         """Log `model` and register it under the space's name, exported by `torch.export`: no pickle.
 
