@@ -83,7 +83,6 @@ STAGES = (
         needs=("graph",),
         uses=("text", "image"),
         settings=("aligned",),
-        revision=2,
         reason_to_skip=without_content,
     ),
     Stage(

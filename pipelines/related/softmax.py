@@ -13,9 +13,7 @@ from torch.nn import functional
 from pipelines.related.data import Positives
 
 
-def sampled_softmax_loss(
-    scores: Tensor, positives: Tensor, log_chance: Tensor, own: Tensor, weights: Tensor | None = None
-) -> Tensor:
+def sampled_softmax_loss(scores: Tensor, positives: Tensor, log_chance: Tensor, own: Tensor) -> Tensor:
     """Cross-entropy of each source's positives against a sample of candidates they are among.
 
     Each candidate's score is lowered by the logarithm of its chance to be in the sample (logQ correction, Bengio &
@@ -27,21 +25,16 @@ def sampled_softmax_loss(
         log_chance: [candidates]; zero where every product is a candidate.
         own: position of each source's own product among the candidates, int64 [sources], or −1; a product is not
             its own candidate.
-        weights: of each positive, [sources, positives]; all one if not given. A weight of zero leaves one out.
 
     Returns:
-        A scalar: the mean over sources of the weighted mean over their positives.
+        A scalar: the mean over sources and their positives.
     """
     scores = scores - log_chance
     rows = (own >= 0).nonzero().squeeze(1)
     blocked = torch.zeros_like(scores, dtype=torch.bool)
     blocked[rows, own[rows]] = True
     log_likelihood = functional.log_softmax(scores.masked_fill(blocked, -torch.inf), dim=1)
-    picked = log_likelihood.gather(1, positives)
-    if weights is None:
-        return -picked.mean()
-    picked = torch.where(weights > 0, picked * weights, 0.0)
-    return -(picked.sum(1) / weights.sum(1).clamp_min(1e-12)).mean()
+    return -log_likelihood.gather(1, positives).mean()
 
 
 @dataclass(frozen=True)

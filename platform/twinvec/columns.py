@@ -5,10 +5,6 @@ from __future__ import annotations
 import pyarrow as pa
 
 PRODUCT_ID = "product_id"
-SOURCE = "source"
-TARGET = "target"
-COUNT = "count"
-VECTOR = "vector"
 CATEGORY = "category"
 EVENT_TIMESTAMP = "event_timestamp"
 

@@ -5,16 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 
 
 def of_json(value: Mapping[str, object]) -> str:
     """Digest of a JSON-like mapping: 16 hexadecimal digits, independent of key order."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def of_file(path: Path) -> str:
-    """Digest of a file's bytes: 16 hexadecimal digits, read in blocks."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from registry.database import transaction
 from registry.models import Base
 from registry.operations import snapshots
-from twinvec.catalogue.ingest import FORMATS
+from twinvec.catalogue.loaders import LOADERS
 from twinvec.catalogue.quarantine import prepare
 from twinvec.errors import CatalogueError, NotFoundError
 
@@ -108,11 +108,11 @@ def test_too_many_bad_rows_fail_with_examples_and_leave_nothing(
     [
         ("amazon-2014", b"", "no usable product among 0 rows"),
         ("amazon-2014", b"\n\n", "no usable product among 0 rows"),
-        ("amazon-2014", gzip.compress(b""), "no usable product among 0 rows"),
-        ("amazon-2014", gzip.compress(repr(CATALOGUE[0]).encode() * 50)[:-9], "damaged gzip"),
+        ("amazon-2014", gzip.compress(b"", mtime=0), "no usable product among 0 rows"),
+        ("amazon-2014", gzip.compress(repr(CATALOGUE[0]).encode() * 50, mtime=0)[:-9], "damaged gzip"),
         ("amazon-2018", b"\xff\xfe\x00", "1 × not UTF-8, as in row 1"),
         ("orders", b"", "has no header: the file is empty"),
-        ("orders", gzip.compress(b"order_id,product_id\n" + b"1,a\n" * 99)[:-9], "damaged gzip"),
+        ("orders", gzip.compress(b"order_id,product_id\n" + b"1,a\n" * 99, mtime=0)[:-9], "damaged gzip"),
         ("orders", b"order_id,thing\n1,a\n", "no column 'product_id'"),
         ("parquet", b"", r"has no products\.parquet"),
     ],
@@ -142,7 +142,7 @@ def test_a_missing_source_and_an_unknown_format_are_named(tmp_path: Path, ingest
     with pytest.raises(CatalogueError, match="unknown format 'amazon2014'") as raised:
         ingest_into(tmp_path, "amazon2014")
     assert raised.value.hint.startswith("did you mean 'amazon-2014'?")
-    assert FORMATS == ("amazon-2014", "amazon-2018", "amazon-2023", "orders", "parquet")
+    assert tuple(LOADERS) == ("amazon-2014", "amazon-2018", "amazon-2023", "orders", "parquet")
 
 
 def test_large_baskets_make_no_pairs_and_are_counted(tmp_path: Path, ingest_into: Any) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from registry import models, operations
 from registry.database import transaction
 from twinvec.catalogue import contents
-from twinvec.catalogue.loaders import LOADERS, Loader, find_loader
+from twinvec.catalogue.loaders import Loader, find_loader
 from twinvec.catalogue.loaders.staging import Bench
 from twinvec.catalogue.mining import mine_pairs
 from twinvec.catalogue.quarantine import Admission, admit, prepare
@@ -23,7 +23,6 @@ from twinvec.catalogue.writing import SELECTED, write_pairs, write_quarantine, w
 from twinvec.errors import CatalogueError, NotFoundError, TwinvecError
 from twinvec.settings import IngestSettings, Settings
 
-FORMATS = tuple(LOADERS)
 # Pairs of either kind, the events they can be mined from, and the column that says what belongs together.
 MINED = {"copurchase": ("orders", "order_id"), "coview": ("views", "session_id")}
 
@@ -59,7 +58,7 @@ def ingest(
 
     Args:
         source: a file or a folder, as the format has it.
-        format: one of `FORMATS`.
+        format: one of `twinvec.catalogue.loaders.LOADERS`.
         settings: `home` is where snapshots are kept, `ingest` how strict to be.
         engine: the registry's database.
         progress: told now and then what is done.

@@ -295,9 +295,5 @@ def _filter(filters: Filters | None, without: str | None = None) -> edge.Filter 
     if filters.min_price is not None or filters.max_price is not None:
         bounds = edge.RangeFloat(gte=filters.min_price, lte=filters.max_price)
         must.append(edge.FieldCondition("price", range=bounds))
-    must_not: list[Any] = []
-    if filters.exclude:
-        must_not.append(edge.FieldCondition("product_id", match=edge.MatchAny(list(filters.exclude))))
-    if without is not None:
-        must_not.append(edge.HasIdCondition({without}))
+    must_not: list[Any] = [edge.HasIdCondition({without})] if without is not None else []
     return edge.Filter(must=must, must_not=must_not) if must or must_not else None

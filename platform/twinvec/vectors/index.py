@@ -49,8 +49,6 @@ class Filters:
     """Any of these."""
     min_price: float | None = None
     max_price: float | None = None
-    exclude: tuple[str, ...] = ()
-    """Product ids (of every marketplace) not to be found."""
 
 
 @dataclass(frozen=True)

@@ -249,10 +249,7 @@ def _filter(filters: Filters | None, without: str | None = None) -> models.Filte
     if filters.min_price is not None or filters.max_price is not None:
         bounds = models.Range(gte=filters.min_price, lte=filters.max_price)
         must.append(models.FieldCondition(key="price", range=bounds))
-    must_not: list[models.Condition] = []
-    if filters.exclude:
-        match = models.MatchAny(any=list(filters.exclude))
-        must_not.append(models.FieldCondition(key="product_id", match=match))
-    if without is not None:
-        must_not.append(models.HasIdCondition(has_id=[without]))
+    must_not: list[models.Condition] = (
+        [models.HasIdCondition(has_id=[without])] if without is not None else []
+    )
     return models.Filter(must=must, must_not=must_not) if must or must_not else None
