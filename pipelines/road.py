@@ -72,9 +72,7 @@ STAGES = (
     Stage(
         "category", "pipelines.category.pipeline", settings=("category",), reason_to_skip=npmi.reason_to_skip
     ),
-    Stage(
-        "graph", "pipelines.graph.pipeline", uses=("category",), settings=("graph", "category"), revision=2
-    ),
+    Stage("graph", "pipelines.graph.pipeline", uses=("category",), settings=("graph", "category")),
     Stage("text", "pipelines.text.pipeline", settings=("text",), reason_to_skip=texts.reason_to_skip),
     Stage("image", "pipelines.image.pipeline", settings=("image",), reason_to_skip=reading.reason_to_skip),
     Stage(
