@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,7 +57,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         return ranking_metrics(ranks).mrr_at_10
 
     def report(epoch: Epoch) -> None:
-        run.log_epoch(epoch.number, _figures(epoch))
+        run.log_epoch(epoch.number, epoch.figures())
         figure = "" if epoch.validation is None else f", validation MRR@10 {epoch.validation:.4f}"
         progress(f"epoch {epoch.number}: loss {epoch.loss:.4f}{figure}")
 
@@ -153,7 +152,3 @@ def hold_out(coview: Edges, products: int, share: float, seed: int) -> tuple[Edg
         return Edges(first[chosen], second[chosen], np.ones(len(chosen), np.int64))
 
     return edges(order[cut:]), edges(order[:cut])
-
-
-def _figures(epoch: Epoch) -> dict[str, float]:
-    return {name: value for name, value in asdict(epoch).items() if name != "number" and value is not None}

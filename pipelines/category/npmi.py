@@ -96,9 +96,26 @@ def npmi_of_pairs(connection: duckdb.DuckDBPyConnection, level: int, min_count: 
 
 
 def observed_pairs(snapshot: Snapshot, settings: Settings) -> pa.Table:
-    """`npmi_of_pairs` of a snapshot, as the settings have it."""
+    """NPMI of a snapshot's categories: from its baskets if it has orders, else from its co-purchase pairs.
+
+    Baskets too large to make co-purchase pairs tell nothing here either.
+    """
+    level, min_count = settings.category.level, settings.category.min_count
     with snapshot.connect(settings.ingest.memory_limit) as connection:
-        return npmi_of_pairs(connection, settings.category.level, settings.category.min_count)
+        if "orders" not in snapshot.tables:
+            return npmi_of_pairs(connection, level, min_count)
+        connection.execute(
+            f"""
+            CREATE TEMP VIEW baskets AS
+            SELECT order_id AS basket, {category_expression(level)} AS category
+            FROM orders JOIN products USING (product_id)
+            WHERE order_id IN (
+                SELECT order_id FROM orders GROUP BY order_id
+                HAVING count(DISTINCT product_id) <= {settings.ingest.max_basket}
+            )
+            """
+        )
+        return npmi_of_baskets(connection, min_count)
 
 
 def reason_to_skip(snapshot: Snapshot, settings: Settings) -> str | None:
