@@ -54,7 +54,7 @@ class AlignmentEncoder(GraphEncoder):
     """θ_u = W mean(x_u and the x_v of its co-viewed products) + b at length one, with x = [text, image].
 
     The paper compares θ by their dot product and says nothing of their length; left free, a few long vectors are
-    everybody's nearest (measured: MRR@10 of held-out co-views 0.002 with free length, 0.28 at length one).
+    everybody's nearest.
     What a product lacks is a learned vector in its place, never a zero that would look like a feature.
 
     Args:

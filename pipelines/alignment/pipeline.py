@@ -9,6 +9,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 
+from pipelines.alignment.export import FullCoviews, example
 from pipelines.alignment.model import AlignmentEncoder, ContentFeatures
 from pipelines.device import resolve_device
 from pipelines.evaluation.ranking import rank_targets, ranking_metrics
@@ -58,8 +59,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
 
     def report(epoch: Epoch) -> None:
         run.log_epoch(epoch.number, epoch.figures())
-        figure = "" if epoch.validation is None else f", validation MRR@10 {epoch.validation:.4f}"
-        progress(f"epoch {epoch.number}: loss {epoch.loss:.4f}{figure}")
+        progress(str(epoch))
 
     before = validate(model) if len(held_out) else 0.0
     history = []
@@ -102,6 +102,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
             "with_text": float(features.has_text.float().mean()),
             "with_image": float(features.has_image.float().mean()),
         },
+        model_uri=run.log_model(FullCoviews(model.cpu()), example(model)),
     )
 
 

@@ -46,8 +46,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
 
     def report(epoch: Epoch) -> None:
         run.log_epoch(epoch.number, epoch.figures())
-        figure = "" if epoch.validation is None else f", validation MRR@10 {epoch.validation:.4f}"
-        progress(f"epoch {epoch.number}: loss {epoch.loss:.4f}{figure}")
+        progress(str(epoch))
 
     tested = fit(
         make_plan(graph.training_part(), content, options, settings.seed),

@@ -15,8 +15,7 @@ def sum_neighbours(values: Tensor, neighbours: Neighbours) -> Tensor:
     """Sum of the values of each row's neighbours, [rows, d], of values [inputs, d]; zero where there are none.
 
     Neither direction makes a tensor with a row an edge: the sum is an embedding bag, and so is its gradient, over
-    the transposed neighbours. On 400,000 edges of 128 floats that was 8 times as fast as `index_add`, as fast as
-    DGL's own kernel, and it runs on any device.
+    the transposed neighbours, on any device.
     """
     if not torch.is_grad_enabled():
         return _bag(values, neighbours)

@@ -36,6 +36,10 @@ class Epoch:
     seconds: float
     edges_per_second: float
 
+    def __str__(self) -> str:
+        figure = "" if self.validation is None else f", validation MRR@10 {self.validation:.4f}"
+        return f"epoch {self.number}: loss {self.loss:.4f}{figure}"
+
     def figures(self) -> dict[str, float]:
         """What was measured, by name."""
         measured = asdict(self)

@@ -1,0 +1,42 @@
+"""The model that MLflow keeps gives the vectors that inference gave, with images and without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mlflow
+import pytest
+import torch
+
+from pipelines.alignment.export import FullCoviews, example
+from pipelines.alignment.model import AlignmentEncoder, ContentFeatures
+from pipelines.sampling.blocks import from_edges
+from pipelines.training.inference import infer
+from twinvec.tracking import Run
+
+PRODUCTS = 31
+
+
+@pytest.mark.parametrize("image_width", [5, 0])
+def test_the_logged_model_gives_the_same_vectors(
+    image_width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(image_width)
+    encoder = AlignmentEncoder(7, image_width, 8)
+    features = ContentFeatures(
+        torch.randn(PRODUCTS, 7),
+        torch.rand(PRODUCTS) > 0.2,
+        torch.randn(PRODUCTS, image_width),
+        torch.rand(PRODUCTS) > 0.5,
+    )
+    coview = from_edges(*torch.randint(0, PRODUCTS, (2, 90)), PRODUCTS)
+    expected = infer(encoder, features, {AlignmentEncoder.RELATION: coview})
+
+    monkeypatch.chdir(tmp_path)
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    with mlflow.start_run() as active:
+        uri = Run(active.info.run_id, "aligned").log_model(FullCoviews(encoder), example(encoder))
+    loaded = mlflow.pytorch.load_model(uri)
+    arguments = features.of(torch.arange(PRODUCTS))
+    with torch.no_grad():
+        assert torch.allclose(loaded(*arguments, coview.offsets, coview.positions), expected, atol=1e-6)
