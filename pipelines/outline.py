@@ -6,6 +6,7 @@ for every space is here: numbering the version, the MLflow run, the files, the m
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,11 +43,14 @@ class Inputs:
         workspace: the stores.
         snapshot: opened.
         versions: space → version; an optional input that there is none of is absent.
+        checkpoints: folder in which training that was interrupted finds how far it had come. The next training with
+            the same inputs and settings gets the same one; it is gone when the version is there. None keeps nothing.
     """
 
     workspace: Workspace
     snapshot: Snapshot
     versions: Mapping[str, Version]
+    checkpoints: Path | None = None
 
     @property
     def settings(self) -> Settings:
@@ -153,6 +157,8 @@ def make_version(
         raise
     version.state = State.READY
     _record(workspace, version)
+    if inputs.checkpoints is not None:
+        shutil.rmtree(inputs.checkpoints, ignore_errors=True)
     return version
 
 

@@ -72,7 +72,13 @@ STAGES = (
     Stage(
         "category", "pipelines.category.pipeline", settings=("category",), reason_to_skip=npmi.reason_to_skip
     ),
-    Stage("graph", "pipelines.graph.pipeline", uses=("category",), settings=("graph", "category")),
+    Stage(
+        "graph",
+        "pipelines.graph.pipeline",
+        uses=("category",),
+        settings=("graph", "category"),
+        revision=2,
+    ),
     Stage("text", "pipelines.text.pipeline", settings=("text",), reason_to_skip=texts.reason_to_skip),
     Stage("image", "pipelines.image.pipeline", settings=("image",), reason_to_skip=reading.reason_to_skip),
     Stage(
@@ -222,7 +228,10 @@ def _run_stage(
         progress(f"{stage.space}: skipped, {reason}")
         return Step(stage.space, None, False, 0.0, f"skipped: {reason}")
     inputs = Inputs(
-        workspace, snapshot, {space: versions[space] for space in stage.inputs if space in versions}
+        workspace,
+        snapshot,
+        {space: versions[space] for space in stage.inputs if space in versions},
+        workspace.settings.home / "checkpoints" / f"{stage.space}-{mark}",
     )
     progress(f"{stage.space}: training")
     version = make_version(

@@ -12,8 +12,8 @@ import torch
 from pipelines.alignment.export import FullCoviews, example
 from pipelines.alignment.model import AlignmentEncoder, ContentFeatures
 from pipelines.device import resolve_device
-from pipelines.evaluation.ranking import rank_targets, ranking_metrics
-from pipelines.graph.product_graph import Edges, ProductGraph, load_graph
+from pipelines.evaluation.coviews import among, rank_coviews
+from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
 from pipelines.outline import Inputs, Outcome, Progress
 from pipelines.sampling.blocks import Neighbours
 from pipelines.sampling.samplers import make_sampler
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from twinvec.tracking import Run
 
 FIELD = "aligned_vector"
-MOST_VALIDATION_PAIRS = 5_000
 MOST_SAMPLED = 20_000
 
 
@@ -42,20 +41,17 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     features = read_features(inputs, graph).to(device)
     embeddable = (features.has_text | features.has_image).cpu().numpy()
     # A product without either has nothing to tell those it was viewed with.
-    coview = among(graph.coview, embeddable)
-    training, held_out = hold_out(coview, graph.products, options.validation, settings.seed)
-    # Everything sees the same co-views in both directions; those held out for validation are seen by none.
+    number = np.where(embeddable, np.arange(graph.products), -1)
+    training, held_out, test = (among(graph.coviews(split), number) for split in Split)
+    # Everything sees the same co-views in both directions; those held out are seen by none.
     relation = {AlignmentEncoder.RELATION: neighbours_of(training, graph.products)}
     model = AlignmentEncoder(features.text.shape[1], features.image.shape[1], options.dimension).to(device)
     sample = torch.randperm(features.nodes)[:MOST_SAMPLED].to(device)
     model.start_at_principal_axes(*features.of(sample))
-    known = training.both_ways().matrix(graph.products)
     on_device = {name: neighbours.to(device) for name, neighbours in relation.items()}
 
     def validate(trained: GraphEncoder) -> float:
-        vectors = infer(trained, features, on_device)
-        ranks = rank_targets(vectors, vectors, (held_out.source, held_out.target), known)
-        return ranking_metrics(ranks).mrr_at_10
+        return rank_coviews(infer(trained, features, on_device), held_out, training).mrr_at_10
 
     def report(epoch: Epoch) -> None:
         run.log_epoch(epoch.number, epoch.figures())
@@ -85,6 +81,8 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
             patience=options.patience,
             report=report,
         )
+    tested = rank_coviews(infer(model, features, on_device), test, training)
+    coview = among(graph.coviews(*Split), number)
     everything = {AlignmentEncoder.RELATION: neighbours_of(coview, graph.products).to(device)}
     vectors = infer(model, features, everything).cpu().numpy()
     present = np.flatnonzero(embeddable)
@@ -98,6 +96,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         metrics={
             "untrained_mrr_at_10": before,
             "validation_mrr_at_10": max((e.validation or 0.0 for e in history), default=before),
+            "coview_mrr_at_10": tested.mrr_at_10,
             "coverage": float(embeddable.mean()),
             "with_text": float(features.has_text.float().mean()),
             "with_image": float(features.has_image.float().mean()),
@@ -127,29 +126,3 @@ def neighbours_of(coview: Edges, products: int) -> Neighbours:
     return Neighbours(
         torch.from_numpy(matrix.indptr.astype(np.int64)), torch.from_numpy(matrix.indices.astype(np.int64))
     )
-
-
-def among(coview: Edges, embeddable: npt.NDArray[np.bool_]) -> Edges:
-    """The co-views between products that can be embedded, bool [products]."""
-    kept = embeddable[coview.source] & embeddable[coview.target]
-    return Edges(coview.source[kept], coview.target[kept], coview.count[kept])
-
-
-def hold_out(coview: Edges, products: int, share: float, seed: int) -> tuple[Edges, Edges]:
-    """Co-view pairs to train on and to validate by; one that is listed in both directions falls on one side.
-
-    Args:
-        coview: the co-view edges.
-        products: how many products there are.
-        share: for validation, of which no more than 5,000 pairs are used.
-        seed: of the choice.
-    """
-    pairs = sp.triu(coview.both_ways().matrix(products), k=1).tocoo()
-    first, second = (end.astype(np.int64) for end in pairs.coords)
-    order = np.random.default_rng(seed).permutation(len(first))
-    cut = min(int(share * len(first)), MOST_VALIDATION_PAIRS)
-
-    def edges(chosen: npt.NDArray[np.int64]) -> Edges:
-        return Edges(first[chosen], second[chosen], np.ones(len(chosen), np.int64))
-
-    return edges(order[cut:]), edges(order[:cut])

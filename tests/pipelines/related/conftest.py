@@ -27,6 +27,6 @@ def random_graph() -> MakeGraph:
             pairs = np.unique(random.integers(0, products - 3, (count, 2)), axis=0)
             both.append(edges(pairs[pairs[:, 0] != pairs[:, 1]]))
         ids = pa.array([f"p{i:03}" for i in range(products)])
-        return ProductGraph(ids, both[0], both[1], np.zeros(len(both[0]), np.int8))
+        return ProductGraph(ids, both[0], both[1], *(np.zeros(len(part), np.int8) for part in both))
 
     return make

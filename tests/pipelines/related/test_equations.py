@@ -145,7 +145,9 @@ def test_an_unrelated_product_changes_nothing(random_graph: MakeGraph, recipe: s
     case, reverse = CASES[recipe]
     model, features = case(graph, 2)
     n = graph.products
-    more = ProductGraph([*graph.product_ids, "zz"], graph.copurchase, graph.coview, graph.split)  # type: ignore[arg-type]
+    more = ProductGraph(
+        [*graph.product_ids, "zz"], graph.copurchase, graph.coview, graph.split, graph.coview_split
+    )  # type: ignore[arg-type]
     # The new product is n as a source and 2n + 1 as a target.
     factors = features.proximity
     new = torch.randn(1, factors.shape[1])

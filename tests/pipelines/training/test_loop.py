@@ -62,7 +62,11 @@ def planted() -> Planted:
     copurchase, coview = pairs(900, onwards=1), pairs(400, onwards=0)
     ids = pa.array([f"p{i:03}" for i in range(PRODUCTS)])
     graph = ProductGraph(
-        ids, edges(copurchase[100:]), edges(coview), np.zeros(len(copurchase) - 100, np.int8)
+        ids,
+        edges(copurchase[100:]),
+        edges(coview),
+        np.zeros(len(copurchase) - 100, np.int8),
+        np.zeros(len(coview), np.int8),
     )
     # Content that tells the group, faintly.
     centres = torch.randn(GROUPS, 10, generator=torch.Generator().manual_seed(2))
