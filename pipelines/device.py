@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from twinvec.errors import SettingsError
@@ -14,7 +16,10 @@ def resolve_device(name: str) -> torch.device:
         SettingsError: if the device does not exist here.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        # Of several processes on one machine, each has a GPU of its own.
+        mine = os.environ.get("LOCAL_RANK")
+        gpu = "cuda" if mine is None else f"cuda:{mine}"
+        return torch.device(gpu if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

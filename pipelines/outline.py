@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from pipelines import processes
 from registry import operations
 from registry.database import transaction
 from registry.models import State, Version
@@ -80,7 +81,7 @@ class Outcome:
         model: digest of the weights.
         preprocessing: digest of what is done before the model.
         metrics: the figures the version is judged by.
-        model_uri: of the model logged in MLflow, if one was.
+        log_model: logs the model to MLflow and gives its URI; called within the run.
         entity: what a key is.
         write: writes further files into the version's folder.
     """
@@ -92,7 +93,7 @@ class Outcome:
     model: str
     preprocessing: str
     metrics: Mapping[str, float] = field(default_factory=dict)
-    model_uri: str | None = None
+    log_model: Callable[[], str] | None = None
     entity: str = PRODUCT_ID
     write: Callable[[Path], None] = lambda folder: None
 
@@ -150,6 +151,7 @@ def make_version(
             version.run_id = run.id
             outcome = train(inputs, run, progress)
             run.log_best(outcome.metrics)
+            version.model_uri = outcome.log_model() if outcome.log_model is not None else None
             _keep(inputs, version, outcome, run)
     except BaseException as error:
         version.state, version.error = State.FAILED, f"{type(error).__name__}: {error}"[:500]
@@ -157,9 +159,18 @@ def make_version(
         raise
     version.state = State.READY
     _record(workspace, version)
+    processes.wait()  # the others may still read the checkpoints
     if inputs.checkpoints is not None:
         shutil.rmtree(inputs.checkpoints, ignore_errors=True)
     return version
+
+
+def help_train(inputs: Inputs, train: Train) -> None:
+    """Train along with the first process, which makes the version, until it is there; see `pipelines.processes`."""
+    from twinvec.tracking import SilentRun
+
+    train(inputs, SilentRun("", ""), lambda message: None)
+    processes.wait()
 
 
 def _keep(inputs: Inputs, version: Version, outcome: Outcome, run: Run) -> None:
@@ -192,7 +203,7 @@ def _keep(inputs: Inputs, version: Version, outcome: Outcome, run: Run) -> None:
     run.log_manifest(manifest.digest, manifest.to_json())
     version.digest, version.manifest = manifest.digest, manifest.to_json()
     version.rows, version.dimension = manifest.rows, manifest.dimension or None
-    version.metrics, version.model_uri = dict(outcome.metrics), outcome.model_uri
+    version.metrics = dict(outcome.metrics)
     if outcome.vectors:
         workspace = inputs.workspace
         apply_snapshot(workspace.features, workspace.settings, workspace.snapshot_row(inputs.snapshot.id))

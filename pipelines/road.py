@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from pipelines import processes
 from pipelines.category import npmi
 from pipelines.image import reading
-from pipelines.outline import Inputs, fingerprint, make_version
+from pipelines.outline import Inputs, fingerprint, help_train, make_version
 from pipelines.text import texts
 from registry import operations
 from registry.database import transaction
@@ -234,14 +235,21 @@ def _run_stage(
         workspace.settings.home / "checkpoints" / f"{stage.space}-{mark}",
     )
     progress(f"{stage.space}: training")
-    version = make_version(
-        inputs,
-        stage.space,
-        mark,
-        stage.parameters(workspace.settings),
-        importlib.import_module(stage.module).train,
-        lambda message: progress(f"{stage.space}: {message}"),
-    )
+    train = importlib.import_module(stage.module).train
+    processes.wait()  # until all have seen that the version is not there
+    version: Version | None
+    if processes.is_first():
+        version = make_version(
+            inputs,
+            stage.space,
+            mark,
+            stage.parameters(workspace.settings),
+            train,
+            lambda message: progress(f"{stage.space}: {message}"),
+        )
+    else:
+        help_train(inputs, train)
+        version, _ = _up_to_date(workspace, snapshot, stage, versions)
     reason = "forced" if current is not None else "out of date"
     return Step(stage.space, version, True, time.perf_counter() - started, reason)
 

@@ -101,7 +101,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
             "with_text": float(features.has_text.float().mean()),
             "with_image": float(features.has_image.float().mean()),
         },
-        model_uri=run.log_model(FullCoviews(model.cpu()), example(model)),
+        log_model=lambda: run.log_model(FullCoviews(model.cpu()), example(model)),
     )
 
 

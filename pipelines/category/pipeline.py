@@ -53,7 +53,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
             "observed_pairs": observed.num_rows,
             "mean_absolute_error": float(error.mean()) if len(error) else 0.0,
         },
-        model_uri=run.log_model(model, _example(model)),
+        log_model=lambda: run.log_model(model, _example(model)),
     )
 
 

@@ -81,7 +81,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
             "skipped": float(len(left_out)),
             "images_per_second": len(keys) / seconds,
         },
-        model_uri=log_once(
+        log_model=lambda: log_once(
             "image", model, preprocessing, lambda: run.log_model(encoder, {"images": example})
         ),
         write=lambda folder: _write_skipped(left_out, folder),

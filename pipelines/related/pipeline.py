@@ -76,7 +76,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         model=model_digest(kept.model),
         preprocessing=digest.of_json(options.model_dump()),
         metrics={**metrics, "validation_mrr_at_10": best.validation or 0.0, "epochs": best.number},
-        model_uri=_log_model(run, kept),
+        log_model=lambda: _log_model(run, kept),
         write=lambda folder: _write_factors(folder, kept.features),
     )
 

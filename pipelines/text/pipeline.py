@@ -60,7 +60,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
             "coverage": total / inputs.snapshot.tables["products"],
             "titles_per_second": done / seconds,
         },
-        model_uri=log_once("text", model, preprocessing, lambda: log_encoder(encoder)),
+        log_model=lambda: log_once("text", model, preprocessing, lambda: log_encoder(encoder)),
     )
 
 

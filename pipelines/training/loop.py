@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
+from pipelines import processes
 from pipelines.sampling.blocks import Block, Sampler
-from pipelines.training import processes
 from pipelines.training.encoder import GraphEncoder, NodeFeatures
 from pipelines.training.objective import Batch, Objective
 

@@ -133,6 +133,13 @@ class Run:
         mlflow.log_figure(figure, "curves.png")
 
 
+class SilentRun(Run):
+    """The run of a process that only trains along: the first process logs."""
+
+    def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Log nothing."""
+
+
 @contextmanager
 def start_run(
     settings: Settings,

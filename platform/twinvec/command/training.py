@@ -27,8 +27,13 @@ Force = Annotated[bool, typer.Option("--force", help="Make new versions even if 
 
 def run(snapshot: SnapshotId = None, force: Force = False, as_json: AsJson = False) -> None:
     """Run every stage that is out of date, in order; publish and promote what is new."""
+    from pipelines import processes, road
+
     workspace = open_workspace()
-    with shown() as progress:
+    with processes.together(), shown() as progress:
+        if not processes.is_first():
+            road.run(workspace, workspace.snapshot(snapshot), None, force)
+            return
         steps, release = refresh(workspace, workspace.snapshot(snapshot), force, progress)
     if as_json:
         print_json({"steps": _records(steps), "live": release and release.collection})
@@ -53,12 +58,14 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train one space, and what it needs if that is out of date; nothing is published."""
-    workspace = open_workspace(**({"related": {"recipe": recipe}} if recipe is not None else {}))
-    with shown() as progress:
-        from pipelines import road
+    from pipelines import processes, road
 
+    workspace = open_workspace(**({"related": {"recipe": recipe}} if recipe is not None else {}))
+    with processes.together(), shown() as progress:
         given = {version.space: version for version in map(workspace.version, inputs or [])}
         steps = road.run(workspace, workspace.snapshot(snapshot), {space}, force, progress, given)
+    if not processes.is_first():
+        return
     print_json(_records(steps)) if as_json else print_steps(steps)
 
 

@@ -77,7 +77,9 @@ def align(workspace: Workspace) -> Align:
             pq.write_table(pa.table({"product_id": IDS}), folder / "nodes.parquet")
             for name, listed in (("copurchase", edges([])), ("coview", edges(coview))):
                 columns = {"source": listed.source, "target": listed.target, "count": listed.count}
-                table = pa.table({**columns, "split": np.zeros(len(listed), np.int8)})
+                # One in ten is for validation, and one for the test.
+                split = np.isin(np.arange(len(listed)) % 10, [3, 7]) * (1 + np.arange(len(listed)) % 10 // 7)
+                table = pa.table({**columns, "split": split.astype(np.int8)})
                 pq.write_table(table, folder / f"{name}.parquet")
 
         graph = of("graph", Outcome((), {}, "dot", False, str(len(coview)), "", write=write))
