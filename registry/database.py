@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
 class RegistryError(Exception):
-    """The registry's database cannot be used by this version of the code."""
+    """The registry cannot do what was asked; the message says why, and what to do."""
 
 
 def open_engine(url: str) -> Engine:
@@ -49,6 +50,34 @@ def lock(connection: Connection, name: str) -> None:
     driver: Any = connection.connection.dbapi_connection
     if not driver.in_transaction:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def held(engine: Engine, name: str) -> Iterator[bool]:
+    """Hold `name` for as long as the block lasts, across transactions; a lock that dies with its process.
+
+    Yields:
+        Whether it is ours. False, at once, if another process, thread or machine holds it.
+    """
+    if engine.dialect.name == "postgresql":
+        # A session's lock: the server lets it go when the connection ends, however it ends.
+        key = func.hashtext(f"twinvec {name}")
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            ours = bool(connection.scalar(select(func.pg_try_advisory_lock(key))))
+            try:
+                yield ours
+            finally:
+                if ours:
+                    connection.execute(select(func.pg_advisory_unlock(key)))
+        return
+    database = Path(engine.url.database or "registry.db")
+    with database.with_name(f".{database.name}.{name.replace(' ', '-')}.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
 
 
 def latest_revision() -> str:

@@ -27,7 +27,10 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 
 class State(StrEnum):
-    """Where a version or a release stands in its life; only releases go live and are retired."""
+    """Where a version or a release stands in its life; only releases go live and are retired.
+
+    `registry.operations.move` says which may follow which, and is what changes one.
+    """
 
     BUILDING = "building"
     READY = "ready"
@@ -183,6 +186,11 @@ class Release(Base):
 
     version: Mapped[Version] = relationship(lazy="joined")
 
+    @property
+    def label(self) -> str:
+        """How people write it: `related_products@v7`."""
+        return f"{self.name}@v{self.number}"
+
 
 class Alias(Base):
     """A Qdrant alias and where it points; kept here because a server's snapshots lose aliases."""
@@ -192,3 +200,45 @@ class Alias(Base):
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     collection: Mapped[str]
     updated_at: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now)
+
+
+class Move(Base):
+    """One step in the life of a version or a release; named in plain text, so that it outlives its row."""
+
+    __tablename__ = "moves"
+    __table_args__ = (Index("ix_moves_what", "kind", "what"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))  # `version` or `release`
+    what: Mapped[str] = mapped_column(String(96))  # `related@v7`, `related_products@v7`
+    before: Mapped[State | None]
+    after: Mapped[State]
+    at: Mapped[datetime] = mapped_column(default=utc_now)
+    who: Mapped[str]
+    why: Mapped[str]
+    run_id: Mapped[str | None] = mapped_column(String(64))
+
+
+class Switch(Base):
+    """A switch from one live release to another that is not finished: at most one a name.
+
+    Written before the first store is touched and deleted by the transaction that ends the switch, so a row that
+    nobody is at work on was left by a crash.
+    """
+
+    __tablename__ = "switches"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    old_id: Mapped[int | None] = mapped_column(ForeignKey("releases.id"))
+    new_id: Mapped[int] = mapped_column(ForeignKey("releases.id"))
+    # The store whose turn it is, or was when the process died.
+    step: Mapped[str] = mapped_column(String(16))
+    # What undoing needs and no other table knows: space → alias → the URI of the model it named, or null.
+    models: Mapped[dict[str, Any]]
+    who: Mapped[str]
+    why: Mapped[str]
+    begun_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+    old: Mapped[Release | None] = relationship(lazy="joined", foreign_keys=[old_id])
+    new: Mapped[Release] = relationship(lazy="joined", foreign_keys=[new_id])

@@ -2,16 +2,116 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import re
+import socket
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from registry.database import lock
-from registry.models import Alias, Release, Snapshot, State, Version, utc_now
+from registry.database import RegistryError, lock
+from registry.models import Alias, Move, Release, Snapshot, State, Version, VersionInput, utc_now
 
 VERSION_NAME = re.compile(r"(?P<space>[a-z_]+)@v(?P<number>\d+)")
+
+# What may follow what. Versions are made once and never serve by themselves; releases go live and come back.
+MOVES: dict[type[Version] | type[Release], dict[State, tuple[State, ...]]] = {
+    Version: {State.BUILDING: (State.READY, State.FAILED)},
+    Release: {
+        State.BUILDING: (State.READY, State.FAILED),
+        State.READY: (State.LIVE,),
+        State.LIVE: (State.RETIRED,),
+        State.RETIRED: (State.LIVE,),
+    },
+}
+
+
+class MoveError(RegistryError):
+    """A version or a release cannot go from the state it is in to the one that was asked for."""
+
+
+def whoami() -> str:
+    """Who runs this process, `user@host`."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have a number and no name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def move(
+    session: Session,
+    row: Version | Release,
+    state: State,
+    why: str,
+    who: str | None = None,
+    run: str | None = None,
+) -> None:
+    """Change the state of `row`, and record it; nothing else changes a state.
+
+    The state it is in is read from the database, under a lock that ends with the transaction: of two who move the
+    same row, the second sees what the first made of it.
+
+    Args:
+        why: in a few words, for people who read the history.
+        who: the process' `user@host` if not given.
+        run: the MLflow run it comes from; the one that made the version if not given.
+
+    Raises:
+        MoveError: if `state` may not follow the present one.
+    """
+    lock(session.connection(), "moves")
+    session.flush()
+    session.refresh(row, ["state"])
+    allowed = MOVES[type(row)].get(row.state, ())
+    if state not in allowed:
+        raise MoveError(
+            f"{_called(row)} is {row.state} and cannot become {state}\n"
+            f"  hint: from {row.state} it can become {' or '.join(allowed) or 'nothing else'}; "
+            "`twinvec lineage` shows what became of it, and why"
+        )
+    _record(session, row, row.state, state, why, who, run)
+    row.state = state
+    session.flush()
+
+
+def _record(
+    session: Session,
+    row: Version | Release,
+    before: State | None,
+    after: State,
+    why: str,
+    who: str | None = None,
+    run: str | None = None,
+) -> None:
+    made_by = row.run_id if isinstance(row, Version) else row.version.run_id
+    session.add(
+        Move(
+            kind=_kind(row),
+            what=_called(row),
+            before=before,
+            after=after,
+            who=who or whoami(),
+            why=why,
+            run_id=run or made_by,
+        )
+    )
+
+
+def _kind(row: Version | Release) -> str:
+    return type(row).__name__.lower()
+
+
+def _called(row: Version | Release) -> str:
+    return row.name if isinstance(row, Version) else row.label
+
+
+def moves(session: Session, rows: Iterable[Version | Release]) -> Sequence[Move]:
+    """All that was recorded of these versions and releases, oldest first."""
+    wanted = [(Move.kind == _kind(row)) & (Move.what == _called(row)) for row in rows]
+    return session.scalars(select(Move).where(or_(False, *wanted)).order_by(Move.id)).all()
 
 
 def record_snapshot(session: Session, snapshot: Snapshot) -> Snapshot:
@@ -65,6 +165,7 @@ def begin_version(
     )
     session.add(version)
     session.flush()
+    _record(session, version, None, State.BUILDING, "begun")
     return version
 
 
@@ -104,6 +205,27 @@ def lineage(version: Version) -> list[Version]:
     return list(found.values())
 
 
+def descendants(session: Session, version: Version) -> list[Version]:
+    """Everything that was made from `version`, and from that, each once, in the order it was made."""
+    found: dict[int, Version] = {}
+    newest: Iterable[int] = [version.id]
+    while newest:
+        children = session.scalars(
+            select(Version)
+            .join(VersionInput, VersionInput.version_id == Version.id)
+            .where(VersionInput.input_id.in_(list(newest)))
+        ).all()
+        newest = {child.id for child in children} - found.keys()
+        found |= {child.id: child for child in children}
+    return [found[key] for key in sorted(found)]
+
+
+def releases_of(session: Session, versions: Iterable[Version]) -> Sequence[Release]:
+    """The releases, of any name, that serve one of these versions, oldest first."""
+    wanted = [version.id for version in versions]
+    return session.scalars(select(Release).where(Release.version_id.in_(wanted)).order_by(Release.id)).all()
+
+
 def begin_release(session: Session, name: str, version: Version) -> Release:
     """Reserve the next release of `name`, in state `building`; its collection is `<name>__v<number>`."""
     lock(session.connection(), f"releases of {name}")
@@ -114,6 +236,7 @@ def begin_release(session: Session, name: str, version: Version) -> Release:
     )
     session.add(release)
     session.flush()
+    _record(session, release, None, State.BUILDING, f"begun from {version.name}")
     return release
 
 
@@ -127,16 +250,23 @@ def live_release(session: Session, name: str) -> Release | None:
     return session.scalars(select(Release).where(Release.name == name, Release.state == State.LIVE)).first()
 
 
-def make_live(session: Session, release: Release) -> None:
-    """Retire the release that is live, make `release` live and remember where the alias points."""
+def make_live(session: Session, release: Release, why: str = "promoted", who: str | None = None) -> None:
+    """Retire the release that is live, make `release` live and remember where the alias points.
+
+    Making the live one live again only sets when it was promoted.
+
+    Raises:
+        MoveError: if the release is not whole.
+    """
     lock(session.connection(), f"releases of {release.name}")
-    # One live release a name is all the unique index allows, so the old one goes first.
-    session.execute(
-        update(Release)
-        .where(Release.name == release.name, Release.state == State.LIVE, Release.id != release.id)
-        .values(state=State.RETIRED)
-    )
-    release.state = State.LIVE
+    session.flush()
+    session.refresh(release, ["state"])
+    if release.state != State.LIVE:
+        # One live release a name is all the unique index allows, so the old one goes first.
+        live = live_release(session, release.name)
+        if live is not None:
+            move(session, live, State.RETIRED, f"{release.label} took its place", who)
+        move(session, release, State.LIVE, why, who)
     release.promoted_at = utc_now()
     set_alias(session, release.name, release.collection)
     session.flush()
