@@ -57,6 +57,7 @@ class Run:
     id: str
     space: str
     _history: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    _by_step: set[str] = field(default_factory=set)
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Log what was measured after `epoch` (from 0); the curves are drawn when the run ends."""
@@ -64,6 +65,11 @@ class Run:
         mlflow.log_metrics(named, step=epoch, run_id=self.id)
         for name, value in named.items():
             self._history.setdefault(name, []).append((epoch, value))
+
+    def log_step(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Log what was measured at `step` of the optimiser, under other names than those of epochs."""
+        self.log_epoch(step, metrics)
+        self._by_step.update(map(metric_name, metrics))
 
     def log_best(self, metrics: Mapping[str, float]) -> None:
         """Log the values a run is judged by, as `best/…`: MLflow's tables show a metric's last value only."""
@@ -127,7 +133,7 @@ class Run:
         ):
             for name in names:
                 axes.plot(*zip(*self._history[name], strict=True), marker=".", label=name)
-            axes.set(title=panel, xlabel="epoch")
+            axes.set(title=panel, xlabel="step" if self._by_step.issuperset(names) else "epoch")
             if len(names) > 1:
                 axes.legend()
         mlflow.log_figure(figure, "curves.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -62,6 +63,7 @@ class EncoderTraining(Group):
 
     batch: int = Field(64, ge=2, description="Co-view pairs in a batch, of one process.")
     accumulate: int = Field(1, ge=1, description="Batches whose gradients make one step.")
+    learning_rate: float = Field(5e-5, gt=0, description="Of AdamW.")
     weight_decay: float = Field(0.01, ge=0, description="Of AdamW.")
     warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
     precision: Literal["float32", "bfloat16"] = Field(
@@ -72,6 +74,7 @@ class EncoderTraining(Group):
         ge=1,
         description="Steps between checkpoints; training that was interrupted goes on from the last.",
     )
+    log_steps: int = Field(10, ge=1, description="Steps between reports of the loss and the throughput.")
 
 
 class TextTraining(EncoderTraining):
@@ -153,6 +156,20 @@ class ImageSettings(Group):
     remote: bool = Field(False, description="Fetch images from other machines (http, s3, …).")
     max_bytes: int = Field(20_000_000, ge=1, description="A larger image file is left out.")
     max_pixels: int = Field(50_000_000, ge=1, description="An image of more pixels is left out.")
+    connections: int = Field(8, ge=1, description="Remote images fetched at a time.")
+    timeout: float = Field(30.0, gt=0, description="Seconds for one request to a web server, answer and all.")
+    attempts: int = Field(
+        3, ge=1, description="Requests for an image whose server is out of reach, busy or failing, at most."
+    )
+    cache: Path | None = Field(
+        None, description="Folder of the remote images fetched so far; `images` in the home if not set."
+    )
+    cache_bytes: int = Field(
+        10_000_000_000,
+        ge=0,
+        description="Size of that folder, at most; once it is full, images are fetched and not kept. They are not "
+        "fetched again if they change: delete the folder for that.",
+    )
 
 
 class AlignedSettings(Group):
