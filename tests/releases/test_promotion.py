@@ -1,19 +1,20 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 
-from registry import operations
+from registry import journal, operations
 from registry.database import transaction
 from registry.models import Release, State, Version
 from twinvec import releases, tracking
 from twinvec.errors import NotFoundError, StateError, StoreError
 from twinvec.features.store import find_service
-from twinvec.releases import promotion
+from twinvec.releases import promotion, stores
 from twinvec.releases.lookup import all_releases
+from twinvec.settings import RegistrySettings
 from twinvec.workspace import Workspace
 
 NAME = "related_products"
@@ -39,6 +40,18 @@ def standing(workspace: Workspace) -> dict[str, object]:
         "views": service and sorted(projection.name for projection in service.feature_view_projections),
         **models,
     }
+
+
+def agreed(workspace: Workspace) -> object:
+    """The collection that every store calls live."""
+    now = standing(workspace)
+    assert len({now[name] for name in ("registry", "registry alias", "index", "service")}) == 1, now
+    return now["registry"]
+
+
+def unfinished(workspace: Workspace) -> bool:
+    with transaction(workspace.engine) as session:
+        return journal.unfinished(session, NAME) is not None
 
 
 def put_live(workspace: Workspace, version: Version) -> Release:
@@ -88,72 +101,165 @@ def test_features_of_the_live_release_are_online(world: Any, served: Workspace) 
 
 
 @pytest.fixture
-def break_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Workspace, str], None]:
+def break_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Make one step of a promotion fail, before or after it has done its work, once."""
 
-    def call(workspace: Workspace, step: str) -> None:
-        place, _, when = step.partition(" ")
-        if place == "commit":
-
-            @event.listens_for(workspace.engine, "commit", once=True)
-            def fail(_connection: object) -> None:
-                raise RuntimeError("injected")
-
-            return
-        owner, name = {
+    def call(step: str) -> None:
+        name, _, when = step.partition(" ")
+        owner, function = {
             "online": (promotion, "_put_online"),
-            "registry": (operations, "make_live"),
-            "service": (promotion, "_switch_service"),
-            "models": (tracking, "set_alias"),
+            "journal": (journal, "begin"),
+            "service": (stores, "set_service"),
+            "model": (tracking, "set_alias"),
             "unalias": (tracking, "remove_alias"),
-            "alias": (workspace.index, "switch_alias"),
-        }[place]
-        original = getattr(owner, name)
+            "alias": (stores, "set_alias"),
+            "reach": (journal, "reach"),
+            "strike": (journal, "end"),
+            "registry": (operations, "make_live"),
+        }[name]
+        original = getattr(owner, function)
 
         def fails(*arguments: Any) -> None:
-            monkeypatch.setattr(owner, name, original)
+            monkeypatch.setattr(owner, function, original)
             if when == "after":
                 original(*arguments)
             raise RuntimeError("injected")
 
-        monkeypatch.setattr(owner, name, fails)
+        monkeypatch.setattr(owner, function, fails)
 
     return call
 
 
-STEPS = [
-    f"{step} {when}"
-    for step in ("online", "registry", "service", "models", "unalias", "alias")
-    for when in ("before", "after")
+UNSEEN = [
+    *(
+        f"{step} {when}"
+        for step in ("online", "journal", "service", "model", "unalias", "reach")
+        for when in ("before", "after")
+    ),
+    "alias before",
 ]
+SEEN = ["alias after", "strike before", "strike after", "registry before", "registry after"]
 
 
-def test_a_failure_at_any_step_leaves_the_old_release_live(
-    served: Workspace, break_at: Callable[[Workspace, str], None]
+@pytest.mark.parametrize("first", [False, True])
+def test_a_failure_before_queries_follow_the_new_release_undoes_all(
+    first: bool, request: pytest.FixtureRequest, world: Any, break_at: Callable[[str], None]
+) -> None:
+    workspace: Workspace = request.getfixturevalue("workspace" if first else "served")
+    release = releases.publish(workspace, world.versions[0]) if first else releases.find(workspace, "2")
+    before = standing(workspace)
+    assert (before["registry"] is None) == first
+    for step in UNSEEN:
+        break_at(step)
+        with pytest.raises(RuntimeError, match="injected"):
+            releases.promote(workspace, release)
+        assert standing(workspace) == before, step
+        assert not unfinished(workspace), step
+    assert releases.promote(workspace, release).state == State.LIVE
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_a_failure_after_that_is_overcome(
+    first: bool, request: pytest.FixtureRequest, world: Any, break_at: Callable[[str], None]
+) -> None:
+    workspace: Workspace = request.getfixturevalue("workspace" if first else "served")
+    if first:
+        releases.publish(workspace, world.versions[0])
+        releases.publish(workspace, world.versions[1])
+    for which, step in enumerate(SEEN):
+        release = releases.find(workspace, str((which if first else which + 1) % 2 + 1))
+        break_at(step)
+        assert releases.promote(workspace, release).state == State.LIVE
+        assert agreed(workspace) == release.collection, step
+        assert not unfinished(workspace), step
+
+
+def test_what_cannot_be_put_back_is_settled_by_the_next_command(
+    served: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = standing(served)
+
+    def refuse(*_arguments: object) -> None:
+        raise StoreError("Qdrant does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stores, "set_alias", refuse)
+        with pytest.raises(
+            StoreError, match=r"switch to related_products@v2 failed .* could not be finished"
+        ):
+            releases.promote(served, releases.find(served, "2"))
+        with pytest.raises(StoreError, match="Qdrant does not answer"):
+            releases.settle(served)
+    assert standing(served) != before
+    said = releases.settle(served)
+    assert said is not None
+    assert re.fullmatch(
+        r"the switch to related_products@v2 that \S+@\S+ began at .* UTC was interrupted at the step alias: "
+        "it was undone",
+        said,
+    )
+    assert standing(served) == before
+    assert releases.settle(served) is None
+
+
+def test_an_interruption_settles_and_goes_on(served: Workspace) -> None:
+    before = standing(served)
+
+    def interrupt(at: str) -> Callable[[str, int, int], None]:
+        def progress(step: str, _done: int, _total: int) -> None:
+            if step == at:
+                raise KeyboardInterrupt
+
+        return progress
+
+    with pytest.raises(KeyboardInterrupt):
+        releases.promote(served, releases.find(served, "2"), interrupt("alias"))
+    assert standing(served) == before
+    with pytest.raises(KeyboardInterrupt):
+        releases.promote(served, releases.find(served, "2"), interrupt("registry"))
+    assert agreed(served) == f"{NAME}__v2"
+
+
+def test_who_comes_second_is_told_who_was_first(served: Workspace) -> None:
+    """Another promotes while we fill the online store: ours was decided on what is not live any more."""
     second = releases.find(served, "2")
-    for step in [*STEPS, "commit"]:
-        break_at(served, step)
-        with pytest.raises(RuntimeError, match="injected"):
+
+    def overtake(step: str, _done: int, _total: int) -> None:
+        if step == "online related__v2" and agreed(served) == f"{NAME}__v1":
             releases.promote(served, second)
-        assert standing(served) == before, step
 
-    assert releases.promote(served, second).state == State.LIVE
-    after = standing(served)
-    assert {after[name] for name in ("registry", "registry alias", "index", "service")} == {second.collection}
+    with pytest.raises(
+        StateError, match=r"@v2 is live, switched to after this began with related_products@v1"
+    ):
+        releases.promote(served, second, overtake)
+    assert agreed(served) == f"{NAME}__v2"
+
+    def meddle(step: str, _done: int, _total: int) -> None:
+        if step == "models":
+            with pytest.raises(StateError, match=r"cannot be switched now: \S+ is switching to .*@v1"):
+                releases.rollback(served)
+            assert releases.settle(served) is None, "what is under way is not settled by others"
+
+    releases.promote(served, releases.find(served, "1"), meddle)
+    assert agreed(served) == f"{NAME}__v1"
 
 
-def test_a_first_promotion_that_fails_leaves_nothing_live(
-    world: Any, workspace: Workspace, break_at: Callable[[Workspace, str], None]
-) -> None:
-    release = releases.publish(workspace, world.versions[0])
-    before = standing(workspace)
-    break_at(workspace, "alias before")
-    with pytest.raises(RuntimeError, match="injected"):
-        releases.promote(workspace, release)
-    assert standing(workspace) == before
-    assert before["service"] is None
+def test_the_history_says_who_and_why(served: Workspace) -> None:
+    named = Workspace(served.settings.model_copy(update={"registry": RegistrySettings(user="ada")}))
+    releases.promote(named, releases.find(named, "2"), why="mrr 0.31 against 0.25")
+    releases.rollback(named)
+    with transaction(named.engine) as session:
+        found = operations.moves(session, operations.releases(session, NAME))
+    told = [(move.what, str(move.after), move.why) for move in found if move.who == "ada"]
+    assert told == [
+        (f"{NAME}@v1", "retired", f"{NAME}@v2 took its place"),
+        (f"{NAME}@v2", "live", "mrr 0.31 against 0.25"),
+        (f"{NAME}@v2", "retired", f"{NAME}@v1 took its place"),
+        (f"{NAME}@v1", "live", f"rolled back from {NAME}@v2"),
+    ]
+    assert all(move.run_id for move in found)
+    named.index.close()
+    named.engine.dispose()
 
 
 def test_a_model_that_is_gone_is_explained(served: Workspace) -> None:
@@ -169,20 +275,21 @@ def test_rolling_back_goes_back_one_release_each_time(world: Any, either: Worksp
         releases.rollback(either)
     for which in (0, 1, 0):
         put_live(either, world.versions[which])
-    third = standing(either)
+    assert agreed(either) == f"{NAME}__v3"
     for number in (2, 1):
         release = releases.rollback(either)
         assert release.number == number
-        now = standing(either)
-        assert {now[name] for name in ("registry", "registry alias", "index", "service")} == {
-            release.collection
-        }
+        assert agreed(either) == release.collection
+    now = standing(either)
     assert now["related live"] == "models:/related/1"
     assert now["related previous"] == "models:/related/2"
     with pytest.raises(StateError, match=r"related_products@v1 is live, and none"):
         releases.rollback(either)
     releases.promote(either, releases.find(either, "v3"))
-    assert standing(either) == {**third, "states": ["retired", "retired", "live"]}
+    last = standing(either)
+    assert last["states"] == ["retired", "retired", "live"]
+    # The models of the release that was live before, whichever that was.
+    assert (last["text previous"], last["related previous"]) == ("models:/text/1", "models:/related/1")
 
 
 def test_promoting_the_live_release_again_mends_what_differs(served: Workspace) -> None:

@@ -5,5 +5,6 @@ from __future__ import annotations
 from twinvec.releases.lookup import find, live, newest_of, waiting
 from twinvec.releases.promotion import promote, rollback
 from twinvec.releases.publishing import publish
+from twinvec.releases.switching import settle
 
-__all__ = ["find", "live", "newest_of", "promote", "publish", "rollback", "waiting"]
+__all__ = ["find", "live", "newest_of", "promote", "publish", "rollback", "settle", "waiting"]

@@ -35,7 +35,7 @@ def find(workspace: Workspace, name: str) -> Release:
     for release in known:
         if match is not None and release.number == int(match[1]):
             return release
-    names = ", ".join(release_name(release) for release in known) or "none yet"
+    names = ", ".join(release.label for release in known) or "none yet"
     raise NotFoundError(f"there is no release {name}", f"there are: {names}")
 
 
@@ -49,7 +49,7 @@ def waiting(workspace: Workspace) -> Release:
     for release in reversed(all_releases(workspace)):
         if release.state == State.READY and (serving is None or release.number > serving.number):
             return release
-    where = f"{release_name(serving)} is live, and nothing newer is ready" if serving else "none is ready"
+    where = f"{serving.label} is live, and nothing newer is ready" if serving else "none is ready"
     raise NotFoundError(
         f"there is no release of {workspace.settings.release} to promote: {where}",
         "`twinvec publish` makes one; name an older one to promote it again",
@@ -70,8 +70,3 @@ def lineage(workspace: Workspace, version_id: int) -> list[Version]:
     """A version and everything it was made from, inputs first."""
     with transaction(workspace.engine) as session:
         return operations.lineage(session.get_one(Version, version_id))
-
-
-def release_name(release: Release) -> str:
-    """How people write it: `related_products@v7`."""
-    return f"{release.name}@v{release.number}"

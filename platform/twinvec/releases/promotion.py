@@ -1,80 +1,135 @@
-"""Going live and going back: the feature service, the models' aliases and the index switch together."""
+"""Going live and going back: the feature service, the models' aliases, the index and the registry as one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from registry import operations
-from registry.database import lock, transaction
-from registry.models import WHOLE, Release, Version
+from registry import journal, operations
+from registry.database import held, transaction
+from registry.models import WHOLE, Release, Switch
 from twinvec.errors import StateError, StoreError, VerificationError
-from twinvec.releases.lookup import lineage, release_name
-from twinvec.settings import Settings
+from twinvec.releases import stores
+from twinvec.releases.lookup import live
+from twinvec.releases.switching import STEPS, carry_out, finish_or_undo, settle, settle_alone
 from twinvec.vectors.publish import Progress, silent
 from twinvec.workspace import Workspace
 
 
-def promote(workspace: Workspace, release: Release, progress: Progress = silent) -> Release:
+def promote(
+    workspace: Workspace, release: Release, progress: Progress = silent, why: str = "promoted"
+) -> Release:
     """Make `release` the live one; promoting the live one again puts right what differs from it.
 
     What takes long comes first and changes nothing for readers: the vectors go into the online store under the
-    names of their versions. Then, within one transaction of the registry: the live feature service, the models'
-    aliases, and last the alias that queries follow. An exception anywhere puts back what was switched, in reverse.
+    names of their versions. Then all stores switch together, as `twinvec.releases.switching` has it; if one of
+    them refuses before queries follow the new release, everything is put back.
+
+    Args:
+        why: kept with the release's history.
 
     Returns:
         The release, in state `live`.
 
     Raises:
-        StateError: if the release is not whole.
+        StateError: if the release is not whole, or another process switched or is switching meanwhile.
         VerificationError: if its collection has lost or gained points since it was verified.
         StoreError: if a store refuses.
     """
-    _require_whole(workspace, release)
-    new = lineage(workspace, release.version_id)
-    _put_online(workspace, release, progress)
-    _load_models_client(new)
-    with ExitStack() as undo:
-        with transaction(workspace.engine) as session:
-            # Whoever promotes at the same time waits here, and then finds this one live.
-            lock(session.connection(), f"releases of {release.name}")
-            row = session.get_one(Release, release.id)
-            old = operations.live_release(session, release.name)
-            before = operations.lineage(old.version) if old is not None else []
-            operations.make_live(session, row)
-            progress("feature service", 0, 1)
-            _switch_service(workspace, row, new, undo)
-            progress("models", 0, 1)
-            _switch_models(workspace.settings, _models(before), _models(new), undo)
-            progress("alias", 0, 1)
-            _switch_alias(workspace, row, undo)
-        undo.pop_all()
-    return row
+    settle(workspace)
+    return _switch(workspace, release, live(workspace), progress, why)
 
 
-def rollback(workspace: Workspace, progress: Progress = silent) -> Release:
+def rollback(workspace: Workspace, progress: Progress = silent, why: str | None = None) -> Release:
     """Promote the release that was live before this one; again, the one before that.
 
     Raises:
-        StateError: if there is none.
+        StateError: if there is none; and as `promote`.
     """
+    settle(workspace)
     name = workspace.settings.release
     with transaction(workspace.engine) as session:
         previous = operations.previous_release(session, name)
         serving = operations.live_release(session, name)
-    if previous is None:
-        now = f"{release_name(serving)} is live, and none" if serving else "none is live, and none"
+    if previous is None or serving is None:
+        now = f"{serving.label} is live, and none" if serving else "none is live, and none"
         raise StateError(
             f"there is no release of {name} to go back to: {now} was live before",
             "`twinvec promote RELEASE` promotes any that is ready; `twinvec status` lists them",
         )
-    return promote(workspace, previous, progress)
+    return _switch(workspace, previous, serving, progress, why or f"rolled back from {serving.label}")
+
+
+def _switch(
+    workspace: Workspace, release: Release, seen: Release | None, progress: Progress, why: str
+) -> Release:
+    """Switch from `seen`, which was live when this was decided, to `release`."""
+    _require_whole(workspace, release)
+    _put_online(workspace, release, progress)
+    with _alone(workspace):
+        settle_alone(workspace)
+        switch = _begin(workspace, release, seen, why)
+        try:
+            carry_out(workspace, switch, progress)
+        except BaseException as error:
+            # What was interrupted on purpose goes on being an interruption, finished or not.
+            if not _settled(workspace, switch, error) or not isinstance(error, Exception):
+                raise
+    with transaction(workspace.engine) as session:
+        return session.get_one(Release, release.id)
+
+
+@contextmanager
+def _alone(workspace: Workspace) -> Iterator[None]:
+    """Keep others from switching meanwhile; who comes second is told who was first."""
+    name = workspace.settings.release
+    with held(workspace.engine, journal.lock_name(name)) as ours:
+        if not ours:
+            with transaction(workspace.engine) as session:
+                switch = journal.unfinished(session, name)
+            doing = f"{switch.who} is switching to {switch.new.label}" if switch else "it is being switched"
+            raise StateError(
+                f"the live release of {name} cannot be switched now: {doing}",
+                "wait for it to end and look at `twinvec status`; promote again if it is still wanted",
+            )
+        yield
+
+
+def _begin(workspace: Workspace, release: Release, seen: Release | None, why: str) -> Switch:
+    """Write the journal, unless somebody else has switched since we looked."""
+    models = stores.read_models(workspace)
+    with transaction(workspace.engine) as session:
+        now = operations.live_release(session, release.name)
+        if _mark(now) != _mark(seen):
+            raise StateError(
+                f"{release.label} was not promoted: {now.label if now else 'no release'} is live, "
+                f"switched to after this began with {seen.label if seen else 'none live'}",
+                "look at `twinvec status`; promote again if it is still wanted",
+            )
+        new = session.get_one(Release, release.id)
+        return journal.begin(session, now, new, STEPS[0], models, why, workspace.settings.registry.user)
+
+
+def _mark(release: Release | None) -> object:
+    # With the moment, so that going away and coming back in between is seen.
+    return release and (release.id, release.promoted_at)
+
+
+def _settled(workspace: Workspace, switch: Switch, error: BaseException) -> bool:
+    """Finish or undo what `error` interrupted; returns whether it is finished."""
+    try:
+        return finish_or_undo(workspace, switch)
+    except Exception as trouble:
+        raise StoreError(
+            f"the switch to {switch.new.label} failed ({error}) and could not be finished or undone ({trouble})",
+            "mend what is named; the next `twinvec promote` or `twinvec rollback` settles it first",
+        ) from error
 
 
 def _require_whole(workspace: Workspace, release: Release) -> None:
     if release.state not in WHOLE:
         raise StateError(
-            f"{release_name(release)} is {release.state}" + (f": {release.error}" if release.error else ""),
+            f"{release.label} is {release.state}" + (f": {release.error}" if release.error else ""),
             "publish it first: `twinvec publish` goes on with one that was interrupted",
         )
     points, verified = workspace.index.count(release.collection), release.verification["points"]
@@ -92,81 +147,3 @@ def _put_online(workspace: Workspace, release: Release, progress: Progress) -> N
         materialize_release(
             workspace.features, release, lambda view, done, total: progress(f"online {view}", done, total)
         )
-
-
-def _switch_service(
-    workspace: Workspace, release: Release, versions: Sequence[Version], undo: ExitStack
-) -> None:
-    from twinvec.features.store import apply_release, find_service
-
-    store = workspace.features
-    held = find_service(store, release.name)
-    if held is not None:
-        undo.callback(store.apply, [held])
-    else:
-        undo.callback(_remove_service, workspace, release.name)
-    apply_release(store, release, versions, live=True)
-
-
-def _remove_service(workspace: Workspace, name: str) -> None:
-    from twinvec.features.store import find_service
-
-    if find_service(workspace.features, name) is not None:
-        workspace.features.delete_feature_service(name)
-
-
-def _models(versions: Sequence[Version]) -> dict[str, str]:
-    """Space → the URI of its model in MLflow."""
-    return {version.space: version.model_uri for version in versions if version.model_uri is not None}
-
-
-def _load_models_client(versions: Sequence[Version]) -> None:
-    # MLflow takes seconds to import, in which the registry should not be locked.
-    if _models(versions):
-        import twinvec.tracking  # noqa: F401
-
-
-def _switch_models(
-    settings: Settings, old: Mapping[str, str], new: Mapping[str, str], undo: ExitStack
-) -> None:
-    """Point `live` at the new release's models, and `previous` at those they take the place of."""
-    if not old and not new:
-        return
-    from mlflow.exceptions import MlflowException
-
-    from twinvec import tracking
-
-    try:
-        for space in sorted(old.keys() | new.keys()):
-            held = {
-                alias: tracking.alias_uri(settings, space, alias)
-                for alias in (tracking.LIVE, tracking.PREVIOUS)
-            }
-            wanted = dict(held)
-            wanted[tracking.LIVE] = new.get(space)
-            if space in old and old[space] != new.get(space):
-                wanted[tracking.PREVIOUS] = old[space]
-            undo.callback(_put_aliases, settings, space, held)
-            _put_aliases(settings, space, wanted)
-    except MlflowException as error:
-        raise StoreError(
-            f"MLflow refused to move the aliases of the models: {error}",
-            "see that the model is still registered and that mlflow.tracking_uri answers",
-        ) from error
-
-
-def _put_aliases(settings: Settings, space: str, aliases: Mapping[str, str | None]) -> None:
-    from twinvec import tracking
-
-    for alias, uri in aliases.items():
-        if uri is not None:
-            tracking.set_alias(settings, uri, alias)
-        else:
-            tracking.remove_alias(settings, space, alias)
-
-
-def _switch_alias(workspace: Workspace, release: Release, undo: ExitStack) -> None:
-    held = workspace.index.aliases().get(release.name)
-    if held is not None:
-        undo.callback(workspace.index.switch_alias, release.name, held)
-    workspace.index.switch_alias(release.name, release.collection)

@@ -59,6 +59,10 @@ class RegistrySettings(Group):
     url: SecretStr | None = Field(
         None, description="SQLAlchemy URL, e.g. `postgresql+psycopg://…`; SQLite in the home if not set."
     )
+    user: str | None = Field(
+        None,
+        description="Who is recorded as having changed a state; `user@host` of the process if not set.",
+    )
 
 
 class FeastSettings(Group):
@@ -87,7 +91,12 @@ class QdrantSettings(Group):
     batch: int = Field(1000, ge=1, description="Points in one upsert.")
     m: int = Field(16, ge=4, description="HNSW: links a point of the target graph.")
     ef_construct: int = Field(128, ge=8, description="HNSW: candidates looked at while building.")
-    ef: int = Field(128, ge=8, description="HNSW: candidates looked at in a query.")
+    ef: int = Field(
+        128,
+        ge=8,
+        description="HNSW: candidates looked at in a query, raised at publishing if they find too little.",
+    )
+    max_ef: int = Field(2048, ge=8, description="The most candidates it is raised to.")
     full_scan_threshold: int = Field(
         10_000, ge=1, description="KiB of vectors under which a segment is scanned whole."
     )
@@ -95,6 +104,7 @@ class QdrantSettings(Group):
         0.95,
         ge=0,
         le=1,
-        description="Least recall@10 of the index against exact search for a release to be ready.",
+        description="Least recall@10 of the index against exact search for a release to be ready, "
+        "over all products and under every filter that is tried.",
     )
     verify_sample: int = Field(200, ge=1, description="Products queried to measure that recall.")
