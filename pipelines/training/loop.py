@@ -16,6 +16,7 @@ from pipelines import processes
 from pipelines.sampling.blocks import Block, Sampler
 from pipelines.training.encoder import GraphEncoder, NodeFeatures
 from pipelines.training.objective import Batch, Objective
+from twinvec.errors import SettingsError
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def train(
         What each epoch came to.
 
     Raises:
-        ValueError: if an epoch has no batch, or fewer than there are processes.
+        SettingsError: if an epoch has no batch, or fewer than there are processes.
     """
     device = features.device
     generator = np.random.default_rng(seed)
@@ -110,7 +111,10 @@ def train(
             edges += sum(len(part.positions) for hop in block.hops for part in hop.neighbours.values())
         schedule.step()
         if not losses:
-            raise ValueError(f"an epoch has fewer batches than processes ({processes.count()})")
+            raise SettingsError(
+                f"an epoch has fewer batches than the {processes.count()} processes that train together",
+                "set a smaller batch, or start fewer processes",
+            )
         summed = torch.stack(losses).sum().cpu()
         loss_sum, steps, edges = processes.total(torch.tensor([summed, len(losses), edges])).tolist()
         seconds = time.perf_counter() - started
