@@ -16,7 +16,7 @@ from twinvec.errors import StoreError, VerificationError
 from twinvec.settings import QdrantSettings, Settings
 from twinvec.vectors import CollectionConfig, open_index, publish
 from twinvec.vectors.edge import EdgeIndex
-from twinvec.vectors.publish import recall_at_10
+from twinvec.vectors.recall import ask_exactly
 
 NAME = "related_products__v1"
 HNSW_ALWAYS = QdrantSettings(full_scan_threshold=10, ef=128)
@@ -60,20 +60,46 @@ def test_the_graph_is_of_targets_only(published):
     assert sizes["source"] < sizes["target"] / 10
     # Looking at few candidates finds less than exact search would: the graph is what answers.
     queries = np.random.default_rng(2).standard_normal((100, 64)).astype(np.float32)
-    assert recall_at_10(index, NAME, queries, ef=10) < 0.95 < recall_at_10(index, NAME, queries, ef=800)
+    question = ask_exactly(index, NAME, queries)
+    assert question.recall(index, NAME, 10) < 0.95 < question.recall(index, NAME, 800)
 
 
 def test_low_recall_is_refused_with_its_figure(published, big, tmp_path):
-    settings = QdrantSettings(full_scan_threshold=10, m=4, ef_construct=8, ef=8)
+    settings = QdrantSettings(full_scan_threshold=10, m=4, ef_construct=8, ef=8, max_ef=8)
     index = EdgeIndex(tmp_path)
-    with pytest.raises(VerificationError, match=r"recall@10 of .* is 0\.\d+ over 200 products at ef=8"):
+    with pytest.raises(VerificationError, match=r"recall@10 of .* is 0\.\d+ over \d+ products at ef=8"):
         publish(index, NAME, big.batches(500), 5000, 64, {}, settings)
+    assert index.search_ef(NAME) is None
+    index.close()
+
+
+def test_ef_is_raised_until_every_recall_holds_and_readers_are_told(big, tmp_path):
+    """A graph too thin for its settings: 4 links a point, 8 candidates a query."""
+    settings = QdrantSettings(full_scan_threshold=10, m=4, ef_construct=32, ef=8, max_ef=8)
+    index = EdgeIndex(tmp_path)
+    with pytest.raises(VerificationError, match=r"is 0\.\d+ over \d+ products at ef=8"):
+        publish(index, NAME, big.batches(500), 5000, 64, {}, settings)
+    before = ask_exactly(index, NAME, big.source[:200]).recall(index, NAME, 8)
+    found = publish(
+        index, NAME, big.batches(500), 5000, 64, {}, settings.model_copy(update={"max_ef": 5000}), attempt=2
+    )
+    after = ask_exactly(index, NAME, big.source[:200]).recall(index, NAME, found.ef)
+    print(f"recall@10 at ef=8 {before:.3f}, at ef={found.ef} {after:.3f}")  # noqa: T201
+    assert before < 0.7 < 0.95 <= min(found.recall_at_10, *(f.recall_at_10 for f in found.filters.values()))
+    assert after >= 0.9
+    assert found.ef == EdgeIndex(tmp_path).search_ef(NAME)
+    assert found.index_seconds < 1, "the graph of the first attempt is taken over"
+    assert {
+        name: tried.products for name, tried in found.filters.items() if name.startswith("marketplace")
+    } == {f"marketplace={name}": big.marketplace.count(name) for name in ("us", "es")}
+    assert {name.split("=")[0] for name in found.filters} == {"category", "marketplace", "price"}
     index.close()
 
 
 def test_a_damaged_shard_is_named_with_what_to_do(tmp_path):
     index = EdgeIndex(tmp_path)
     index.create(NAME, CollectionConfig(4, 16, 100, 100))
+    index.close()
     (tmp_path / NAME / "shard" / "edge_config.json").write_text("{")
     with pytest.raises(StoreError, match=rf"could not open {NAME}[\s\S]*hint: if it is damaged"):
         index.count(NAME)

@@ -180,3 +180,46 @@ def test_an_alias_moves_whole_and_its_collection_cannot_be_dropped(index, collec
         index.search(first, catalogue.source[:1], 1)
     load(index, first, config, turned)
     assert index.count(first) == len(catalogue.product_id)
+
+
+def test_insert_adds_what_is_missing_and_changes_nothing(index, collection, config, catalogue):
+    index.create(collection, config)
+    index.insert(collection, catalogue.points(0, 200))
+    index.build(collection)
+    late = replace(catalogue, source=-catalogue.source, target=-catalogue.target, price=[7.0] * 337)
+    index.insert(collection, late.points(100, 300))
+    index.build(collection)
+    assert index.count(collection) == 300
+    _, target = index.vectors(collection, [own_id(catalogue, row) for row in (150, 199, 200, 299)])
+    np.testing.assert_array_equal(target[:2], catalogue.target[[150, 199]])
+    np.testing.assert_array_equal(target[2:], late.target[[200, 299]])
+    assert index.find(collection, "B00150")["price"] == catalogue.price[150]
+
+
+def test_pages_give_every_point_once(index, collection, config, catalogue):
+    load(index, collection, config, catalogue)
+    found = list(index.pages(collection, 50))
+    assert all(len(ids) <= 50 for ids, _, _ in found)
+    stored = {
+        id_: (s, t) for ids, source, target in found for id_, s, t in zip(ids, source, target, strict=True)
+    }
+    assert sum(len(ids) for ids, _, _ in found) == len(stored) == 337
+    for row in (0, 50, 336):
+        source, target = stored[own_id(catalogue, row)]
+        np.testing.assert_array_equal(source, catalogue.source[row])
+        np.testing.assert_array_equal(target, catalogue.target[row])
+
+
+def test_notes_change_and_are_no_part_of_what_the_collection_is(index, collection, config, catalogue):
+    load(index, collection, config, catalogue)
+    assert index.notes(collection) == {}
+    assert index.search_ef(collection) is None
+    index.annotate(collection, {"attempt": "1"})
+    index.annotate(collection, {"ef": "256"})
+    index.annotate(collection, {"attempt": "2"})
+    index.switch_alias(f"{collection}_live", collection)
+    assert index.notes(f"{collection}_live") == {"attempt": "2", "ef": "256"}
+    assert index.search_ef(collection) == 256
+    assert index.metadata(collection) == config.metadata
+    index.create(collection, config)
+    assert index.count(collection) == 337

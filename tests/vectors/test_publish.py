@@ -38,12 +38,16 @@ def test_a_good_publish_is_verified_and_moves_no_alias(index, collection, catalo
     assert index.aliases() == before
     uploads = [done for step, done, _ in steps if step == "upload"]
     assert uploads == [100, 200, 300, 337]
-    assert [step for step, *_ in steps][4:] == ["index", "index", "verify", "verify"]
+    assert [step for step, *_ in steps][4:] == ["index", "index", "verify"]
+    assert index.notes(collection) == {"attempt": "1", "ef": "128"}
+    assert index.search_ef(collection) == 128
 
 
 @pytest.mark.parametrize("expected", [336, 338])
 def test_a_wrong_count_names_both_figures(index, collection, catalogue, expected):
-    with pytest.raises(VerificationError, match=f"holds 337 points, not the {expected}"):
+    with pytest.raises(
+        VerificationError, match=f"337 products were sent to {collection}, not the {expected}"
+    ):
         publish_catalogue(index, collection, catalogue, expected=expected)
 
 
@@ -90,11 +94,11 @@ def test_other_vectors_cannot_go_into_the_same_collection(index, collection, cat
 
 
 def test_vectors_that_come_back_changed_are_found_out(index, collection, catalogue, monkeypatch):
-    honest = index.upsert
+    honest = index.insert
 
     def swap(collection, batch):
         honest(collection, replace(batch, source=batch.target, target=batch.source))
 
-    monkeypatch.setattr(index, "upsert", swap)
+    monkeypatch.setattr(index, "insert", swap)
     with pytest.raises(VerificationError, match="differ from those sent"):
         publish_catalogue(index, collection, catalogue)

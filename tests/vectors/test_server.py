@@ -42,16 +42,26 @@ def test_a_service_needs_one_call_and_no_vector(client, collection, catalogue):
 
 def test_the_collection_is_laid_out_as_designed(client, collection, catalogue):
     index = ServerIndex(client)
-    publish(index, collection, catalogue.batches(), 337, 13, {"manifest": "x"}, QdrantSettings())
+    publish(
+        index, collection, catalogue.batches(), 337, 13, {"manifest": "x"}, QdrantSettings(verify_sample=20)
+    )
     config = client.get_collection(collection).config
     source, target = config.params.vectors["source"], config.params.vectors["target"]
     assert (source.size, source.distance, source.hnsw_config.m) == (13, models.Distance.DOT, 0)
     assert (target.size, target.distance, target.hnsw_config.m) == (13, models.Distance.DOT, 16)
-    assert config.metadata == {"manifest": "x"}
+    assert config.metadata == {"manifest": "x", "attempt": "1", "ef": "128"}
 
 
 def test_payload_indexes_are_there_on_a_server(server_client, collection, catalogue):
-    publish(ServerIndex(server_client), collection, catalogue.batches(), 337, 13, {}, QdrantSettings())
+    publish(
+        ServerIndex(server_client),
+        collection,
+        catalogue.batches(),
+        337,
+        13,
+        {},
+        QdrantSettings(verify_sample=20),
+    )
     schema = server_client.get_collection(collection).payload_schema
     assert {name: field.data_type.value for name, field in schema.items()} == {
         "product_id": "keyword",

@@ -2,15 +2,17 @@
 
     <root>/<collection>/shard/            what Qdrant Edge keeps
     <root>/<collection>/collection.json   the config and metadata, which Edge has no place for
+    <root>/<collection>/notes.json        the notes, which may change
     <root>/aliases.json                   alias → collection, replaced in one rename
     <root>/.locks/                        one file a collection, never deleted
 
 Edge itself locks nothing but its write-ahead log: with one, a shard can be open once, in one process, and
 whoever comes second fails with `WouldBlock`. Shards are made here without one (`wal_enabled=False`), so
 any number of processes can load and query the same shard; loading and closing then only replace two small
-files by ones of the same meaning. Nothing would keep a second writer out, so locks are taken here: one
-writer, or many readers, for as long as an index holds the collection open. Readers of other collections,
-such as the live one, are never in the way of a publish.
+files by ones of the same meaning. Nothing would keep a second writer out, so locks are taken (`shards`): one
+writer, from `create` or its first write to `build`, or many readers, for as long as an index holds the
+collection open. Readers of other collections, such as the live one, are never in the way of a publish, and
+they let go of what was live at their next query, so that it can be dropped.
 
 Without the log, what was uploaded and not yet built is lost if the process dies; publishing again uploads
 it again.
@@ -20,18 +22,18 @@ from __future__ import annotations
 
 import json
 import shutil
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import qdrant_edge as edge
 
 from twinvec.errors import NotFoundError, StateError, StoreError
 from twinvec.files import new_folder, write_text
 from twinvec.vectors.index import (
+    EF,
     FLOAT_FIELDS,
     KEYWORD_FIELDS,
     SOURCE,
@@ -42,80 +44,126 @@ from twinvec.vectors.index import (
     as_arrays,
     same_config,
 )
-from twinvec.vectors.locks import take_lock, wait_for_lock
+from twinvec.vectors.locks import take_lock
 from twinvec.vectors.points import FloatArray, PointBatch
+from twinvec.vectors.shards import Shards, explained
 
-
-@dataclass
-class _Open:
-    shard: edge.EdgeShard
-    lock: IO[str]
-    writable: bool
+PATIENCE_SECONDS = 3.0
 
 
 class EdgeIndex:
     """A VectorIndex in `root`, opened on first use; see `VectorIndex` for the methods."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, patience: float = PATIENCE_SECONDS) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            patience: seconds to wait for other processes that hold a collection.
+        """
         self._root = root
-        self._open: dict[str, _Open] = {}
-        self._mutex = threading.RLock()
+        self._patience = patience
+        self._shards = Shards(root, patience)
 
     def create(self, collection: str, config: CollectionConfig) -> None:
-        """Create an empty shard; it appears whole or not at all."""
+        """Create an empty shard, which appears whole or not at all, and keep it open for writing."""
         folder = self._root / collection
-        with nullcontext() if folder.exists() else self._lock(collection, exclusive=True):
-            if folder.exists():
-                same_config(collection, self._config(collection), config)
-                return
-            with _explained(f"create {collection}"), new_folder(folder) as staging:
-                _create_shard(staging / "shard", config)
-                text = json.dumps(asdict(config), indent=2)
-                (staging / "collection.json").write_text(text, encoding="utf-8")
+        if not folder.exists():
+            with self._shards.lock(collection, exclusive=True):
+                if not folder.exists():  # still
+                    self._create(collection, config)
+        same_config(collection, self._config(collection), config)
+        with self._shards.using(collection, writable=True):
+            pass
+
+    def _create(self, collection: str, config: CollectionConfig) -> None:
+        for left in self._root.glob(f".{collection}.*"):  # by a process that was killed
+            shutil.rmtree(left)
+        with explained(f"create {collection}"), new_folder(self._root / collection) as staging:
+            _create_shard(staging / "shard", config)
+            text = json.dumps(asdict(config), indent=2)
+            (staging / "collection.json").write_text(text, encoding="utf-8")
 
     def upsert(self, collection: str, batch: PointBatch) -> None:
         """Write the batch; it is durable after `build` or `close`."""
+        self._write(collection, batch, edge.UpdateMode.Upsert)
+
+    def insert(self, collection: str, batch: PointBatch) -> None:
+        """Write what is new in the batch; it is durable after `build` or `close`."""
+        self._write(collection, batch, edge.UpdateMode.InsertOnly)
+
+    def _write(self, collection: str, batch: PointBatch, mode: edge.UpdateMode) -> None:
         points = [
             edge.Point(id=id_, vector={SOURCE: source, TARGET: target}, payload=payload)
             for id_, source, target, payload in zip(
                 batch.ids, batch.source.tolist(), batch.target.tolist(), batch.payloads, strict=True
             )
         ]
-        shard = self._shard(collection, writable=True)
-        with _explained(f"upload to {collection}"):
-            shard.update(edge.UpdateOperation.upsert_points(points))
+        collection = self._known(collection)
+        with self._shards.using(collection, writable=True) as shard, explained(f"upload to {collection}"):
+            shard.update(edge.UpdateOperation.upsert_points(points, update_mode=mode))
 
     def build(self, collection: str) -> None:
         """Run the optimisers, which Edge never does by itself, and give the collection free for readers."""
-        with self._mutex:
-            shard = self._acquire(collection, writable=True).shard
-            with _explained(f"index {collection}"):
-                shard.optimize()
-            self._release(collection)
+        collection = self._known(collection)
+        with self._shards.using(collection, writable=True) as shard, explained(f"index {collection}"):
+            shard.optimize()
+        self._shards.release(collection)
 
     def count(self, collection: str) -> int:
         """The exact number of points."""
-        shard = self._shard(collection)
-        with _explained(f"count {collection}"):
+        collection = self._known(collection)
+        with self._shards.using(collection) as shard, explained(f"count {collection}"):
             return shard.count(edge.CountRequest(exact=True))
 
     def metadata(self, collection: str) -> dict[str, str]:
         """The metadata that the collection was created with."""
         return self._config(self._resolve(collection)).metadata
 
+    def notes(self, collection: str) -> dict[str, str]:
+        """What `notes.json` says."""
+        file = self._root / self._known(collection) / "notes.json"
+        noted: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        return noted
+
+    def annotate(self, collection: str, notes: Mapping[str, str]) -> None:
+        """Rename new notes over the old ones."""
+        text = json.dumps(self.notes(collection) | dict(notes), indent=2)
+        write_text(self._root / self._known(collection) / "notes.json", text)
+
+    def search_ef(self, collection: str) -> int | None:
+        """The ef that the collection was verified with."""
+        noted = self.notes(collection).get(EF)
+        return None if noted is None else int(noted)
+
+    def pages(self, collection: str, rows: int) -> Iterator[tuple[list[str], FloatArray, FloatArray]]:
+        """Scroll through the collection."""
+        collection = self._known(collection)
+        offset: Any = None
+        while True:
+            wanted = edge.ScrollRequest(
+                offset=offset, limit=rows, with_payload=False, with_vector=[SOURCE, TARGET]
+            )
+            with self._shards.using(collection) as shard, explained(f"read {collection}"):
+                records, offset = shard.scroll(wanted)
+            stored = {str(record.id): record.vector for record in records}
+            if stored:
+                yield list(stored), *as_arrays(collection, list(stored), stored)
+            if offset is None:
+                return
+
     def vectors(self, collection: str, ids: Sequence[str]) -> tuple[FloatArray, FloatArray]:
         """The source and the target vectors [n, d] float32 of these points, in their order."""
-        shard = self._shard(collection)
-        with _explained(f"read {collection}"):
+        collection = self._known(collection)
+        with self._shards.using(collection) as shard, explained(f"read {collection}"):
             records = shard.retrieve(list(ids), with_payload=False, with_vector=[SOURCE, TARGET])
         stored = {str(record.id): record.vector for record in records}
         return as_arrays(collection, ids, stored)
 
     def find(self, collection: str, product_id: str) -> dict[str, Any] | None:
         """The payload of the product with this id, or None."""
-        shard = self._shard(collection)
+        collection = self._known(collection)
         wanted = edge.Filter(must=[edge.FieldCondition("product_id", match=edge.MatchAny([product_id]))])
-        with _explained(f"read {collection}"):
+        with self._shards.using(collection) as shard, explained(f"read {collection}"):
             records, _ = shard.scroll(edge.ScrollRequest(limit=1, filter=wanted, with_payload=True))
         return records[0].payload if records else None
 
@@ -129,11 +177,11 @@ class EdgeIndex:
         exact: bool = False,
     ) -> list[list[Hit]]:
         """The k best targets of each query vector, best first."""
-        shard = self._shard(collection)
+        collection = self._known(collection)
         conditions = _filter(filters)
         parameters = edge.SearchParams(hnsw_ef=ef, exact=exact)
         requests = [_request(query, k, conditions, parameters) for query in queries.tolist()]
-        with _explained(f"search {collection}"):
+        with self._shards.using(collection) as shard, explained(f"search {collection}"):
             found = shard.query_batch(edge.QueryBatchRequest(requests))
         return [list(map(_hit, points)) for points in found]
 
@@ -141,31 +189,30 @@ class EdgeIndex:
         self, collection: str, point: str, k: int, filters: Filters | None = None, ef: int | None = None
     ) -> list[Hit]:
         """The k best targets of a stored point's source vector, the point itself left out."""
-        shard = self._shard(collection)
-        with _explained(f"search {collection}"):
+        collection = self._known(collection)
+        with self._shards.using(collection) as shard, explained(f"search {collection}"):
             records = shard.retrieve([point], with_payload=False, with_vector=[SOURCE])
         if not records:
             raise NotFoundError(f"{collection} has no point {point}", "publish a snapshot with this product")
         stored: Any = records[0].vector
         request = _request(stored[SOURCE], k, _filter(filters, without=point), edge.SearchParams(hnsw_ef=ef))
-        with _explained(f"search {collection}"):
+        with self._shards.using(collection) as shard, explained(f"search {collection}"):
             return list(map(_hit, shard.query(request)))
 
     def switch_alias(self, alias: str, collection: str) -> None:
         """Rename a new alias map over the old one, then read it back."""
         self._config(collection)
-        with wait_for_lock(self._root / ".locks" / ".aliases"):
-            changed = self.aliases() | {alias: collection}
+        file = self._root / ".locks" / ".aliases"
+        with take_lock(file, "the map of aliases", exclusive=True, patience=self._patience):
+            changed = self._aliases() | {alias: collection}
             write_text(self._root / "aliases.json", json.dumps(changed, indent=2, sort_keys=True))
-            if self.aliases().get(alias) != collection:
+            if self._aliases().get(alias) != collection:
                 raise StoreError(f"alias {alias} does not point at {collection} after it was set to")
 
     def aliases(self) -> dict[str, str]:
         """Alias → collection; read from disk each time, so that a switch elsewhere is seen here."""
-        try:
-            known: dict[str, str] = json.loads((self._root / "aliases.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
+        known = self._aliases()
+        self._shards.release_idle(known.values())
         return known
 
     def collections(self) -> list[str]:
@@ -173,24 +220,37 @@ class EdgeIndex:
         return sorted(file.parent.name for file in self._root.glob("[!.]*/collection.json"))
 
     def drop(self, collection: str) -> None:
-        """Delete a collection that no alias points at and nobody has open."""
+        """Delete a collection that no alias points at and, after some patience, nobody has open."""
         self._config(collection)
-        live = [alias for alias, pointed in self.aliases().items() if pointed == collection]
+        live = [alias for alias, pointed in self._aliases().items() if pointed == collection]
         if live:
             raise StateError(f"{collection} is live as {live[0]}", "promote another release first")
-        with self._mutex:
-            self._release(collection)
-            with self._lock(collection, exclusive=True):
-                shutil.rmtree(self._root / collection)
+        self._shards.release(collection)
+        with self._shards.lock(collection, exclusive=True):
+            # Gone in one step: half a collection would be neither there nor free to be created.
+            removed = (self._root / collection).rename(self._root / f".{collection}.{uuid.uuid4().hex}")
+            shutil.rmtree(removed)
 
     def close(self) -> None:
         """Write what is pending and release every collection."""
-        with self._mutex:
-            for collection in list(self._open):
-                self._release(collection)
+        self._shards.release_all()
+
+    def _aliases(self) -> dict[str, str]:
+        try:
+            known: dict[str, str] = json.loads((self._root / "aliases.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        return known
 
     def _resolve(self, name: str) -> str:
         return self.aliases().get(name, name)
+
+    def _known(self, name: str) -> str:
+        """The collection of that name or alias; an error that lists the others if there is none."""
+        collection = self._resolve(name)
+        if not (self._root / collection / "collection.json").exists():
+            self._config(collection)
+        return collection
 
     def _config(self, collection: str) -> CollectionConfig:
         try:
@@ -198,50 +258,9 @@ class EdgeIndex:
         except FileNotFoundError as error:
             raise NotFoundError(
                 f"no collection or alias {collection} in {self._root}",
-                f"there are: {', '.join([*self.aliases(), *self.collections()]) or 'none'}",
+                f"there are: {', '.join([*self._aliases(), *self.collections()]) or 'none'}",
             ) from error
         return CollectionConfig(**json.loads(text))
-
-    def _shard(self, name: str, *, writable: bool = False) -> edge.EdgeShard:
-        with self._mutex:
-            return self._acquire(self._resolve(name), writable=writable).shard
-
-    def _acquire(self, collection: str, *, writable: bool) -> _Open:
-        opened = self._open.get(collection)
-        if opened is not None and (opened.writable or not writable):
-            return opened
-        self._config(collection)  # explains what is missing
-        self._release(collection)
-        lock = self._lock(collection, exclusive=writable)
-        try:
-            with _explained(f"open {collection}", "if it is damaged, drop it and publish it again"):
-                shard = edge.EdgeShard.load(str(self._root / collection / "shard"))
-        except StoreError:
-            lock.close()
-            raise
-        self._open[collection] = _Open(shard, lock, writable)
-        return self._open[collection]
-
-    def _release(self, collection: str) -> None:
-        opened = self._open.pop(collection, None)
-        if opened is None:
-            return
-        with opened.lock, _explained(f"close {collection}"):
-            if opened.writable:
-                opened.shard.flush()
-            opened.shard.close()
-
-    def _lock(self, collection: str, *, exclusive: bool) -> IO[str]:
-        return take_lock(self._root / ".locks" / collection, f"collection {collection}", exclusive=exclusive)
-
-
-@contextmanager
-def _explained(action: str, hint: str = "") -> Iterator[None]:
-    # Edge raises plain Exception (and TypeError or ValueError from its bindings).
-    try:
-        yield
-    except Exception as error:
-        raise StoreError(f"Qdrant Edge could not {action}: {error}", hint) from error
 
 
 def _create_shard(folder: Path, config: CollectionConfig) -> None:

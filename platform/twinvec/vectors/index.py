@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
@@ -17,6 +17,10 @@ TARGET = "target"
 # a marketplace and a price range.
 KEYWORD_FIELDS = ("product_id", "category", "marketplace", "release")
 FLOAT_FIELDS = ("price",)
+# Notes of a collection: which attempt to publish it may write to it, and the ef it was verified with.
+ATTEMPT = "attempt"
+EF = "ef"
+NOTES = (ATTEMPT, EF)
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,9 @@ class VectorIndex(Protocol):
     def upsert(self, collection: str, batch: PointBatch) -> None:
         """Write both vectors and the payload of every point of the batch, in place of what it had."""
 
+    def insert(self, collection: str, batch: PointBatch) -> None:
+        """Write the points of the batch that are not there yet; those that are stay as they are."""
+
     def build(self, collection: str) -> None:
         """Build the HNSW graph of the targets and wait until it serves; everything written is durable."""
 
@@ -87,6 +94,22 @@ class VectorIndex(Protocol):
 
     def metadata(self, collection: str) -> dict[str, str]:
         """The metadata that the collection was created with."""
+
+    def notes(self, collection: str) -> dict[str, str]:
+        """What is known of the collection besides its metadata, and may change: see `NOTES`."""
+
+    def annotate(self, collection: str, notes: Mapping[str, str]) -> None:
+        """Set notes, for every process that reads the collection; the others stay as they are."""
+
+    def search_ef(self, collection: str) -> int | None:
+        """The ef with which the recall of this collection was verified, or None if it never was.
+
+        Args:
+            collection: not an alias: a process may ask once and remember.
+        """
+
+    def pages(self, collection: str, rows: int) -> Iterator[tuple[list[str], FloatArray, FloatArray]]:
+        """Every point once, `rows` at a time: ids [n], source and target vectors [n, d] float32."""
 
     def vectors(self, collection: str, ids: Sequence[str]) -> tuple[FloatArray, FloatArray]:
         """The source and the target vectors [n, d] float32 of these points, in their order.

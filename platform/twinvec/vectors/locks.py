@@ -1,59 +1,98 @@
-"""Locks on a file between processes (`flock`): many readers, or one writer; a lock dies with its process."""
+"""Locks on a file between processes (`flock`): many readers, or one writer; a lock dies with its process.
+
+Who takes a lock adds a line to its file, `<pid> <moment>`, so that whoever is kept waiting is told by whom and
+since when. A writer, who is alone, begins the file anew.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
 from twinvec.errors import StoreError
 
 KERNEL_LOCKS = Path("/proc/locks")
+POLL_SECONDS = 0.02
 
 
-def take_lock(file: Path, what: str, *, exclusive: bool) -> IO[str]:
-    """Take the lock at once or not at all; closing what is returned releases it.
+def take_lock(file: Path, what: str, *, exclusive: bool, patience: float = 0.0) -> IO[str]:
+    """Take the lock, or give up; closing what is returned releases it.
 
     Args:
         what: what the lock protects, for the message.
         exclusive: to write, alone; else to read, beside other readers.
+        patience: seconds to wait for those who hold it.
 
     Raises:
-        StoreError: if others hold it, naming their processes where the system tells.
+        StoreError: if others still hold it, naming their processes and since when.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    held = file.open("a")
-    try:
-        fcntl.flock(held, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holders = _holders(os.fstat(held.fileno()).st_ino)
-        held.close()
-        doing = "read or written" if exclusive else "written"
-        raise StoreError(
-            f"{what} is being {doing} by {' and '.join(holders) or 'another process'}",
-            "wait for it to end or stop it; if many must read while one publishes, "
-            "run a Qdrant server and set qdrant.url",
-        ) from error
+    deadline = time.monotonic() + patience
+    held = file.open("a", encoding="utf-8")
+    while True:
+        try:
+            fcntl.flock(held, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            break
+        except BlockingIOError as error:
+            if time.monotonic() < deadline:
+                time.sleep(POLL_SECONDS)
+                continue
+            holders = " and ".join(_holders(file)) or "another process"
+            held.close()
+            doing = "read or written" if exclusive else "written"
+            raise StoreError(
+                f"{what} is being {doing} by {holders}",
+                "wait for it to end or stop it; if many must read while one publishes, "
+                "run a Qdrant server and set qdrant.url",
+            ) from error
+    if exclusive:
+        held.truncate(0)
+    held.write(f"{os.getpid()} {datetime.now(UTC).isoformat(timespec='seconds')}\n")
+    held.flush()
     return held
 
 
-def wait_for_lock(file: Path) -> IO[str]:
-    """Take the exclusive lock, waiting for it: only for what takes a moment."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    held = file.open("a")
-    fcntl.flock(held, fcntl.LOCK_EX)
-    return held
+def _holders(file: Path) -> list[str]:
+    lines = (line.split() for line in file.read_text(encoding="utf-8").splitlines())
+    since = {int(pid): moment for pid, moment in lines}
+    locking = _locking(file.stat().st_ino)
+    return [
+        _described(pid, since.get(pid))
+        for pid in sorted(filter(_alive, since) if locking is None else locking)
+    ]
 
 
-def _holders(inode: int) -> list[str]:
-    # A line of /proc/locks: `3: FLOCK  ADVISORY  WRITE 4711 08:01:131090 0 EOF`.
+def _described(pid: int, since: str | None) -> str:
+    name = "this process" if pid == os.getpid() else f"process {pid}"
+    if since is None:
+        return name
+    moment = datetime.fromisoformat(since)
+    age = (datetime.now(UTC) - moment).total_seconds()
+    return f"{name} (since {moment:%Y-%m-%d %H:%M:%S} UTC, {max(age, 0):,.0f} s ago)"
+
+
+def _locking(inode: int) -> set[int] | None:
+    """The processes that hold a lock on the file, or None where the system does not tell."""
+    # A line of /proc/locks: `3: FLOCK  ADVISORY  WRITE 4711 08:01:131090 0 EOF`; those that wait have `->`.
     if not KERNEL_LOCKS.exists():
-        return []
-    lines = [line.split() for line in KERNEL_LOCKS.read_text().splitlines()]
-    processes = sorted({int(line[4]) for line in lines if line[1] == "FLOCK" and _inode(line) == inode})
-    return ["this process" if pid == os.getpid() else f"process {pid}" for pid in processes]
+        return None
+    lines = [line.split() for line in KERNEL_LOCKS.read_text(encoding="ascii").splitlines()]
+    return {int(line[4]) for line in lines if line[1] == "FLOCK" and _inode(line) == inode} - {0} or None
 
 
 def _inode(line: list[str]) -> int:
     return int(line[5].rsplit(":", 1)[-1])
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

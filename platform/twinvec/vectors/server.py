@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,8 +12,10 @@ from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
 from twinvec.errors import NotFoundError, StateError, StoreError
 from twinvec.vectors.index import (
+    EF,
     FLOAT_FIELDS,
     KEYWORD_FIELDS,
+    NOTES,
     SOURCE,
     TARGET,
     CollectionConfig,
@@ -41,6 +43,7 @@ class ServerIndex:
 
     def __init__(self, client: QdrantClient) -> None:
         self._client = client
+        self._verified_ef: dict[str, int] = {}
 
     def create(self, collection: str, config: CollectionConfig) -> None:
         """Create the collection with indexing switched off, and its payload indexes."""
@@ -62,10 +65,17 @@ class ServerIndex:
 
     def upsert(self, collection: str, batch: PointBatch) -> None:
         """Write the batch and wait until the server has it."""
+        self._write(collection, batch, models.UpdateMode.UPSERT)
+
+    def insert(self, collection: str, batch: PointBatch) -> None:
+        """Write what is new in the batch; the server decides point by point, so that no writer can be late."""
+        self._write(collection, batch, models.UpdateMode.INSERT_ONLY)
+
+    def _write(self, collection: str, batch: PointBatch, mode: models.UpdateMode) -> None:
         vectors: dict[str, Any] = {SOURCE: batch.source.tolist(), TARGET: batch.target.tolist()}
         points = models.Batch(ids=list(batch.ids), vectors=vectors, payloads=batch.payloads)
         with _explained(f"upload to {collection}"):
-            self._client.upsert(collection, points, wait=True)
+            self._client.upsert(collection, points, wait=True, update_mode=mode)
 
     def build(self, collection: str) -> None:
         """Switch indexing on and wait until the server has nothing left to optimise."""
@@ -95,6 +105,40 @@ class ServerIndex:
         """The metadata that the collection was created with."""
         with _explained(f"read {collection}"):
             return self._config(collection).metadata
+
+    def notes(self, collection: str) -> dict[str, str]:
+        """The part of the server's metadata of the collection that may change."""
+        with _explained(f"read {collection}"):
+            metadata = self._client.get_collection(collection).config.metadata or {}
+        return {name: value for name, value in metadata.items() if name in NOTES}
+
+    def annotate(self, collection: str, notes: Mapping[str, str]) -> None:
+        """Merge the notes into the server's metadata of the collection."""
+        with _explained(f"annotate {collection}"):
+            self._client.update_collection(collection, metadata=dict(notes))
+
+    def search_ef(self, collection: str) -> int | None:
+        """The ef that the collection was verified with; asked of the server until it has one."""
+        if collection not in self._verified_ef:
+            noted = self.notes(collection).get(EF)
+            if noted is None:
+                return None
+            self._verified_ef[collection] = int(noted)
+        return self._verified_ef[collection]
+
+    def pages(self, collection: str, rows: int) -> Iterator[tuple[list[str], FloatArray, FloatArray]]:
+        """Scroll through the collection."""
+        offset: Any = None
+        while True:
+            with _explained(f"read {collection}"):
+                records, offset = self._client.scroll(
+                    collection, limit=rows, offset=offset, with_payload=False, with_vectors=[SOURCE, TARGET]
+                )
+            stored = {str(record.id): record.vector for record in records}
+            if stored:
+                yield list(stored), *as_arrays(collection, list(stored), stored)
+            if offset is None:
+                return
 
     def vectors(self, collection: str, ids: Sequence[str]) -> tuple[FloatArray, FloatArray]:
         """The source and the target vectors [n, d] float32 of these points, in their order."""
@@ -187,6 +231,7 @@ class ServerIndex:
         with _explained(f"drop {collection}"):
             self._client.get_collection(collection)
             self._client.delete_collection(collection)
+        self._verified_ef.pop(collection, None)
 
     def close(self) -> None:
         """Close the connection."""
@@ -207,7 +252,7 @@ class ServerIndex:
             m=graph.m or 0,
             ef_construct=graph.ef_construct or 0,
             full_scan_threshold=graph.full_scan_threshold or 0,
-            metadata=config.metadata or {},
+            metadata={name: text for name, text in (config.metadata or {}).items() if name not in NOTES},
         )
 
 

@@ -1,0 +1,71 @@
+"""Recall@10 of an index against exact search, over all products and under filters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from twinvec.errors import VerificationError
+from twinvec.vectors.index import Filters, Hit, VectorIndex
+from twinvec.vectors.points import FloatArray
+
+Scores = npt.NDArray[np.float64]
+DEPTH = 10
+
+
+@dataclass(frozen=True)
+class Question:
+    """Queries under one filter, and what an exact search answers."""
+
+    queries: FloatArray
+    """[q, d] float32."""
+    filters: Filters | None
+    best: Scores
+    """Scores of the 10 best targets of each query, [q, 10]; -inf where there are fewer."""
+
+    def recall(self, index: VectorIndex, collection: str, ef: int) -> float:
+        """Share of the best targets that the index finds; 1 if there are none to find.
+
+        A target counts if it scores as well as the tenth best, so that ties are no misses.
+        """
+        there = np.isfinite(self.best)
+        if not there.any():
+            return 1.0
+        found = _scores(index.search(collection, self.queries, DEPTH, self.filters, ef=ef))
+        # The two searches may add up a dot product in different orders.
+        tenth = np.where(there, self.best, np.inf).min(axis=1, keepdims=True)
+        return float((found >= tenth - 1e-5 * np.abs(tenth)).sum() / there.sum())
+
+
+def ask_exactly(
+    index: VectorIndex,
+    collection: str,
+    queries: FloatArray,
+    filters: Filters | None = None,
+    products: int | None = None,
+) -> Question:
+    """Search the whole collection for the 10 best targets of each query [q, d].
+
+    Args:
+        products: how many pass the filter, where that is known.
+
+    Raises:
+        VerificationError: if the search finds fewer than there are: the payload or its index is damaged.
+    """
+    best = _scores(index.search(collection, queries, DEPTH, filters, exact=True))
+    least = int(np.isfinite(best).sum(axis=1).min())
+    if products is not None and least < min(products, DEPTH):
+        raise VerificationError(
+            f"{collection} has {products:,} products with {filters}, and an exact search finds {least} of them",
+            "publish again; if it happens again, the payload of the products does not reach Qdrant",
+        )
+    return Question(queries, filters, best)
+
+
+def _scores(hits: list[list[Hit]]) -> Scores:
+    scores = np.full((len(hits), DEPTH), -np.inf)
+    for row, found in enumerate(hits):
+        scores[row, : len(found)] = [hit.score for hit in found]
+    return scores

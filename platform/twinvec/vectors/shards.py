@@ -1,0 +1,122 @@
+"""The shards that this process has open, each under a lock between processes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import qdrant_edge as edge
+
+from twinvec.errors import StoreError
+from twinvec.vectors.locks import take_lock
+
+# What is not live any more is let go at the next query this long after its last one.
+IDLE_SECONDS = 1.0
+
+
+@dataclass
+class _Open:
+    shard: edge.EdgeShard
+    lock: IO[str]
+    writable: bool
+    users: int = 0
+    used: float = field(default_factory=time.monotonic)
+
+
+class Shards:
+    """Shards under `root`, opened on first use, for all threads of this process.
+
+    A shard is closed only while no thread uses it: queries are short, so whoever closes one waits for them.
+
+    Args:
+        patience: seconds to wait for processes that hold a lock, before they are named in an error.
+    """
+
+    def __init__(self, root: Path, patience: float) -> None:
+        self._root = root
+        self._patience = patience
+        self._open: dict[str, _Open] = {}
+        self._changed = threading.Condition(threading.RLock())
+
+    @contextmanager
+    def using(self, collection: str, *, writable: bool = False) -> Iterator[edge.EdgeShard]:
+        """The shard, open for as long as the block runs and usually longer.
+
+        Raises:
+            StoreError: if it cannot be opened, or other processes hold it.
+        """
+        with self._changed:
+            opened = self._acquire(collection, writable=writable)
+            opened.users += 1
+        try:
+            yield opened.shard
+        finally:
+            with self._changed:
+                opened.users -= 1
+                opened.used = time.monotonic()
+                self._changed.notify_all()
+
+    def lock(self, collection: str, *, exclusive: bool) -> IO[str]:
+        """Take the lock that every process takes before it opens the shard."""
+        file = self._root / ".locks" / collection
+        return take_lock(file, f"collection {collection}", exclusive=exclusive, patience=self._patience)
+
+    def release(self, collection: str) -> None:
+        """Close the shard once no thread uses it, and give up its lock."""
+        with self._changed:
+            while collection in self._open and self._open[collection].users:
+                self._changed.wait()
+            opened = self._open.pop(collection, None)
+            if opened is None:
+                return
+            with opened.lock, explained(f"close {collection}"):
+                if opened.writable:
+                    opened.shard.flush()
+                opened.shard.close()
+
+    def release_all(self) -> None:
+        """Close every shard."""
+        for collection in list(self._open):
+            self.release(collection)
+
+    def release_idle(self, live: Collection[str]) -> None:
+        """Close what is read, not live, and not in use, so that other processes may write or drop it."""
+        before = time.monotonic() - IDLE_SECONDS
+        with self._changed:
+            for collection, opened in list(self._open.items()):
+                if (
+                    collection not in live
+                    and not opened.writable
+                    and not opened.users
+                    and opened.used < before
+                ):
+                    self.release(collection)
+
+    def _acquire(self, collection: str, *, writable: bool) -> _Open:
+        opened = self._open.get(collection)
+        if opened is not None and (opened.writable or not writable):
+            return opened
+        self.release(collection)
+        lock = self.lock(collection, exclusive=writable)
+        try:
+            with explained(f"open {collection}", "if it is damaged, drop it and publish it again"):
+                shard = edge.EdgeShard.load(str(self._root / collection / "shard"))
+        except StoreError:
+            lock.close()
+            raise
+        self._open[collection] = _Open(shard, lock, writable)
+        return self._open[collection]
+
+
+@contextmanager
+def explained(action: str, hint: str = "") -> Iterator[None]:
+    """Turn what Edge raises (plain Exception, and TypeError or ValueError from its bindings) into a StoreError."""
+    try:
+        yield
+    except Exception as error:
+        raise StoreError(f"Qdrant Edge could not {action}: {error}", hint) from error

@@ -1,0 +1,131 @@
+"""Verification of a collection that was published: it holds what was sent, and its graph finds it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from twinvec.errors import VerificationError
+from twinvec.settings.stores import QdrantSettings
+from twinvec.vectors.fingerprint import MODULUS, fingerprint
+from twinvec.vectors.index import VectorIndex
+from twinvec.vectors.recall import Question, ask_exactly
+from twinvec.vectors.sent import Sent
+
+# Told the step, such as `upload`, what is done of it and of how much.
+Progress: TypeAlias = Callable[[str, int, int], None]
+# A filter, of which there are a dozen, is tried with this part of the sampled products.
+FILTER_SHARE = 1 / 8
+
+
+@dataclass(frozen=True)
+class FilterRecall:
+    """How well the index does under one filter."""
+
+    products: int | None
+    """Products that pass it; None for a band of price, where they are not counted."""
+    recall_at_10: float
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found of a published collection."""
+
+    points: int
+    """Points in the collection; each was read back and is as it was sent."""
+    nonzero: float
+    """Share of the products whose two vectors both have a norm above 0; all norms are finite."""
+    recall_at_10: float
+    """Share of the 10 best targets that the index finds, over the sampled products."""
+    sample: int
+    """Products that were sampled and queried."""
+    ef: int
+    """Candidates that HNSW looked at, and that readers of the collection let it look at."""
+    filters: Mapping[str, FilterRecall]
+    """The same share under every filter that was tried."""
+    verify_seconds: float
+    upload_seconds: float = 0.0
+    index_seconds: float = 0.0
+
+
+def verify(
+    index: VectorIndex, collection: str, sent: Sent, settings: QdrantSettings, progress: Progress
+) -> Verification:
+    """Read every point back, then measure recall, with more candidates until it is enough.
+
+    Raises:
+        VerificationError: if points are missing, strangers or changed, a norm is not finite, or the recall over
+            all products or under one filter stays under `settings.min_recall` at `settings.max_ef`.
+    """
+    started = time.perf_counter()
+    nonzero = _read_back(index, collection, sent, settings.batch, progress)
+    tried = sent.filters()
+    few = sent.source[: math.ceil(len(sent.source) * FILTER_SHARE)]
+    questions = {"": ask_exactly(index, collection, sent.source)} | {
+        name: ask_exactly(index, collection, few, filters, products)
+        for name, (filters, products) in tried.items()
+    }
+    ef, recalls = _raise_ef(index, collection, questions, sent.points, settings)
+    overall = recalls.pop("")
+    filters = {name: FilterRecall(tried[name][1], recall) for name, recall in recalls.items()}
+    seconds = time.perf_counter() - started
+    return Verification(sent.points, nonzero, overall, len(sent.source), ef, filters, seconds)
+
+
+def _read_back(index: VectorIndex, collection: str, sent: Sent, rows: int, progress: Progress) -> float:
+    """Compare everything stored with everything sent; returns the share of products with two nonzero vectors."""
+    points = index.count(collection)
+    if points != sent.points:
+        raise VerificationError(
+            f"{collection} holds {points} points, not the {sent.points} products it should",
+            "look for products that occur twice or have no vector; drop the collection if it has others",
+        )
+    total = nonzero = read = 0
+    for ids, source, target in index.pages(collection, rows):
+        norms = np.stack([np.linalg.norm(vectors.astype(np.float64), axis=1) for vectors in (source, target)])
+        if not np.isfinite(norms).all():
+            first = ids[int(np.argmin(np.isfinite(norms).all(axis=0)))]
+            raise VerificationError(
+                f"{collection} holds vectors that are not finite, of point {first} first",
+                "publish the version again: they were finite when they were sent",
+            )
+        nonzero += int(np.count_nonzero(norms.all(axis=0)))
+        total = (total + fingerprint(ids, source, target)) % MODULUS
+        read += len(ids)
+        progress("verify", read, points)
+    if total != sent.fingerprint:
+        raise VerificationError(
+            f"the points read back from {collection} differ from those sent",
+            "nothing else may write to a collection while it is published; drop it and publish again",
+        )
+    return nonzero / points
+
+
+def _raise_ef(
+    index: VectorIndex,
+    collection: str,
+    questions: Mapping[str, Question],
+    points: int,
+    settings: QdrantSettings,
+) -> tuple[int, dict[str, float]]:
+    """The first of ef, 2 ef, 4 ef … at which every recall is enough, and the recalls there."""
+    ef, bound = settings.ef, max(settings.ef, settings.max_ef)
+    while True:
+        recalls = {name: question.recall(index, collection, ef) for name, question in questions.items()}
+        worst = min(recalls, key=recalls.__getitem__)
+        if recalls[worst] >= settings.min_recall:
+            return ef, recalls
+        if ef >= min(bound, points):  # with as many candidates as points, more change nothing
+            break
+        ef = min(2 * ef, bound)
+    raise VerificationError(
+        f"recall@10 of {collection}{f' under {worst}' if worst else ''} is {recalls[worst]:.3f} "
+        f"over {len(questions[worst].queries)} products at ef={ef}, "
+        f"under qdrant.min_recall={settings.min_recall}",
+        "raise qdrant.max_ef, or qdrant.m and qdrant.ef_construct for a new release",
+    )
