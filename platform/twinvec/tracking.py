@@ -180,6 +180,25 @@ def start_run(
         run.log_curves()
 
 
+def log_comparison(
+    settings: Settings, name: str, snapshot_id: str, rows: Mapping[str, Mapping[str, float]]
+) -> None:
+    """Log figures that stand side by side, in the experiment `twinvec/comparisons`: a run, and one in it for each row.
+
+    Args:
+        name: of the comparison.
+        snapshot_id: on which it was made.
+        rows: name → figures.
+    """
+    _use_store(settings)
+    mlflow.set_experiment(experiment_id=_experiment(settings, "comparisons"))
+    tags = {"twinvec.snapshot": snapshot_id}
+    with mlflow.start_run(run_name=name, tags=tags):
+        for row, figures in rows.items():
+            with mlflow.start_run(run_name=row, nested=True, tags=tags):
+                mlflow.log_metrics({metric_name(figure): value for figure, value in figures.items()})
+
+
 def _use_store(settings: Settings) -> None:
     if settings.mlflow.tracking_uri is None:
         settings.home.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twinvec.command import catalogue, demo, evaluation, query, releases, status, training
+from twinvec.command import ablation, catalogue, demo, evaluation, query, releases, status, training
 from twinvec.command.app import app, start
 
 __all__ = ["app", "main"]
@@ -15,6 +15,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "run": training.run,
     "train": training.train,
     "evaluate": evaluation.evaluate,
+    "ablate": ablation.ablate,
     "publish": releases.publish,
     "promote": releases.promote,
     "rollback": releases.rollback,
