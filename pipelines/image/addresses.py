@@ -7,7 +7,7 @@ from dataclasses import dataclass
 CHAIN = "::"
 SCHEME = "://"
 ARCHIVES = {"zip", "tar"}
-LOCAL = {"file", "local", *ARCHIVES}
+LOCAL = {"", "file", "local"}
 
 
 class AddressError(Exception):
@@ -21,10 +21,12 @@ class Address:
     Attributes:
         path: URL or path of the image; within its archive, if it is in one.
         archive: address of the archive as fsspec writes a chain, `zip://::/images/00000.zip`; None outside one.
+        server: scheme and name of the machine the bytes come from, `https://shop.example`; None if it is this one.
     """
 
     path: str
     archive: str | None
+    server: str | None
 
 
 def resolve(image: str, root: str | None, remote: bool) -> Address:
@@ -36,25 +38,27 @@ def resolve(image: str, root: str | None, remote: bool) -> Address:
         remote: whether images may be fetched from another machine.
 
     Raises:
-        AddressError: if it is on another machine and may not be fetched, or is relative to nothing.
+        AddressError: if it is on another machine and may not be fetched, is relative to nothing, or is a chain of
+            more than archives.
     """
-    first, *others = image.split(CHAIN)
-    links = [first, *others]
-    schemes = [_scheme(link) for link in links]
-    # The last link is where the bytes are; a link before it is named by its scheme alone if need be.
-    schemes[:-1] = [scheme or link for scheme, link in zip(schemes[:-1], links[:-1], strict=True)]
-    if not remote and any(scheme not in LOCAL for scheme in schemes if scheme):
-        raise AddressError("on another machine, and image.remote is off")
+    links = image.split(CHAIN)
     last = links[-1]
-    if not schemes[-1] and not last.startswith("/"):
+    if not _scheme(last) and not last.startswith("/"):
         if root is None:
             raise AddressError("a relative path, in a snapshot with no folder of images")
         links[-1] = f"{root.rstrip('/')}/{last}"
-        if not remote and _scheme(root) not in {"", *LOCAL}:
+    *outer, scheme = map(_scheme, links)
+    # fsspec knows others that fetch whole files, however large.
+    if not ARCHIVES.issuperset(outer):
+        raise AddressError(f"not within {' or '.join(sorted(ARCHIVES))}")
+    server = None
+    if scheme not in LOCAL:
+        if not remote:
             raise AddressError("on another machine, and image.remote is off")
-    if len(links) > 1 and schemes[0] in ARCHIVES:
-        return Address(first.partition(SCHEME)[2], CHAIN.join([f"{schemes[0]}{SCHEME}", *links[1:]]))
-    return Address(CHAIN.join(links), None)
+        server = f"{scheme}{SCHEME}{links[-1].partition(SCHEME)[2].partition('/')[0]}"
+    if outer:
+        return Address(links[0].partition(SCHEME)[2], CHAIN.join([f"{outer[0]}{SCHEME}", *links[1:]]), server)
+    return Address(links[0], None, server)
 
 
 def _scheme(link: str) -> str:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
-import aiohttp
-import fsspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipelines.image.addresses import CHAIN, SCHEME, Address, AddressError, resolve
+from pipelines.image.addresses import CHAIN, AddressError, resolve
+from pipelines.image.cache import ImageCache
 from pipelines.image.decoding import ImageError, decode
+from pipelines.image.fetching import Fetcher
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.settings import ImageSettings, Settings
 
@@ -26,15 +28,18 @@ SKIPPED = pa.schema(
         pa.field("detail", pa.string()),
     ]
 )
-# Images of one archive come after one another, so that it is opened once.
+NAMED_SQL = "SELECT product_id, image FROM products WHERE image IS NOT NULL"
+# Images of one archive come after one another, so that it is opened once, and in the order they mostly lie there.
+ARCHIVE_SQL = f"CASE WHEN contains(image, '{CHAIN}') THEN image[instr(image, '{CHAIN}') :] ELSE '' END"
 IMAGES_SQL = f"""
-    SELECT product_id, image FROM products WHERE image IS NOT NULL
-    ORDER BY CASE WHEN contains(image, '{CHAIN}') THEN image[instr(image, '{CHAIN}') :] ELSE '' END, product_id
+    {NAMED_SQL} ORDER BY {ARCHIVE_SQL}, CASE WHEN contains(image, '{CHAIN}') THEN image END, product_id
 """
-SECONDS_FOR_ONE = 30
-# Products whose images are tried at a time, to find one that can be read.
-TRIED = 64
-UNOPENED = "its archive cannot be opened"
+# Products whose images are tried to find one that can be read: some of all the table, always the same.
+TRIED, TRIED_AT_A_TIME = 256, 16
+TRIED_SQL = f"{NAMED_SQL} ORDER BY hash(product_id), product_id LIMIT {TRIED}"
+CACHE = "images"
+
+Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class ImageBatch:
     """
 
     product_ids: list[str]
-    pixels: npt.NDArray[np.uint8]
+    pixels: Pixels
     skipped: pa.Table
 
 
@@ -60,42 +65,30 @@ def count_images(snapshot: Snapshot) -> int:
 
 
 def read_images(snapshot: Snapshot, options: ImageSettings, chunk: int) -> Iterator[ImageBatch]:
-    """Give the images of all products that name one, `chunk` products at a time.
+    """Give the images of all products that name one, `chunk` products at a time, always in one order.
+
+    While a batch is being used, the next is read and decoded in threads: two batches are in memory.
 
     Args:
-        snapshot: whose `image_root` is where relative paths start.
-        options: the images' size, and what may be read.
+        snapshot: whose `image_root` is where relative paths start, and in whose home remote images are kept.
+        options: the images' size, what may be read and how.
         chunk: products in a batch.
     """
-    archive = Archive()
-    with snapshot.connect() as connection:
-        for batch in connection.sql(IMAGES_SQL).to_arrow_reader(chunk):
-            product_ids, images, skipped = [], [], []
-            for product_id, image in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                try:
-                    address = resolve(image, snapshot.image_root, options.remote)
-                    content = archive.read(address, options.max_bytes)
-                    images.append(decode(content, options.size, options.max_pixels))
-                    product_ids.append(product_id)
-                except (AddressError, ImageError) as error:
-                    detail = str(error.__cause__)[:300] if error.__cause__ else None
-                    skipped.append((product_id, image, str(error), detail))
-            shape = (len(images), 3, options.size, options.size)
-            pixels = np.stack(images) if images else np.zeros(shape, np.uint8)
-            columns = zip(*skipped, strict=True) if skipped else ((),) * len(SKIPPED)
-            yield ImageBatch(product_ids, pixels, pa.table([*map(list, columns)], schema=SKIPPED))
+    return _read(snapshot, options, IMAGES_SQL, chunk)
 
 
 def reason_to_skip(snapshot: Snapshot, settings: Settings) -> str | None:
-    """Why no image can be encoded, or None if one can: images are read until there is one."""
+    """Why no image can be encoded, or None if one can: some of the images are read until there is one that can."""
     reasons: Counter[str] = Counter()
-    for batch in read_images(snapshot, settings.image, TRIED):
+    for batch in _read(snapshot, settings.image, TRIED_SQL, TRIED_AT_A_TIME):
         if batch.product_ids:
             return None
         reasons.update(batch.skipped["reason"].to_pylist())
-    return (
-        f"none of its images can be read: {list_reasons(reasons)}" if reasons else "no product has an image"
-    )
+    if not reasons:
+        return "no product has an image"
+    total = count_images(snapshot)
+    whose = f"{TRIED} of its {total:,} images" if total > TRIED else "its images"
+    return f"none of {whose} can be read: {list_reasons(reasons)}"
 
 
 def list_reasons(reasons: Counter[str]) -> str:
@@ -103,53 +96,56 @@ def list_reasons(reasons: Counter[str]) -> str:
     return ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
 
 
-class Archive:
-    """Opens addresses, and keeps the last archive open."""
+def _read(snapshot: Snapshot, options: ImageSettings, sql: str, chunk: int) -> Iterator[ImageBatch]:
+    load = _loader(snapshot, options)
+    pool = ThreadPoolExecutor(options.connections if options.remote else os.cpu_count())
+    try:
+        with snapshot.connect() as connection:
+            before: tuple[pa.RecordBatch, list[Future[Pixels]]] | None = None
+            for batch in connection.sql(sql).to_arrow_reader(chunk):
+                coming = [pool.submit(load, image) for image in batch["image"].to_pylist()]
+                if before is not None:
+                    yield _collect(*before, options.size)
+                before = batch, coming
+            if before is not None:
+                yield _collect(*before, options.size)
+    finally:  # Whoever wants no more batches does not wait for the next one.
+        pool.shutdown(cancel_futures=True)
 
-    def __init__(self) -> None:
-        self._name: str | None = None
-        self._files: fsspec.AbstractFileSystem | None = None
 
-    def read(self, address: Address, max_bytes: int) -> bytes:
-        """The bytes at an address.
+def _loader(snapshot: Snapshot, options: ImageSettings) -> Callable[[str], Pixels]:
+    """A function from the column `image` to pixels; it raises `AddressError` and `ImageError`."""
+    fetcher = Fetcher(options.max_bytes, options.timeout, options.attempts)
+    home = snapshot.path.parent.parent
+    cache = ImageCache(options.cache.expanduser() if options.cache else home / CACHE, options.cache_bytes)
 
-        Raises:
-            ImageError: if there is nothing, more than `max_bytes`, or something that cannot be read.
-        """
+    def load(image: str) -> Pixels:
+        address = resolve(image, snapshot.image_root, options.remote)
+        kept = cache.get(address, options.max_bytes) if address.server else None
+        if kept is not None:
+            with suppress(ImageError):
+                return decode(kept, options.size, options.max_pixels)
+        content = fetcher.read(address)
+        pixels = decode(content, options.size, options.max_pixels)
+        # Only now: a page that says sorry, or half an image, is asked for again the next time.
+        if address.server:
+            cache.put(address, content)
+        return pixels
+
+    return load
+
+
+def _collect(batch: pa.RecordBatch, coming: list[Future[Pixels]], size: int) -> ImageBatch:
+    """Wait for the images of a batch, and tell the good from the others."""
+    product_ids, images, skipped = [], [], []
+    columns = (column.to_pylist() for column in batch.columns)
+    for product_id, image, pixels in zip(*columns, coming, strict=True):
         try:
-            if address.archive is None:
-                files, path = fsspec.url_to_fs(address.path, **_options(address.path))
-            else:
-                files, path = self._open(address.archive), address.path
-            with files.open(path, "rb") as file:
-                content: bytes = file.read(max_bytes + 1)
-        except ImageError:
-            raise
-        except (FileNotFoundError, KeyError) as error:
-            raise ImageError("missing") from error
-        except Exception as error:  # Each file system has its own: one image must not end a run.
-            raise ImageError("cannot be read") from error
-        if len(content) > max_bytes:
-            raise ImageError(f"more than {max_bytes:,} bytes")
-        return content
-
-    def _open(self, archive: str) -> fsspec.AbstractFileSystem:
-        """The archive; one that cannot be opened is tried once and not for each of its images."""
-        if self._name != archive:
-            self._name, self._files = archive, None
-            try:
-                self._files, _ = fsspec.url_to_fs(archive, **_options(archive))
-            except Exception as error:
-                raise ImageError(UNOPENED) from error
-        if self._files is None:
-            raise ImageError(UNOPENED)
-        return self._files
-
-
-def _options(url: str) -> dict[str, Any]:
-    """Keep a web server that does not answer from holding a run up; in a chain, options are by link."""
-    scheme = url.rpartition(CHAIN)[2].partition(SCHEME)[0]
-    if scheme not in {"http", "https"}:
-        return {}
-    wait = {"client_kwargs": {"timeout": aiohttp.ClientTimeout(total=SECONDS_FOR_ONE)}}
-    return {scheme: wait} if CHAIN in url else wait
+            images.append(pixels.result())
+            product_ids.append(product_id)
+        except (AddressError, ImageError) as error:
+            detail = str(error.__cause__)[:300] if error.__cause__ else None
+            skipped.append((product_id, image, str(error), detail))
+    stacked = np.stack(images) if images else np.zeros((0, 3, size, size), np.uint8)
+    rows = zip(*skipped, strict=True) if skipped else ((),) * len(SKIPPED)
+    return ImageBatch(product_ids, stacked, pa.table([*map(list, rows)], schema=SKIPPED))

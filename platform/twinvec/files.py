@@ -29,10 +29,15 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 def write_text(target: Path, text: str) -> None:
     """Write `text` to `target` under a temporary name, then rename."""
+    write_bytes(target, text.encode("utf-8"))
+
+
+def write_bytes(target: Path, content: bytes) -> None:
+    """Write `content` to `target` under a temporary name, then rename."""
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
-        staging.write_text(text, encoding="utf-8")
+        staging.write_bytes(content)
         staging.replace(target)
     finally:
         staging.unlink(missing_ok=True)

@@ -6,15 +6,15 @@ from pipelines.image.addresses import Address, AddressError, resolve
 @pytest.mark.parametrize(
     ("image", "expected"),
     [
-        ("a.png", Address("/shop/a.png", None)),
-        ("sub/a.png", Address("/shop/sub/a.png", None)),
-        ("/elsewhere/a.png", Address("/elsewhere/a.png", None)),
-        ("file:///elsewhere/a.png", Address("file:///elsewhere/a.png", None)),
-        ("zip://a.png::one.zip", Address("a.png", "zip://::/shop/one.zip")),
-        ("zip://in/a.png::/elsewhere/one.zip", Address("in/a.png", "zip://::/elsewhere/one.zip")),
+        ("a.png", Address("/shop/a.png", None, None)),
+        ("sub/a.png", Address("/shop/sub/a.png", None, None)),
+        ("/elsewhere/a.png", Address("/elsewhere/a.png", None, None)),
+        ("file:///elsewhere/a.png", Address("file:///elsewhere/a.png", None, None)),
+        ("zip://a.png::one.zip", Address("a.png", "zip://::/shop/one.zip", None)),
+        ("zip://in/a.png::/elsewhere/one.zip", Address("in/a.png", "zip://::/elsewhere/one.zip", None)),
         (
             "zip://a.png::tar://one.zip::all.tar",
-            Address("a.png", "zip://::tar://one.zip::/shop/all.tar"),
+            Address("a.png", "zip://::tar://one.zip::/shop/all.tar", None),
         ),
     ],
 )
@@ -29,7 +29,6 @@ def test_a_local_image_starts_at_the_root(image: str, expected: Address) -> None
         "HTTPS://shop.example/a.png",
         "s3://bucket/a.png",
         "zip://a.png::https://shop.example/one.zip",
-        "simplecache::https://shop.example/a.png",
     ],
 )
 def test_a_remote_image_needs_leave(image: str) -> None:
@@ -37,6 +36,7 @@ def test_a_remote_image_needs_leave(image: str) -> None:
         resolve(image, "/shop", remote=False)
     address = resolve(image, "/shop", remote=True)
     assert (address.archive or address.path).endswith(image.rpartition("::")[2])
+    assert address.server in ("http://shop.example", "https://shop.example", "s3://bucket")
 
 
 def test_a_remote_root_makes_relative_paths_remote() -> None:
@@ -48,3 +48,11 @@ def test_a_remote_root_makes_relative_paths_remote() -> None:
 def test_a_relative_path_needs_a_root() -> None:
     with pytest.raises(AddressError, match="relative"):
         resolve("zip://a.png::one.zip", None, remote=True)
+
+
+@pytest.mark.parametrize(
+    "image", ["simplecache::https://shop.example/a.png", "zip://a.png::filecache::s3://b/c"]
+)
+def test_only_archives_hold_images(image: str) -> None:
+    with pytest.raises(AddressError, match="not within tar or zip"):
+        resolve(image, "/shop", remote=True)

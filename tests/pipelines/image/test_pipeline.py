@@ -32,6 +32,9 @@ def test_a_catalogue_without_a_readable_image_is_skipped(
     )
     assert "1 missing" in (reason_to_skip(snapshot_of(BAD), workspace.settings) or "")
     assert reason_to_skip(snapshot_of({**BAD, "good": "red.png"}), workspace.settings) is None
+    assert reason_to_skip(
+        snapshot_of({f"{number}": "no-such.png" for number in range(300)}), workspace.settings
+    ) == ("none of 256 of its 300 images can be read: 256 missing")
 
 
 def test_no_image_at_all_leaves_a_failed_version(snapshot_of: SnapshotOf, workspace: Workspace) -> None:

@@ -1,0 +1,133 @@
+"""The bytes of an image file, wherever it is: within limits of size and time, and tried again where that may help."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import lru_cache
+from threading import Lock
+from typing import Any, BinaryIO
+
+import aiohttp
+import fsspec
+from fsspec.implementations.http import HTTPFileSystem
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+
+from pipelines.image.addresses import CHAIN, SCHEME, Address
+from pipelines.image.decoding import ImageError
+
+UNOPENED = "its archive cannot be opened"
+SILENT = "its server does not answer"
+# Of failures one after another; then a server is asked no more, lest each of its images waits in vain.
+GIVEN_UP_AFTER = 16
+# Threads do not all pass from one archive to the next at once.
+OPEN_ARCHIVES = 2
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+
+
+class ArchiveError(ImageError):
+    """An archive that cannot be opened; the cause has the reason."""
+
+
+class Fetcher:
+    """Reads addresses, from any number of threads. The members of archives are read one at a time.
+
+    Args:
+        max_bytes: of an image file, also once it is unpacked from its archive or a compressed response.
+        timeout: seconds for one request to a web server.
+        attempts: requests for an image, at most, while the failure is one that may pass.
+    """
+
+    def __init__(self, max_bytes: int, timeout: float, attempts: int) -> None:
+        self._max_bytes = max_bytes
+        self._timeout = timeout
+        self._retrying = Retrying(
+            stop=stop_after_attempt(attempts),
+            wait=wait_exponential_jitter(FIRST_WAIT, LONGEST_WAIT),
+            retry=retry_if_exception(may_pass),
+            reraise=True,
+        )
+        self._archive = lru_cache(OPEN_ARCHIVES)(self._open_archive)
+        self._archives_lock = Lock()
+        self._broken: set[str] = set()
+        self._failures: Counter[str | None] = Counter()
+
+    def read(self, address: Address) -> bytes:
+        """The bytes at an address.
+
+        Raises:
+            ImageError: if there is nothing, too much, or something that cannot be read.
+        """
+        if address.archive in self._broken:
+            raise ImageError(UNOPENED)
+        if self._failures[address.server] >= GIVEN_UP_AFTER:
+            raise ImageError(SILENT)
+        try:
+            content = self._retrying(self._read, address)
+        except Exception as error:  # Each file system has its own: one image must not end a run.
+            raise self._explain(error, address) from _cause(error)
+        self._failures[address.server] = 0
+        if len(content) > self._max_bytes:
+            raise ImageError(f"more than {self._max_bytes:,} bytes")
+        return content
+
+    def _read(self, address: Address) -> bytes:
+        if address.archive is not None:
+            with self._archives_lock, self._archive(address.archive).open(address.path, "rb") as file:
+                return _read_up_to(file, self._max_bytes + 1)
+        files, path = fsspec.url_to_fs(address.path, **self._options(address.path))
+        # One request for the whole file; with a size of its own, the server is not asked for it beforehand.
+        stream = {"block_size": 0, "size": 1} if isinstance(files, HTTPFileSystem) else {}
+        with files.open(path, "rb", **stream) as file:
+            return _read_up_to(file, self._max_bytes + 1)
+
+    def _open_archive(self, archive: str) -> fsspec.AbstractFileSystem:
+        try:
+            return fsspec.url_to_fs(archive, **self._options(archive))[0]
+        except Exception as error:
+            raise ArchiveError(UNOPENED) from error
+
+    def _options(self, url: str) -> dict[str, Any]:
+        """Keep a web server that does not answer from holding a run up; in a chain, options are by link."""
+        scheme = url.rpartition(CHAIN)[2].partition(SCHEME)[0].lower()
+        if scheme not in {"http", "https"}:
+            return {}
+        wait = {"client_kwargs": {"timeout": aiohttp.ClientTimeout(total=self._timeout)}}
+        return {scheme: wait} if CHAIN in url else wait
+
+    def _explain(self, error: Exception, address: Address) -> ImageError:
+        """What is wrong, having noted what need not be tried again."""
+        if may_pass(error):
+            self._failures[address.server] += 1
+            return ImageError(SILENT)
+        self._failures[address.server] = 0
+        if isinstance(error, ArchiveError) and address.archive is not None:
+            self._broken.add(address.archive)
+            return ImageError(UNOPENED)
+        return ImageError("missing" if isinstance(error, FileNotFoundError | KeyError) else "cannot be read")
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether the same request may do better later: no connection, no answer in time, a server busy or failing."""
+    error = _cause(error)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return error.status == 429 or error.status >= 500
+    if isinstance(error, aiohttp.ClientSSLError):
+        return False
+    passing = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, ConnectionError, TimeoutError)
+    return isinstance(error, passing)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What an error was before it was made an archive's; fsspec calls whatever goes wrong with a URL a missing file."""
+    while isinstance(error, ArchiveError | FileNotFoundError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _read_up_to(file: BinaryIO, size: int) -> bytes:
+    """The first `size` bytes; a response gives what has come so far, and so takes several readings."""
+    parts = []
+    while size > 0 and (part := file.read(size)):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
