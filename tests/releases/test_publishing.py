@@ -1,20 +1,29 @@
 from __future__ import annotations
 
-import sys
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
+from qdrant_client import QdrantClient
 
 from registry.database import transaction
 from registry.models import Release, State, Version
 from twinvec import releases
 from twinvec.errors import StateError, StoreError, VerificationError
 from twinvec.features.store import find_service
+from twinvec.releases import smoke
 from twinvec.releases.lookup import all_releases
 from twinvec.releases.points import read_points
+from twinvec.settings import Settings
 from twinvec.vectors import point_ids
 from twinvec.vectors.locks import take_lock
+from twinvec.vectors.publish import SupersededError
+from twinvec.vectors.recall import Question
+from twinvec.vectors.server import ServerIndex
 from twinvec.workspace import Workspace
 
 
@@ -99,7 +108,9 @@ def test_a_failed_publish_leaves_the_live_release(
             "of no product in snapshot .* stranger",
         )
     else:
-        monkeypatch.setattr(sys.modules["twinvec.vectors.publish"], "recall_at_10", lambda *_: 0.2)
+        with transaction(served.engine) as session:  # else the release that is ready would do
+            session.get_one(Release, 2).verification = {"points": 300}
+        monkeypatch.setattr(Question, "recall", lambda *_: 0.2)
     with pytest.raises(VerificationError, match=says):
         releases.publish(served, version)
 
@@ -112,7 +123,7 @@ def test_a_failed_publish_leaves_the_live_release(
     with pytest.raises(StateError, match="is failed: VerificationError"):
         releases.promote(served, failed)
     monkeypatch.undo()
-    assert releases.publish(served, world.versions[1]).number == 4
+    assert releases.publish(served, world.versions[1]).number == (4 if case == "recall" else ready.number)
 
 
 def test_only_a_whole_related_version_is_published(world: Any, workspace: Workspace) -> None:
@@ -145,3 +156,122 @@ def test_a_collection_that_lost_points_is_not_promoted(served: Workspace) -> Non
     with pytest.raises(VerificationError, match="holds 300 points, and 301"):
         releases.promote(served, releases.find(served, "2"))
     assert served.index.aliases() == {"related_products": "related_products__v1"}
+
+
+def recorded(workspace: Workspace, number: int) -> dict[str, Any]:
+    return dict(releases.find(workspace, str(number)).verification)
+
+
+def test_what_was_verified_is_kept_with_the_release(world: Any, served: Workspace) -> None:
+    found = recorded(served, 2)
+    assert (found["points"], found["nonzero"], found["recall_at_10"]) == (300, 1.0, 1.0)
+    assert found["ef"] == served.index.search_ef("related_products__v2") == 128
+    tried = {name.split("=")[0] for name in found["filters"]}
+    assert tried == {"category", "marketplace", "price"}
+    assert all(filter_["recall_at_10"] >= 0.95 for filter_ in found["filters"].values())
+    markets = world.products["marketplace"]
+    assert {name: tried["products"] for name, tried in found["filters"].items() if "market" in name} == {
+        f"marketplace={market}": markets.count(market) for market in set(markets)
+    }
+    assert len(found["smoke"]) == 20
+    source, target = world.vectors[1]
+    ids = world.products["product_id"]
+    for product, hits in found["smoke"].items():
+        scores = target @ source[ids.index(product)]
+        assert [id_ for id_, _ in hits] == [ids[row] for row in np.argsort(-scores)[:10]]
+
+
+def test_smoke_queries_are_spread_by_popularity(world: Any) -> None:
+    snapshot = world.workspace.snapshot()
+    counts: Counter[str] = Counter()
+    for table in ("copurchase", "coview"):
+        pairs = pq.read_table(snapshot.table(table)).to_pydict()
+        for end in ("source", "target"):
+            for product, count in zip(pairs[end], pairs["count"], strict=True):
+                counts[product] += count
+    popularity = [counts[product] for product, _ in smoke.spread_by_popularity(snapshot, "500MB")]
+    assert len(popularity) == 20
+    assert popularity == sorted(popularity, reverse=True)
+    every = [counts[product] for product in world.products["product_id"]]
+    assert (popularity[0], popularity[-1]) == (max(every), min(every))
+
+
+def test_publishing_again_gives_the_same_release(world: Any, served: Workspace) -> None:
+    steps: list[str] = []
+    for number, version in enumerate(world.versions, 1):
+        release = releases.publish(served, version, lambda step, done, total: steps.append(step))
+        assert release.number == number
+    assert steps == [], "nothing was sent"
+    assert len(all_releases(served)) == 2
+    # With other settings, or with points that went missing, it is another release.
+    thicker = served.settings.model_copy(
+        update={"qdrant": served.settings.qdrant.model_copy(update={"m": 32})}
+    )
+    workspace = Workspace(thicker)
+    vars(workspace)["index"] = served.index
+    assert releases.publish(workspace, world.versions[1]).number == 3
+    served.index.drop("related_products__v3")
+    assert releases.publish(served, world.versions[1]).number == 4
+
+
+def test_answers_that_differ_from_those_of_the_same_version_are_refused(
+    world: Any, served: Workspace
+) -> None:
+    with transaction(served.engine) as session:
+        row = session.get_one(Release, 2)
+        answers = dict(row.verification["smoke"])
+        product, hits = next(iter(answers.items()))
+        answers[product] = [["stranger", hits[0][1]], *hits[1:]]
+        row.verification = {**row.verification, "smoke": answers}
+    with pytest.raises(
+        VerificationError, match=rf"answers 1 of 20 queries other than .*@v2.*{product} first"
+    ):
+        releases.publish(served, world.versions[1])
+    assert [row.state for row in all_releases(served)] == [State.LIVE, State.READY, State.FAILED]
+
+
+def test_ties_are_no_difference() -> None:
+    saved = {"a": [["x", 3.0], ["y", 2.0], ["z", 1.0]]}
+    assert smoke.changed(saved, {"a": [["x", 3.0], ["y", 2.0], ["other", 1.0]]}) == []
+    assert smoke.changed(saved, {"a": [["x", 3.0], ["other", 2.0], ["z", 1.0]]}) == ["a"]
+    assert smoke.changed(saved, {"a": [["x", 3.1], ["y", 2.0], ["z", 1.0]]}) == ["a"]
+    assert smoke.changed(saved, {"a": [["x", 3.0], ["y", 2.0]]}) == ["a"]
+    assert smoke.changed(saved, {"b": []}) == []
+
+
+@pytest.mark.parametrize("when", ["upload", "verify"])
+def test_of_two_machines_the_later_one_publishes(
+    world: Any, workspace: Workspace, tmp_path: Path, when: str
+) -> None:
+    """Two homes, which know nothing of each other's locks, over one registry, one Feast and one index."""
+    home = workspace.settings.home
+    vars(workspace)["index"] = ServerIndex(QdrantClient(":memory:"))
+    small = workspace.settings.qdrant.model_copy(update={"batch": 64, "verify_sample": 20})
+    other = Workspace(
+        Settings(
+            home=tmp_path / "elsewhere",
+            registry={"url": f"sqlite:///{home / 'registry.db'}", "user": "other"},
+            qdrant=small,
+        )
+    )
+    vars(other)["index"] = workspace.index
+    vars(other)["features"] = workspace.features
+    mine = Workspace(workspace.settings.model_copy(update={"qdrant": small}))
+    vars(mine).update(index=workspace.index, features=workspace.features)
+    theirs: list[Release] = []
+
+    def meanwhile(step: str, done: int, total: int) -> None:
+        if step == when and not theirs:
+            theirs.append(releases.publish(other, world.versions[0]))
+
+    with pytest.raises(SupersededError, match="attempt 1 to publish related_products__v1 stops: attempt 2"):
+        releases.publish(mine, world.versions[0], meanwhile)
+    [row] = all_releases(workspace)
+    assert (row.number, row.state, row.error) == (1, State.READY, None)
+    assert row.verification["points"] == workspace.index.count(row.collection) == 300
+    assert workspace.index.notes(row.collection)["attempt"] == "2"
+    source, target = workspace.index.vectors(
+        row.collection, point_ids(world.products["marketplace"], world.products["product_id"])
+    )
+    assert (source == world.vectors[0][0]).all()
+    assert (target == world.vectors[0][1]).all()

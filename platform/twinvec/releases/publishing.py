@@ -7,35 +7,41 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from registry import operations
-from registry.database import transaction
 from registry.models import Release, State, Version
 from twinvec.catalogue.snapshot import open_snapshot
-from twinvec.errors import StateError, TwinvecError
-from twinvec.releases.lookup import all_releases, lineage
+from twinvec.errors import NotFoundError, StateError, TwinvecError, VerificationError
+from twinvec.releases import smoke
+from twinvec.releases.attempts import begin, end
+from twinvec.releases.lookup import lineage, newest_of
 from twinvec.releases.points import read_points
+from twinvec.settings.stores import QdrantSettings
 from twinvec.vectors import publish as publish_points
 from twinvec.vectors.locks import take_lock
-from twinvec.vectors.publish import Progress, silent
+from twinvec.vectors.publish import Progress, SupersededError, silent
 from twinvec.workspace import Workspace
 
 SPACE = "related"
+GRAPH = ("m", "ef_construct", "full_scan_threshold")
 
 
 def publish(workspace: Workspace, version: Version, progress: Progress = silent) -> Release:
     """Make a release of a `related` version: its points in Qdrant, verified, and its service in Feast.
 
-    Nothing that is live is touched. A publish that was interrupted is gone on with, under the same number; one
-    that fails leaves a release in state `failed`, with the error, and no collection.
+    Nothing that is live is touched. A version that has a whole release already, which still holds what it held
+    and meets the settings, is not published twice: that release is returned. A publish that was interrupted is
+    gone on with, under the same number; one that fails leaves a release in state `failed`, with the error, and
+    no collection. If two machines publish the same version, whoever began last goes on and the other stops.
 
     Returns:
-        The release, in state `ready`, with what was verified.
+        The release, in state `ready` if it is new, with what was verified.
 
     Raises:
         StateError: if the version is not a usable one of the space `related`.
-        VerificationError: if the version and its snapshot differ in products, or the index is not what was sent
-            or finds too little of what an exact search finds.
-        StoreError: if another process is publishing, or a store refuses.
+        VerificationError: if the version and its snapshot differ in products, the index is not what was sent,
+            finds too little of what an exact search finds, or answers other than an earlier release of the same
+            version did.
+        SupersededError: if another machine has begun to publish the same version.
+        StoreError: if another process of this machine is publishing, or a store refuses.
     """
     if version.space != SPACE or version.state != State.READY:
         raise StateError(
@@ -45,28 +51,40 @@ def publish(workspace: Workspace, version: Version, progress: Progress = silent)
     name = workspace.settings.release
     lock_file = workspace.settings.home / "releases" / f".{name}.publish"
     with take_lock(lock_file, f"a new release of {name}", exclusive=True):
-        release = _reserve(workspace, version)
+        earlier = newest_of(workspace, version)
+        if earlier is not None and _still_good(workspace, earlier):
+            return earlier
+        release, attempt = begin(workspace, version)
         try:
-            verification = _fill(workspace, release, progress)
+            verification = _fill(workspace, release, earlier, attempt, progress)
         except Exception as error:  # whatever it was, it is recorded and goes on
-            _record(workspace, release, State.FAILED, error=f"{type(error).__name__}: {error}"[:500])
-            with suppress(TwinvecError):
-                workspace.index.drop(release.collection)
+            with suppress(SupersededError):
+                end(workspace, release, attempt, State.FAILED, f"{type(error).__name__}: {error}"[:500])
+                with suppress(TwinvecError):
+                    workspace.index.drop(release.collection)
             raise
-        return _record(workspace, release, State.READY, verification=verification)
+        return end(workspace, release, attempt, State.READY, "published and verified", verification)
 
 
-def _reserve(workspace: Workspace, version: Version) -> Release:
-    """The release of this version that an interrupted publish left, or the next number."""
-    for release in reversed(all_releases(workspace)):
-        if release.version_id == version.id and release.state == State.BUILDING:
-            return release
-    with transaction(workspace.engine) as session:
-        name = workspace.settings.release
-        return operations.begin_release(session, name, session.get_one(Version, version.id))
+def _still_good(workspace: Workspace, release: Release) -> bool:
+    """Whether a whole release meets the settings, is all there, and answers as it did."""
+    wanted, found = workspace.settings.qdrant, release.verification
+    if "smoke" not in found or found["graph"] != _graph(wanted) or found["ef"] < wanted.ef:
+        return False
+    recalls = [found["recall_at_10"], *(tried["recall_at_10"] for tried in found["filters"].values())]
+    if min(recalls) < wanted.min_recall:
+        return False
+    try:
+        if workspace.index.count(release.collection) != found["points"]:
+            return False
+        return not smoke.changed(found["smoke"], _answers(workspace, release))
+    except NotFoundError:
+        return False
 
 
-def _fill(workspace: Workspace, release: Release, progress: Progress) -> dict[str, Any]:
+def _fill(
+    workspace: Workspace, release: Release, earlier: Release | None, attempt: int, progress: Progress
+) -> dict[str, Any]:
     """Write the release to Qdrant and Feast; returns what was verified."""
     from twinvec.features.store import apply_release
 
@@ -88,15 +106,31 @@ def _fill(workspace: Workspace, release: Release, progress: Progress) -> dict[st
         },
         settings=settings.qdrant,
         progress=progress,
+        attempt=attempt,
     )
+    answers = _answers(workspace, release)
+    _require_same_answers(release, earlier, answers)
     apply_release(workspace.features, release, lineage(workspace, version.id), live=False)
-    return asdict(verification)
+    return asdict(verification) | {"graph": _graph(settings.qdrant), "smoke": answers}
 
 
-def _record(workspace: Workspace, release: Release, state: State, **values: object) -> Release:
-    with transaction(workspace.engine) as session:
-        row = session.get_one(Release, release.id)
-        row.state = state
-        for name, value in values.items():
-            setattr(row, name, value)
-        return row
+def _answers(workspace: Workspace, release: Release) -> smoke.Answers:
+    snapshot = open_snapshot(Path(release.version.snapshot.path))
+    products = smoke.spread_by_popularity(snapshot, workspace.settings.ingest.memory_limit)
+    return smoke.ask(workspace.index, release.collection, products)
+
+
+def _require_same_answers(release: Release, earlier: Release | None, answers: smoke.Answers) -> None:
+    saved = earlier.verification.get("smoke", {}) if earlier is not None else {}
+    different = smoke.changed(saved, answers)
+    if earlier is not None and different:
+        raise VerificationError(
+            f"{release.label} answers {len(different)} of {len(saved)} queries other than {earlier.label} of the "
+            f"same version {release.version.name} did, {different[0]} first",
+            "the files of the version were changed after it was made: make it again with "
+            "`twinvec train related --force`",
+        )
+
+
+def _graph(settings: QdrantSettings) -> dict[str, int]:
+    return settings.model_dump(include=set(GRAPH))

@@ -1,0 +1,72 @@
+"""Attempts to publish a release, counted in the registry: of two machines, both can know which is the later."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from registry import operations
+from registry.database import lock, transaction
+from registry.models import Release, State, Version, utc_now
+from twinvec.vectors.publish import SupersededError
+from twinvec.workspace import Workspace
+
+
+def begin(workspace: Workspace, version: Version) -> tuple[Release, int]:
+    """Take up the release of this version that an interrupted publish left, or the next number.
+
+    Returns:
+        The release, in state `building`, and the number of this attempt to publish it.
+    """
+    name = workspace.settings.release
+    with transaction(workspace.engine) as session:
+        lock(session.connection(), f"releases of {name}")
+        left = [
+            release
+            for release in operations.releases(session, name)
+            if release.version_id == version.id and release.state == State.BUILDING
+        ]
+        release = (
+            left[-1]
+            if left
+            else operations.begin_release(session, name, session.get_one(Version, version.id))
+        )
+        attempt = int(release.verification.get("attempt", 0)) + 1
+        release.verification = {
+            "attempt": attempt,
+            "by": workspace.settings.registry.user or operations.whoami(),
+            "since": utc_now().isoformat(timespec="seconds"),
+        }
+        return release, attempt
+
+
+def end(
+    workspace: Workspace,
+    release: Release,
+    attempt: int,
+    state: State,
+    why: str,
+    verification: dict[str, Any] | None = None,
+) -> Release:
+    """Record how an attempt ended, unless that is for a later one to say.
+
+    Args:
+        state: ready or failed.
+        why: for the history; the error if it failed.
+
+    Raises:
+        SupersededError: if another attempt has taken the release over, or finished it.
+    """
+    with transaction(workspace.engine) as session:
+        lock(session.connection(), f"releases of {release.name}")
+        row = session.get_one(Release, release.id)
+        held = row.verification
+        if row.state != State.BUILDING or held.get("attempt") != attempt:
+            raise SupersededError(
+                f"attempt {attempt} to publish {row.label} stops: it is {row.state}"
+                + (f", by {held['by']} since {held['since']}" if "by" in held else ""),
+                "the other attempt decides what becomes of it; `twinvec status` shows it",
+            )
+        row.verification = verification or {}
+        row.error = why if state == State.FAILED else None
+        operations.move(session, row, state, why, workspace.settings.registry.user)
+        return row
