@@ -214,6 +214,10 @@ def test_a_traceback_only_when_asked_for(command: CliRunner) -> None:
         ["ingest", "x"],
         ["related", "x", "-k", "0"],
         ["related", "x", "--min-price", "cheap"],
+        ["related"],
+        ["related", "--in-category", "Hats"],
+        ["related", "x", "--title", "Blue suede shoes"],
+        ["related", "x", "--category", "Hats"],
         ["evaluate", "text", "--edges", "x.csv"],
     ],
 )

@@ -89,7 +89,7 @@ def test_related_products_on_the_command_line(world: Any, home: Path) -> None:
     department = products["category"][row][0]
     priced = np.array([np.nan if price is None else price for price in products["price"]])
     allowed = np.array([department in path for path in products["category"]]) & (priced <= 60)
-    filtered = twinvec("related", product, "-k", "5", "--category", department, "--max-price", "60")
+    filtered = twinvec("related", product, "-k", "5", "--in-category", department, "--max-price", "60")
     assert [hit["product"]["product_id"] for hit in filtered["hits"]] == world.best(0, product, 5, allowed)
 
     twinvec("promote")

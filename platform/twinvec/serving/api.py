@@ -4,16 +4,23 @@
 
 from typing import Annotated
 
-from fastapi import FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
 
 import twinvec
 from twinvec.errors import TwinvecError
-from twinvec.serving.related import Recommender, UnknownProductError
+from twinvec.serving.related import (
+    ColdStart,
+    NewProduct,
+    Recommender,
+    UnknownProductError,
+    UnusableProductError,
+)
 from twinvec.vectors.index import Filters
 
 MOST = 1000
+STATUS = {UnknownProductError: 404, UnusableProductError: 422}
 
 
 class Answer(BaseModel):
@@ -32,6 +39,16 @@ class ProductAnswer(Answer):
     marketplace: str
 
 
+class NewProductBody(BaseModel):
+    """A product that is not in the catalogue; one of the three is enough."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: str | None = None
+    category: str | None = Field(None, description="Its path, `Music > Jazz`, or the name of the leaf alone.")
+    image: Base64Bytes | None = Field(None, description="An image file in base64.")
+
+
 class HitAnswer(Answer):
     """A related product; a higher score is more related."""
 
@@ -39,11 +56,18 @@ class HitAnswer(Answer):
     product: ProductAnswer
 
 
+class AskedAnswer(ProductAnswer):
+    """What was asked for; of a new product, only what was said of it is known."""
+
+    product_id: str | None  # type: ignore[assignment]
+    marketplace: str | None  # type: ignore[assignment]
+
+
 class RelatedAnswer(Answer):
     """Related products, best first, and the release they come from."""
 
     release: str
-    product: ProductAnswer
+    product: AskedAnswer
     hits: tuple[HitAnswer, ...]
 
 
@@ -70,8 +94,22 @@ class ErrorAnswer(BaseModel):
     hint: str
 
 
-def create_app(recommender: Recommender) -> FastAPI:
-    """The API over one recommender."""
+def chosen(
+    category: Annotated[list[str], Query(description="Any of these, at any level.")] = [],  # noqa: B006
+    marketplace: Annotated[list[str], Query(description="Any of these.")] = [],  # noqa: B006
+    min_price: Annotated[float | None, Query(ge=0)] = None,
+    max_price: Annotated[float | None, Query(ge=0)] = None,
+) -> Filters:
+    """The filters of a request."""
+    return Filters(tuple(category), tuple(marketplace), min_price, max_price)
+
+
+Many = Annotated[int, Query(ge=1, le=MOST, description="How many.")]
+Chosen = Annotated[Filters, Depends(chosen)]
+
+
+def create_app(recommender: Recommender, cold_start: ColdStart | None = None) -> FastAPI:
+    """The API over one recommender; products that are not in the catalogue are answered for by `cold_start`."""
     unavailable = {
         503: {"model": ErrorAnswer, "description": "No release is live, or Qdrant does not answer."}
     }
@@ -84,7 +122,7 @@ def create_app(recommender: Recommender) -> FastAPI:
 
     @app.exception_handler(TwinvecError)
     def explain(_request: Request, error: TwinvecError) -> JSONResponse:
-        status = 404 if isinstance(error, UnknownProductError) else 503
+        status = STATUS.get(type(error), 503)
         return JSONResponse(ErrorAnswer(detail=error.message, hint=error.hint).model_dump(), status)
 
     @app.get("/health")
@@ -106,16 +144,19 @@ def create_app(recommender: Recommender) -> FastAPI:
         "/related/{product_id:path}",
         responses={404: {"model": ErrorAnswer, "description": "The live release has no such product."}},
     )
-    def related(
-        product_id: str,
-        k: Annotated[int, Query(ge=1, le=MOST, description="How many.")] = 10,
-        category: Annotated[list[str], Query(description="Any of these, at any level.")] = [],  # noqa: B006
-        marketplace: Annotated[list[str], Query(description="Any of these.")] = [],  # noqa: B006
-        min_price: Annotated[float | None, Query(ge=0)] = None,
-        max_price: Annotated[float | None, Query(ge=0)] = None,
-    ) -> RelatedAnswer:
+    def related(product_id: str, filters: Chosen, k: Many = 10) -> RelatedAnswer:
         """The products most related to one, best first; the filters choose among them."""
-        filters = Filters(tuple(category), tuple(marketplace), min_price, max_price)
         return RelatedAnswer.model_validate(recommender.related(product_id, k, filters))
+
+    if cold_start is not None:
+
+        @app.post("/related")
+        def related_to_new(product: NewProductBody, filters: Chosen, k: Many = 10) -> RelatedAnswer:
+            """The products most related to one that is not in the catalogue; the filters choose among them.
+
+            The first request after a start, or after another release went live, loads the encoders.
+            """
+            new = NewProduct(product.title, product.category, product.image)
+            return RelatedAnswer.model_validate(cold_start.related(new, k, filters))
 
     return app

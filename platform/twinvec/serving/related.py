@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from twinvec.errors import NotFoundError, StateError
-from twinvec.vectors.index import Filters, VectorIndex
+from twinvec.errors import NotFoundError, StateError, TwinvecError
+from twinvec.vectors.index import Filters, Hit, VectorIndex
 from twinvec.vectors.points import point_id
 
 
@@ -15,22 +15,43 @@ class UnknownProductError(NotFoundError):
     """The live release has no such product."""
 
 
+class UnusableProductError(TwinvecError):
+    """A new product cannot be encoded from what is said of it."""
+
+
 @dataclass(frozen=True)
 class Product:
     """What is stored of a product beside its vectors."""
 
-    product_id: str
+    product_id: str | None
+    """None of a product that is not in the catalogue."""
     title: str | None
     category: tuple[str, ...]
     """From the root to the leaf."""
     price: float | None
-    marketplace: str
+    marketplace: str | None
+    """None of a product that is not in the catalogue."""
 
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any]) -> Product:
         """The product of a point."""
         values = {name: payload[name] for name in ("product_id", "title", "price", "marketplace")}
         return cls(category=tuple(payload["category"]), **values)
+
+
+@dataclass(frozen=True)
+class NewProduct:
+    """A product that is not in the catalogue: what is known of it, of which one thing is enough.
+
+    Attributes:
+        title: in any language that the text encoder reads.
+        category: the path of the catalogue, `Music > Jazz`, or the name of its leaf alone, `Jazz`.
+        image: the bytes of an image file.
+    """
+
+    title: str | None = None
+    category: str | None = None
+    image: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +72,14 @@ class Related:
     """What was asked for."""
     hits: tuple[RelatedProduct, ...]
     """Best first."""
+
+
+class ColdStart(Protocol):
+    """Answers for products that are not in the catalogue; `pipelines.cold_start` has the one there is."""
+
+    def related(self, product: NewProduct, k: int = 10, filters: Filters | None = None) -> Related:
+        """The k products most related to `product`, best first."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -82,7 +111,7 @@ class Recommender:
             StateError: if no release is live.
         """
         # Resolved once, so that a switch in the middle does not mix two releases in one answer.
-        collection = self._collection()
+        collection = live_collection(self.index, self.release)
         payload = self.index.find(collection, product_id)
         if payload is None:
             raise UnknownProductError(
@@ -94,7 +123,7 @@ class Recommender:
         return Related(
             collection,
             Product.from_payload(payload),
-            tuple(RelatedProduct(hit.score, Product.from_payload(hit.payload)) for hit in hits),
+            found_products(hits),
         )
 
     def live(self) -> LiveRelease:
@@ -103,7 +132,7 @@ class Recommender:
         Raises:
             StateError: if none is live.
         """
-        collection = self._collection()
+        collection = live_collection(self.index, self.release)
         return LiveRelease(
             self.release, collection, self.index.count(collection), self.index.metadata(collection)
         )
@@ -112,11 +141,22 @@ class Recommender:
         """The collection that answers now, or None if no release is live."""
         return self.index.aliases().get(self.release)
 
-    def _collection(self) -> str:
-        collection = self.live_collection()
-        if collection is None:
-            raise StateError(
-                f"no release of {self.release} is live",
-                "`twinvec publish` makes one and `twinvec promote` makes it live; `twinvec run` does both",
-            )
-        return collection
+
+def live_collection(index: VectorIndex, release: str) -> str:
+    """The collection that the alias `release` points at.
+
+    Raises:
+        StateError: if no release is live.
+    """
+    collection = index.aliases().get(release)
+    if collection is None:
+        raise StateError(
+            f"no release of {release} is live",
+            "`twinvec publish` makes one and `twinvec promote` makes it live; `twinvec run` does both",
+        )
+    return collection
+
+
+def found_products(hits: Sequence[Hit]) -> tuple[RelatedProduct, ...]:
+    """What the index found, as products."""
+    return tuple(RelatedProduct(hit.score, Product.from_payload(hit.payload)) for hit in hits)

@@ -1,0 +1,65 @@
+"""What is said of a new product, brought into the form that the catalogue's products have."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from twinvec.catalogue.snapshot import Snapshot
+from twinvec.serving.related import UnusableProductError
+
+SEPARATOR = " > "
+SHOWN = 3
+PATHS_SQL = "SELECT DISTINCT category FROM products WHERE len(category) > 0 ORDER BY category"
+
+
+def read_paths(snapshot: Snapshot) -> list[tuple[str, ...]]:
+    """Every category path of a snapshot once, from the root to the leaf."""
+    with snapshot.connect() as connection:
+        return [tuple(path) for (path,) in connection.execute(PATHS_SQL).fetchall()]
+
+
+def find_path(category: str, paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The path that `category` means.
+
+    Args:
+        category: a whole path, `Music > Jazz`, which need not be one of the catalogue's; or the name of a category
+            at any level, of which the catalogue has to have one.
+        paths: of the catalogue's products.
+
+    Raises:
+        UnusableProductError: if it is empty, or a name that the catalogue has nowhere or in several places.
+    """
+    names = tuple(name.strip() for name in category.split(SEPARATOR.strip()))
+    if not all(names):
+        raise UnusableProductError(
+            f"the category {category!r} is empty, or has an empty level",
+            "write its path as `Music > Jazz`, or leave it out",
+        )
+    if len(names) > 1:
+        return names
+    (name,) = names
+    found = sorted({path[: path.index(name) + 1] for path in paths if name in path})
+    if len(found) == 1:
+        return found[0]
+    if found:
+        places = "; ".join(SEPARATOR.join(path) for path in found[:SHOWN])
+        raise UnusableProductError(
+            f"there are {len(found)} categories called {name!r}", f"give the whole path: {places}"
+        )
+    near = difflib.get_close_matches(name, sorted({each for path in paths for each in path}), SHOWN)
+    raise UnusableProductError(
+        f"the catalogue has no category {name!r}",
+        (f"did you mean {' or '.join(map(repr, near))}? " if near else "")
+        + "A category that is new is given with its whole path, `Music > Jazz`",
+    )
+
+
+def compose_text(title: str | None, path: Sequence[str]) -> str | None:
+    """The text of a product, as `pipelines.text.texts.TEXT_SQL` composes it for the catalogue; None without either.
+
+    Not by that query itself, which takes many times as long for one product as encoding it does; a test holds the
+    two equal.
+    """
+    parts = [*([SEPARATOR.join(path)] if path else []), *([title] if title is not None else [])]
+    return ": ".join(parts) or None

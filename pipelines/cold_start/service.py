@@ -1,0 +1,98 @@
+"""Related products of a product that is not in the catalogue: what the command, the API and services call."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from pipelines.cold_start.description import compose_text, find_path
+from pipelines.cold_start.encoders import Encoders, find_encoders
+from pipelines.cold_start.neighbours import Floats, weigh
+from twinvec.serving.related import (
+    NewProduct,
+    Product,
+    Related,
+    UnusableProductError,
+    found_products,
+    live_collection,
+)
+from twinvec.vectors.index import Filters
+from twinvec.workspace import Workspace
+
+NEIGHBOURS = 10
+
+
+class ColdStart:
+    """Answers for products that are not in the catalogue, from whichever release is live at the moment of each.
+
+    A new product gets the text and image vectors that the release's own encoders give it, and the aligned vector of a
+    product without co-views. Its source vector is the mean of those of the ten products of the catalogue that are
+    nearest to it there, the nearer the heavier: what goes with products like it. The dual-embedding model itself was
+    measured to be no match for that, as its vectors tell a product's place in the graph, and a new product has none
+    (`docs/cold_start.md`).
+
+    Nothing is loaded before the first query. Models and aligned vectors are then kept until another release is live;
+    the next query loads those of that one. May be used by several threads.
+
+    Args:
+        workspace: the stores; its settings say which releases, and what images may be read.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._encoders: Encoders | None = None
+        self._mutex = threading.Lock()
+
+    def related(self, product: NewProduct, k: int = 10, filters: Filters | None = None) -> Related:
+        """The k products most related to `product`, best first, all of it from one release.
+
+        Raises:
+            UnusableProductError: if the product cannot be encoded from what is said of it.
+            StateError: if no release is live, or the live one was made without texts and images.
+            StoreError: if an encoder is gone from MLflow, or is another than the release was made with.
+            VerificationError: if the index is not what the registry says it is.
+        """
+        self._check(product)
+        index, settings = self._workspace.index, self._workspace.settings
+        collection = live_collection(index, settings.release)
+        encoders = self._encoders_of(collection)
+        path = find_path(product.category, encoders.paths) if product.category is not None else ()
+        with self._mutex:  # loaded by one thread, if they are not yet
+            models, products = encoders.models, encoders.products
+        text = compose_text(product.title, path)
+        aligned = models.align(
+            models.encode_text(text) if text is not None else None,
+            models.encode_image(product.image, settings.image.max_pixels) if product.image else None,
+        )
+        query = self._source(collection, *products.nearest(aligned, NEIGHBOURS))
+        (hits,) = index.search(collection, query[None], k, filters, settings.qdrant.ef)
+        return Related(collection, Product(None, product.title, path, None, None), found_products(hits))
+
+    def _source(self, collection: str, points: Sequence[str], cosines: Floats) -> Floats:
+        """The source vector that a product with these neighbours gets, float32 [d]."""
+        sources, _ = self._workspace.index.vectors(collection, points)
+        source: Floats = weigh(cosines) @ sources
+        return source
+
+    def _encoders_of(self, collection: str) -> Encoders:
+        with self._mutex:
+            if self._encoders is None or self._encoders.collection != collection:
+                self._encoders = None  # so that a query of the old release is the last to hold its models
+                self._encoders = find_encoders(self._workspace, collection)
+            return self._encoders
+
+    def _check(self, product: NewProduct) -> None:
+        """What can be told without the encoders."""
+        most = self._workspace.settings.image.max_bytes
+        if product.title is None and product.category is None and product.image is None:
+            raise UnusableProductError(
+                "nothing is said of the product", "give it a title, a category or an image"
+            )
+        if product.title is not None and not product.title.strip():
+            raise UnusableProductError("the title is empty", "write one, or leave it out")
+        if product.image is not None and not product.image:
+            raise UnusableProductError("the image is empty", "give a whole image file, or leave it out")
+        if product.image is not None and len(product.image) > most:
+            raise UnusableProductError(
+                f"the image has more than {most:,} bytes", "give a smaller one, or raise image.max_bytes"
+            )
