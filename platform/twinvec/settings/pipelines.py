@@ -86,6 +86,7 @@ class TextTraining(EncoderTraining):
         "all of the batch (multiple negatives ranking), `cached-ranking` does so in less memory.",
     )
     margin: float = Field(0.5, gt=0, description="Of the cosine margin loss (4.1.3).")
+    scale: float = Field(20.0, gt=0, description="Of the cosines that are ranked, before their softmax.")
     negatives: int = Field(
         2, ge=1, description="Negatives a co-view pair and epoch; the paper's n_k, not given there."
     )
@@ -104,6 +105,12 @@ class TextTraining(EncoderTraining):
     learning_rate: float = Field(5e-5, gt=0, description="Of AdamW; 1e-5 in the paper (4.1.3).")
     pairs: int = Field(
         100_000, ge=2, description="Co-view pairs of an epoch, at most; others take their turn."
+    )
+    validation_products: int = Field(
+        2_000,
+        ge=8,
+        description="Products, at most, among which held-out co-views are ranked after each epoch. There is a pair "
+        "for every four of them, at most.",
     )
 
 
@@ -133,6 +140,15 @@ class TextSettings(Group):
     )
     batch: int = Field(64, ge=1, description="Texts in one forward pass.")
     max_length: int = Field(64, ge=8, description="Tokens of a text that are read.")
+    backend: Literal["torch", "openvino"] = Field(
+        "torch",
+        description="What encodes: `openvino` is faster on a CPU, and an extra: `pip install twinvec[openvino]`.",
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="Of encoding. `bfloat16` is about twice as fast on a CPU or GPU that has it, at cosine distances "
+        "of some 3e-5 from the float32 vectors; benchmarks/encode.py measures both.",
+    )
 
 
 class ImageSettings(Group):
@@ -151,6 +167,9 @@ class ImageSettings(Group):
         "the default is a small ViT whose weights are drawn from `seed` and trained on nothing.",
     )
     batch: int = Field(64, ge=1, description="Images in one forward pass.")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Of encoding; `bfloat16` is faster on a CPU or GPU that has it."
+    )
     size: int = Field(64, ge=16, description="Pixels of a side after resizing.")
     dimension: int = Field(256, ge=8, description="Length of an image embedding (4.1.3).")
     remote: bool = Field(False, description="Fetch images from other machines (http, s3, …).")

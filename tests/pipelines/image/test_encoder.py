@@ -32,6 +32,10 @@ def test_vectors_have_length_one_and_do_not_depend_on_order_or_batch(encoder: Im
         order = np.random.default_rng(batch).permutation(11)
         np.testing.assert_allclose(encode_images(encoder, PIXELS[order], batch), vectors[order], atol=1e-5)
     assert encode_images(encoder, PIXELS[:0], 4).shape == (0, 48)
+    mixed = encode_images(encoder, PIXELS, 3, "bfloat16")
+    np.testing.assert_allclose(np.linalg.norm(mixed, axis=1), 1, atol=1e-5)
+    assert 1 - np.sum(mixed * vectors, axis=1).min() < 1e-3
+    assert not np.array_equal(mixed, vectors)
 
 
 def test_the_seed_decides_the_weights_and_nothing_else_is_touched(encoder: ImageEncoder) -> None:

@@ -1,0 +1,101 @@
+"""The forward pass of a sentence encoder, by torch or compiled by OpenVINO."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import torch
+from sentence_transformers import SentenceTransformer
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from twinvec.errors import SettingsError
+
+Backend = Literal["torch", "openvino"]
+Precision = Literal["float32", "bfloat16"]
+# From the features that an encoder's `preprocess` makes of n texts to their vectors of length one, float32 [n, d].
+Forward = Callable[[Mapping[str, object]], Tensor]
+
+
+def build_forward(encoder: SentenceTransformer, backend: Backend, precision: Precision) -> Forward:
+    """The forward pass of an encoder as it is now: one that OpenVINO compiled does not follow further training.
+
+    Args:
+        encoder: in evaluation mode.
+        backend: `openvino` compiles the encoder in some seconds, and is for the CPU.
+        precision: `bfloat16` multiplies matrices in bfloat16 and leaves the weights as they are.
+
+    Raises:
+        SettingsError: if OpenVINO is asked for and not installed, or the encoder is not on the CPU.
+    """
+    return _torch(encoder, precision) if backend == "torch" else _openvino(encoder, precision)
+
+
+def _torch(encoder: SentenceTransformer, precision: Precision) -> Forward:
+    def forward(features: Mapping[str, object]) -> Tensor:
+        device = encoder.device
+        placed = {
+            name: value.to(device) if isinstance(value, Tensor) else value for name, value in features.items()
+        }
+        mixed = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+        with torch.inference_mode(), mixed:
+            return F.normalize(encoder(placed)["sentence_embedding"].float(), dim=1)
+
+    return forward
+
+
+def _openvino(encoder: SentenceTransformer, precision: Precision) -> Forward:
+    try:
+        import openvino
+    except ImportError as error:
+        raise SettingsError(
+            "text.backend is 'openvino', which is not installed",
+            "install it with `pip install twinvec[openvino]`, or use 'torch'",
+        ) from error
+    if encoder.device.type != "cpu":
+        raise SettingsError(
+            f"text.backend is 'openvino', which computes on the CPU, and the device is {encoder.device}",
+            "set `device` to cpu, or text.backend to 'torch'",
+        )
+    # Of two lengths, so that what is traced pads.
+    example = _tensors(encoder.preprocess(["a title", "a title that is longer"]))
+    with warnings.catch_warnings():
+        # Of what tracing takes for constants; the tests pad, and vary lengths.
+        warnings.simplefilter("ignore")
+        model = openvino.convert_model(_Pooled(encoder, list(example)), example_input=tuple(example.values()))
+    compiled = openvino.Core().compile_model(
+        model,
+        "CPU",
+        {
+            "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        },
+    )
+
+    def forward(features: Mapping[str, object]) -> Tensor:
+        tensors = _tensors(features)
+        # Copied, as its memory holds the next batch's vectors later.
+        return torch.from_numpy(compiled([tensors[name].numpy() for name in example])[0].copy())
+
+    return forward
+
+
+class _Pooled(nn.Module):
+    """An encoder as OpenVINO takes it: from tensors, in the order of `names`, to one tensor."""
+
+    def __init__(self, encoder: SentenceTransformer, names: list[str]) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.names = names
+
+    def forward(self, *values: Tensor) -> Tensor:
+        """Vectors of length one, [n, d]."""
+        features = dict(zip(self.names, values, strict=True))
+        return F.normalize(self.encoder(features)["sentence_embedding"], dim=1)
+
+
+def _tensors(features: Mapping[str, object]) -> dict[str, Tensor]:
+    return {name: value for name, value in features.items() if isinstance(value, Tensor)}
