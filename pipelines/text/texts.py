@@ -10,17 +10,20 @@ import pyarrow as pa
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.settings import Settings
 
-# Part of the preprocessing's digest. A snapshot has no empty names and titles, and sorts a title's languages.
-TEXT_SQL = """
-    SELECT product_id, concat_ws(': ', path, title) AS text
+# A snapshot has no empty names and titles, and sorts a title's languages.
+DESCRIBED_SQL = """
+    SELECT product_id, path, chosen AS title,
+           list_filter(map_values(title), lambda each: each <> chosen) AS other_titles
     FROM (
-        SELECT product_id,
+        SELECT product_id, title,
                nullif(array_to_string(category, ' > '), '') AS path,
-               coalesce(title['en'], map_values(title)[1]) AS title
+               coalesce(title['en'], map_values(title)[1]) AS chosen
         FROM products
     )
-    WHERE path IS NOT NULL OR title IS NOT NULL
+    WHERE path IS NOT NULL OR chosen IS NOT NULL
 """
+# Part of the preprocessing's digest.
+TEXT_SQL = f"SELECT product_id, concat_ws(': ', path, title) AS text FROM ({DESCRIBED_SQL})"
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ def read_texts(snapshot: Snapshot, chunk: int) -> Iterator[Texts]:
             yield Texts(batch["product_id"], batch["text"])
 
 
-def reason_to_skip(snapshot: Snapshot, _settings: Settings) -> str | None:
+def reason_to_skip(snapshot: Snapshot, settings: Settings) -> str | None:
     """Why there is nothing to encode, or None."""
+    if settings.text.scheme == "none":
+        return "text.scheme is `none`"
     return None if count_texts(snapshot) else "no product has a title or a category"

