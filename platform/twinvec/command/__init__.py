@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twinvec.command import ablation, catalogue, demo, evaluation, query, releases, status, training
+from twinvec.command import ablation, catalogue, demo, evaluation, lineage, query, releases, status, training
 from twinvec.command.app import app, start
 
 __all__ = ["app", "main"]
@@ -19,6 +19,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "publish": releases.publish,
     "promote": releases.promote,
     "rollback": releases.rollback,
+    "lineage": lineage.lineage,
     "related": query.related,
     "serve": query.serve,
     "status": status.status,

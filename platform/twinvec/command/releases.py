@@ -12,6 +12,9 @@ from twinvec.command.progress import shown
 
 if TYPE_CHECKING:
     from registry.models import Release
+    from twinvec.workspace import Workspace
+
+Why = Annotated[str | None, typer.Option("--why", help="Kept with the release's history.")]
 
 
 def publish(
@@ -25,6 +28,7 @@ def publish(
     with shown() as progress:
         from twinvec import releases
 
+        settle(workspace)
         release = releases.publish(workspace, workspace.version(version), progress.count)
     _show(release, as_json)
     if not as_json:
@@ -36,6 +40,7 @@ def promote(
         str | None,
         typer.Argument(help="Such as related_products@v7 or 7; the newest that is ready if not given."),
     ] = None,
+    why: Why = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a release live everywhere at once: features, models and vectors."""
@@ -43,19 +48,29 @@ def promote(
     with shown() as progress:
         from twinvec import releases
 
+        settle(workspace)
         chosen = releases.find(workspace, release) if release else releases.waiting(workspace)
-        promoted = releases.promote(workspace, chosen, progress.count)
+        promoted = releases.promote(workspace, chosen, progress.count, why or "promoted")
     _show(promoted, as_json)
 
 
-def rollback(as_json: AsJson = False) -> None:
+def rollback(why: Why = None, as_json: AsJson = False) -> None:
     """Make the release live again that was live before this one."""
     workspace = open_workspace()
     with shown() as progress:
         from twinvec import releases
 
-        release = releases.rollback(workspace, progress.count)
+        settle(workspace)
+        release = releases.rollback(workspace, progress.count, why)
     _show(release, as_json)
+
+
+def settle(workspace: Workspace) -> None:
+    """Settle the switch of releases that a crash left, if there is one, and say so on stderr."""
+    from twinvec import releases
+
+    if (said := releases.settle(workspace)) is not None:
+        typer.echo(said, err=True)
 
 
 def record(release: Release) -> dict[str, object]:

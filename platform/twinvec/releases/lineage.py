@@ -1,0 +1,127 @@
+"""Where a version or a release comes from, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from graphlib import TopologicalSorter
+
+from registry import operations
+from registry.database import transaction
+from registry.models import Move, Release, Version
+from twinvec.errors import NotFoundError
+from twinvec.releases.lookup import find
+from twinvec.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Node:
+    """A snapshot, a version or a release."""
+
+    kind: str
+    """`snapshot`, `version` or `release`."""
+    name: str
+    state: str | None
+    """None for a snapshot, which has only one."""
+    made_at: datetime
+    run: str | None = None
+    """The MLflow run that made it."""
+
+    @property
+    def key(self) -> str:
+        """What it is called among others; a version and a release may have the same name."""
+        return f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """All that one thing was made from and all that was made from it."""
+
+    about: Node
+    nodes: Mapping[str, Node]
+    """By key, each before what was made from it."""
+    edges: tuple[tuple[str, str], ...]
+    """Keys: of what something was made from, and of what was made."""
+    history: Sequence[Move]
+    """How the one it is about, and its releases, changed their states; oldest first."""
+
+    def made_from(self, key: str) -> list[str]:
+        """The keys of what this one was made from, directly."""
+        return [parent for parent, child in self.edges if child == key]
+
+    def made_into(self, key: str) -> list[str]:
+        """The keys of what was made from this one, directly."""
+        return [child for parent, child in self.edges if parent == key]
+
+
+def trace(workspace: Workspace, name: str) -> Lineage:
+    """The lineage of a version (`related@v7`, or `related` for the latest) or a release (`related_products@v7`).
+
+    Versions that failed can be asked for too.
+
+    Raises:
+        NotFoundError: if there is neither of this name.
+    """
+    with transaction(workspace.engine) as session:
+        version = operations.find_version(session, name)
+        release = None if version is not None else _release(workspace, name)
+        if version is None:
+            assert release is not None
+            version = release.version
+        earlier = operations.lineage(session.get_one(Version, version.id))
+        later = operations.descendants(session, version) if release is None else []
+        releases = operations.releases_of(session, [version, *later]) if release is None else [release]
+        history = operations.moves(session, [release] if release is not None else [version, *releases])
+    return _lineage(release or version, [*earlier, *later], releases, history)
+
+
+def _release(workspace: Workspace, name: str) -> Release:
+    try:
+        return find(workspace, name)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"there is no version and no release {name}", "`twinvec status` lists those there are"
+        ) from error
+
+
+def _lineage(
+    about: Version | Release,
+    versions: Sequence[Version],
+    releases: Iterable[Release],
+    history: Sequence[Move],
+) -> Lineage:
+    nodes: dict[str, Node] = {}
+    edges: list[tuple[str, str]] = []
+
+    def add(node: Node, parents: Iterable[str]) -> None:
+        nodes[node.key] = node
+        edges.extend((parent, node.key) for parent in parents)
+
+    for version in versions:
+        origin = Node("snapshot", version.snapshot.id, None, version.snapshot.created_at)
+        nodes.setdefault(origin.key, origin)
+        # What else a later version was made from is another lineage.
+        known = [parent for parent in version.inputs if _node(parent).key in nodes]
+        parents = [_node(parent).key for parent in known]
+        if all(parent.snapshot_id != version.snapshot_id for parent in known):
+            parents.append(origin.key)
+        add(_node(version), parents)
+    for release in releases:
+        add(_node(release), [_node(release.version).key])
+    return Lineage(_node(about), nodes, tuple(edges), history)
+
+
+def _node(row: Version | Release) -> Node:
+    if isinstance(row, Version):
+        return Node("version", row.name, row.state, row.created_at, row.run_id)
+    return Node("release", row.label, row.state, row.created_at, row.version.run_id)
+
+
+def depths(lineage: Lineage) -> dict[str, int]:
+    """Key → the number of steps of the longest way to it from a snapshot; in topological order."""
+    parents = {key: lineage.made_from(key) for key in lineage.nodes}
+    found: dict[str, int] = {}
+    for key in TopologicalSorter(parents).static_order():
+        found[key] = max((found[parent] + 1 for parent in parents[key]), default=0)
+    return found
