@@ -26,12 +26,14 @@ class _Open:
     writable: bool
     users: int = 0
     used: float = field(default_factory=time.monotonic)
+    closing: bool = False
 
 
 class Shards:
     """Shards under `root`, opened on first use, for all threads of this process.
 
-    A shard is closed only while no thread uses it: queries are short, so whoever closes one waits for them.
+    A shard is closed only while no thread uses it: queries are short, so whoever closes one waits for those that
+    run, and those that come meanwhile wait for it.
 
     Args:
         patience: seconds to wait for processes that hold a lock, before they are named in an error.
@@ -69,11 +71,15 @@ class Shards:
     def release(self, collection: str) -> None:
         """Close the shard once no thread uses it, and give up its lock."""
         with self._changed:
-            while collection in self._open and self._open[collection].users:
-                self._changed.wait()
-            opened = self._open.pop(collection, None)
+            opened = self._open.get(collection)
             if opened is None:
                 return
+            opened.closing = True
+            self._changed.wait_for(lambda: not opened.users)
+            if self._open.get(collection) is not opened:  # another thread was quicker
+                return
+            del self._open[collection]
+            self._changed.notify_all()
             with opened.lock, explained(f"close {collection}"):
                 if opened.writable:
                     opened.shard.flush()
@@ -98,6 +104,7 @@ class Shards:
                     self.release(collection)
 
     def _acquire(self, collection: str, *, writable: bool) -> _Open:
+        self._changed.wait_for(lambda: collection not in self._open or not self._open[collection].closing)
         opened = self._open.get(collection)
         if opened is not None and (opened.writable or not writable):
             return opened
