@@ -58,6 +58,8 @@ def models_after(workspace: Workspace, before: Models, old: Release | None, new:
     They name the models of one release each: a space that a release has no model of has no such alias, so that
     nobody loads the models of two releases together by asking for `live`, or for `previous`.
     """
+    if not before:
+        return before
     from twinvec.tracking import LIVE, PREVIOUS
 
     live = _models(lineage(workspace, new.version_id))

@@ -1,0 +1,140 @@
+"""Processes killed at every step of a switch, and what the next command makes of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from twinvec import releases
+from twinvec.settings import Settings
+from twinvec.workspace import Workspace
+
+ROOT = Path(__file__).parents[2]
+Run = Callable[..., Any]
+
+UNSEEN = [
+    "journal after",
+    "service before",
+    "service after",
+    *(f"model after {n}" for n in (1, 2, 3, 4)),
+    "alias before",
+]
+SEEN = ["alias after", "strike after", "registry after", "all after"]
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    """Run a command on a home in a process of its own; killed at `die` if that is given."""
+    process = subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("processes.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+
+    def call(home: Path, command: str, die: str | None = None) -> Any:
+        process.stdin.write(json.dumps({"home": str(home), "command": command, "die": die}) + "\n")
+        process.stdin.flush()
+        answer = json.loads(process.stdout.readline())
+        assert answer["killed"] == (die is not None), (command, die)
+        assert die is not None or answer["status"] == 0, command
+        return answer["result"]
+
+    yield call
+    process.stdin.close()
+    assert process.wait(60) == 0
+    process.stdout.close()
+
+
+@pytest.fixture(params=["promotion", "first promotion", "rollback"])
+def case(
+    request: pytest.FixtureRequest, world: Any, released: Path, tmp_path: Path, run: Run
+) -> tuple[Path, str]:
+    """A home, and the command that switches its live release."""
+    home = tmp_path / "case"
+    if request.param != "first promotion":
+        shutil.copytree(released, home)
+        if request.param == "promotion":
+            return home, "promote 2"
+        run(home, "promote 2")
+        return home, "rollback"
+    world.copied(home)
+    workspace = Workspace(Settings(home=home))
+    releases.publish(workspace, world.versions[0])
+    workspace.index.close()
+    workspace.engine.dispose()
+    return home, "promote 1"
+
+
+def whole(told: dict[str, Any]) -> bool:
+    """Every store names the same release, and answers from it alone."""
+    live = [collection for collection, state in told["states"].items() if state == "live"]
+    named = {told["registry"], told["index"], told["service"]}
+    return (
+        not told["unfinished"]
+        and named == set(live or [None])
+        and (not live or (told["answers"][0] == live[0] and told["points"] == 300))
+    )
+
+
+@pytest.mark.slow
+def test_killed_at_every_step(case: tuple[Path, str], tmp_path: Path, run: Run) -> None:
+    start, command = case
+    before = run(start, "tell")
+    done = shutil.copytree(start, tmp_path / "done")
+    run(done, command)
+    after = run(done, "tell")
+    assert before != after
+    assert whole(before)
+    assert whole(after)
+
+    began, kills, undone, finished = time.monotonic(), 0, 0, 0
+    for step in [*UNSEEN, *SEEN]:
+        home = shutil.copytree(start, tmp_path / "home")
+        run(home, command, step)
+        kills += 1
+        found = run(home, "settle")
+        expected = before if step in UNSEEN else after
+        assert found["crashed"]["index"] == expected["index"], step
+        # A journal that was not committed, or is struck out, leaves nothing to settle.
+        assert found["crashed"]["unfinished"] == (step not in ("journal after", "all after")), step
+        assert (found["said"] is not None) == found["crashed"]["unfinished"], step
+        undone += "undone" in (found["said"] or "")
+        finished += "finished" in (found["said"] or "")
+        assert found["told"] == expected, step
+        shutil.rmtree(home)
+    sys.stdout.write(
+        f"\n{command}: {kills} kills, {undone} undone, {finished} finished, {time.monotonic() - began:.0f} s\n"
+    )
+
+
+@pytest.mark.slow
+def test_settling_is_killed_too_and_settled(released: Path, tmp_path: Path, run: Run) -> None:
+    kills = 0
+    for crash, again, verb in (
+        ("alias before", ["alias after", "model after 2", "service after", "strike after"], "undone"),
+        ("alias after", ["service after", "model after 2", "alias after", "registry after"], "finished"),
+    ):
+        home = shutil.copytree(released, tmp_path / verb)
+        run(home, "promote 2", crash)
+        for step in again:
+            run(home, "settle", step)
+            kills += 1
+        # The next command settles before it does its own work.
+        assert run(home, "promote 2") == "related_products@v2"
+        told = run(home, "tell")
+        assert whole(told)
+        assert told["index"] == "related_products__v2"
+        assert run(home, "rollback") == "related_products@v1"
+    sys.stdout.write(f"\n{kills} kills while settling\n")
