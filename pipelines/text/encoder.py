@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from sentence_transformers import SentenceTransformer
+from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from pipelines.encoding.pretrained import first_line, load_pretrained
@@ -67,9 +68,8 @@ def encode_texts(
     prompt = encoder.prompts.get(encoder.default_prompt_name or "")
     place = {text: number for number, text in enumerate(dict.fromkeys(texts))}
     unique = list(place)
-    tokens = encoder.tokenizer(unique, truncation=True, max_length=encoder.max_seq_length)["input_ids"]
     # The longest first: what does not fit in memory fails at once.
-    order = np.argsort([-len(some) for some in tokens], kind="stable")
+    order = np.argsort(_lengths(encoder, unique), kind="stable")[::-1]
     vectors = [
         forward(
             encoder.preprocess([unique[number] for number in order[first : first + batch]], prompt=prompt)
@@ -85,6 +85,14 @@ def dimension(encoder: SentenceTransformer) -> int:
     length = encoder.get_embedding_dimension()
     assert length is not None, "a sentence encoder pools its tokens into one vector of a known length"
     return length
+
+
+def _lengths(encoder: SentenceTransformer, texts: list[str]) -> list[int]:
+    """Tokens of each text; characters, if the encoder's tokenizer is not one of transformers'."""
+    if isinstance(encoder.tokenizer, PreTrainedTokenizerBase):
+        tokens = encoder.tokenizer(texts, truncation=True, max_length=encoder.max_seq_length)["input_ids"]
+        return [len(some) for some in tokens]
+    return [len(text) for text in texts]
 
 
 def _load(folder: Path, device: torch.device) -> SentenceTransformer:

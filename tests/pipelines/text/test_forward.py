@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
 from pipelines.text.encoder import encode_texts
 from pipelines.text.forward import Backend, Precision, build_forward
@@ -72,6 +73,15 @@ def test_the_default_prompt_is_the_library_s(encoder: SentenceTransformer) -> No
     expected = prompted.encode(some, normalize_embeddings=True, show_progress_bar=False)
     np.testing.assert_allclose(encode_texts(prompted, some, 8), expected, atol=1e-5)
     assert np.abs(encode_texts(encoder, some, 8) - expected).max() > 0.01
+
+
+def test_an_encoder_without_a_transformer_is_encoded_too(encoder: SentenceTransformer) -> None:
+    torch.manual_seed(0)
+    static = StaticEmbedding(encoder.tokenizer.backend_tokenizer, embedding_dim=16)
+    words = SentenceTransformer(modules=[static], device="cpu")
+    some = texts(8, 9)
+    expected = words.encode(some, normalize_embeddings=True, show_progress_bar=False)
+    np.testing.assert_allclose(encode_texts(words, some, 4), expected, atol=1e-5)
 
 
 def test_what_openvino_needs_is_said(encoder: SentenceTransformer, monkeypatch: pytest.MonkeyPatch) -> None:
