@@ -14,7 +14,7 @@ import pytest
 
 from twinvec.errors import StoreError, VerificationError
 from twinvec.settings import QdrantSettings, Settings
-from twinvec.vectors import CollectionConfig, open_index, publish
+from twinvec.vectors import CollectionConfig, make_points, open_index, publish
 from twinvec.vectors.edge import EdgeIndex
 from twinvec.vectors.recall import ask_exactly
 
@@ -227,3 +227,40 @@ def test_a_publish_killed_at_any_step_is_finished_by_the_next(tmp_path, until, d
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "points 1500"
+
+
+def test_a_publish_that_stands_still_keeps_others_out_and_is_named(tmp_path):
+    """Stopped, it cannot be overtaken here: what it would write late can overwrite nobody's points."""
+    command = [sys.executable, "-c", WRITER, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if line.strip() == "upload 700":
+                break
+        process.send_signal(signal.SIGSTOP)
+        other = EdgeIndex(tmp_path, patience=0.1)
+        batch = random_points(3)
+        for call in (lambda: other.insert("c", batch), lambda: other.count("c"), lambda: other.drop("c")):
+            with pytest.raises(StoreError, match=rf"written by process {process.pid} \(since 20.* s ago\)"):
+                call()
+        process.send_signal(signal.SIGCONT)
+        assert process.stdout.read().splitlines()[-1] == "points 1500"
+    assert process.returncode == 0
+    assert other.count("c") == 1500
+    other.insert("c", batch)
+    assert other.count("c") == 1503
+    other.close()
+
+
+def random_points(n: int):
+    vectors = np.random.default_rng(3).standard_normal((n, 32)).astype(np.float32)
+    names = [f"new {row}" for row in range(n)]
+    return make_points(
+        product_id=names,
+        marketplace=["us"] * n,
+        title=names,
+        category=[["a"]] * n,
+        price=[1.0] * n,
+        release="r",
+        source=vectors,
+        target=vectors,
+    )

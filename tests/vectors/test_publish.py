@@ -9,6 +9,7 @@ from twinvec.errors import StoreError, VerificationError
 from twinvec.settings import QdrantSettings
 from twinvec.vectors import point_id, publish
 from twinvec.vectors.index import VectorIndex
+from twinvec.vectors.publish import SupersededError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect", "ignore:Local mode performs")
 SETTINGS = QdrantSettings(verify_sample=50)
@@ -102,3 +103,59 @@ def test_vectors_that_come_back_changed_are_found_out(index, collection, catalog
     monkeypatch.setattr(index, "insert", swap)
     with pytest.raises(VerificationError, match="differ from those sent"):
         publish_catalogue(index, collection, catalogue)
+
+
+def test_an_older_attempt_that_still_runs_stops_and_changes_nothing(index, collection, catalogue):
+    """It is overtaken in the middle of its upload; since then, the release has even been updated."""
+    updated = replace(catalogue, target=-catalogue.target)
+
+    def batches():
+        yield from list(catalogue.batches())[:2]
+        assert publish_catalogue(index, collection, catalogue, attempt=2).points == 337
+        index.upsert(collection, updated.points(150, 337))
+        index.build(collection)
+        yield from list(catalogue.batches())[2:]
+
+    with pytest.raises(SupersededError, match=f"attempt 1 to publish {collection} stops: attempt 2"):
+        publish_catalogue(index, collection, catalogue, batches=batches())
+    # What was on its way when it was overtaken arrives all the same.
+    index.insert(collection, catalogue.points(100, 300))
+    index.build(collection)
+    assert index.count(collection) == 337
+    assert index.notes(collection) == {"attempt": "2", "ef": "128"}
+    _, target = index.vectors(collection, catalogue.points().ids)
+    np.testing.assert_array_equal(target[:150], catalogue.target[:150])
+    np.testing.assert_array_equal(target[150:], updated.target[150:])
+    with pytest.raises(SupersededError):
+        publish_catalogue(index, collection, catalogue)
+
+
+@pytest.mark.parametrize("damage", ["lost payload", "NaN", "stranger"])
+def test_damage_after_the_upload_is_found(index, collection, catalogue, monkeypatch, damage):
+    honest = index.build
+
+    def build(name):
+        honest(name)
+        monkeypatch.undo()
+        batch = catalogue.points(7, 8)
+        if damage == "lost payload":
+            batch = replace(batch, payloads=[{**batch.payloads[0], "category": [], "marketplace": "mars"}])
+            index.upsert(name, replace(batch))
+        elif damage == "stranger":
+            index.upsert(name, replace(batch, ids=[point_id("us", "stranger")]))
+        else:
+            batch.target[0, 0] = np.nan
+            index.upsert(name, batch)
+        index.build(name)
+
+    monkeypatch.setattr(index, "build", build)
+    # One product of its own category: the filter on it is tried, being the rarest.
+    catalogue.category[7] = ["All", "Alone"]
+    says = {
+        "lost payload": "has 1 products with",
+        "NaN": "not finite|contains NaN",
+        "stranger": "holds 338 points, not the 337",
+    }
+    with pytest.raises((VerificationError, StoreError), match=says[damage]):
+        publish_catalogue(index, collection, catalogue)
+    assert index.search_ef(collection) is None
