@@ -80,7 +80,14 @@ STAGES = (
         settings=("graph", "category"),
         revision=2,
     ),
-    Stage("text", "pipelines.text.pipeline", settings=("text",), reason_to_skip=texts.reason_to_skip),
+    Stage(
+        "text",
+        "pipelines.text.pipeline",
+        uses=("graph",),
+        settings=("text",),
+        revision=2,
+        reason_to_skip=texts.reason_to_skip,
+    ),
     Stage("image", "pipelines.image.pipeline", settings=("image",), reason_to_skip=reading.reason_to_skip),
     Stage(
         "aligned",

@@ -23,6 +23,7 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.utils import logging
 
 from twinvec.settings.pipelines import EncoderTraining
 
@@ -230,6 +231,7 @@ def train_to_the_end(
     Returns:
         `training_UNIT_per_second`, `peak_memory_bytes`, and `validation_mrr_at_10` of the best if it was validated.
     """
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     for silenced in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(silenced)
     trainer.add_callback(reporter)

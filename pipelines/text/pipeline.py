@@ -1,4 +1,4 @@
-"""The space `text`: every product that has a title or a category, by a pretrained sentence encoder (MERLIN 3.3)."""
+"""The space `text`: every product that has a title or a category, by a sentence encoder (MERLIN 3.3)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,12 @@ from sentence_transformers import SentenceTransformer
 from pipelines.device import resolve_device
 from pipelines.encoding.logged import log_once
 from pipelines.encoding.matrix import disk_matrix
+from pipelines.encoding.trainer import peak_memory
+from pipelines.evaluation.coviews import coview_metrics
+from pipelines.graph.product_graph import load_graph
 from pipelines.outline import Inputs, Outcome, Progress
 from pipelines.text.encoder import dimension, encode_texts, load_encoder
+from pipelines.text.finetuning import fine_tune
 from pipelines.text.texts import TEXT_SQL, count_texts, read_texts
 from twinvec import digest
 from twinvec.features.manifest import vector_fields
@@ -32,9 +36,14 @@ CHUNK = 1024
 
 
 def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
-    """Encode the products' texts, chunk by chunk. The encoder is not trained."""
+    """Train the encoder on co-views, where there are any, and encode the products' texts, chunk by chunk."""
     settings, options = inputs.settings, inputs.settings.text
-    encoder = load_encoder(options.model, options.max_length, resolve_device(settings.device))
+    device = resolve_device(settings.device)
+    encoder = load_encoder(options.model, options.max_length, device)
+    graph = load_graph(inputs.folder("graph")) if "graph" in inputs.versions else None
+    trained = {}
+    if graph is not None and options.scheme != "pretrained":
+        trained = fine_tune(encoder, inputs, graph, run, progress, device)
     total = count_texts(inputs.snapshot)
     vectors = disk_matrix(settings.home, total, dimension(encoder))
     keys: list[pa.Array] = []
@@ -49,8 +58,9 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         run.log_epoch(step, {"titles_per_second": len(encoded) / took})
         progress(f"{done:,} of {total:,} products, {done / seconds:,.0f} titles/s")
     model, preprocessing = model_digest(encoder), preprocessing_digest(encoder)
+    product_ids = pa.concat_arrays(keys)
     return Outcome(
-        keys=pa.concat_arrays(keys),
+        keys=product_ids,
         vectors={FIELD: vectors},
         metric="cosine",
         normalised=True,
@@ -59,6 +69,9 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         metrics={
             "coverage": total / inputs.snapshot.tables["products"],
             "titles_per_second": done / seconds,
+            "peak_memory_bytes": peak_memory(device),
+            **trained,
+            **(coview_metrics(graph, product_ids, vectors) if graph is not None else {}),
         },
         log_model=lambda: log_once("text", model, preprocessing, lambda: log_encoder(encoder)),
     )

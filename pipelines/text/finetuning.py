@@ -1,0 +1,169 @@
+"""Fine-tuning of a sentence encoder on co-viewed products (MERLIN 3.3, 4.1.3)."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import numpy as np
+import torch
+from datasets import Dataset, disable_progress_bars  # type: ignore[import-untyped]
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.sampler import DefaultBatchSampler
+from sentence_transformers.sentence_transformer.trainer import SentenceTransformerTrainer
+from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
+from torch import nn
+from torch.utils.data import SequentialSampler
+
+from pipelines import processes
+from pipelines.encoding.trainer import Reporter, ValidatedTrainer, train_to_the_end, training_arguments
+from pipelines.evaluation.coviews import among, rank_coviews
+from pipelines.graph.product_graph import ProductGraph, Split
+from pipelines.text.coviewed import open_coviewed, write_coviewed
+from pipelines.text.encoder import encode_texts
+from pipelines.text.losses import make_loss
+from pipelines.text.triplets import count_pairs, open_graph, write_epochs
+
+if TYPE_CHECKING:
+    from pipelines.encoding.trainer import Validate
+    from pipelines.outline import Inputs, Progress
+    from twinvec.tracking import Run
+
+
+class TextTrainer(ValidatedTrainer, SentenceTransformerTrainer):
+    """The library's trainer, validated by a function and without the card that describes a model to its hub."""
+
+    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+        """Add none: it reads the data through to describe it."""
+
+
+def fine_tune(
+    encoder: SentenceTransformer,
+    inputs: Inputs,
+    graph: ProductGraph,
+    run: Run,
+    progress: Progress,
+    device: torch.device,
+) -> dict[str, float]:
+    """Train `encoder` in place; its best weights by the held-out co-views, or its first, are left in it.
+
+    Interrupted training goes on from the last checkpoint. Where several processes train together, each calls this.
+
+    Args:
+        encoder: from `load_encoder`, on `device`.
+        inputs: a snapshot and the version of its graph.
+        graph: that version, in memory.
+        run: gets what each step comes to.
+        progress: gets the same as lines.
+        device: where to train.
+
+    Returns:
+        What was measured, as metrics; empty where there is nothing to train on.
+    """
+    settings, options = inputs.settings, inputs.settings.text.training
+    with (
+        _scratch(inputs) as folder,
+        open_graph(
+            inputs.snapshot, inputs.folder("graph"), options.min_hard_count, settings.ingest.memory_limit
+        ) as connection,
+    ):
+        if not count_pairs(connection):
+            return {}
+        mined = folder / "triplets.arrow"
+        if processes.is_first() and not mined.is_file():
+            progress("mining triplets")
+            write_coviewed(connection, folder / "coviewed.bin")
+            write_epochs(connection, settings.text.scheme, options, settings.seed, mined)
+        processes.wait()
+        rows = Dataset.from_file(str(mined))
+        if not len(rows):
+            return {}
+        validate = _validation(connection, graph, options.validation_products, settings.text.batch)
+        connection.close()
+        # Of less than a batch for each process, there is one step with what there is.
+        batch = max(2, min(options.batch, len(rows) // processes.count()))
+        steps = max(1, len(rows) // (batch * processes.count() * options.accumulate))
+        arguments = training_arguments(
+            SentenceTransformerTrainingArguments,
+            options.model_copy(update={"batch": batch}),
+            folder,
+            steps,
+            settings.seed,
+            device,
+            validated=validate is not None,
+            batch_sampler=in_order,
+            dataloader_drop_last=len(rows) >= batch * processes.count(),
+        )
+        trainer = TextTrainer(
+            model=encoder,
+            args=arguments,
+            train_dataset=rows,
+            loss=make_loss(encoder, options, open_coviewed(folder / "coviewed.bin", graph.products)),
+            validate=validate,
+        )
+        titles = batch * processes.count() * options.accumulate * (2 + options.negatives)
+        reporter = Reporter(run, progress, titles, "titles")
+        if validate is None:
+            figures = train_to_the_end(trainer, reporter)
+        else:
+            before, weights = trainer.evaluate()["eval_mrr_at_10"], copy.deepcopy(encoder.state_dict())
+            run.log_step(0, {"validation/mrr_at_10": before})
+            figures = train_to_the_end(trainer, reporter, -(-steps // options.epochs))
+            if figures["validation_mrr_at_10"] < before:
+                progress("training made it worse: the weights it began with are kept")
+                encoder.load_state_dict(weights)
+                figures["validation_mrr_at_10"] = before
+            figures["untrained_mrr_at_10"] = before
+    encoder.eval()
+    return figures
+
+
+def in_order(dataset: Dataset, batch_size: int, drop_last: bool, **_: Any) -> DefaultBatchSampler:
+    """Batches of rows in the order in which they were mined, which is random already."""
+    return DefaultBatchSampler(SequentialSampler(dataset), batch_size=batch_size, drop_last=drop_last)
+
+
+def _validation(
+    connection: duckdb.DuckDBPyConnection, graph: ProductGraph, products: int, batch: int
+) -> Validate | None:
+    """MRR@10 of held-out co-views among `products` products, at most; None if nothing was held out."""
+    found = connection.execute("SELECT node FROM described ORDER BY node").fetchnumpy()["node"]
+    described = np.full(graph.products, -1)
+    described[found] = np.arange(len(found))
+    held_out = graph.coviews(Split.VALIDATION)
+    held_out = held_out.only((described[held_out.source] >= 0) & (described[held_out.target] >= 0))
+    if not len(held_out):
+        return None
+    spread = np.linspace(0, len(held_out) - 1, min(products // 4, len(held_out)), dtype=np.int64)
+    held_out = held_out.only(np.isin(np.arange(len(held_out)), spread))
+    ends = np.union1d(held_out.source, held_out.target)
+    others = np.random.default_rng(0).permutation(np.setdiff1d(found, ends))[: max(0, products - len(ends))]
+    pool = np.union1d(ends, others)
+    row = np.full(graph.products, -1)
+    row[pool] = np.arange(len(pool))
+    held_out, known = among(held_out, row), among(graph.coviews(Split.TRAIN), row)
+    connection.register("pool", {"node": pool})
+    texts = connection.execute("SELECT text FROM described JOIN pool USING (node) ORDER BY node").fetchall()
+
+    def validate(model: nn.Module) -> float:
+        assert isinstance(model, SentenceTransformer)
+        vectors = torch.from_numpy(encode_texts(model, [text for (text,) in texts], batch))
+        return rank_coviews(vectors, held_out, known).mrr_at_10
+
+    return validate
+
+
+@contextmanager
+def _scratch(inputs: Inputs) -> Iterator[Path]:
+    """The folder of checkpoints; one for the meantime where none is to be kept."""
+    disable_progress_bars()
+    folder = inputs.checkpoints or inputs.settings.home / "checkpoints" / "text"
+    folder.mkdir(parents=True, exist_ok=True)
+    yield folder
+    if inputs.checkpoints is None:
+        shutil.rmtree(folder)
