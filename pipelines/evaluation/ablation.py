@@ -57,9 +57,9 @@ def ablate(
 ) -> list[Row]:
     """Run the road once for each scheme of one encoder, and compare.
 
-    The versions are made in a registry and feature store of their own, in `ablations` of the home, so that those
-    that others read stay as they are; what is there from an earlier ablation is used again. The figures also go to
-    MLflow: one run, with a nested run for each row.
+    The versions are made in a registry, a feature store and, without a tracking server, an MLflow database of their
+    own, in `ablations` of the home, so that those that others read stay as they are; what is there from an earlier
+    ablation is used again. The figures also go to the home's own MLflow: one run, with a nested run for each row.
 
     Args:
         workspace: with the settings of everything else.
@@ -115,7 +115,6 @@ def _workspace(
         "home": settings.home / "ablations",
         "registry": RegistrySettings(),
         "feast": FeastSettings(),
-        "mlflow": settings.mlflow.model_copy(update={"tracking_uri": settings.tracking_uri()}),
         space: group,
     }
     workspace = Workspace(settings.model_copy(update=own))

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,6 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 import mlflow.data
-import mlflow.pytorch
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -35,6 +35,13 @@ from torch import Tensor, nn
 from registry.models import Snapshot, Version
 from twinvec.errors import NotFoundError
 from twinvec.settings import Settings
+
+# Lightning comes with lightly. MLflow would import it for its autologging, which is not used here and takes seconds.
+sys.modules.setdefault("pytorch_lightning", None)  # type: ignore[arg-type]
+import mlflow.pytorch  # noqa: E402
+
+if sys.modules["pytorch_lightning"] is None:
+    del sys.modules["pytorch_lightning"]
 
 # MLflow writes a line for each table and model it makes; what fails is raised, whether or not it writes.
 disable_logging()  # type: ignore[no-untyped-call]
