@@ -27,8 +27,8 @@ GRAPH = ("m", "ef_construct", "full_scan_threshold")
 def publish(workspace: Workspace, version: Version, progress: Progress = silent) -> Release:
     """Make a release of a `related` version: its points in Qdrant, verified, and its service in Feast.
 
-    Nothing that is live is touched. A version that has a whole release already, which still holds what it held
-    and meets the settings, is not published twice: that release is returned. A publish that was interrupted is
+    Nothing that is live is touched. A version that has a release already, ready or live, which still holds what it
+    held and meets the settings, is not published twice: that release is returned. A publish that was interrupted is
     gone on with, under the same number; one that fails leaves a release in state `failed`, with the error, and
     no collection. If two machines publish the same version, whoever began last goes on and the other stops.
 
@@ -67,7 +67,9 @@ def publish(workspace: Workspace, version: Version, progress: Progress = silent)
 
 
 def _still_good(workspace: Workspace, release: Release) -> bool:
-    """Whether a whole release meets the settings, is all there, and answers as it did."""
+    """Whether a release is ready or live, meets the settings, is all there, and answers as it did."""
+    if release.state not in (State.READY, State.LIVE):
+        return False
     wanted, found = workspace.settings.qdrant, release.verification
     if "smoke" not in found or found["graph"] != _graph(wanted) or found["ef"] < wanted.ef:
         return False
