@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from registry import journal, operations
 from registry.database import transaction
 from registry.models import Release, State, Version
 from twinvec import releases, tracking
+from twinvec.command import app
 from twinvec.errors import NotFoundError, StateError, StoreError
 from twinvec.features.store import find_service
 from twinvec.releases import promotion, stores
@@ -202,6 +205,28 @@ def test_what_cannot_be_put_back_is_settled_by_the_next_command(
     assert releases.settle(served) is None
 
 
+def test_the_next_command_settles_and_says_so(served: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the command then does; here, there is nothing to publish."""
+    before = standing(served)
+
+    def die(*_arguments: object) -> None:
+        raise StoreError("Feast does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stores, "set_service", die)
+        with pytest.raises(StoreError, match="could not be finished or undone"):
+            releases.promote(served, releases.find(served, "2"))
+    assert unfinished(served)
+    monkeypatch.setenv("TWINVEC_HOME", str(served.settings.home))
+    served.index.close()
+    result = CliRunner().invoke(app, ["publish", "related@v1", "--json"])
+    assert result.exit_code == 0, result.stderr
+    assert "was interrupted at the step feature service: it was undone" in result.stderr
+    assert json.loads(result.stdout)["release"] == f"{NAME}@v1"
+    assert standing(served) == before
+    assert not unfinished(served)
+
+
 def test_an_interruption_settles_and_goes_on(served: Workspace) -> None:
     before = standing(served)
 
@@ -270,11 +295,13 @@ def test_a_model_that_is_gone_is_explained(served: Workspace) -> None:
     assert standing(served) == before
 
 
-def test_rolling_back_goes_back_one_release_each_time(world: Any, either: Workspace) -> None:
+def test_rolling_back_goes_back_one_release_each_time(
+    world: Any, either: Workspace, make_version_of: Callable[[Workspace, list[str]], Version]
+) -> None:
     with pytest.raises(StateError, match="none is live, and none was live before"):
         releases.rollback(either)
-    for which in (0, 1, 0):
-        put_live(either, world.versions[which])
+    for version in (*world.versions, make_version_of(either, world.products["product_id"])):
+        put_live(either, version)
     assert agreed(either) == f"{NAME}__v3"
     for number in (2, 1):
         release = releases.rollback(either)
@@ -288,8 +315,9 @@ def test_rolling_back_goes_back_one_release_each_time(world: Any, either: Worksp
     releases.promote(either, releases.find(either, "v3"))
     last = standing(either)
     assert last["states"] == ["retired", "retired", "live"]
-    # The models of the release that was live before, whichever that was.
+    # The models of the release that was live before, whichever that was; this one has none.
     assert (last["text previous"], last["related previous"]) == ("models:/text/1", "models:/related/1")
+    assert (last["text live"], last["related live"]) == (None, None)
 
 
 def test_promoting_the_live_release_again_mends_what_differs(served: Workspace) -> None:
