@@ -65,7 +65,8 @@ class ColdStart:
             models.encode_image(product.image, settings.image.max_pixels) if product.image else None,
         )
         query = self._source(collection, *products.nearest(aligned, NEIGHBOURS))
-        (hits,) = index.search(collection, query[None], k, filters, settings.qdrant.ef)
+        ef = index.search_ef(collection) or settings.qdrant.ef
+        (hits,) = index.search(collection, query[None], k, filters, ef)
         return Related(collection, Product(None, product.title, path, None, None), found_products(hits))
 
     def _source(self, collection: str, points: Sequence[str], cosines: Floats) -> Floats:

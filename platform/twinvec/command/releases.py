@@ -94,4 +94,6 @@ def _show(release: Release, as_json: bool) -> None:
         print_json(values)
         return
     rows = {name: value for name, value in values.items() if value is not None and name != "verification"}
-    print_table("Release", ["", "value"], [*rows.items(), *release.verification.items()])
+    # Recalls by filter and the queries' answers are for --json.
+    checked = {name: value for name, value in release.verification.items() if not isinstance(value, dict)}
+    print_table("Release", ["", "value"], [*rows.items(), *checked.items()])

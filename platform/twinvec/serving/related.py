@@ -101,7 +101,7 @@ class Recommender:
     release: str
     """Name of the releases, which is the alias of the live one."""
     ef: int
-    """Candidates that HNSW looks at."""
+    """Candidates that HNSW looks at, in a collection that was verified with no number of its own."""
 
     def related(self, product_id: str, k: int = 10, filters: Filters | None = None) -> Related:
         """The k products most related to `product_id`, best first.
@@ -119,12 +119,9 @@ class Recommender:
                 "ids are matched letter for letter; ingest, run and publish a catalogue that has it",
             )
         point = point_id(payload["marketplace"], product_id)
-        hits = self.index.related(collection, point, k, filters, self.ef)
-        return Related(
-            collection,
-            Product.from_payload(payload),
-            found_products(hits),
-        )
+        ef = self.index.search_ef(collection) or self.ef
+        hits = self.index.related(collection, point, k, filters, ef)
+        return Related(collection, Product.from_payload(payload), found_products(hits))
 
     def live(self) -> LiveRelease:
         """The release that answers now.
