@@ -1,0 +1,89 @@
+"""Reads from the live release until a file appears, and prints what it found: `live_reader.py KIND HOME EXPECTED STOP`.
+
+Every answer has to be that of one release alone: its neighbours, or its vectors, as EXPECTED has them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# The release that was named, the one that what was read is of, what was read, and what it should have been.
+Read = Callable[[str], tuple[str, object, object, object]]
+
+
+def edge_reader(home: Path, expected: dict[str, Any]) -> Read:
+    """Asks the recommender: the answer, the payload of each of its hits and its order name one release."""
+    from twinvec.serving.related import Recommender
+    from twinvec.vectors.edge import EdgeIndex
+
+    class Watched(EdgeIndex):
+        def related(self, *arguments: Any, **named: Any) -> Any:
+            self.hits = super().related(*arguments, **named)
+            return self.hits
+
+    index = Watched(home / "qdrant")
+    recommender = Recommender(index, "related_products", 64)
+
+    def read(product: str) -> tuple[str, object, object, object]:
+        answer = recommender.related(product, 5)
+        found = [hit.product.product_id for hit in answer.hits]
+        payloads = sorted({hit.payload["release"] for hit in index.hits})
+        return answer.release, payloads, found, expected[answer.release]["best"][product]
+
+    return read
+
+
+def online_reader(home: Path, expected: dict[str, Any]) -> Read:
+    """Asks Feast's online store, as a colleague does: the vectors of two views in one answer are of one release."""
+    from feast import FeatureStore
+
+    store = FeatureStore(repo_path=str(home))
+
+    reads = itertools.count()
+
+    def read(product: str) -> tuple[str, object, object, object]:
+        # Feast follows a service as of its own copy of the registry, which it renews by itself once a minute.
+        if next(reads) % 40 == 0:
+            store.refresh_registry()
+        service = store.get_feature_service("related_products", allow_cache=True)
+        row = store.get_online_features(service, [{"product_id": product}]).to_dict()
+        vectors = [row[name][0] for name in ("source_vector", "target_vector", "text_vector")]
+        release = service.tags["collection"]
+        return release, [release], vectors, expected[release]["vectors"][product]
+
+    return read
+
+
+def main(kind: str, home: str, expected: str, stop: str) -> None:
+    known = json.loads(Path(expected).read_text())
+    read = {"edge": edge_reader, "online": online_reader}[kind](Path(home), known)
+    products = list(known["related_products__v1"]["best"])
+    reads: Counter[str] = Counter()
+    wrong: list[str] = []
+    switches, last = 0, ""
+    read(products[0])
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    while not Path(stop).exists():
+        for product in products:
+            try:
+                release, payloads, found, right = read(product)
+            except Exception as error:  # any is one too many
+                wrong.append(f"{type(error).__name__}: {error}"[:300])
+                continue
+            if payloads != [release] or found != right:
+                wrong.append(f"{product}: {release} gave {found} of {payloads}, not {right}"[:600])
+            switches += bool(last) and release != last
+            last = release
+            reads[release] += 1
+    sys.stdout.write(json.dumps({"kind": kind, "reads": reads, "switches": switches, "wrong": wrong}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
