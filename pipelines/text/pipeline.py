@@ -22,6 +22,7 @@ from pipelines.graph.product_graph import load_graph
 from pipelines.outline import Inputs, Outcome, Progress
 from pipelines.text.encoder import dimension, encode_texts, load_encoder
 from pipelines.text.finetuning import fine_tune
+from pipelines.text.forward import build_forward
 from pipelines.text.texts import TEXT_SQL, count_texts, read_texts
 from twinvec import digest
 from twinvec.features.manifest import vector_fields
@@ -44,13 +45,14 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     trained = {}
     if graph is not None and options.scheme != "pretrained":
         trained = fine_tune(encoder, inputs, graph, run, progress, device)
+    forward = build_forward(encoder, options.backend, options.precision)
     total = count_texts(inputs.snapshot)
     vectors = disk_matrix(settings.home, total, dimension(encoder))
     keys: list[pa.Array] = []
     done, seconds = 0, 0.0
     for step, some in enumerate(read_texts(inputs.snapshot, CHUNK)):
         started = time.perf_counter()
-        encoded = encode_texts(encoder, some.texts.to_pylist(), options.batch)
+        encoded = encode_texts(encoder, some.texts.to_pylist(), options.batch, forward)
         took = time.perf_counter() - started
         vectors[done : done + len(encoded)] = encoded
         keys.append(some.product_ids)

@@ -36,10 +36,12 @@ from pipelines import processes
 from test_finetuning import trained
 
 with processes.together():
-    steps, figures, encoder = trained(*json.loads(sys.argv[2]))
-    if processes.is_first():
-        encoder.save(sys.argv[3], create_model_card=False)
-        Path(sys.argv[3], "figures.json").write_text(json.dumps([steps, figures]))
+    for arguments in json.loads(sys.argv[2]):
+        steps, figures, encoder = trained(*arguments)
+        if processes.is_first():
+            result = Path(arguments[-1] + "-result")
+            encoder.save(str(result), create_model_card=False)
+            (result / "figures.json").write_text(json.dumps([steps, figures]))
 """
 
 
@@ -180,9 +182,8 @@ def test_nothing_is_trained_without_coviews(
     assert (steps, figures) == ([], {})
 
 
-def started(arguments: list[Any], result: Path, processes: int = 1) -> subprocess.Popen[str]:
+def started(arguments: list[list[Any]], script: Path, processes: int = 1) -> subprocess.Popen[str]:
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    script = result.with_suffix(".py")
     script.write_text(SCRIPT)
     return subprocess.Popen(
         [
@@ -191,7 +192,6 @@ def started(arguments: list[Any], result: Path, processes: int = 1) -> subproces
             str(script),
             str(Path(__file__).parent),
             json.dumps(arguments),
-            str(result),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -201,13 +201,14 @@ def started(arguments: list[Any], result: Path, processes: int = 1) -> subproces
     )
 
 
+@pytest.mark.slow
 def test_after_a_kill_it_goes_on_and_ends_where_it_would_have(
     given: Callable[..., list[Any]], tmp_path: Path
 ) -> None:
-    whole_steps, whole_figures, whole = trained(*given("coview", "whole", epochs=20))
-    arguments = given("coview", "killed", epochs=20)
-    process = started(arguments, tmp_path / "result")
-    first = Path(arguments[-1]) / "checkpoint-8" / "trainer_state.json"
+    whole_steps, whole_figures, whole = trained(*given("coview", "whole", epochs=4))
+    arguments = given("coview", "killed", epochs=4)
+    process = started([arguments], tmp_path / "script.py")
+    first = Path(arguments[-1]) / "checkpoint-4" / "trainer_state.json"
     deadline = time.monotonic() + 180
     while not first.is_file():
         assert process.poll() is None, process.communicate()[0]
@@ -215,7 +216,7 @@ def test_after_a_kill_it_goes_on_and_ends_where_it_would_have(
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    assert not (tmp_path / "result").exists()
+    assert not Path(arguments[-1] + "-result").exists()
 
     steps, figures, encoder = trained(*arguments)
     done = [step for step, metrics in steps if "training/loss" in metrics]
@@ -226,18 +227,26 @@ def test_after_a_kill_it_goes_on_and_ends_where_it_would_have(
         torch.testing.assert_close(encoder.state_dict()[name], weights, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("loss", ["margin", "ranking", "cached-ranking"])
+@pytest.mark.slow
 def test_two_processes_have_the_losses_of_one_with_twice_the_batch(
-    given: Callable[..., list[Any]], tmp_path: Path, loss: str
+    given: Callable[..., list[Any]], tmp_path: Path
 ) -> None:
-    process = started(given("coview", "two", loss=loss, batch=8), tmp_path / "result", processes=2)
+    names = ("margin", "ranking", "cached-ranking")
+    shared = [given("coview", name, loss=name, batch=8, epochs=1) for name in names]
+    process = started(shared, tmp_path / "script.py", processes=2)
     told = process.communicate(timeout=240)[0]
     assert process.returncode == 0, told
-    steps, figures = json.loads((tmp_path / "result" / "figures.json").read_text())
-    alone, alone_figures, encoder = trained(*given("coview", "one", loss=loss, batch=16))
-    assert len(losses(steps)) > 10
-    assert losses(steps) == pytest.approx(losses(alone), abs=1e-4)
-    assert figures["validation_mrr_at_10"] == pytest.approx(alone_figures["validation_mrr_at_10"], abs=1e-3)
-    both = load_encoder(str(tmp_path / "result"), 16, CPU).state_dict()
-    for name, weights in encoder.state_dict().items():
-        torch.testing.assert_close(both[name], weights, rtol=0, atol=1e-3)
+    for name, arguments in zip(names, shared, strict=True):
+        result = Path(arguments[-1] + "-result")
+        steps, figures = json.loads((result / "figures.json").read_text())
+        alone, alone_figures, encoder = trained(
+            *given("coview", f"{name}-alone", loss=name, batch=16, epochs=1)
+        )
+        assert len(losses(steps)) > 10
+        assert losses(steps) == pytest.approx(losses(alone), abs=1e-4)
+        assert figures["validation_mrr_at_10"] == pytest.approx(
+            alone_figures["validation_mrr_at_10"], abs=1e-3
+        )
+        both = load_encoder(str(result), 16, CPU).state_dict()
+        for key, weights in encoder.state_dict().items():
+            torch.testing.assert_close(both[key], weights, rtol=0, atol=1e-3)
