@@ -154,11 +154,10 @@ def make_version(
             version.model_uri = outcome.log_model() if outcome.log_model is not None else None
             _keep(inputs, version, outcome, run)
     except BaseException as error:
-        version.state, version.error = State.FAILED, f"{type(error).__name__}: {error}"[:500]
-        _record(workspace, version)
+        version.error = f"{type(error).__name__}: {error}"[:500]
+        _record(workspace, version, State.FAILED, "its training failed")
         raise
-    version.state = State.READY
-    _record(workspace, version)
+    version = _record(workspace, version, State.READY, "made")
     processes.wait()  # the others may still read the checkpoints
     if inputs.checkpoints is not None:
         shutil.rmtree(inputs.checkpoints, ignore_errors=True)
@@ -210,6 +209,8 @@ def _keep(inputs: Inputs, version: Version, outcome: Outcome, run: Run) -> None:
         apply_version(workspace.features, version)
 
 
-def _record(workspace: Workspace, version: Version) -> None:
+def _record(workspace: Workspace, version: Version, state: State, why: str) -> Version:
     with transaction(workspace.engine) as session:
-        session.merge(version)
+        row = session.merge(version)
+        operations.move(session, row, state, why, workspace.settings.registry.user)
+        return row

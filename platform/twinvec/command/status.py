@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from twinvec.command.app import open_workspace
 from twinvec.command.output import AsJson, print_json, print_table
-from twinvec.command.releases import record
+from twinvec.command.releases import record, settle
+from twinvec.errors import StoreError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -24,6 +27,10 @@ def status(as_json: AsJson = False) -> None:
     from twinvec.releases.lookup import all_releases
 
     workspace = open_workspace()
+    try:
+        settle(workspace)
+    except StoreError as error:  # What can be told is told all the same.
+        typer.echo(f"warning: {error}", err=True)
     with transaction(workspace.engine) as session:
         snapshots = operations.snapshots(session)
         latest = operations.latest_snapshot(session)

@@ -34,7 +34,7 @@ def gives(space: str, model: str = "m", value: float = 0.5, rows: int = 3) -> Tr
         vectors = {f"{space}_vector": np.full((rows, 4), value, np.float32)}
         metrics = {"mrr_at_10": 0.5}
         return Outcome(
-            ["a", "b", "c"][:rows], vectors, "dot", False, model, "p", metrics, f"models:/{space}/1"
+            ["a", "b", "c"][:rows], vectors, "dot", False, model, "p", metrics, lambda: f"models:/{space}/1"
         )
 
     return train
