@@ -88,7 +88,7 @@ class TextTraining(EncoderTraining):
     margin: float = Field(0.5, gt=0, description="Of the cosine margin loss (4.1.3).")
     scale: float = Field(20.0, gt=0, description="Of the cosines that are ranked, before their softmax.")
     negatives: int = Field(
-        2, ge=1, description="Negatives a co-view pair and epoch; the paper's n_k, not given there."
+        1, ge=1, description="Negatives a co-view pair and epoch; the paper's n_k, not given there."
     )
     min_hard_count: int = Field(
         10, ge=1, description="Co-views with the anchor that a hard negative has at least (3.3)."
@@ -100,9 +100,13 @@ class TextTraining(EncoderTraining):
         description="Share of titles replaced by the product's title in another language, by `coview-ml` (3.3).",
     )
     epochs: int = Field(
-        3, ge=1, description="At most; the paper's 10 with its learning rate of 1e-5 (4.1.3)."
+        2, ge=1, description="Passes over the pairs; 10 in the paper, with its learning rate of 1e-5 (4.1.3)."
     )
-    learning_rate: float = Field(5e-5, gt=0, description="Of AdamW; 1e-5 in the paper (4.1.3).")
+    learning_rate: float = Field(
+        3e-4,
+        gt=0,
+        description="Of AdamW. The margin loss needs less: the paper has 1e-5 (4.1.3).",
+    )
     pairs: int = Field(
         100_000, ge=2, description="Co-view pairs of an epoch, at most; others take their turn."
     )
@@ -117,9 +121,35 @@ class TextTraining(EncoderTraining):
 class ImageTraining(EncoderTraining):
     """Self-distillation of the image encoder on the images of co-viewed products (MERLIN 3.4)."""
 
-    epochs: int = Field(20, ge=1, description="Passes over the pairs.")
-    learning_rate: float = Field(5e-4, gt=0, description="Of AdamW.")
+    epochs: int = Field(3, ge=1, description="Passes over the pairs.")
+    learning_rate: float = Field(1e-4, gt=0, description="Of AdamW.")
+    weight_decay: float = Field(0.04, ge=0, description="Of AdamW.")
+    batch: int = Field(32, ge=2, description="Pairs in a batch, of one process; each has two images.")
     pairs: int = Field(100_000, ge=2, description="Pairs of an epoch, at most; others take their turn.")
+    min_count: int = Field(
+        2, ge=1, description="Co-views of a pair that is learned from; all pairs if none has as many."
+    )
+    outputs: int = Field(512, ge=2, description="Classes of the distributions that are compared (3.4).")
+    student_temperature: float = Field(0.1, gt=0, description="Of the student's logits, which are cosines.")
+    teacher_temperature: float = Field(
+        0.25, gt=0, description="Of the teacher's centred logits, in standard deviations of them."
+    )
+    momentum: float = Field(
+        0.98, ge=0, le=1, description="How slowly the teacher follows at first; at the end it stands still."
+    )
+    local_views: int = Field(1, ge=0, description="Small views of each image, beside its global one.")
+    local_size: float = Field(
+        0.5, gt=0, le=1, description="Side of a local view, as a share of `image.size`."
+    )
+    local_area: float = Field(
+        0.2,
+        gt=0,
+        le=1,
+        description="Least share of its image that a local view covers; `global_area` is the most.",
+    )
+    global_area: float = Field(
+        0.6, gt=0, le=1, description="Least share of its image that a global view covers."
+    )
 
 
 class TextSettings(Group):
@@ -164,7 +194,7 @@ class ImageSettings(Group):
     model: str = Field(
         "vit_small_untrained",
         description="`timm:NAME` or `open_clip:NAME/PRETRAINED` for pretrained weights, which are downloaded; "
-        "the default is a small ViT whose weights are drawn from `seed` and trained on nothing.",
+        "the default is a small ViT whose weights are drawn from `seed`, a place to start training from.",
     )
     batch: int = Field(64, ge=1, description="Images in one forward pass.")
     precision: Literal["float32", "bfloat16"] = Field(
