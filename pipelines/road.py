@@ -88,7 +88,14 @@ STAGES = (
         revision=2,
         reason_to_skip=texts.reason_to_skip,
     ),
-    Stage("image", "pipelines.image.pipeline", settings=("image",), reason_to_skip=reading.reason_to_skip),
+    Stage(
+        "image",
+        "pipelines.image.pipeline",
+        uses=("graph",),
+        settings=("image",),
+        revision=2,
+        reason_to_skip=reading.reason_to_skip,
+    ),
     Stage(
         "aligned",
         "pipelines.alignment.pipeline",

@@ -1,91 +1,140 @@
-"""The space `image`: every product whose image can be read, by an encoder that is not trained (MERLIN 3.4)."""
+"""The space `image`: every product whose image can be read, by an encoder trained on co-viewed pairs (MERLIN 3.4)."""
 
 from __future__ import annotations
 
+import tempfile
 import time
-from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from pipelines import processes
 from pipelines.device import resolve_device
 from pipelines.encoding.logged import log_once
 from pipelines.encoding.matrix import disk_matrix
+from pipelines.encoding.trainer import peak_memory
+from pipelines.evaluation.coviews import coview_metrics
+from pipelines.graph.product_graph import ProductGraph, load_graph
 from pipelines.image.decoding import PROCEDURE
-from pipelines.image.encoder import encode_images, load_encoder
-from pipelines.image.reading import SKIPPED, count_images, list_reasons, read_images
+from pipelines.image.encoder import ImageEncoder, encode_images, load_encoder
+from pipelines.image.pairs import Pairs, coview_pairs
+from pipelines.image.pixels import CHUNK, decode_images, open_images
+from pipelines.image.training import distil
 from pipelines.outline import Inputs, Outcome, Progress
 from twinvec import digest
-from twinvec.errors import CatalogueError
 from twinvec.features.manifest import vector_fields
 from twinvec.tracking import model_digest
 
 if TYPE_CHECKING:
+    from twinvec.settings import ImageSettings
     from twinvec.tracking import Run
 
 (FIELD,) = vector_fields("image")
 SKIPPED_FILE = "skipped.parquet"
-# Products whose images are in memory at a time.
-CHUNK = 512
 
 
 def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
-    """Read and encode the images, chunk by chunk. The encoder is not trained.
+    """Decode the images, train the encoder on them unless it is to stay as it is, and encode them.
 
     Raises:
-        CatalogueError: if none can be read.
+        CatalogueError: if no image can be read.
     """
     settings, options, snapshot = inputs.settings, inputs.settings.image, inputs.snapshot
-    encoder = load_encoder(options.model, options.size, options.dimension, settings.seed)
-    encoder.to(resolve_device(settings.device))
-    total = count_images(snapshot)
-    vectors = disk_matrix(settings.home, max(total, 1), options.dimension)
-    keys: list[str] = []
-    skipped: list[pa.Table] = []
-    seen = 0
-    started = time.perf_counter()
-    for step, batch in enumerate(read_images(snapshot, options, CHUNK)):
-        first, before = len(keys), time.perf_counter()
-        keys.extend(batch.product_ids)
-        vectors[first : len(keys)] = encode_images(encoder, batch.pixels, options.batch)
-        skipped.append(batch.skipped)
-        seen += len(batch.product_ids) + len(batch.skipped)
-        run.log_epoch(step, {"encoded_per_second": len(batch.product_ids) / (time.perf_counter() - before)})
-        rate = len(keys) / (time.perf_counter() - started)
-        progress(f"{seen:,} of {total:,} images, {seen - len(keys):,} left out, {rate:,.0f} images/s")
-    left_out = pa.concat_tables([SKIPPED.empty_table(), *skipped])
-    reasons = list_reasons(Counter(left_out["reason"].to_pylist()))
-    if not keys:
-        raise CatalogueError(
-            f"none of the images of snapshot {snapshot.id} can be read: {reasons}",
-            f"relative paths start at {snapshot.image_root}; `twinvec ingest` notes where that is",
-        )
-    if reasons:
-        progress(f"left out: {reasons}")
-    seconds = time.perf_counter() - started
+    device = resolve_device(settings.device)
+    encoder = load_encoder(options.model, options.size, options.dimension, settings.seed).to(device)
+    graph = load_graph(inputs.folder("graph")) if "graph" in inputs.versions else None
+    figures: dict[str, float] = {}
+    with _working_folder(inputs) as folder:
+        if processes.is_first():
+            decode_images(folder / "images", snapshot, options, progress)
+        processes.wait()
+        images = open_images(folder / "images", options.size)
+        pairs = pairs_to_learn(options, graph, images.product_ids)
+        if len(pairs):
+            encoder, figures = distil(
+                encoder,
+                images.pixels,
+                pairs,
+                options.training,
+                folder / "training",
+                settings.seed,
+                device,
+                run,
+                progress,
+            )
+        elif options.scheme == "coview-pair":
+            progress("no two products with images were viewed together: the encoder is not trained")
+        vectors = disk_matrix(settings.home, len(images.product_ids), options.dimension)
+        rate = _encode(encoder, images.pixels, vectors, options, progress)
     model = model_digest(encoder)
     preprocessing = digest.of_json({"size": options.size, "procedure": PROCEDURE})
     example = torch.zeros(2, 3, options.size, options.size)
     return Outcome(
-        keys=keys,
-        vectors={FIELD: vectors[: len(keys)]},
+        keys=images.product_ids,
+        vectors={FIELD: vectors},
         metric="cosine",
         normalised=True,
         model=model,
         preprocessing=preprocessing,
         metrics={
-            "coverage": len(keys) / snapshot.tables["products"],
-            "skipped": float(len(left_out)),
-            "images_per_second": len(keys) / seconds,
+            "coverage": len(images.product_ids) / snapshot.tables["products"],
+            "skipped": float(len(images.skipped)),
+            "pairs": float(len(pairs)),
+            **(coview_metrics(graph, images.product_ids, vectors) if graph is not None else {}),
+            **figures,
+            "images_per_second": rate,
+            "peak_memory_bytes": float(peak_memory(device)),
         },
         log_model=lambda: log_once(
             "image", model, preprocessing, lambda: run.log_model(encoder, {"images": example})
         ),
-        write=lambda folder: _write_skipped(left_out, folder),
+        write=lambda target: _write_skipped(images.skipped, target),
     )
+
+
+def pairs_to_learn(options: ImageSettings, graph: ProductGraph | None, product_ids: list[str]) -> Pairs:
+    """Rows of the images that the scheme takes for alike, int64 [pairs, 2]; none if nothing is trained."""
+    if options.scheme == "same-product":
+        return np.arange(len(product_ids))[:, None].repeat(2, axis=1)
+    if options.scheme == "coview-pair" and graph is not None:
+        return coview_pairs(graph, product_ids, options.training.min_count)
+    return np.zeros((0, 2), np.int64)
+
+
+@contextmanager
+def _working_folder(inputs: Inputs) -> Iterator[Path]:
+    """The folder of the checkpoints; one that is gone afterwards where nothing is to be kept."""
+    if inputs.checkpoints is not None:
+        yield inputs.checkpoints
+        return
+    with tempfile.TemporaryDirectory(dir=inputs.settings.home) as folder:
+        yield Path(folder)
+
+
+def _encode(
+    encoder: ImageEncoder,
+    pixels: npt.NDArray[np.uint8],
+    vectors: npt.NDArray[np.float32],
+    options: ImageSettings,
+    progress: Progress,
+) -> float:
+    """Fill `vectors`, float32 [n, d], chunk by chunk; gives images a second."""
+    started = time.perf_counter()
+    rate = 0.0
+    for first in range(0, len(pixels), CHUNK):
+        chunk = slice(first, first + CHUNK)
+        vectors[chunk] = encode_images(encoder, pixels[chunk], options.batch, options.precision)
+        done = min(first + CHUNK, len(pixels))
+        rate = done / (time.perf_counter() - started)
+        progress(f"{done:,} of {len(pixels):,} images encoded, {rate:,.0f} images/s")
+    return rate
 
 
 def _write_skipped(left_out: pa.Table, folder: Path) -> None:

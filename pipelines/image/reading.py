@@ -79,6 +79,8 @@ def read_images(snapshot: Snapshot, options: ImageSettings, chunk: int) -> Itera
 
 def reason_to_skip(snapshot: Snapshot, settings: Settings) -> str | None:
     """Why no image can be encoded, or None if one can: some of the images are read until there is one that can."""
+    if settings.image.scheme == "none":
+        return "image.scheme is `none`"
     once = settings.image.model_copy(update={"attempts": 1})
     reasons: Counter[str] = Counter()
     for batch in _read(snapshot, once, TRIED_SQL, TRIED_AT_A_TIME):

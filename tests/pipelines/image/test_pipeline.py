@@ -45,6 +45,12 @@ def test_no_image_at_all_leaves_a_failed_version(snapshot_of: SnapshotOf, worksp
         workspace.version("image")
 
 
+def test_the_scheme_none_skips_the_stage(snapshot_of: SnapshotOf, workspace: Workspace) -> None:
+    settings = workspace.settings
+    without = settings.model_copy(update={"image": settings.image.model_copy(update={"scheme": "none"})})
+    assert reason_to_skip(snapshot_of({"good": "red.png"}), without) == "image.scheme is `none`"
+
+
 @pytest.mark.slow
 def test_versions_hold_a_vector_for_each_good_image_and_the_reasons_for_the_others(
     snapshot_of: SnapshotOf, workspace: Workspace

@@ -1,0 +1,79 @@
+"""Decoded images on disk: read once, and seen again in each epoch and for encoding."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.image.reading import SKIPPED, count_images, list_reasons, read_images
+from pipelines.outline import Progress
+from twinvec import files
+from twinvec.catalogue.snapshot import Snapshot
+from twinvec.errors import CatalogueError
+from twinvec.settings import ImageSettings
+
+# Products whose images are in memory at a time.
+CHUNK = 512
+PIXELS, PRODUCTS, LEFT_OUT = "pixels.bin", "products.parquet", "skipped.parquet"
+
+
+@dataclass(frozen=True)
+class DecodedImages:
+    """The images of n products.
+
+    Attributes:
+        product_ids: [n].
+        pixels: RGB, uint8 [n, 3, size, size], in a file.
+        skipped: the products left out, columns as `SKIPPED`.
+    """
+
+    product_ids: list[str]
+    pixels: npt.NDArray[np.uint8]
+    skipped: pa.Table
+
+
+def decode_images(folder: Path, snapshot: Snapshot, options: ImageSettings, progress: Progress) -> None:
+    """Write the images of a snapshot into `folder`, whole or not at all; nothing happens if it is there.
+
+    Raises:
+        CatalogueError: if none can be read.
+    """
+    if folder.is_dir():
+        return
+    total = count_images(snapshot)
+    product_ids: list[str] = []
+    skipped = [SKIPPED.empty_table()]
+    with files.new_folder(folder) as new:
+        with (new / PIXELS).open("wb") as file:
+            for batch in read_images(snapshot, options, CHUNK):
+                batch.pixels.tofile(file)
+                product_ids.extend(batch.product_ids)
+                skipped.append(batch.skipped)
+                left_out = sum(map(len, skipped))
+                progress(f"{len(product_ids) + left_out:,} of {total:,} images, {left_out:,} left out")
+        table = pa.concat_tables(skipped)
+        reasons = list_reasons(Counter(table["reason"].to_pylist()))
+        if not product_ids:
+            raise CatalogueError(
+                f"none of the images of snapshot {snapshot.id} can be read: {reasons}",
+                f"relative paths start at {snapshot.image_root}; `twinvec ingest` notes where that is",
+            )
+        pq.write_table(pa.table({"product_id": product_ids}), new / PRODUCTS)
+        pq.write_table(table, new / LEFT_OUT)
+    if reasons:
+        progress(f"left out: {reasons}")
+
+
+def open_images(folder: Path, size: int) -> DecodedImages:
+    """What `decode_images` wrote, with images of `size` pixels."""
+    product_ids = pq.read_table(folder / PRODUCTS)["product_id"].to_pylist()
+    shape = (len(product_ids), 3, size, size)
+    # Copied from by torch, which warns of memory that cannot be written.
+    pixels = np.memmap(folder / PIXELS, np.uint8, "c", shape=shape)
+    return DecodedImages(product_ids, pixels, pq.read_table(folder / LEFT_OUT))
