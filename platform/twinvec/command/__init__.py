@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twinvec.command import ablation, catalogue, demo, evaluation, lineage, query, releases, status, training
+from twinvec.command import (
+    ablation,
+    align,
+    catalogue,
+    demo,
+    evaluation,
+    lineage,
+    query,
+    releases,
+    status,
+    training,
+)
 from twinvec.command.app import app, start
 
 __all__ = ["app", "main"]
@@ -16,6 +27,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": training.train,
     "evaluate": evaluation.evaluate,
     "ablate": ablation.ablate,
+    "align": align.align,
     "publish": releases.publish,
     "promote": releases.promote,
     "rollback": releases.rollback,
