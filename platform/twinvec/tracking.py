@@ -206,6 +206,27 @@ def log_comparison(
                 mlflow.log_metrics({metric_name(figure): value for figure, value in figures.items()})
 
 
+def log_change(
+    settings: Settings, name: str, versions: Sequence[Version], figures: Mapping[str, float], plot: Figure
+) -> str:
+    """Log what changed between versions, in the experiment `twinvec/drift`; gives the run's id.
+
+    Args:
+        name: of the run.
+        versions: that were compared, logged as its inputs.
+        figures: logged as metrics.
+        plot: logged as `drift.png`.
+    """
+    _use_store(settings)
+    mlflow.set_experiment(experiment_id=_experiment(settings, "drift"))
+    with mlflow.start_run(run_name=name, tags={"twinvec.space": versions[0].space}) as active:
+        for version in versions:
+            _log_input(version.name, version.path, version.digest, version.space)
+        mlflow.log_metrics({metric_name(figure): float(value) for figure, value in figures.items()})
+        mlflow.log_figure(plot, "drift.png")
+        return str(active.info.run_id)
+
+
 def _use_store(settings: Settings) -> None:
     if settings.mlflow.tracking_uri is None:
         settings.home.mkdir(parents=True, exist_ok=True)
