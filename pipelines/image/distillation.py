@@ -3,76 +3,58 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 
 import torch
-from lightly.loss import DINOLoss  # type: ignore[import-untyped]
-from lightly.models.modules import DINOProjectionHead  # type: ignore[import-untyped]
-from lightly.models.modules.center import center_mean  # type: ignore[import-untyped]
+from lightly.loss.swav_loss import sinkhorn  # type: ignore[import-untyped]
 from lightly.models.utils import update_momentum  # type: ignore[import-untyped]
 from lightly.utils.scheduler import cosine_schedule  # type: ignore[import-untyped]
 from torch import Tensor, nn
+from torch.distributed.nn import functional as together
 from torch.nn import functional as F
 
+from pipelines import processes
 from pipelines.image.augmentation import Augmentation, augment
 from pipelines.image.encoder import ImageEncoder
 
-HIDDEN = 512
-BOTTLENECK = 256
+HIDDEN = 256
+BOTTLENECK = 64
 
 
-@dataclass(frozen=True)
-class Temperatures:
-    """How sharp the output distributions are.
+class Head(nn.Module):
+    """Logits of K classes: cosines with prototypes that are drawn once and stay.
 
-    Attributes:
-        student: the logits, cosines, are divided by this.
-        teacher: the centred logits are divided by this and by their standard deviation.
-        centre_momentum: how slowly centre and deviation follow the batches.
+    DINO learns its prototypes, and relies on long training with large batches to keep them apart. In the short
+    training of a small encoder they fell together, whereupon teacher and student agree that all images are alike.
+    For the same reason features are standardised over the batch: what all images have in common says nothing.
+
+    Args:
+        dimension: length of the encoder's vectors.
+        outputs: K.
     """
 
-    student: float
-    teacher: float
-    centre_momentum: float = 0.5
+    prototypes: Tensor
+
+    def __init__(self, dimension: int, outputs: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(dimension, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, BOTTLENECK))
+        self.register_buffer("prototypes", F.normalize(torch.randn(outputs, BOTTLENECK), dim=1))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Vectors of any length, [n, dimension], to logits from −1 to 1, float32 [n, K]."""
+        bottleneck = standardise(self.layers(standardise(vectors)))
+        with torch.autocast(vectors.device.type, enabled=False):
+            return F.normalize(bottleneck, dim=1) @ self.prototypes.T
 
 
-class CentredLoss(DINOLoss):  # type: ignore[misc]
-    """Equation 2: cross-entropy of the student's outputs from the teacher's, which are centred and sharpened.
-
-    Two things differ from DINO's. Centre and deviation change once a step of the optimiser, whatever it was made of:
-    several batches or several processes are as one large batch. And the teacher's temperature is a multiple of the
-    deviation of its logits: a small encoder's outputs are alike at first, and a fixed temperature that does not fit
-    them leads to the uniform distribution.
-    """
-
-    deviation: Tensor
-
-    def __init__(self, outputs: int, temperatures: Temperatures) -> None:
-        super().__init__(
-            outputs, student_temp=temperatures.student, center_momentum=temperatures.centre_momentum
-        )
-        self.sharpness = temperatures.teacher
-        self.register_buffer("deviation", torch.ones(()))
-        self._moments: list[Tensor] = []
-
-    def temperature(self) -> Tensor:
-        """The teacher's, as it is now."""
-        return self.sharpness * self.deviation
-
-    def update_center(self, teacher_out: Tensor) -> None:
-        """Remember a batch's logits, [views, n, outputs]; `step` takes them in."""
-        logits = teacher_out.detach().flatten(0, 1)
-        self._moments.append(torch.stack([logits.mean(dim=0), logits.square().mean(dim=0)]))
-
-    @torch.no_grad()
-    def step(self, momentum: float | None = None) -> None:
-        """Take in what was seen since the last step, by all processes."""
-        momentum = self.center_momentum if momentum is None else momentum
-        mean, square = center_mean(torch.stack(self._moments), dim=(0,))[0]
-        self._moments.clear()
-        deviation = (square - mean.square()).clamp(min=0).mean().sqrt()
-        self.center.lerp_(mean.expand_as(self.center), 1 - momentum)
-        self.deviation.lerp_(deviation, 1 - momentum)
+def standardise(features: Tensor) -> Tensor:
+    """Features of mean 0 and variance 1 over the batch, that of all processes, float32 [n, d]."""
+    features = features.float()
+    moments = torch.stack([features.mean(dim=0), features.square().mean(dim=0)])
+    if processes.count() > 1:
+        moments = together.all_reduce(moments) / processes.count()  # type: ignore[no-untyped-call]
+    mean, square = moments
+    standardised: Tensor = (features - mean) * (square - mean.square()).clamp(min=1e-6).rsqrt()
+    return standardised
 
 
 class Distillation(nn.Module):
@@ -82,7 +64,7 @@ class Distillation(nn.Module):
         encoder: becomes the student; the teacher starts as its copy, and is what is kept in the end.
         views: how a global view differs from its image, and a local one.
         outputs: classes of the output distributions, K.
-        temperatures: of both.
+        temperatures: of the student's logits, and of the teacher's.
         momentum: of the teacher at first; it rises to 1 along a cosine.
     """
 
@@ -91,24 +73,23 @@ class Distillation(nn.Module):
         encoder: ImageEncoder,
         views: tuple[Augmentation, Augmentation],
         outputs: int,
-        temperatures: Temperatures,
+        temperatures: tuple[float, float],
         momentum: float,
     ) -> None:
         super().__init__()
-        dimension = encoder.projection.out_features
         self.views, self.momentum = views, momentum
+        self.student_temperature, self.teacher_temperature = temperatures
         self.student, self.teacher = encoder, copy.deepcopy(encoder)
-        self.student_head, self.teacher_head = (
-            DINOProjectionHead(dimension, HIDDEN, BOTTLENECK, outputs) for _ in range(2)
-        )
-        self.teacher_head.load_state_dict(self.student_head.state_dict())
+        self.student_head = Head(encoder.projection.out_features, outputs)
+        self.teacher_head = copy.deepcopy(self.student_head)
         self.teacher.requires_grad_(False)
         self.teacher_head.requires_grad_(False)
-        self.loss = CentredLoss(outputs, temperatures)
         self.figures: dict[str, Tensor] = {}
 
     def forward(self, pixels: Tensor, draws: Tensor) -> dict[str, Tensor]:
-        """The loss of a batch of pairs, both ways.
+        """Equation 2 over a batch of pairs, both ways: the mean over images and the student's views.
+
+        For a pair i, j the teacher sees a global view of j; the student a global view of i, and local ones of j.
 
         Args:
             pixels: RGB of the pairs' two images, uint8 [n, 2, 3, size, size].
@@ -117,52 +98,46 @@ class Distillation(nn.Module):
         images = pixels.flatten(0, 1).float() / 255
         draws = draws.flatten(0, 1)
         whole, part = self.views
-        own = augment(images, draws[:, 0], whole)
+        view = augment(images, draws[:, 0], whole)
         with torch.no_grad():
-            targets = self.teacher_head(self.teacher.project(own)).float()
-        outputs = self.student_head(self.student.project(own)).float()
-        locals_ = [augment(images, each, part) for each in draws[:, 1:].unbind(1)]
-        seen = self.student_head(self.student.project(torch.cat(locals_))).float() if locals_ else None
+            vectors = self.teacher.project(view)
+            targets = self.targets(self.teacher_head(vectors))
         # The product that each was viewed with is the other one of its pair.
-        partners = outputs.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
-        with torch.autocast(pixels.device.type, enabled=False):
-            temperature = float(self.loss.temperature())
-            # The loss leaves the first view of both out: that is the one which both have seen.
-            loss = self.loss(
-                [targets],
-                [outputs, partners, *(seen.chunk(len(locals_)) if seen is not None else ())],
-                teacher_temp=temperature,
-            )
-        self.figures = _figures(targets, self.loss.center[0], temperature)
-        return {"loss": loss}
+        partners = self.student_head(self.student.project(view)).unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
+        locals_ = [augment(images, each, part) for each in draws[:, 1:].unbind(1)]
+        seen = [partners, *(self.student_head(self.student.project(each)) for each in locals_)]
+        losses = [
+            -(targets * F.log_softmax(logits / self.student_temperature, dim=1)).sum(dim=1) for logits in seen
+        ]
+        self.figures = _figures(vectors, targets)
+        return {"loss": torch.stack(losses).mean()}
 
-    @torch.no_grad()
-    def prepare(self, first: Tensor, second: Tensor) -> None:
-        """Start where outputs differ: fit the projection to pairs, and centre the teacher's logits.
+    def targets(self, logits: Tensor) -> Tensor:
+        """The teacher's distributions, centred and sharpened, [n, K].
 
-        Args:
-            first, second: the student's features of the images of some pairs, float32 [pairs, f].
+        Centred as in DINOv2, so that each class is as probable as the others over the batch (Sinkhorn and Knopp);
+        DINO's running mean of the logits left a few classes in short training.
         """
-        self.student.fit(first, second)
-        self.teacher.load_state_dict(self.student.state_dict())
-        self.loss.update_center(self.teacher_head(self.teacher.projection(torch.cat([first, second])))[None])
-        self.loss.step(momentum=0.0)
+        shares: Tensor = sinkhorn(logits, epsilon=self.teacher_temperature, gather_distributed=True)
+        return shares
 
     def follow(self, step: int, steps: int) -> None:
         """Let the teacher follow the student, after `step` of `steps` steps of the optimiser."""
         momentum = cosine_schedule(step, steps, self.momentum, 1.0)
         update_momentum(self.student, self.teacher, momentum)
         update_momentum(self.student_head, self.teacher_head, momentum)
-        self.loss.step()
 
 
 @torch.no_grad()
-def _figures(logits: Tensor, centre: Tensor, temperature: float) -> dict[str, Tensor]:
-    """What tells a collapse: outputs that are all alike, or that say nothing; entropies as shares of the largest."""
-    shares = F.softmax((logits - centre) / temperature, dim=1)
-    most = torch.tensor(logits.shape[1]).log()
+def _figures(vectors: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    """What tells a collapse, as shares of the most there can be.
+
+    The deviation of the teacher's vectors, 0 if all are alike; the entropy of its outputs, 1 if they say nothing; and
+    that of their mean, 0 if they say the same of all.
+    """
+    most = torch.tensor(targets.shape[1]).log()
     return {
-        "teacher_deviation": F.normalize(logits, dim=1).std(dim=0).mean() * logits.shape[1] ** 0.5,
-        "teacher_entropy": torch.special.entr(shares).sum(dim=1).mean() / most,
-        "teacher_mean_entropy": torch.special.entr(shares.mean(dim=0)).sum() / most,
+        "teacher_deviation": F.normalize(vectors.float(), dim=1).std(dim=0).mean() * vectors.shape[1] ** 0.5,
+        "teacher_entropy": torch.special.entr(targets).sum(dim=1).mean() / most,
+        "teacher_mean_entropy": torch.special.entr(targets.mean(dim=0)).sum() / most,
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import pairwise
 from typing import Literal, cast
 
 import numpy as np
@@ -25,8 +24,6 @@ TIMM = "timm:"
 OPEN_CLIP = "open_clip:"
 INSTEAD = f"use {UNTRAINED!r}, which needs no download"
 HALF = (0.5, 0.5, 0.5)
-# Directions in which features differ by less than this share of the average are not blown up.
-NOISE = 0.03
 
 
 class ImageEncoder(nn.Module):
@@ -76,24 +73,6 @@ class ImageEncoder(nn.Module):
         found: Tensor = self.backbone((images - self.mean) / self.std)
         return found
 
-    @torch.no_grad()
-    def fit(self, first: Tensor, second: Tensor) -> None:
-        """Project to where images of a pair are alike: whiten what their features differ by.
-
-        Untrained features are much alike, and a projection at random keeps what they have in common. This is Fisher's
-        discriminant, with the pairs as classes.
-
-        Args:
-            first, second: features of the images of some pairs, float32 [pairs, f].
-        """
-        apart = first - second
-        variance, axes = torch.linalg.eigh(apart.T @ apart / len(apart))
-        scale = (variance.clamp(min=0) + NOISE * variance.mean()).rsqrt()
-        start = torch.empty(self.projection.weight.shape)
-        nn.init.orthogonal_(start, generator=torch.Generator().manual_seed(0))
-        self.projection.weight.copy_(start.to(axes) @ (axes * scale) @ axes.T)
-        self.projection.bias.copy_(-self.projection.weight @ torch.cat([first, second]).mean(dim=0))
-
 
 class MeanAndSpread(nn.Module):
     """Mean and standard deviation of a ViT's patch tokens: [n, 3, size, size] to [n, 2 width].
@@ -113,11 +92,10 @@ class MeanAndSpread(nn.Module):
 
 
 def convolutions(width: int) -> nn.Sequential:
-    """Three convolutions that halve the image each, in place of one cut into patches: a ViT learns sooner so."""
-    channels = (3, width // 4, width // 2, width)
+    """Three convolutions that leave a quarter of a side, in place of a cut into patches: a ViT learns sooner so."""
     layers: list[nn.Module] = []
-    for before, after in pairwise(channels):
-        layers += [nn.Conv2d(before, after, 3, 2, 1, bias=False), nn.GroupNorm(1, after), nn.GELU()]
+    for before, after, stride in ((3, width // 4, 2), (width // 4, width // 2, 2), (width // 2, width, 1)):
+        layers += [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.GroupNorm(1, after), nn.GELU()]
     return nn.Sequential(*layers)
 
 
@@ -176,7 +154,7 @@ def encode_images(
 
 
 def _untrained(size: int, dimension: int) -> ImageEncoder:
-    width, patch = 256, 8
+    width, patch = 96, 4
     if size % patch:
         raise SettingsError(
             f"image.size is {size}, and {UNTRAINED!r} cuts images into patches of {patch} pixels",
@@ -186,8 +164,9 @@ def _untrained(size: int, dimension: int) -> ImageEncoder:
         img_size=size,
         patch_size=1,  # of what the convolutions leave
         embed_dim=width,
-        depth=1,
-        num_heads=4,
+        depth=2,
+        num_heads=3,
+        mlp_ratio=2,
         num_classes=0,
         dynamic_img_size=True,
         embed_layer=partial(HybridEmbed, backbone=convolutions(width)),

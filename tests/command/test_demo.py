@@ -12,12 +12,18 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from twinvec.command.demo import BRIEF
+
 
 @pytest.mark.slow
 def test_the_demo_shows_complements_and_is_quick_when_nothing_is_stale(tmp_path: Path) -> None:
     home = tmp_path / "home"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TWINVEC_")}
     environment["TWINVEC_HOME"] = str(home)
+    # As the demo trains, so that nothing is stale after it.
+    for space, training in BRIEF.items():
+        for name, value in training["training"].items():
+            environment[f"TWINVEC_{space}__TRAINING__{name}".upper()] = str(value)
 
     def twinvec(*arguments: str) -> str:
         command = [str(Path(sys.executable).parent / "twinvec"), *arguments]
@@ -53,6 +59,7 @@ def test_the_demo_shows_complements_and_is_quick_when_nothing_is_stale(tmp_path:
     assert 0 < figures["mrr_at_10"] < 1
 
     # Rolled back from on purpose: a later run must not bring it back.
+    environment["TWINVEC_QDRANT__EF_CONSTRUCT"] = "100"
     twinvec("publish")
     assert json.loads(twinvec("promote", "--json"))["release"] == "related_products@v2"
     assert json.loads(twinvec("rollback", "--json"))["release"] == "related_products@v1"

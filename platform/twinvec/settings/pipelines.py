@@ -121,28 +121,26 @@ class TextTraining(EncoderTraining):
 class ImageTraining(EncoderTraining):
     """Self-distillation of the image encoder on the images of co-viewed products (MERLIN 3.4)."""
 
-    epochs: int = Field(3, ge=1, description="Passes over the pairs.")
-    learning_rate: float = Field(1e-4, gt=0, description="Of AdamW.")
+    epochs: int = Field(20, ge=1, description="Passes over the pairs.")
+    learning_rate: float = Field(3e-3, gt=0, description="Of AdamW.")
     weight_decay: float = Field(0.04, ge=0, description="Of AdamW.")
-    batch: int = Field(32, ge=2, description="Pairs in a batch, of one process; each has two images.")
+    batch: int = Field(64, ge=2, description="Pairs in a batch, of one process; each has two images.")
     pairs: int = Field(100_000, ge=2, description="Pairs of an epoch, at most; others take their turn.")
     min_count: int = Field(
         2, ge=1, description="Co-views of a pair that is learned from; all pairs if none has as many."
     )
-    outputs: int = Field(512, ge=2, description="Classes of the distributions that are compared (3.4).")
+    outputs: int = Field(256, ge=2, description="Classes of the distributions that are compared (3.4).")
     student_temperature: float = Field(0.1, gt=0, description="Of the student's logits, which are cosines.")
-    teacher_temperature: float = Field(
-        0.25, gt=0, description="Of the teacher's centred logits, in standard deviations of them."
-    )
+    teacher_temperature: float = Field(0.025, gt=0, description="Of the teacher's, which sharpens them.")
     momentum: float = Field(
-        0.98, ge=0, le=1, description="How slowly the teacher follows at first; at the end it stands still."
+        0.97, ge=0, le=1, description="How slowly the teacher follows at first; at the end it stands still."
     )
     local_views: int = Field(1, ge=0, description="Small views of each image, beside its global one.")
     local_size: float = Field(
         0.5, gt=0, le=1, description="Side of a local view, as a share of `image.size`."
     )
     local_area: float = Field(
-        0.2,
+        0.3,
         gt=0,
         le=1,
         description="Least share of its image that a local view covers; `global_area` is the most.",
@@ -200,7 +198,7 @@ class ImageSettings(Group):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Of encoding; `bfloat16` is faster on a CPU or GPU that has it."
     )
-    size: int = Field(64, ge=16, description="Pixels of a side after resizing.")
+    size: int = Field(32, ge=16, description="Pixels of a side after resizing.")
     dimension: int = Field(256, ge=8, description="Length of an image embedding (4.1.3).")
     remote: bool = Field(False, description="Fetch images from other machines (http, s3, …).")
     max_bytes: int = Field(20_000_000, ge=1, description="A larger image file is left out.")

@@ -1,0 +1,57 @@
+"""Ablations on a small synthetic store: their rows, where they are kept, and what they leave alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from pipelines.evaluation.ablation import FIGURES, ablate
+from registry import operations
+from registry.database import transaction
+from twinvec.catalogue.ingest import ingest
+from twinvec.catalogue.synthetic.store import generate
+from twinvec.errors import CatalogueError
+from twinvec.settings import Settings
+from twinvec.workspace import Workspace
+
+pytestmark = pytest.mark.slow
+SMALL = {
+    "category": {"epochs": 50},
+    "text": {"scheme": "none"},
+    "image": {"size": 32, "dimension": 32},
+    "aligned": {"dimension": 32, "epochs": 2},
+    "related": {"dimension": 16, "refit": False, "twinvec": {"epochs": 2}},
+}
+
+
+def test_rows_are_compared_with_the_first_and_kept_apart(tmp_path: Path) -> None:
+    workspace = Workspace(Settings(home=tmp_path / "home", device="cpu", **SMALL))
+    generate(tmp_path / "store", 240, 1)
+    snapshot = ingest(tmp_path / "store", "parquet", workspace.settings, workspace.engine).snapshot
+    schemes = ("none", "pretrained")
+    rows = ablate(workspace, snapshot, "image", "related", print, schemes)
+    assert [row.scheme for row in rows] == list(schemes)
+    assert rows[0].relative == dict.fromkeys(FIGURES, 1.0)
+    for name in FIGURES:
+        first, value = rows[0].figures[name], rows[1].figures[name]
+        assert rows[1].relative[name] == (pytest.approx(value / first) if first else None)
+    assert rows[0].figures != rows[1].figures
+    with transaction(workspace.engine) as session:
+        assert not operations.versions(session), "nobody reads an ablation's versions"
+
+    again = ablate(workspace, snapshot, "image", "related", print, schemes)
+    assert [row.version for row in again] == [row.version for row in rows], "made once"
+
+    client = MlflowClient(workspace.settings.tracking_uri())
+    experiment = client.get_experiment_by_name("twinvec/comparisons")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    assert len(runs) == 2 * (1 + len(schemes))
+    logged = [run.data.metrics["mrr_at_10"] for run in runs if run.info.run_name == "pretrained"]
+    assert logged == [rows[1].figures["mrr_at_10"]] * 2
+
+    with pytest.raises(CatalogueError, match=r"image\.scheme=none"):
+        ablate(workspace, snapshot, "image", "coviews", print, schemes)
+    workspace.engine.dispose()
