@@ -29,6 +29,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 class State(StrEnum):
     """Where a version or a release stands in its life; only releases go live and are retired.
 
+    Of what is removed, the row, its history and its lineage stay, while its data go, or are gone.
     `registry.operations.move` says which may follow which, and is what changes one.
     """
 
@@ -36,6 +37,7 @@ class State(StrEnum):
     READY = "ready"
     LIVE = "live"
     RETIRED = "retired"
+    REMOVED = "removed"
     FAILED = "failed"
 
 

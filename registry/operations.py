@@ -18,12 +18,12 @@ VERSION_NAME = re.compile(r"(?P<space>[a-z_]+)@v(?P<number>\d+)")
 
 # What may follow what. Versions are made once and never serve by themselves; releases go live and come back.
 MOVES: dict[type[Version] | type[Release], dict[State, tuple[State, ...]]] = {
-    Version: {State.BUILDING: (State.READY, State.FAILED)},
+    Version: {State.BUILDING: (State.READY, State.FAILED), State.READY: (State.REMOVED,)},
     Release: {
         State.BUILDING: (State.READY, State.FAILED),
-        State.READY: (State.LIVE,),
+        State.READY: (State.LIVE, State.REMOVED),
         State.LIVE: (State.RETIRED,),
-        State.RETIRED: (State.LIVE,),
+        State.RETIRED: (State.LIVE, State.REMOVED),
     },
 }
 
@@ -150,8 +150,13 @@ def begin_version(
 
     Args:
         path: where the files will be, with `{number}` in place of the number.
+
+    Raises:
+        RegistryError: if an input was removed meanwhile.
     """
     lock(session.connection(), f"versions of {space}")
+    inputs = list(inputs)
+    _refuse_removed(session, inputs)
     highest = session.scalar(select(func.max(Version.number)).where(Version.space == space)) or 0
     number = highest + 1
     version = Version(
@@ -161,12 +166,28 @@ def begin_version(
         snapshot_id=snapshot_id,
         fingerprint=fingerprint,
         path=path.replace("{number}", str(number)),
-        inputs=list(inputs),
+        inputs=inputs,
     )
     session.add(version)
     session.flush()
     _record(session, version, None, State.BUILDING, "begun")
     return version
+
+
+def _refuse_removed(session: Session, versions: Iterable[Version]) -> None:
+    # Under the lock that whoever removes versions holds. What the session was given may be older than the row.
+    lock(session.connection(), "moves")
+    with session.no_autoflush:
+        wanted = [version.id for version in versions]
+        statement = select(Version.space, Version.number).where(
+            Version.id.in_(wanted), Version.state == State.REMOVED
+        )
+        removed = [f"{space}@v{number}" for space, number in session.execute(statement)]
+    if removed:
+        raise RegistryError(
+            f"{', '.join(removed)} was removed by `twinvec prune`\n"
+            "  hint: use a newer version; `twinvec status` lists those there are"
+        )
 
 
 def find_version(session: Session, name: str) -> Version | None:
@@ -227,8 +248,13 @@ def releases_of(session: Session, versions: Iterable[Version]) -> Sequence[Relea
 
 
 def begin_release(session: Session, name: str, version: Version) -> Release:
-    """Reserve the next release of `name`, in state `building`; its collection is `<name>__v<number>`."""
+    """Reserve the next release of `name`, in state `building`; its collection is `<name>__v<number>`.
+
+    Raises:
+        RegistryError: if the version was removed meanwhile.
+    """
     lock(session.connection(), f"releases of {name}")
+    _refuse_removed(session, [version])
     highest = session.scalar(select(func.max(Release.number)).where(Release.name == name)) or 0
     number = highest + 1
     release = Release(

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from registry import operations
-from registry.database import transaction
+from registry.database import RegistryError, transaction
 from registry.models import Move, Release, State, Version
 
 NAME = "related_products"
@@ -30,7 +30,7 @@ def test_every_move_is_allowed_or_refused(session: Session, new_version: NewVers
         for after in State:
             version = new_version(session, "related", state=before)
             # A name of its own: one name has one live release.
-            release = operations.begin_release(session, f"{before}_{after}", version)
+            release = operations.begin_release(session, f"{before}_{after}", new_version(session, "related"))
             release.state = before
             for row in (version, release):
                 recorded = len(operations.moves(session, [row]))
@@ -44,15 +44,18 @@ def test_every_move_is_allowed_or_refused(session: Session, new_version: NewVers
                     allowed.add(f"{type(row).__name__} {before} {after}")
                     assert row.state == after
                     assert steps(session, row)[-1] == (before, after)
-    assert refused == [True] * 43
+    assert refused == [True] * 62
     assert allowed == {
         "Version building ready",
         "Version building failed",
+        "Version ready removed",
         "Release building ready",
         "Release building failed",
         "Release ready live",
         "Release live retired",
         "Release retired live",
+        "Release ready removed",
+        "Release retired removed",
     }
 
 
@@ -157,3 +160,19 @@ def test_what_was_made_from_a_version(engine: Engine, new_version: NewVersion) -
         assert [release.label for release in operations.releases_of(session, made)] == [first.label]
         assert operations.releases_of(session, [text]) == []
         assert [release.label for release in operations.releases_of(session, [other])] == [second.label]
+
+
+def test_nothing_is_made_of_what_was_removed(engine: Engine, new_version: NewVersion) -> None:
+    with transaction(engine) as session:
+        version = new_version(session, "related")
+    with transaction(engine) as session:
+        operations.move(session, session.get_one(Version, version.id), State.REMOVED, "old")
+    assert version.state == State.READY, "as a pipeline holds it, which read it before"
+    with pytest.raises(RegistryError, match=r"related@v1 was removed"), transaction(engine) as session:
+        operations.begin_version(
+            session, "related_onto", "0123456789abcdef", "f", [session.merge(version)], "/"
+        )
+    with pytest.raises(RegistryError, match=r"related@v1 was removed"), transaction(engine) as session:
+        operations.begin_release(session, NAME, session.get_one(Version, version.id))
+    with transaction(engine) as session:
+        assert session.get_one(Version, version.id).state == State.REMOVED

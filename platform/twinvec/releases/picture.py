@@ -20,6 +20,7 @@ COLOURS = {
     "ready": "#d6e9ff",
     "live": "#bfe8c5",
     "retired": "#e6e0ee",
+    "removed": "#ffffff",
     "failed": "#f7c6c5",
 }
 
