@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pipelines.device import resolve_device
 from pipelines.evaluation.direction import direction_metrics
+from pipelines.evaluation.held_out import TESTED
 from pipelines.evaluation.ranking import rank_targets, ranking_metrics
 from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
 from pipelines.outline import Inputs, Outcome, Progress
@@ -77,7 +78,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         preprocessing=digest.of_json(options.model_dump()),
         metrics={**metrics, "validation_mrr_at_10": best.validation or 0.0, "epochs": best.number},
         log_model=lambda: _log_model(run, kept),
-        write=lambda folder: _write_factors(folder, kept.features),
+        write=lambda folder: _write_files(folder, kept, tested),
     )
 
 
@@ -116,5 +117,8 @@ def _log_model(run: Run, fitted: Fitted) -> str:
     return run.log_model(fitted.model, example)
 
 
-def _write_factors(folder: Path, features: Features) -> None:
-    np.save(folder / FACTORS, features.proximity.numpy())
+def _write_files(folder: Path, kept: Fitted, tested: Fitted) -> None:
+    np.save(folder / FACTORS, kept.features.proximity.numpy())
+    if kept is not tested:
+        # Those that are published know the test edges: what a later version is compared with must not.
+        np.save(folder / TESTED, torch.stack([tested.source, tested.target]).cpu().numpy())

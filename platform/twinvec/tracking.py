@@ -27,6 +27,7 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.logging_utils import disable_logging
@@ -275,6 +276,15 @@ def alias_uri(settings: Settings, space: str, alias: str) -> str | None:
     found = MlflowClient().search_registered_models(filter_string=f"name = '{space}'")
     version = found[0].aliases.get(alias) if found else None
     return f"models:/{space}/{version}" if version is not None else None
+
+
+def run_parameters(settings: Settings, run_id: str | None) -> Mapping[str, str]:
+    """The parameters that a run was logged with, as text; none if there is no such run any more."""
+    _use_store(settings)
+    try:
+        return MlflowClient().get_run(run_id or "").data.params
+    except MlflowException:
+        return {}
 
 
 def _registered(model_uri: str) -> tuple[str, str]:

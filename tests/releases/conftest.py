@@ -6,7 +6,7 @@ Session-wide, since its Feast and MLflow take most of a minute; a test gets a co
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -62,23 +62,49 @@ def random_vectors(size: int, seed: int) -> tuple[Floats, Floats]:
 
 
 def make(
-    workspace: Workspace, space: str, keys: list[str], seed: int, *inputs: Version, model: bool = True
+    workspace: Workspace,
+    space: str,
+    keys: list[str],
+    seed: int,
+    *inputs: Version,
+    model: bool = True,
+    vectors: tuple[Floats, Floats] | None = None,
+    parameters: Mapping[str, object] | None = None,
+    write: Callable[[Path], None] = lambda _folder: None,
 ) -> Version:
-    """A version through the outline of the pipelines, with an MLflow run, perhaps a model, files and Feast."""
+    """A version through the outline of the pipelines, with an MLflow run, perhaps a model, files and Feast.
+
+    Of the snapshot of its inputs, or the latest; its vectors are random unless given.
+    """
+    given = {version.space: version for version in inputs}
+    snapshot = workspace.snapshot(inputs[0].snapshot_id if inputs else None)
 
     def train(_inputs: Inputs, run: Run, _progress: Progress) -> Outcome:
-        vectors = random_vectors(len(keys), seed)
+        kept = random_vectors(len(keys), seed) if vectors is None else vectors
         example = {"features": torch.zeros(2, DIMENSION)}
         log = partial(run.log_model, torch.nn.Linear(DIMENSION, 2), example) if model else None
-        fields = dict(zip(vector_fields(space), vectors, strict=False))
+        fields = dict(zip(vector_fields(space), kept, strict=False))
         return Outcome(
-            keys, fields, "dot", False, f"{seed:016d}", "0", metrics={"mrr_at_10": 0.25}, log_model=log
+            keys,
+            fields,
+            "dot",
+            False,
+            f"{seed:016d}",
+            "0",
+            metrics={"mrr_at_10": 0.25},
+            log_model=log,
+            write=write,
         )
 
-    given = {version.space: version for version in inputs}
     return make_version(
-        Inputs(workspace, workspace.snapshot(), given), space, f"{space}{seed}", {}, train, print
+        Inputs(workspace, snapshot, given), space, f"{space}{seed}", parameters or {}, train, print
     )
+
+
+@pytest.fixture(scope="session")
+def make_any() -> Callable[..., Version]:
+    """`make`, for tests in other files."""
+    return make
 
 
 @pytest.fixture(scope="session")

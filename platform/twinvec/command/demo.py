@@ -58,13 +58,16 @@ def demo(
     with shown() as progress:
         _refuse_other_releases(workspace)
         snapshot = _snapshot(workspace, folder, size, seed, progress)
-        steps, release = refresh(workspace, snapshot, False, progress)
+        refreshed = refresh(workspace, snapshot, False, progress)
+        if refreshed.refused is not None:
+            raise refreshed.refused
         recommender = open_recommender(workspace.settings)
         found = [recommender.related(product, 5) for product in _most_bought(snapshot)]
     if as_json:
-        print_json({"live": release and release.collection, "related": found})
+        live = refreshed.live
+        print_json({"live": live and live.collection, "related": found})
         return
-    print_steps(steps)
+    print_steps(refreshed.steps)
     for each in found:
         print_related(each)
     typer.echo(

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from registry.models import Release
     from twinvec.workspace import Workspace
 
+# What is shown of each figure that gates looked at.
+GATE = ("figure", "new", "live", "least", "most", "passed", "setting")
 Why = Annotated[str | None, typer.Option("--why", help="Kept with the release's history.")]
 
 
@@ -41,17 +43,43 @@ def promote(
         typer.Argument(help="Such as related_products@v7 or 7; the newest that is ready if not given."),
     ] = None,
     why: Why = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Promote it even if gates refuse it; what they found is recorded.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a release live everywhere at once: features, models and vectors."""
+    """Make a release live everywhere at once: features, models and vectors.
+
+    It is compared with the live one first, and refused if it falls short of it by more than `gates` of the settings
+    allow.
+    """
     workspace = open_workspace()
     with shown() as progress:
+        from pipelines.evaluation.held_out import compare
         from twinvec import releases
 
         settle(workspace)
         chosen = releases.find(workspace, release) if release else releases.waiting(workspace)
-        promoted = releases.promote(workspace, chosen, progress.count, why or "promoted")
+        promoted = releases.promote(workspace, chosen, progress.count, why or "promoted", compare, force)
     _show(promoted, as_json)
+    if not as_json:
+        _show_gates(promoted)
+
+
+def _show_gates(release: Release) -> None:
+    from twinvec.releases.gates import RECORD
+
+    found = release.verification.get(RECORD)
+    if found is None:
+        return
+    beside = f"beside {found['live']}" if found["live"] else "none was live"
+    print_table(
+        f"Gates ({beside}" + (", forced)" if found["forced"] else ")"),
+        ["figure", "new", "live", "at least", "at most", "passed", "setting"],
+        [[gate[name] for name in GATE] for gate in found["figures"]],
+    )
+    if found["remark"]:
+        typer.echo(found["remark"])
 
 
 def rollback(why: Why = None, as_json: AsJson = False) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pipelines.road import Step
     from registry.models import Release
     from twinvec.catalogue.snapshot import Snapshot
+    from twinvec.releases.gates import GateError
     from twinvec.workspace import Workspace
 
 SnapshotId = Annotated[
@@ -34,12 +36,17 @@ def run(snapshot: SnapshotId = None, force: Force = False, as_json: AsJson = Fal
         if not processes.is_first():
             road.run(workspace, workspace.snapshot(snapshot), None, force)
             return
-        steps, release = refresh(workspace, workspace.snapshot(snapshot), force, progress)
+        found = refresh(workspace, workspace.snapshot(snapshot), force, progress)
+    release = found.live
     if as_json:
-        print_json({"steps": _records(steps), "live": release and release.collection})
-        return
-    print_steps(steps)
-    typer.echo(f"live: {release.collection}, of {release.version.name}" if release else "no release is live")
+        print_json({"steps": _records(found.steps), "live": release and release.collection} | found.refusal())
+    else:
+        print_steps(found.steps)
+        typer.echo(
+            f"live: {release.collection}, of {release.version.name}" if release else "no release is live"
+        )
+    if found.refused is not None:
+        raise found.refused
 
 
 def train(
@@ -69,18 +76,37 @@ def train(
     print_json(_records(steps)) if as_json else print_steps(steps)
 
 
-def refresh(
-    workspace: Workspace, snapshot: Snapshot, force: bool, progress: Progress
-) -> tuple[list[Step], Release | None]:
+@dataclass(frozen=True)
+class Refreshed:
+    """What a run came to.
+
+    Attributes:
+        steps: what became of each stage.
+        live: the release that is live in the end.
+        refused: why the new release is not that one; None if it is, or there was none to promote.
+    """
+
+    steps: list[Step]
+    live: Release | None
+    refused: GateError | None = None
+
+    def refusal(self) -> dict[str, object]:
+        """What was refused and why, as JSON-like values; empty if nothing was."""
+        if self.refused is None:
+            return {}
+        return {"refused": self.refused.release.label, "gates": self.refused.outcome.record(forced=False)}
+
+
+def refresh(workspace: Workspace, snapshot: Snapshot, force: bool, progress: Progress) -> Refreshed:
     """Run the road, then publish and promote its `related` version unless it has been live before.
 
-    A version that was live and is not any more was rolled back or replaced by someone who knew why: it stays so.
-
-    Returns:
-        What became of each stage, and the release that is live in the end.
+    A version that was live and is not any more was rolled back or replaced by someone who knew why: it stays so. One
+    that gates refuse remains ready.
     """
     from pipelines import road
+    from pipelines.evaluation.held_out import compare
     from twinvec import releases
+    from twinvec.releases.gates import GateError
 
     steps = road.run(workspace, snapshot, None, force, progress)
     related = next((step.version for step in steps if step.space == "related"), None)
@@ -93,9 +119,13 @@ def refresh(
     release = releases.newest_of(workspace, related)
     if release is None:
         release = releases.publish(workspace, related, progress.count)
+    refused: GateError | None = None
     if release.promoted_at is None:
-        releases.promote(workspace, release, progress.count)
-    return steps, releases.live(workspace)
+        try:
+            releases.promote(workspace, release, progress.count, judge=compare)
+        except GateError as refusal:
+            refused = refusal
+    return Refreshed(steps, releases.live(workspace), refused)
 
 
 def print_steps(steps: Sequence[Step]) -> None:

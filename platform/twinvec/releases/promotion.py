@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from registry import journal, operations
 from registry.database import held, transaction
 from registry.models import WHOLE, Release, Switch
 from twinvec.errors import StateError, StoreError, VerificationError
-from twinvec.releases import stores
+from twinvec.releases import gates, stores
+from twinvec.releases.gates import Judge
 from twinvec.releases.lookup import live
 from twinvec.releases.switching import STEPS, carry_out, finish_or_undo, settle, settle_alone
 from twinvec.vectors.publish import Progress, silent
@@ -17,31 +19,51 @@ from twinvec.workspace import Workspace
 
 
 def promote(
-    workspace: Workspace, release: Release, progress: Progress = silent, why: str = "promoted"
+    workspace: Workspace,
+    release: Release,
+    progress: Progress = silent,
+    why: str = "promoted",
+    judge: Judge | None = None,
+    force: bool = False,
 ) -> Release:
     """Make `release` the live one; promoting the live one again puts right what differs from it.
 
-    What takes long comes first and changes nothing for readers: the vectors go into the online store under the
-    names of their versions. Then all stores switch together, as `twinvec.releases.switching` has it; if one of
-    them refuses before queries follow the new release, everything is put back.
+    It is compared with the live one first, as `twinvec.releases.gates` has it. What else takes long changes nothing
+    for readers: the vectors go into the online store under the names of their versions. Then all stores switch
+    together, as `twinvec.releases.switching` has it; if one of them refuses before queries follow the new release,
+    everything is put back.
 
     Args:
         why: kept with the release's history.
+        judge: compares the quality of the two versions: `pipelines.evaluation.held_out.compare`. Without one, only
+            coverage and answers are compared.
+        force: promote it whatever the figures are; those it was forced over are kept with its history.
 
     Returns:
-        The release, in state `live`.
+        The release, in state `live`; what was found is in its verification, under `gates`.
 
     Raises:
+        GateError: if figures do not pass, with nothing changed.
         StateError: if the release is not whole, or another process switched or is switching meanwhile.
         VerificationError: if its collection has lost or gained points since it was verified.
         StoreError: if a store refuses.
     """
     settle(workspace)
-    return _switch(workspace, release, live(workspace), progress, why)
+    serving = live(workspace)
+    _require_whole(workspace, release)
+    if serving is not None and serving.id == release.id:
+        return _switch(workspace, release, serving, progress, why)
+    progress("compare", 0, 1)
+    outcome = gates.measure(workspace, release, serving, judge)
+    forced = gates.require(release, outcome, force)
+    record = outcome.record(forced is not None)
+    return _switch(workspace, release, serving, progress, f"{why}; {forced}" if forced else why, record)
 
 
 def rollback(workspace: Workspace, progress: Progress = silent, why: str | None = None) -> Release:
     """Promote the release that was live before this one; again, the one before that.
+
+    There are no gates on the way back: it has been live, and whatever is wrong with this one should not last.
 
     Raises:
         StateError: if there is none; and as `promote`.
@@ -57,18 +79,27 @@ def rollback(workspace: Workspace, progress: Progress = silent, why: str | None 
             f"there is no release of {name} to go back to: {now} was live before",
             "`twinvec promote RELEASE` promotes any that is ready; `twinvec status` lists them",
         )
+    _require_whole(workspace, previous)
     return _switch(workspace, previous, serving, progress, why or f"rolled back from {serving.label}")
 
 
 def _switch(
-    workspace: Workspace, release: Release, seen: Release | None, progress: Progress, why: str
+    workspace: Workspace,
+    release: Release,
+    seen: Release | None,
+    progress: Progress,
+    why: str,
+    record: Mapping[str, Any] | None = None,
 ) -> Release:
-    """Switch from `seen`, which was live when this was decided, to `release`."""
-    _require_whole(workspace, release)
+    """Switch from `seen`, which was live when this was decided, to `release`.
+
+    Args:
+        record: what the gates found, to be kept with the release; None if it did not pass any.
+    """
     _put_online(workspace, release, progress)
     with _alone(workspace):
         settle_alone(workspace)
-        switch = _begin(workspace, release, seen, why)
+        switch = _begin(workspace, release, seen, why, record)
         try:
             carry_out(workspace, switch, progress)
         except BaseException as error:
@@ -95,7 +126,9 @@ def _alone(workspace: Workspace) -> Iterator[None]:
         yield
 
 
-def _begin(workspace: Workspace, release: Release, seen: Release | None, why: str) -> Switch:
+def _begin(
+    workspace: Workspace, release: Release, seen: Release | None, why: str, record: Mapping[str, Any] | None
+) -> Switch:
     """Write the journal, unless somebody else has switched since we looked."""
     models = stores.read_models(workspace)
     with transaction(workspace.engine) as session:
@@ -107,6 +140,8 @@ def _begin(workspace: Workspace, release: Release, seen: Release | None, why: st
                 "look at `twinvec status`; promote again if it is still wanted",
             )
         new = session.get_one(Release, release.id)
+        if record is not None:
+            new.verification = {**new.verification, gates.RECORD: record}
         return journal.begin(session, now, new, STEPS[0], models, why, workspace.settings.registry.user)
 
 

@@ -24,6 +24,7 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as SourceError
 
 from twinvec.errors import SettingsError
+from twinvec.settings.gates import GateSettings
 from twinvec.settings.pipelines import (
     AlignedSettings,
     CategorySettings,
@@ -47,6 +48,7 @@ __all__ = [
     "AlignedSettings",
     "CategorySettings",
     "FeastSettings",
+    "GateSettings",
     "GraphSettings",
     "ImageSettings",
     "IngestSettings",
@@ -89,6 +91,7 @@ class Settings(BaseSettings):
     feast: FeastSettings = FeastSettings()
     mlflow: MlflowSettings = MlflowSettings()
     qdrant: QdrantSettings = QdrantSettings()
+    gates: GateSettings = GateSettings()
     category: CategorySettings = CategorySettings()
     graph: GraphSettings = GraphSettings()
     text: TextSettings = TextSettings()

@@ -1,0 +1,116 @@
+"""What a release has and answers beside what another does: products, and the ten related to a product."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from registry.models import Release, Version
+from twinvec.catalogue.snapshot import open_snapshot, quoted
+from twinvec.features.manifest import Manifest
+from twinvec.features.vectors import FOLDER
+from twinvec.vectors.points import FloatArray
+from twinvec.workspace import Workspace
+
+K = 10
+Ids = npt.NDArray[np.str_]
+
+
+def covered(workspace: Workspace, version: Version) -> float:
+    """Share of the products of a version's snapshot that have all their vectors, none of them zero."""
+    products = quoted(open_snapshot(Path(version.snapshot.path)).table("products"))
+    there = " AND ".join(f"list_dot_product({name}, {name}) > 0" for name in _columns(version))
+    with _opened(workspace, version=version) as connection:
+        query = f"""
+            SELECT count(*) FILTER ({there}), count(*)
+            FROM read_parquet({products}) LEFT JOIN version USING (product_id)
+        """
+        return _share(connection, query)
+
+
+def gone(workspace: Workspace, new: Version, live: Version) -> float:
+    """Share of the products of the live version that the new one does not have."""
+    with _opened(workspace, new=new, live=live) as connection:
+        query = (
+            "SELECT (SELECT count(*) FROM live ANTI JOIN new USING (product_id)), (SELECT count(*) FROM live)"
+        )
+        return _share(connection, query)
+
+
+def changed_top_10(workspace: Workspace, new: Release, live: Release) -> float:
+    """Mean share of a product's ten related products that the other release would not find, 0 to 1.
+
+    Both are asked as they serve, through their indexes, for the same `gates.sample` products of both, drawn by the
+    hash of product id and seed. 0 if they have none in common.
+    """
+    products, sources = _sample(workspace, new.version, live.version)
+    if not len(products):
+        return 0.0
+    lists = [
+        _related(workspace, release.collection, products, source)
+        for release, source in zip((new, live), sources, strict=True)
+    ]
+    same = (lists[0][:, :, None] == lists[1][:, None, :]) & (lists[0] != "")[:, :, None]
+    most = np.maximum(*((found != "").sum(axis=1) for found in lists))
+    return float(np.mean(1 - same.any(axis=2).sum(axis=1) / np.maximum(most, 1)))
+
+
+def _related(workspace: Workspace, collection: str, products: Ids, source: FloatArray) -> Ids:
+    """Ids of the ten best targets of each product but itself, [products, 10]; empty where there are fewer."""
+    index = workspace.index
+    hits = index.search(collection, source, K + 1, ef=index.search_ef(collection))
+    found = np.array([[hit.product_id for hit in row] + [""] * (K + 1 - len(row)) for row in hits])
+    # The product itself goes to the end, and what is beyond ten is dropped.
+    order = np.argsort(found == products[:, None], axis=1, kind="stable")[:, :K]
+    kept: Ids = np.take_along_axis(found, order, axis=1)
+    return np.where(kept == products[:, None], "", kept)
+
+
+def _sample(workspace: Workspace, new: Version, live: Version) -> tuple[Ids, tuple[FloatArray, FloatArray]]:
+    """Products that both versions have, and the source vectors of each, float32 [sample, d]."""
+    source = _columns(new)[0]
+    query = f"""
+        WITH drawn AS (
+            SELECT product_id FROM new SEMI JOIN live USING (product_id)
+            ORDER BY md5(product_id || $seed), product_id LIMIT $size
+        )
+        SELECT product_id, new.{source} AS new, live.{source} AS live
+        FROM drawn JOIN new USING (product_id) JOIN live USING (product_id)
+    """
+    settings = workspace.settings
+    parameters = {"seed": f" {settings.seed}", "size": settings.gates.sample}
+    with _opened(workspace, new=new, live=live) as connection:
+        table: pa.Table = connection.sql(query, params=parameters).to_arrow_table()
+    return np.array(table["product_id"].to_pylist(), np.str_), (_rows(table, "new"), _rows(table, "live"))
+
+
+@contextmanager
+def _opened(workspace: Workspace, **versions: Version) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with a view of the vectors of each version; what exceeds `ingest.memory_limit` goes to disk."""
+    settings = workspace.settings
+    with duckdb.connect(config={"temp_directory": str(settings.home / ".spill")}) as connection:
+        connection.execute("SET memory_limit = $limit", {"limit": settings.ingest.memory_limit})
+        for name, version in versions.items():
+            files = quoted(Path(version.path) / FOLDER / "*.parquet")
+            connection.execute(f"CREATE VIEW {name} AS FROM read_parquet({files})")
+        yield connection
+
+
+def _columns(version: Version) -> tuple[str, ...]:
+    return Manifest.from_json(version.manifest).fields
+
+
+def _rows(table: pa.Table, name: str) -> FloatArray:
+    vectors: FloatArray = table[name].combine_chunks().flatten().to_numpy()
+    return vectors.reshape(table.num_rows, -1)
+
+
+def _share(connection: duckdb.DuckDBPyConnection, query: str) -> float:
+    part, whole = connection.execute(query).fetchall()[0]
+    return float(part / whole) if whole else 0.0
