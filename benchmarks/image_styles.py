@@ -102,4 +102,4 @@ def main(products: int, epochs: int, folder: Path) -> None:
 if __name__ == "__main__":
     given = [int(argument) for argument in sys.argv[1:]]
     with tempfile.TemporaryDirectory() as temporary:
-        main(given[0] if given else 2000, given[1] if len(given) > 1 else 3, Path(temporary))
+        main(given[0] if given else 2000, given[1] if len(given) > 1 else 20, Path(temporary))

@@ -264,7 +264,7 @@ def _run_stage(
     else:
         help_train(inputs, train)
         version, _ = _up_to_date(workspace, snapshot, stage, versions)
-    reason = "forced" if current is not None else "out of date"
+    reason = "forced" if current is not None else "made"
     return Step(stage.space, version, True, time.perf_counter() - started, reason)
 
 

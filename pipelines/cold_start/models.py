@@ -19,9 +19,8 @@ import torch
 from torch import Tensor, nn
 from transformers.utils import logging
 
-from pipelines.image.decoding import ImageError, decode
-from pipelines.text.encoder import encode_texts
-from pipelines.text.pipeline import preprocessing_digest
+from pipelines.image import decoding
+from pipelines.text.encoder import encode_texts, preprocessing_digest
 from registry.models import Version
 from twinvec.errors import StoreError
 from twinvec.features.manifest import Manifest
@@ -85,8 +84,8 @@ class Models:
         if self.image is None:
             raise _without("an image")
         try:
-            pixels = decode(content, self.image.size, max_pixels)
-        except ImageError as error:
+            pixels = decoding.decode(content, self.image.size, max_pixels)
+        except decoding.ImageError as error:
             raise UnusableProductError(
                 f"the image cannot be used: {error}", "give a whole PNG, JPEG, WebP, GIF, TIFF, BMP or AVIF"
             ) from error
@@ -127,12 +126,15 @@ def load_models(settings: Settings, versions: Mapping[str, Version]) -> Models:
     mlflow.set_tracking_uri(settings.tracking_uri())
     text = _load(versions, "text", mlflow.sentence_transformers.load_model)
     if text is not None:
-        _refuse_other_text(versions["text"], text)
+        _refuse_other(versions["text"], preprocessing_digest(text))
     image = _load(versions, "image", mlflow.pytorch.load_model)
+    if image is not None:
+        size = _image_size(versions["image"])
+        _refuse_other(versions["image"], decoding.preprocessing_digest(size))
     return Models(
         text=text,
         text_dimension=versions["text"].dimension or 0 if text is not None else 0,
-        image=ImageModel(image, _image_size(versions["image"])) if image is not None else None,
+        image=ImageModel(image, size) if image is not None else None,
         image_dimension=versions["image"].dimension or 0 if image is not None else 0,
         # The manifest has the digest of the encoder, without the function of plain tensors around it.
         aligned=_load(versions, "aligned", mlflow.pytorch.load_model, attrgetter("encoder")),
@@ -168,12 +170,13 @@ def _load(
     return model
 
 
-def _refuse_other_text(version: Version, encoder: SentenceTransformer) -> None:
-    """A version's texts may have been composed or cut otherwise than those of today."""
-    if preprocessing_digest(encoder) != Manifest.from_json(version.manifest).preprocessing:
+def _refuse_other(version: Version, preprocessing: str) -> None:
+    """A version's texts may have been composed otherwise than those of today, its images decoded otherwise."""
+    if preprocessing != Manifest.from_json(version.manifest).preprocessing:
         raise StoreError(
-            f"the texts of {version.name} were prepared otherwise than this Twinvec prepares them",
-            "`twinvec run` makes a release with the texts of this one; until then, the Twinvec that made it answers",
+            f"the {version.space}s of {version.name} were prepared otherwise than this Twinvec prepares them",
+            f"`twinvec run` makes a release with the {version.space}s of this one; until then, the Twinvec that made "
+            "it answers",
         )
 
 

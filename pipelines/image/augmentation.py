@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from twinvec.catalogue.synthetic.draws import uniform
+from twinvec.draws import uniform
 
 # Uniform numbers that a view takes: area, aspect, place (2), jitter, its four strengths, grey, blur and its width.
 DRAWS = 12

@@ -9,11 +9,18 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from twinvec import digest
+
 # Those that Pillow reads by itself: for others, such as EPS, it starts another program.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 BACKGROUND = "white"
-# Part of the preprocessing's digest; to be changed with `decode`.
+# To be changed with `decode`.
 PROCEDURE = "upright, transparency on white, RGB, padded to a square in white, bicubic"
+
+
+def preprocessing_digest(size: int) -> str:
+    """Digest of what becomes of an image before the weights: how it is decoded, to `size` pixels a side."""
+    return digest.of_json({"size": size, "procedure": PROCEDURE})
 
 
 class ImageError(Exception):

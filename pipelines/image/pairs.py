@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from pipelines.evaluation.coviews import among, row_of
 from pipelines.graph.product_graph import ProductGraph, Split
 from pipelines.image.augmentation import draw
-from twinvec.catalogue.synthetic.draws import bits
+from twinvec.draws import bits
 
 Pairs = npt.NDArray[np.int64]
 

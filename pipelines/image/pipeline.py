@@ -22,13 +22,12 @@ from pipelines.encoding.matrix import disk_matrix
 from pipelines.encoding.trainer import peak_memory
 from pipelines.evaluation.coviews import coview_metrics
 from pipelines.graph.product_graph import ProductGraph, load_graph
-from pipelines.image.decoding import PROCEDURE
+from pipelines.image.decoding import preprocessing_digest
 from pipelines.image.encoder import ImageEncoder, encode_images, load_encoder
 from pipelines.image.pairs import Pairs, coview_pairs
 from pipelines.image.pixels import CHUNK, decode_images, open_images
 from pipelines.image.training import distil
 from pipelines.outline import Inputs, Outcome, Progress
-from twinvec import digest
 from twinvec.features.manifest import vector_fields
 from twinvec.tracking import model_digest
 
@@ -74,7 +73,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         vectors = disk_matrix(settings.home, len(images.product_ids), options.dimension)
         rate = _encode(encoder, images.pixels, vectors, options, progress)
     model = model_digest(encoder)
-    preprocessing = digest.of_json({"size": options.size, "procedure": PROCEDURE})
+    preprocessing = preprocessing_digest(options.size)
     example = torch.zeros(2, 3, options.size, options.size)
     return Outcome(
         keys=images.product_ids,

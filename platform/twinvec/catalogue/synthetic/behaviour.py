@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from twinvec.catalogue.synthetic.draws import Floats, Ints, integers, uniform, zipf, zipf_probability
 from twinvec.catalogue.synthetic.layout import Layout, Places, index_of, places_of, shelf_size, style_size
 from twinvec.catalogue.synthetic.products import Flags, is_cold
+from twinvec.draws import Floats, Ints, integers, uniform, zipf, zipf_probability
 
 PER_PRODUCT = 2
 """Baskets, and sessions, a product."""

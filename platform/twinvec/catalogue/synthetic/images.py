@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from twinvec.catalogue.synthetic import vocabulary
-from twinvec.catalogue.synthetic.draws import Floats, uniform
 from twinvec.catalogue.synthetic.layout import Layout
 from twinvec.catalogue.synthetic.products import Products
 from twinvec.catalogue.synthetic.shapes import PATTERN_MASKS, SHAPE_DISTANCES, Field, Pixels
+from twinvec.draws import Floats, uniform
 
 SIZE = 64
 """Width and height in pixels."""

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from twinvec.catalogue.synthetic.draws import Floats, Ints, bits
 from twinvec.catalogue.synthetic.taxonomy import WORLDS, ProductType, World
+from twinvec.draws import Floats, Ints, bits
 from twinvec.errors import CatalogueError
 
 MIN_PRODUCTS = 200

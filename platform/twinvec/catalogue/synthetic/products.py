@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twinvec.catalogue.synthetic import vocabulary
-from twinvec.catalogue.synthetic.draws import Floats, Ints, bits, integers, normal, uniform
 from twinvec.catalogue.synthetic.layout import Layout, Places, places_of
+from twinvec.draws import Floats, Ints, bits, integers, normal, uniform
 
 COLD = 0.05
 NO_IMAGE = 0.03

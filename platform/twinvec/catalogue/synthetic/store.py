@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 from twinvec import columns
 from twinvec.catalogue.synthetic import truth, vocabulary
 from twinvec.catalogue.synthetic.behaviour import PER_PRODUCT, Lines, baskets, sessions
-from twinvec.catalogue.synthetic.draws import Ints
 from twinvec.catalogue.synthetic.images import png, poses_of, render
 from twinvec.catalogue.synthetic.layout import Layout, plan, row_order
 from twinvec.catalogue.synthetic.products import Products, products_at
 from twinvec.catalogue.synthetic.titles import titles
+from twinvec.draws import Ints
 from twinvec.errors import CatalogueError
 from twinvec.files import new_folder
 

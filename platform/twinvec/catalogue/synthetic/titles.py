@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from twinvec.catalogue.synthetic import vocabulary
-from twinvec.catalogue.synthetic.draws import Ints, integers
 from twinvec.catalogue.synthetic.layout import Layout, Places
 from twinvec.catalogue.synthetic.products import Products, by_model
+from twinvec.draws import Ints, integers
 
 
 def titles(layout: Layout, products: Products) -> pa.Array:

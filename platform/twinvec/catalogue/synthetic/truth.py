@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from twinvec.catalogue.synthetic import vocabulary
 from twinvec.catalogue.synthetic.behaviour import choice_probability
-from twinvec.catalogue.synthetic.draws import Ints
 from twinvec.catalogue.synthetic.images import Poses
 from twinvec.catalogue.synthetic.layout import (
     Layout,
@@ -18,6 +17,7 @@ from twinvec.catalogue.synthetic.layout import (
     style_size,
 )
 from twinvec.catalogue.synthetic.products import Products
+from twinvec.draws import Ints
 
 _PATH = pa.list_(pa.string())
 # One row a pair of leaf categories. `complement`: source's buyers add target at this rate; `companion`: two

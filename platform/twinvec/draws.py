@@ -1,8 +1,8 @@
 """Random numbers that are a function of what they are for, so that nothing drawn has to be remembered.
 
-A draw is a hash of (seed, stream, keys): the price of product 7 is the same number whoever asks for it, in
-any batch and in any order. This is what lets a store of any size be written, and its baskets filled, in
-memory bounded by a batch.
+A draw is a hash of (seed, stream, keys): the price of product 7 in a synthetic store, or the crop of an image in
+step 9 of a training, is the same number whoever asks for it, in any batch and in any order. This is what lets a store
+of any size be written in memory bounded by a batch, and a training that was killed go on as it would have.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def bits(seed: int, stream: str, *keys: Ints) -> NDArray[np.uint64]:
     """Hash keys to 64 uniform bits each (the finaliser of splitmix64, once a key).
 
     Args:
-        seed: of the store.
+        seed: of the store, or of the training.
         stream: what the draw is for; different streams are independent.
         keys: broadcastable integer arrays, at least one.
     """
