@@ -150,13 +150,14 @@ def materialize_release(
     for name in [projection.name for projection in service.feature_view_projections]:
         view = _view(store, name)
         if not view.materialization_intervals:
-            written += _write_online(store, view, progress)
+            written += write_online(store, view, progress)
     return written
 
 
-def _write_online(
-    store: FeatureStore, view: FeatureView, progress: Callable[[str, int, int], None] | None
+def write_online(
+    store: FeatureStore, view: FeatureView, progress: Callable[[str, int, int], None] | None = None
 ) -> int:
+    """Put all rows of a view into the online store, over what is there; returns how many they are."""
     # Feast's `materialize` reads the whole view into memory, sorts it to find each key's latest row, and
     # prints; here each key has one row, and a batch of rows is enough.
     source = view.batch_source

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from registry import operations
 from registry.database import lock, transaction
 from registry.models import Release, State, Version, utc_now
+from twinvec.settings import Settings
 from twinvec.vectors.publish import SupersededError
 from twinvec.workspace import Workspace
+
+
+def lock_file(settings: Settings) -> Path:
+    """What a process of this machine locks while it publishes."""
+    return settings.home / "releases" / f".{settings.release}.publish"
 
 
 def begin(workspace: Workspace, version: Version) -> tuple[Release, int]:

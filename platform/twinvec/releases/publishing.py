@@ -11,7 +11,7 @@ from registry.models import Release, State, Version
 from twinvec.catalogue.snapshot import open_snapshot
 from twinvec.errors import NotFoundError, StateError, TwinvecError, VerificationError
 from twinvec.releases import smoke
-from twinvec.releases.attempts import begin, end
+from twinvec.releases.attempts import begin, end, lock_file
 from twinvec.releases.lookup import lineage, newest_of
 from twinvec.releases.points import read_points
 from twinvec.settings.stores import QdrantSettings
@@ -49,8 +49,7 @@ def publish(workspace: Workspace, version: Version, progress: Progress = silent)
             f"publish a version of the space {SPACE} that is ready; `twinvec status` lists them",
         )
     name = workspace.settings.release
-    lock_file = workspace.settings.home / "releases" / f".{name}.publish"
-    with take_lock(lock_file, f"a new release of {name}", exclusive=True):
+    with take_lock(lock_file(workspace.settings), f"a new release of {name}", exclusive=True):
         earlier = newest_of(workspace, version)
         if earlier is not None and _still_good(workspace, earlier):
             return earlier

@@ -39,6 +39,7 @@ from twinvec.settings.stores import (
     MlflowSettings,
     QdrantSettings,
     RegistrySettings,
+    RetentionSettings,
 )
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ __all__ = [
     "QdrantSettings",
     "RegistrySettings",
     "RelatedSettings",
+    "RetentionSettings",
     "Settings",
     "TextSettings",
     "load_settings",
@@ -91,6 +93,7 @@ class Settings(BaseSettings):
     feast: FeastSettings = FeastSettings()
     mlflow: MlflowSettings = MlflowSettings()
     qdrant: QdrantSettings = QdrantSettings()
+    retention: RetentionSettings = RetentionSettings()
     gates: GateSettings = GateSettings()
     category: CategorySettings = CategorySettings()
     graph: GraphSettings = GraphSettings()

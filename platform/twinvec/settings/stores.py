@@ -108,3 +108,12 @@ class QdrantSettings(Group):
         "over all products and under every filter that is tried.",
     )
     verify_sample: int = Field(200, ge=1, description="Products queried to measure that recall.")
+
+
+class RetentionSettings(Group):
+    """What `twinvec prune` keeps, beside what is live and what was needed to make what is kept."""
+
+    releases: int = Field(
+        3, ge=1, description="Newest releases; the live one, and what a rollback goes back to, stay anyway."
+    )
+    versions: int = Field(3, ge=1, description="Newest versions of each space.")

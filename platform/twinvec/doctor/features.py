@@ -1,0 +1,160 @@
+"""Feast: a view for each version and snapshot, over its files; a service for each release; the live vectors online."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from registry import operations
+from registry.database import transaction
+from registry.models import WHOLE, Release, State, Version
+from twinvec.doctor.finding import Finding
+from twinvec.releases.lookup import lineage
+from twinvec.workspace import Workspace
+
+if TYPE_CHECKING:
+    from feast import FeatureService, FeatureView
+
+STORE = "Feast"
+APPLY = "twinvec doctor --fix registers it anew from the registry"
+
+
+def check_views(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
+    """Every usable version with vectors has a view, of its manifest and over its files."""
+    from twinvec.features.definitions import scalars_folder, scalars_name
+
+    views = {view.name: view for view in workspace.features.list_feature_views()}
+    with transaction(workspace.engine) as session:
+        versions = [
+            each for each in operations.versions(session, [State.READY]) if each.dimension is not None
+        ]
+    for version in versions:
+        fault = _fault(views.get(version.view), Path(version.path) / "vectors")
+        if fault is None and views[version.view].tags.get("manifest") != version.digest:
+            fault = f"is of manifest {views[version.view].tags.get('manifest')}, not {version.digest}"
+        if fault is not None:
+            there = (Path(version.path) / "vectors").is_dir()
+            fix = partial(_apply_version, workspace, version) if there else None
+            yield Finding(
+                STORE, f"view {version.view}", fault, APPLY if there else "mend its files first", fix
+            )
+    for snapshot in {version.snapshot_id: version.snapshot for version in versions}.values():
+        name, folder = scalars_name(snapshot.id), scalars_folder(workspace.settings.home, snapshot.id)
+        fault = _fault(views.get(name), folder)
+        if fault is None and not folder.is_dir():
+            fault = f"has no files in {folder}"
+        if fault is not None:
+            there = Path(snapshot.path, "products.parquet").is_file()
+            fix = partial(_apply_snapshot, workspace, snapshot) if there else None
+            yield Finding(STORE, f"view {name}", fault, APPLY if there else "mend the snapshot first", fix)
+
+
+def check_services(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
+    """Every whole release has a service of its views, and the bare name is that of the live one, online."""
+    name = workspace.settings.release
+    services = {service.name: service for service in workspace.features.list_feature_services()}
+    with transaction(workspace.engine) as session:
+        releases = [each for each in operations.releases(session, name) if each.state in WHOLE]
+    lineages = {release.id: lineage(workspace, release.version_id) for release in releases}
+    for release in releases:
+        names = [release.collection, name] if release.state == State.LIVE else [release.collection]
+        for each in names:
+            fault = _service_fault(services.get(each), release, lineages[release.id])
+            if fault is not None:
+                fix = partial(_apply_release, workspace, release, lineages[release.id])
+                yield Finding(STORE, f"service {each}", fault, APPLY, fix)
+    live = next((release for release in releases if release.state == State.LIVE), None)
+    if live is None and name in services:
+        yield Finding(
+            STORE,
+            f"service {name}",
+            "is there, and no release is live",
+            "twinvec doctor --fix deletes it; twinvec promote makes one live",
+            partial(workspace.features.delete_feature_service, name),
+        )
+    if live is not None and name in services and workspace.settings.feast.materialize:
+        yield from _online(workspace, services[name])
+
+
+def _fault(view: FeatureView | None, folder: Path) -> str | None:
+    if view is None:
+        return "is not there"
+    path = getattr(view.batch_source, "path", "")
+    return None if Path(path) == folder else f"is over {path}, not {folder}"
+
+
+def _service_fault(
+    service: FeatureService | None, release: Release, made_from: Sequence[Version]
+) -> str | None:
+    from twinvec.features.definitions import product_versions, scalars_name
+
+    if service is None:
+        return "is not there"
+    if service.tags.get("collection") != release.collection:
+        return f"is that of {service.tags.get('collection')}, not of {release.collection}"
+    wanted = {version.view for version in product_versions(made_from)}
+    found = {projection.name for projection in service.feature_view_projections}
+    if found - {scalars_name(release.version.snapshot_id)} != wanted:
+        return f"has the views {', '.join(sorted(found))}, not {', '.join(sorted(wanted))}"
+    return None
+
+
+def _online(workspace: Workspace, service: FeatureService) -> Iterator[Finding]:
+    """A row of each view of the live service, asked for as readers do."""
+    store = workspace.features
+    views: Mapping[str, FeatureView] = {view.name: view for view in store.list_feature_views()}
+    for name in [projection.name for projection in service.feature_view_projections]:
+        view = views.get(name)
+        if view is None or not Path(getattr(view.batch_source, "path", "")).is_dir():
+            continue  # said elsewhere
+        key, value = _first_row(view)
+        field = next(iter(view.features)).name
+        found = store.get_online_features([f"{name}:{field}"], [{key: value}]).to_dict()[field][0]
+        if found is None:
+            yield Finding(
+                "online store",
+                f"view {name}",
+                f"has no row of {value}, though it is live",
+                "twinvec doctor --fix writes it again",
+                partial(_write_online, workspace, view),
+            )
+
+
+def _first_row(view: FeatureView) -> tuple[str, str]:
+    import pyarrow.parquet as pq
+
+    key = view.join_keys[0]
+    part = sorted(Path(getattr(view.batch_source, "path", "")).glob("*.parquet"))[0]
+    with pq.ParquetFile(part) as file:
+        return key, next(file.iter_batches(1, columns=[key]))[key][0].as_py()
+
+
+def _apply_version(workspace: Workspace, version: Version) -> None:
+    from twinvec.features.store import apply_version, find_view
+
+    known = find_view(workspace.features, version.view)
+    if known is not None and known.tags.get("manifest") != version.digest:
+        workspace.features.delete_feature_view(version.view)
+    apply_version(workspace.features, version)
+
+
+def _apply_snapshot(workspace: Workspace, snapshot: object) -> None:
+    from registry.models import Snapshot
+    from twinvec.features.store import apply_snapshot
+
+    assert isinstance(snapshot, Snapshot)
+    apply_snapshot(workspace.features, workspace.settings, snapshot)
+
+
+def _apply_release(workspace: Workspace, release: Release, made_from: Sequence[Version]) -> None:
+    from twinvec.features.store import apply_release
+
+    apply_release(workspace.features, release, made_from, live=release.state == State.LIVE)
+
+
+def _write_online(workspace: Workspace, view: FeatureView) -> None:
+    from twinvec.features.store import write_online
+
+    write_online(workspace.features, view)

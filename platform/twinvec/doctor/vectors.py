@@ -1,0 +1,90 @@
+"""Qdrant: a collection for each whole release, with the points it was verified with, and the alias at the live one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from registry import operations
+from registry.database import transaction
+from registry.models import WHOLE, Release, State
+from twinvec.doctor.finding import Finding
+from twinvec.workspace import Workspace
+
+STORE = "Qdrant"
+
+
+def check_collections(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
+    """There, with as many points as were verified, of the version that the registry says."""
+    index = workspace.index
+    there = set(index.collections())
+    for release in _whole(workspace):
+        where = f"collection {release.collection}"
+        again = f"twinvec publish {release.version.name}, then twinvec promote"
+        if release.collection not in there:
+            # Of a release that does not serve, nothing is left to lose: it is published anew if it is wanted.
+            serves = release.state == State.LIVE
+            fix = None if serves else partial(_write_off, workspace, release)
+            what = f"is not there, and {release.label} is {release.state}"
+            yield Finding(STORE, where, what, again if serves else f"twinvec doctor --fix, or {again}", fix)
+            continue
+        points, verified = index.count(release.collection), release.verification.get("points")
+        if points != verified:
+            yield Finding(STORE, where, f"holds {points:,} points, not {verified or 0:,} as verified", again)
+        digest = index.metadata(release.collection).get("manifest")
+        if digest != release.version.digest:
+            what = f"is of manifest {digest}, and {release.version.name} of {release.version.digest}"
+            yield Finding(STORE, where, what, again)
+
+
+def check_alias(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
+    """In Qdrant, in the registry's rows, and in its map of aliases, the same release is live."""
+    name = workspace.settings.release
+    with transaction(workspace.engine) as session:
+        kept = operations.aliases(session).get(name)
+    live = next((release for release in _whole(workspace) if release.state == State.LIVE), None)
+    pointed = workspace.index.aliases().get(name)
+    if live is None:
+        if pointed is not None:
+            yield Finding(
+                STORE,
+                f"alias {name}",
+                f"points at {pointed}, and no release is live",
+                f"twinvec promote {pointed}, if the registry has that release; else see that registry.url is right",
+            )
+        return
+    if pointed != live.collection:
+        there = live.collection in workspace.index.collections()
+        yield Finding(
+            STORE,
+            f"alias {name}",
+            f"points at {pointed or 'nothing'}, and {live.label} is live",
+            "twinvec doctor --fix points it there" if there else f"twinvec publish {live.version.name}",
+            partial(workspace.index.switch_alias, name, live.collection) if there else None,
+        )
+    if kept != live.collection:
+        yield Finding(
+            "registry",
+            f"alias {name}",
+            f"is kept as {kept or 'none'}, and {live.label} is live",
+            "twinvec doctor --fix writes it down",
+            partial(_keep_alias, workspace, live),
+        )
+
+
+def _whole(workspace: Workspace) -> list[Release]:
+    with transaction(workspace.engine) as session:
+        releases = operations.releases(session, workspace.settings.release)
+    return [release for release in releases if release.state in WHOLE]
+
+
+def _write_off(workspace: Workspace, release: Release) -> None:
+    with transaction(workspace.engine) as session:
+        row = session.get_one(Release, release.id)
+        who = workspace.settings.registry.user
+        operations.move(session, row, State.REMOVED, "its collection was gone: twinvec doctor", who)
+
+
+def _keep_alias(workspace: Workspace, live: Release) -> None:
+    with transaction(workspace.engine) as session:
+        operations.set_alias(session, live.name, live.collection)
