@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from twinvec.tracking import Run
 
 Progress = Callable[[str], None]
+# Key of the version, of the same space, whose model an update uses as it is.
+FROZEN = "frozen"
 GroupT = TypeVar("GroupT", bound="BaseModel")
 
 
@@ -43,7 +45,8 @@ class Inputs:
     Attributes:
         workspace: the stores.
         snapshot: opened.
-        versions: space → version; an optional input that there is none of is absent.
+        versions: space → version; an optional input that there is none of is absent. `FROZEN` is a version of the
+            space itself, whose model is used and not trained.
         checkpoints: folder in which training that was interrupted finds how far it had come. The next training with
             the same inputs and settings gets the same one; it is gone when the version is there. None keeps nothing.
     """
@@ -179,7 +182,7 @@ def _keep(inputs: Inputs, version: Version, outcome: Outcome, run: Run) -> None:
     from twinvec.features.vectors import write_vectors
 
     dimensions = {vectors.shape[1] for vectors in outcome.vectors.values()}
-    graph = inputs.versions.get("graph")
+    graph, frozen = inputs.versions.get("graph"), inputs.versions.get(FROZEN)
     manifest = Manifest(
         space=version.space,
         entity=outcome.entity,
@@ -192,7 +195,10 @@ def _keep(inputs: Inputs, version: Version, outcome: Outcome, run: Run) -> None:
         graph=graph.digest if graph else None,
         model=outcome.model,
         preprocessing=outcome.preprocessing,
-        inputs={parent.name: parent.digest or "" for parent in inputs.versions.values()},
+        inputs={
+            parent.name: parent.digest or "" for key, parent in inputs.versions.items() if key != FROZEN
+        },
+        frozen=frozen.name if frozen is not None else None,
     )
     with files.new_folder(Path(version.path)) as folder:
         outcome.write(folder)

@@ -226,6 +226,31 @@ def lineage(version: Version) -> list[Version]:
     return list(found.values())
 
 
+def parts(version: Version) -> list[Version]:
+    """`version` and what serves along with it: its lineage, without versions that another of their space was made from.
+
+    A version that an update made has the older version of its space, whose model it shares, among its inputs.
+    """
+    found: dict[int, Version] = {}
+
+    def visit(node: Version) -> None:
+        if node.id not in found:
+            for parent in node.inputs:
+                if parent.space != node.space:
+                    visit(parent)
+            found[node.id] = node
+
+    visit(version)
+    return list(found.values())
+
+
+def trained(version: Version) -> Version:
+    """The version of the same space whose training made the model: itself, unless updates lie between."""
+    while (older := next((each for each in version.inputs if each.space == version.space), None)) is not None:
+        version = older
+    return version
+
+
 def descendants(session: Session, version: Version) -> list[Version]:
     """Everything that was made from `version`, and from that, each once, in the order it was made."""
     found: dict[int, Version] = {}

@@ -32,9 +32,15 @@ def walk_matrix(copurchase: sp.csr_array, coview: sp.csr_array, coview_weight: f
 
 
 def personalised_pagerank(
-    weights: sp.csr_array, restart: float, steps: int, least: float, keep: int, chunk: int = 2048
+    weights: sp.csr_array,
+    restart: float,
+    steps: int,
+    least: float,
+    keep: int,
+    chunk: int = 2048,
+    nodes: npt.NDArray[np.int64] | None = None,
 ) -> sp.csr_array:
-    """Approximate personalised PageRank of every node, its largest entries only.
+    """Approximate personalised PageRank of every node, or of some, its largest entries only.
 
     The power iteration Σ_k restart (1 − restart)^k P^k from each node, in which probabilities under `least` are
     dropped after each step: memory and time go with what is kept, not with n².
@@ -46,18 +52,20 @@ def personalised_pagerank(
         least: walks less probable than this are given up.
         keep: most entries kept of a row.
         chunk: rows worked on at once.
+        nodes: the r nodes that rows are wanted of; all n if not given.
 
     Returns:
-        float32 [n, n], rows without the node itself, sorted indices.
+        float32 [r, n], rows without the node itself, sorted indices.
     """
     out = np.asarray(weights.sum(1)).ravel()
     transition = sp.csr_array(sp.diags_array(1 / np.maximum(out, 1e-12)) @ weights).astype(np.float32)
-    rows = weights.shape[0]
+    everything = weights.shape[0]
+    wanted = np.arange(everything) if nodes is None else nodes
     parts = []
-    for first in range(0, rows, chunk):
-        size = min(chunk, rows - first)
-        here = np.arange(first, first + size)
-        walk = sp.csr_array((np.ones(size, np.float32), (np.arange(size), here)), shape=(size, rows))
+    for first in range(0, len(wanted), chunk):
+        here = wanted[first : first + chunk]
+        size = len(here)
+        walk = sp.csr_array((np.ones(size, np.float32), (np.arange(size), here)), shape=(size, everything))
         total = restart * walk
         for _ in range(steps):
             walk = (1 - restart) * (walk @ transition)

@@ -228,6 +228,16 @@ def log_change(
         return str(active.info.run_id)
 
 
+def log_report(settings: Settings, run_id: str | None, name: str, report: Mapping[str, object]) -> None:
+    """Add a report to a run that has ended: whole as the artifact `name`, its numbers as metrics `update/…`."""
+    _use_store(settings)
+    client = MlflowClient()
+    client.log_dict(run_id or "", {**report}, name)
+    for figure, value in flatten(report).items():
+        if isinstance(value, int | float):
+            client.log_metric(run_id or "", f"{Path(name).stem}/{metric_name(figure)}", value)
+
+
 def _use_store(settings: Settings) -> None:
     if settings.mlflow.tracking_uri is None:
         settings.home.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ from twinvec.command import (
     releases,
     status,
     training,
+    update,
 )
 from twinvec.command.app import app, start
 
@@ -35,6 +36,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "publish": releases.publish,
     "promote": releases.promote,
     "rollback": releases.rollback,
+    "update": update.update,
     "prune": prune.prune,
     "doctor": doctor.doctor,
     "lineage": lineage.lineage,

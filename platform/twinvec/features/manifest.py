@@ -34,6 +34,7 @@ class Manifest:
         model: digest of the model's weights.
         preprocessing: digest of what is done to a product before the model sees it.
         inputs: name of each input version (`text@v3`) → its manifest's digest.
+        frozen: name of the version whose model made this one without being trained again; None if it was trained.
     """
 
     space: str
@@ -48,6 +49,7 @@ class Manifest:
     model: str
     preprocessing: str
     inputs: Mapping[str, str] = field(default_factory=dict)
+    frozen: str | None = None
 
     @property
     def digest(self) -> str:
@@ -55,8 +57,9 @@ class Manifest:
         return digest.of_json(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
-        """The manifest as JSON-like values, as the registry keeps it."""
-        return {**asdict(self), "fields": list(self.fields), "inputs": dict(self.inputs)}
+        """The manifest as JSON-like values, as the registry keeps it; `frozen` only if there is one."""
+        values = {**asdict(self), "fields": list(self.fields), "inputs": dict(self.inputs)}
+        return values if self.frozen is not None else {k: v for k, v in values.items() if k != "frozen"}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Manifest:
@@ -66,8 +69,8 @@ class Manifest:
             StoreError: if a value is missing or unknown.
         """
         names = {known.name for known in fields(cls)}
-        if values.keys() != names:
-            odd = ", ".join(sorted(names.symmetric_difference(values)))
+        if {*values, "frozen"} != names:
+            odd = ", ".join(sorted(names.symmetric_difference({*values, "frozen"})))
             raise StoreError(
                 f"a manifest with missing or unknown values: {odd}", "it was written by another Twinvec"
             )

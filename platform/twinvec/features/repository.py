@@ -63,7 +63,7 @@ def _objects(session: Session, home: Path) -> list[FeastObject]:
     }
     services: list[FeatureService] = []
     for release in session.scalars(select(Release).where(Release.state.in_(WHOLE)).order_by(Release.id)):
-        pinned = [version.view for version in product_versions(operations.lineage(release.version))]
+        pinned = [version.view for version in product_versions(operations.parts(release.version))]
         if all(view in views for view in pinned):
             parts = [views[view] for view in pinned]
             if release.version.snapshot_id in scalars:

@@ -67,6 +67,6 @@ def newest_of(workspace: Workspace, version: Version) -> Release | None:
 
 
 def lineage(workspace: Workspace, version_id: int) -> list[Version]:
-    """A version and everything it was made from, inputs first."""
+    """A version and everything it was made from that serves with it, inputs first; see `operations.parts`."""
     with transaction(workspace.engine) as session:
-        return operations.lineage(session.get_one(Version, version_id))
+        return operations.parts(session.get_one(Version, version_id))

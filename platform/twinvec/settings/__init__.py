@@ -41,6 +41,7 @@ from twinvec.settings.stores import (
     RegistrySettings,
     RetentionSettings,
 )
+from twinvec.settings.update import UpdateSettings
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -60,6 +61,7 @@ __all__ = [
     "RetentionSettings",
     "Settings",
     "TextSettings",
+    "UpdateSettings",
     "load_settings",
 ]
 
@@ -101,6 +103,7 @@ class Settings(BaseSettings):
     image: ImageSettings = ImageSettings()
     aligned: AlignedSettings = AlignedSettings()
     related: RelatedSettings = RelatedSettings()
+    update: UpdateSettings = UpdateSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -1,0 +1,1 @@
+"""A later snapshot embedded with the models of the live release: nothing is trained."""

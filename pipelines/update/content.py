@@ -1,0 +1,199 @@
+"""Texts and images of a later snapshot: vectors of what stayed are taken over, the others encoded as they were."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from sentence_transformers import SentenceTransformer
+from torch import nn
+from torch.nn import functional
+
+from pipelines.cold_start.models import ImageModel
+from pipelines.encoding.matrix import disk_matrix
+from pipelines.image.pipeline import SKIPPED_FILE
+from pipelines.image.pixels import CHUNK as IMAGES
+from pipelines.image.reading import SKIPPED, count_images, read_images
+from pipelines.outline import Inputs, Outcome, Progress, Train
+from pipelines.text.encoder import encode_texts
+from pipelines.text.forward import build_forward
+from pipelines.text.pipeline import CHUNK as TEXTS
+from pipelines.text.texts import count_texts, read_texts
+from pipelines.update.changes import SAME_TEXT, same_images, side_by_side
+from registry.models import Version
+from twinvec.catalogue.snapshot import Snapshot, open_snapshot, quoted
+from twinvec.errors import StateError
+from twinvec.features.manifest import Manifest
+from twinvec.features.vectors import FOLDER
+from twinvec.settings import ImageSettings
+from twinvec.tracking import Run
+
+ROWS = 10_000
+Floats = npt.NDArray[np.float32]
+Encode = Callable[[Snapshot], Iterator[tuple[pa.Array, Floats]]]
+
+
+@dataclass(frozen=True)
+class Rest(Snapshot):
+    """A snapshot without some of its products.
+
+    Attributes:
+        without: a Parquet file with their ids.
+    """
+
+    without: Path
+
+    def connect(self, memory_limit: str | None = None) -> duckdb.DuckDBPyConnection:
+        """As a snapshot's, with fewer products."""
+        connection = super().connect(memory_limit)
+        connection.execute(
+            f"""
+            CREATE OR REPLACE VIEW products AS FROM read_parquet({quoted(self.table("products"))}) each
+            ANTI JOIN read_parquet({quoted(self.without)}) left_out USING (product_id)
+            """
+        )
+        return connection
+
+
+def carry_text(old: Version, encoder: SentenceTransformer, full: bool) -> Train:
+    """A pipeline that gives a later snapshot the text vectors that the encoder of `old` gives it."""
+
+    def train(inputs: Inputs, _run: Run, progress: Progress) -> Outcome:
+        options = inputs.settings.text
+        forward = build_forward(encoder.eval(), options.backend, options.precision)
+
+        def encode(rest: Snapshot) -> Iterator[tuple[pa.Array, Floats]]:
+            for some in read_texts(rest, TEXTS):
+                yield some.product_ids, encode_texts(encoder, some.texts.to_pylist(), options.batch, forward)
+
+        same = None if full else SAME_TEXT
+        return _carry(inputs, old, same, encode, count_texts(inputs.snapshot), progress)
+
+    return train
+
+
+def carry_images(old: Version, model: ImageModel, full: bool) -> Train:
+    """As `carry_text`; what could not be read before is tried again."""
+
+    def train(inputs: Inputs, _run: Run, progress: Progress) -> Outcome:
+        # The size that the encoder was trained for, whatever is set now.
+        options = inputs.settings.image.model_copy(update={"size": model.size})
+        skipped = [SKIPPED.empty_table()]
+
+        def encode(rest: Snapshot) -> Iterator[tuple[pa.Array, Floats]]:
+            for some in read_images(rest, options, IMAGES):
+                skipped.append(some.skipped)
+                if some.product_ids:
+                    yield (
+                        pa.array(some.product_ids, pa.string()),
+                        _encode_images(model.module, some.pixels, options),
+                    )
+
+        same = None if full else same_images(open_snapshot(Path(old.snapshot.path)), inputs.snapshot)
+        outcome = _carry(inputs, old, same, encode, count_images(inputs.snapshot), progress)
+        return replace(
+            outcome, write=lambda folder: pq.write_table(pa.concat_tables(skipped), folder / SKIPPED_FILE)
+        )
+
+    return train
+
+
+def _carry(
+    inputs: Inputs, old: Version, same: str | None, encode: Encode, most: int, progress: Progress
+) -> Outcome:
+    """Take over the vectors of the products that `same` selects, encode the others.
+
+    Memory is that of a batch; the vectors lie in a file.
+    """
+    manifest = Manifest.from_json(old.manifest)
+    (field,) = manifest.fields
+    home = inputs.settings.home
+    vectors = disk_matrix(home, max(most, 1), manifest.dimension)
+    keys: list[pa.Array] = []
+    done = 0
+
+    def add(product_ids: pa.Array, some: Floats) -> None:
+        nonlocal done
+        vectors[done : done + len(some)] = some
+        keys.append(product_ids)
+        done += len(some)
+
+    with tempfile.TemporaryDirectory(dir=home) as scratch:
+        kept = Path(scratch) / "kept.parquet"
+        for product_ids, some in _taken_over(inputs, old, same, kept):
+            add(product_ids, some)
+        taken = done
+        progress(f"{taken:,} vectors of {old.name} stay")
+        for product_ids, some in encode(Rest(**vars(inputs.snapshot), without=kept)):
+            add(product_ids, some)
+            progress(f"{done - taken:,} encoded")
+    if not done:
+        raise StateError(
+            f"no product of snapshot {inputs.snapshot.id} has a vector in the space {old.space}, which the live "
+            "release was made with",
+            "`twinvec run` trains a release of this snapshot",
+        )
+    return Outcome(
+        keys=pa.concat_arrays(keys),
+        vectors={field: vectors[:done]},
+        metric=manifest.metric,
+        normalised=manifest.normalised,
+        model=manifest.model,
+        preprocessing=manifest.preprocessing,
+        metrics={
+            "coverage": done / inputs.snapshot.tables["products"],
+            "taken_over": float(taken),
+            "encoded": float(done - taken),
+        },
+        log_model=lambda: str(old.model_uri),
+    )
+
+
+def _taken_over(
+    inputs: Inputs, old: Version, same: str | None, kept: Path
+) -> Iterator[tuple[pa.Array, Floats]]:
+    """Vectors of `old` for the products that `same` selects, batch by batch; their ids go to the file `kept`."""
+    manifest = Manifest.from_json(old.manifest)
+    before = open_snapshot(Path(old.snapshot.path))
+    files = quoted(Path(old.path) / FOLDER / "*.parquet")
+    with side_by_side(before, inputs.snapshot, inputs.settings.ingest.memory_limit) as connection:
+        chosen = same or "SELECT product_id FROM products WHERE false"
+        connection.execute(
+            f"""
+            COPY (SELECT product_id FROM ({chosen}) SEMI JOIN read_parquet({files}) USING (product_id))
+            TO {quoted(kept)} (FORMAT parquet)
+            """
+        )
+        rows = connection.sql(
+            f"""
+            SELECT product_id, {manifest.fields[0]} AS vector
+            FROM read_parquet({files}) each SEMI JOIN read_parquet({quoted(kept)}) kept USING (product_id)
+            """
+        )
+        for batch in rows.to_arrow_reader(ROWS):
+            values: Floats = batch["vector"].flatten().to_numpy()
+            yield batch["product_id"], values.reshape(-1, manifest.dimension)
+
+
+def _encode_images(module: nn.Module, pixels: npt.NDArray[np.uint8], options: ImageSettings) -> Floats:
+    """As `pipelines.image.encoder.encode_images`, by an exported encoder, float32 [n, d]."""
+    # Exported models take no batch of one.
+    batches = np.array_split(np.arange(len(pixels)), max(1, len(pixels) // max(2, options.batch)))
+    mixed = torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bfloat16")
+    parts = []
+    with torch.inference_mode(), mixed:
+        for rows in batches:
+            images = torch.from_numpy(pixels[rows]).float() / 255
+            if len(rows) == 1:
+                images = images.repeat(2, 1, 1, 1)
+            parts.append(functional.normalize(module(images).float(), dim=1)[: len(rows)])
+    encoded: Floats = torch.cat(parts).numpy()
+    return encoded

@@ -1,0 +1,136 @@
+"""What a change reaches in a graph network, and the part of the graph that is needed to compute it anew.
+
+A layer reads a node and its neighbours, so that after k layers a change is felt within k steps of where it was made.
+Everything here is exact for models that aggregate over all neighbours, as ours do when they are not trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipelines.sampling.aggregation import sum_neighbours
+from pipelines.sampling.blocks import Neighbours, offsets_of
+from pipelines.sampling.csr import take
+
+Graph = Mapping[str, Neighbours]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some products of a graph, numbered anew, with all that a model of some layers needs to know about some of them.
+
+    Attributes:
+        products: their numbers in the whole graph, int64 [m]; at least two, as exported models take no batch of one.
+        graph: relation → neighbours of the roles × m nodes; those at the rim have none.
+    """
+
+    products: Tensor
+    graph: Graph
+
+    def nodes(self, roles: int, total: int) -> Tensor:
+        """The numbers of their nodes in a graph of `total` products, role after role, int64 [roles × m]."""
+        return torch.cat([self.products + role * total for role in range(roles)])
+
+
+def rows_that_differ(before: Tensor, after: Tensor, place: Tensor) -> Tensor:
+    """Whether each row is new or other than it was, bool [n].
+
+    Args:
+        before: [m, d].
+        after: [n, d].
+        place: row of each in `before`, −1 if it was not there, int64 [n].
+    """
+    if before.shape[1] != after.shape[1]:
+        return torch.ones(len(after), dtype=torch.bool)
+    there = place >= 0
+    differs = ~there
+    differs[there] = (before[place[there]] != after[there]).any(1)
+    return differs
+
+
+def touched(before: Graph, after: Graph, place: Tensor) -> Tensor:
+    """Nodes that have gained or lost a neighbour by any relation, bool [n].
+
+    Args:
+        before: neighbours of the nodes as they were.
+        after: neighbours of the n nodes as they are, by the same relations.
+        place: number that each node of `before` has now, −1 if it is gone, int64.
+    """
+    nodes = next(iter(after.values())).rows
+    found = torch.zeros(nodes, dtype=torch.bool)
+    for name, now in after.items():
+        row, neighbour = place[_rows(before[name])], place[before[name].positions]
+        found[row[(row >= 0) & (neighbour < 0)]] = True
+        stayed = (row >= 0) & (neighbour >= 0)
+        edges, times = torch.unique(
+            torch.cat([row[stayed] * nodes + neighbour[stayed], _rows(now) * nodes + now.positions]),
+            return_counts=True,
+        )
+        found[edges[times == 1] // nodes] = True
+    return found
+
+
+def reached(changed: Tensor, neighbours_changed: Tensor, graph: Graph, layers: int) -> Tensor:
+    """Nodes whose vectors above `layers` layers may differ, bool [n].
+
+    Args:
+        changed: nodes whose features differ, bool [n].
+        neighbours_changed: nodes that have other neighbours, bool [n].
+        graph: neighbours as they are now.
+        layers: how many.
+    """
+    found = changed
+    for _ in range(layers):
+        values = found.float().unsqueeze(1)
+        with torch.no_grad():
+            near = [sum_neighbours(values, neighbours)[:, 0] > 0 for neighbours in graph.values()]
+        found = torch.stack([found | neighbours_changed, *near]).any(0)
+    return found
+
+
+def part_around(wanted: Tensor, graph: Graph, layers: int, roles: int) -> Part:
+    """The part of a graph in which a model of `layers` layers gives some products the vectors they have in the whole.
+
+    Args:
+        wanted: products, bool [n]; at least one.
+        graph: neighbours of the roles × n nodes.
+        layers: how many.
+        roles: nodes of a product: 2 in the double cover, else 1.
+    """
+    inner = wanted
+    for _ in range(layers - 1):
+        inner = inner | _neighbours_of(inner, graph, roles)
+    needed = inner | _neighbours_of(inner, graph, roles)
+    if int(needed.sum()) < 2:
+        needed[:2] = True
+    products = torch.nonzero(needed)[:, 0]
+    place = torch.full((len(wanted),), -1)
+    place[products] = torch.arange(len(products))
+    rows = torch.cat([products + role * len(wanted) for role in range(roles)])
+    whole = inner[products].repeat(roles)
+    local = {}
+    for name, neighbours in graph.items():
+        degrees = torch.where(whole, neighbours.degrees()[rows], 0)
+        found = take(neighbours, rows[whole], -1, None).positions
+        product, role = found % len(wanted), found // len(wanted)
+        local[name] = Neighbours(offsets_of(degrees), place[product] + role * len(products))
+    return Part(products, local)
+
+
+def _neighbours_of(products: Tensor, graph: Graph, roles: int) -> Tensor:
+    """Products that are a neighbour of one of these, in whichever role, bool [n]."""
+    found = torch.zeros_like(products)
+    nodes = products.repeat(roles)
+    for neighbours in graph.values():
+        positions = neighbours.positions[torch.repeat_interleave(nodes, neighbours.degrees())]
+        found[positions % len(products)] = True
+    return found
+
+
+def _rows(neighbours: Neighbours) -> Tensor:
+    """The row that each position belongs to, int64 [edges]."""
+    return torch.repeat_interleave(torch.arange(neighbours.rows), neighbours.degrees())

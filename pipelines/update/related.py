@@ -1,0 +1,208 @@
+"""Source and target vectors of a later snapshot by the model of the live release, computed where something changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipelines.evaluation.coviews import row_of
+from pipelines.evaluation.ranking import rank_targets, ranking_metrics
+from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
+from pipelines.outline import Inputs, Outcome, Progress, Train
+from pipelines.related.data import relations
+from pipelines.related.export import full_graph_inputs
+from pipelines.related.features import Features
+from pipelines.related.pipeline import FACTORS, SOURCE_FIELD, TARGET_FIELD
+from pipelines.sampling.blocks import Neighbours
+from pipelines.update.factors import fold_in
+from pipelines.update.frontier import part_around, reached, rows_that_differ, touched
+from pipelines.update.live import Live
+from registry.models import Version
+from twinvec.features.manifest import Manifest
+from twinvec.features.reading import read_vectors
+from twinvec.settings import RelatedSettings
+from twinvec.tracking import Run
+from twinvec.workspace import Workspace
+
+ROLES = 2
+
+
+@dataclass(frozen=True)
+class State:
+    """A graph as the model sees it.
+
+    Attributes:
+        graph: of n products.
+        features: of these.
+        cover: relation → neighbours of the 2n nodes of the double cover.
+    """
+
+    graph: ProductGraph
+    features: Features
+    cover: Mapping[str, Neighbours]
+
+    def rows(self) -> Tensor:
+        """All features of the nodes, float32 [2n, c + p]."""
+        return torch.cat([self.features.content.repeat(ROLES, 1), self.features.proximity], dim=1)
+
+
+def carry_related(live: Live, model: nn.Module, full: bool) -> Train:
+    """A pipeline that gives a later snapshot the source and target vectors that the live model gives it.
+
+    Args:
+        live: the release.
+        model: `pipelines.related.export.FullGraph` of its related version.
+        full: compute all, in place of what changes reach.
+    """
+
+    def train(inputs: Inputs, _run: Run, progress: Progress) -> Outcome:
+        options, old = inputs.settings.related, live.versions["related"]
+        manifest = Manifest.from_json(old.manifest)
+        started = time.perf_counter()
+        graph = load_graph(inputs.folder("graph"))
+        trained = load_graph(Path(live.trained_graph.path))
+        content = _content(inputs.workspace, inputs.versions.get("aligned"), live, graph)
+        now = _state(graph, content, trained, live.trained, options)
+        before = _before(inputs.workspace, live, options)
+        read = read_vectors(inputs.workspace.features, old, graph.product_ids.to_pylist())
+        vectors = torch.from_numpy(np.stack([read.fields[name] for name in (SOURCE_FIELD, TARGET_FIELD)]))
+        affected = (
+            torch.ones(graph.products, dtype=torch.bool)
+            if full
+            else find_affected(before, now, options.layers)
+        )
+        progress(f"{int(affected.sum()):,} of {graph.products:,} products get other vectors")
+        compute(model, now, affected, options.layers, vectors)
+        seconds = time.perf_counter() - started
+        quality = _judge(model, now, vectors, trained, live.trained, options)
+        return Outcome(
+            keys=graph.product_ids.to_pylist(),
+            vectors={SOURCE_FIELD: vectors[0].numpy(), TARGET_FIELD: vectors[1].numpy()},
+            metric=manifest.metric,
+            normalised=manifest.normalised,
+            model=manifest.model,
+            preprocessing=manifest.preprocessing,
+            metrics={
+                "affected": float(affected.sum()),
+                "taken_over": float(graph.products - int(affected.sum())),
+                "seconds": seconds,
+                **quality,
+            },
+            log_model=lambda: str(old.model_uri),
+            write=lambda folder: np.save(folder / FACTORS, now.features.proximity.numpy()),
+        )
+
+    return train
+
+
+def find_affected(before: State, now: State, layers: int) -> Tensor:
+    """Products of `now` that may have other vectors than before, in either role, bool [n]."""
+    total_before, total = before.graph.products, now.graph.products
+    was = torch.from_numpy(row_of(now.graph, before.graph.product_ids))
+    became = torch.from_numpy(row_of(before.graph, now.graph.product_ids))
+    changed = rows_that_differ(before.rows(), now.rows(), _in_both_roles(was, total_before))
+    other_neighbours = touched(before.cover, now.cover, _in_both_roles(became, total))
+    nodes = reached(changed, other_neighbours, now.cover, layers)
+    return nodes[:total] | nodes[total:]
+
+
+def compute(model: nn.Module, state: State, wanted: Tensor, layers: int, vectors: Tensor) -> None:
+    """Write the vectors of some products, bool [n], into `vectors`, float32 [2, n, dimension]."""
+    if not bool(wanted.any()):
+        return
+    part = part_around(wanted, state.cover, layers, ROLES)
+    features = Features(
+        state.features.content[part.products],
+        state.features.proximity[part.nodes(ROLES, state.graph.products)],
+    )
+    with torch.inference_mode():
+        found = model(*full_graph_inputs(features, part.graph).values())
+    chosen = wanted[part.products]
+    for role, computed in enumerate(found):
+        vectors[role, part.products[chosen]] = computed[chosen]
+
+
+def _in_both_roles(place: Tensor, total: int) -> Tensor:
+    """Places of nodes from places of products, −1 where there is none, among `total` products, int64 [2n]."""
+    return torch.cat([place, torch.where(place >= 0, place + total, place)])
+
+
+def _state(
+    graph: ProductGraph, content: Tensor, trained: ProductGraph, version: Version, options: RelatedSettings
+) -> State:
+    """What the model sees of a graph, if `version` was trained on the graph `trained`."""
+    factors = np.load(Path(version.path) / FACTORS)
+    proximity = fold_in(graph, row_of(graph, trained.product_ids), factors, options.twinvec.proximity)
+    return State(graph, Features(content, proximity), relations(graph, reverse=options.recipe == "twinvec"))
+
+
+def _before(workspace: Workspace, live: Live, options: RelatedSettings) -> State:
+    """What the model saw of the live release."""
+    graph = load_graph(Path(live.versions["graph"].path))
+    content = _content(workspace, live.versions.get("aligned"), live, graph)
+    factors = np.load(Path(live.versions["related"].path) / FACTORS)
+    cover = relations(graph, reverse=options.recipe == "twinvec")
+    return State(graph, Features(content, torch.from_numpy(factors)), cover)
+
+
+def _content(workspace: Workspace, aligned: Version | None, live: Live, graph: ProductGraph) -> Tensor:
+    """As `pipelines.related.pipeline.read_content`, with the length that the model takes, [n, dimension + 1]."""
+    if aligned is None:
+        known = live.versions.get("aligned")
+        return torch.zeros(graph.products, 1 + (known.dimension or 0 if known is not None else 0))
+    read = read_vectors(workspace.features, aligned, graph.product_ids.to_pylist())
+    return torch.from_numpy(np.concatenate([read.only(), read.present[:, None].astype(np.float32)], axis=1))
+
+
+def _judge(
+    model: nn.Module,
+    now: State,
+    vectors: Tensor,
+    trained: ProductGraph,
+    version: Version,
+    options: RelatedSettings,
+) -> dict[str, float]:
+    """How well held-out edges are found that the model was not trained on; without it where there are none.
+
+    They are taken out of the graph, and everything that they reach is computed without them, so that neither
+    neighbours nor factors know of them.
+    """
+    held_out = now.graph.split == Split.TEST
+    held_out &= ~_known(now.graph, trained)
+    asked = now.graph.copurchase.only(held_out)
+    if not len(asked):
+        return {"held_out_edges": 0.0}
+    rest = replace(
+        now.graph, copurchase=now.graph.copurchase.only(~held_out), split=now.graph.split[~held_out]
+    )
+    without = _state(rest, now.features.content, trained, version, options)
+    judged = vectors.clone()
+    compute(model, without, find_affected(now, without, options.layers), options.layers, judged)
+    chosen = np.unique(
+        np.linspace(0, len(asked) - 1, min(len(asked), options.validation_edges)).astype(np.int64)
+    )
+    edges = (asked.source[chosen], asked.target[chosen])
+    found = ranking_metrics(
+        rank_targets(judged[0], judged[1], edges, now.graph.copurchase.matrix(now.graph.products))
+    )
+    return {"held_out_edges": float(len(chosen)), "mrr_at_10": found.mrr_at_10}
+
+
+def _known(graph: ProductGraph, trained: ProductGraph) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Which co-purchase edges were in the graph that was trained on, in either direction, bool [edges]."""
+    place = row_of(graph, trained.product_ids)
+    here, there = graph.copurchase, trained.copurchase
+    before = _keys(Edges(place[here.source], place[here.target], here.count), trained.products)
+    after = _keys(there.both_ways(), trained.products)
+    inside = (place[here.source] >= 0) & (place[here.target] >= 0)
+    return inside & np.isin(before, after)
+
+
+def _keys(edges: Edges, products: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    return edges.source * products + edges.target
