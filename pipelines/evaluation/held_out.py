@@ -54,12 +54,15 @@ def compare(workspace: Workspace, new: Version, live: Version) -> Quality:
     They are the test edges of the new version's graph, less those that the live version was trained on, in either
     direction. Both versions are judged by the vectors they were tested with: those they serve were, unless
     `related.refit` is off, trained again on all edges. Left out of the ranking are all edges of the new graph and
-    those that the live version was trained on.
+    those that the live version was trained on. In place of a live version that an update made, the one whose model it
+    has is judged.
 
     Returns:
         The figures, of at most `gates.edges` edges, or why there are none.
     """
     settings = workspace.settings
+    while (frozen := Manifest.from_json(live.manifest).frozen) is not None:
+        live = workspace.version(frozen)
     ours, other = _read(workspace, new), _read(workspace, live)
     for version, tested in ((new, ours), (live, other)):
         if tested is None:

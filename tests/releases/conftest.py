@@ -5,11 +5,18 @@ Session-wide, since its Feast and MLflow take most of a minute; a test gets a co
 
 from __future__ import annotations
 
+import json
 import shutil
+import sqlite3
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +24,19 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from qdrant_client import QdrantClient
+from sqlalchemy import func, insert, make_url, select
 
-from pipelines.outline import Inputs, Outcome, Progress, make_version
-from registry.models import Version
+from pipelines.outline import FROZEN, Inputs, Outcome, Progress, make_version
+from registry import operations
+from registry.database import migrate, open_engine, transaction
+from registry.models import Base, Version
 from twinvec import releases
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic.store import generate
 from twinvec.features.manifest import vector_fields
-from twinvec.settings import Settings
+from twinvec.features.repository import feast_objects
+from twinvec.features.store import apply_snapshot, apply_version, materialize_release
+from twinvec.settings import QdrantSettings, Settings
 from twinvec.tracking import Run
 from twinvec.vectors.server import ServerIndex
 from twinvec.workspace import Workspace
@@ -71,12 +83,14 @@ def make(
     vectors: tuple[Floats, Floats] | None = None,
     parameters: Mapping[str, object] | None = None,
     write: Callable[[Path], None] = lambda _folder: None,
+    frozen: Version | None = None,
 ) -> Version:
     """A version through the outline of the pipelines, with an MLflow run, perhaps a model, files and Feast.
 
-    Of the snapshot of its inputs, or the latest; its vectors are random unless given.
+    Of the snapshot of its inputs, or the latest; its vectors are random unless given, by the model of `frozen` if that
+    is.
     """
-    given = {version.space: version for version in inputs}
+    given = {version.space: version for version in inputs} | ({FROZEN: frozen} if frozen else {})
     snapshot = workspace.snapshot(inputs[0].snapshot_id if inputs else None)
 
     def train(_inputs: Inputs, run: Run, _progress: Progress) -> Outcome:
@@ -99,12 +113,6 @@ def make(
     return make_version(
         Inputs(workspace, snapshot, given), space, f"{space}{seed}", parameters or {}, train, print
     )
-
-
-@pytest.fixture(scope="session")
-def make_any() -> Callable[..., Version]:
-    """`make`, for tests in other files."""
-    return make
 
 
 @pytest.fixture(scope="session")
@@ -161,13 +169,215 @@ def either(workspace: Workspace, request: pytest.FixtureRequest) -> Workspace:
 
 
 def opened(home: Path) -> Iterator[Workspace]:
-    workspace = Workspace(Settings(home=home))
+    workspace = Workspace(Settings(home=home, qdrant=QdrantSettings(verify_sample=20)))
     yield workspace
     workspace.index.close()
     workspace.engine.dispose()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended: its exit status, as `subprocess` gives it, and what its task returned."""
+
+    status: int
+    result: Any
+
+
+class Forks:
+    """Processes that are forked from one that has imported everything; see `processes.py`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._begun = folder, 0
+        command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("processes.py"))]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+        )
+
+    def begin(self, task: str, **arguments: object) -> Callable[[], Ended]:
+        """Begin a task; gives a function that waits for its end."""
+        self._begun += 1
+        answer = self._folder / f"{self._begun}.json"
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"task": task, "answer": str(answer)} | arguments) + "\n")
+        self._process.stdin.flush()
+
+        def wait() -> Ended:
+            deadline = time.monotonic() + 120
+            while not answer.exists():
+                assert self._process.poll() is None
+                assert time.monotonic() < deadline, f"{task} {arguments} does not end"
+                time.sleep(0.005)
+            return Ended(**json.loads(answer.read_text()))
+
+        return wait
+
+    def run(self, task: str, **arguments: object) -> Ended:
+        """Do a task and wait for its end."""
+        return self.begin(task, **arguments)()
+
+    def close(self) -> None:
+        """Let the process end."""
+        self._process.communicate(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    forks = Forks(tmp_path_factory.mktemp("forks"))
+    yield forks
+    forks.close()
 
 
 @pytest.fixture
 def make_version_of() -> Callable[[Workspace, list[str]], Version]:
     """Make a related version of these products."""
     return lambda workspace, keys: make(workspace, "related", keys, 9, model=False)
+
+
+@pytest.fixture(scope="session")
+def make_any() -> Callable[..., Version]:
+    """`make`, for tests in other files."""
+    return make
+
+
+def relocate(home: Path, old: Path) -> None:
+    """Let everything in a copy of a home mean its own files, where it meant those of the home it was copied from."""
+    columns = {
+        "registry.db": ["versions.path", "snapshots.path"],
+        "mlflow.db": [
+            "experiments.artifact_location",
+            "runs.artifact_uri",
+            "logged_models.artifact_location",
+        ],
+    }
+    for file, places in columns.items():
+        with closing(sqlite3.connect(home / file)) as database, database:
+            for table, column in (place.split(".") for place in places):
+                database.execute(
+                    f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(old), str(home))
+                )
+    workspace = Workspace(Settings(home=home))
+    with transaction(workspace.engine) as session:
+        versions = operations.versions(session)
+    apply_snapshot(workspace.features, workspace.settings, versions[0].snapshot)
+    for version in versions:
+        apply_version(workspace.features, version)
+    workspace.engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def aged(world: World, released: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A home with all of its files in it, and a copy to begin anew from: four releases, 4 live and 3 before it.
+
+    related@v1 and @v4 were made from text@v1, @v2 from text@v2, @v3 from text@v3; release n is of related@vn.
+    """
+    home = tmp_path_factory.mktemp("aged") / "home"
+    shutil.copytree(released, home)
+    relocate(home, world.workspace.settings.home)
+    workspace = Workspace(Settings(home=home))
+    keys = [str(key) for key in world.products["product_id"]]
+    with transaction(workspace.engine) as session:
+        oldest = operations.find_version(session, "text@v1")
+    assert oldest is not None
+    newest = make(workspace, "text", keys, 5, model=False)
+    third = make(workspace, "related", keys, 6, newest, model=False)
+    fourth = make(workspace, "related", keys, 7, oldest, model=False)
+    for version in (third, fourth):
+        releases.publish(workspace, version)
+    for number in ("2", "3", "4"):
+        releases.promote(workspace, releases.find(workspace, number), force=True)
+    workspace.index.close()
+    workspace.engine.dispose()
+    return home, shutil.copytree(home, home.with_name("backup"))
+
+
+@pytest.fixture
+def old(aged: tuple[Path, Path]) -> Iterator[Workspace]:
+    """The home with four releases, as it was."""
+    home, backup = aged
+    restore(home, backup)
+    yield from opened(home)
+
+
+def restore(home: Path, backup: Path) -> None:
+    """Let a home be as it was, at the same place; MLflow keeps its database open, which is written over."""
+    databases = {file.relative_to(home) for file in home.rglob("*.db*") if file.is_file()}
+    for file in [
+        file for file in home.rglob("*") if file.is_file() and file.relative_to(home) not in databases
+    ]:
+        file.unlink()
+    shutil.copytree(backup, home, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.db*"))
+    for folder in sorted((each for each in home.rglob("*") if each.is_dir()), reverse=True):
+        if not (backup / folder.relative_to(home)).is_dir():
+            folder.rmdir()
+    for file in backup.rglob("*.db"):
+        with (
+            closing(sqlite3.connect(file)) as source,
+            closing(sqlite3.connect(home / file.relative_to(backup))) as target,
+        ):
+            source.backup(target)
+
+
+@pytest.fixture
+def restore_home() -> Callable[[Path, Path], None]:
+    """`restore`, for tests in other files."""
+    return restore
+
+
+@pytest.fixture
+def on_postgres(
+    aged: tuple[Path, Path], emptied_postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Workspace]:
+    """The home with four releases, with the registry, Feast's registry and its online store on PostgreSQL."""
+    home, backup = aged
+    restore(home, backup)
+    url = make_url(emptied_postgres)
+    values = {
+        "HOST": url.query.get("host", url.host),
+        "PORT": url.port or 5432,
+        "DATABASE": url.database,
+        "USER": url.username,
+        "PASSWORD": url.password or "unused",
+        "SSLMODE": "disable",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(f"FEAST_POSTGRES_{name}", str(value))
+    monkeypatch.setenv("TWINVEC_REGISTRY__URL", emptied_postgres)
+    monkeypatch.setenv(
+        "TWINVEC_FEAST__CONFIG",
+        str(Path(__file__).parents[2] / "feature_repo" / "feature_store.production.yaml"),
+    )
+    monkeypatch.setenv("TWINVEC_HOME", str(home))
+    copy_registry(f"sqlite:///{home / 'registry.db'}", emptied_postgres)
+    for file in (home / "registry.db", home / "feast" / "registry.db", home / "feast" / "online.db"):
+        file.unlink()
+    workspace = Workspace(Settings(qdrant=QdrantSettings(verify_sample=20)))
+    workspace.features.apply(list(feast_objects(workspace.settings)))
+    for number in ("3", "4"):
+        materialize_release(workspace.features, releases.find(workspace, number))
+    yield workspace
+    workspace.index.close()
+    workspace.engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def anywhere(request: pytest.FixtureRequest) -> Workspace:
+    """The home with four releases, on SQLite or on PostgreSQL."""
+    name = "old" if request.param == "sqlite" else "on_postgres"
+    workspace: Workspace = request.getfixturevalue(name)
+    return workspace
+
+
+def copy_registry(source: str, target: str) -> None:
+    """Copy all rows of a registry into an empty database."""
+    reading, writing = open_engine(source), open_engine(target)
+    migrate(writing)
+    with reading.connect() as from_, writing.begin() as to:
+        for table in Base.metadata.sorted_tables:
+            rows = [dict(row) for row in from_.execute(select(table)).mappings()]
+            if rows:
+                to.execute(insert(table), rows)
+            if rows and isinstance(rows[0].get("id"), int):
+                sequence = func.pg_get_serial_sequence(table.name, "id")
+                to.execute(select(func.setval(sequence, max(row["id"] for row in rows))))
+    reading.dispose()
+    writing.dispose()

@@ -124,6 +124,7 @@ class Shop:
             make(self.ids, 22, first_graph, vectors=self.vectors[1], parameters=off),
             make(self.fewer, 23, later_graph, vectors=self.vectors[2], parameters=off),
         )
+        self.update = make(self.ids, 24, first_graph, frozen=self.versions[0])
         for version in self.versions:
             releases.publish(workspace, version)
         releases.promote(workspace, releases.find(workspace, "1"))
@@ -225,6 +226,10 @@ def test_a_version_that_may_have_learned_all_edges_is_not_judged(
     assert found.new is found.live is None
     assert found.remark is not None
     assert "none is left between products of both versions on which neither" in found.remark
+    # An update is judged as the version whose model it has, and never as the better one.
+    update = compare(workspace, shop.versions[1], shop.update)
+    assert update == compare(workspace, shop.versions[1], shop.versions[0])
+    assert compare(workspace, shop.update, shop.versions[0]).new is None
     without = compare(workspace, shop.versions[1], world.versions[0])
     assert (
         without.remark
