@@ -26,15 +26,19 @@ class Live:
     Attributes:
         release: its row.
         versions: space → version.
-        trained: the `related` version whose training made the model, and the graph it was trained on. They are those
-            of the release unless it was updated before.
-        trained_graph: that graph.
+        trainings: space → the version whose training made the model: the release's own, unless it was updated before.
+        trained_graph: what the `related` one was trained on.
     """
 
     release: Release
     versions: Mapping[str, Version]
-    trained: Version
+    trainings: Mapping[str, Version]
     trained_graph: Version
+
+    @property
+    def trained(self) -> Version:
+        """The `related` version whose training made the model."""
+        return self.trainings["related"]
 
     @property
     def snapshot(self) -> Snapshot:
@@ -61,17 +65,22 @@ def find_live(workspace: Workspace) -> Live:
         )
     versions = {version.space: version for version in lineage(workspace, release.version_id)}
     with transaction(workspace.engine) as session:
-        trained = operations.trained(session.get_one(Version, release.version_id))
-        graph = next((each for each in trained.inputs if each.space == "graph"), None)
+        trainings = {
+            space: operations.trained(session.get_one(Version, version.id))
+            for space, version in versions.items()
+        }
+        graph = next((each for each in trainings["related"].inputs if each.space == "graph"), None)
     if graph is None or "graph" not in versions:
-        raise StateError(f"{trained.name} was made from no graph", "`twinvec run` trains a release that is")
-    for version in (*versions.values(), trained, graph):
+        raise StateError(
+            f"{trainings['related'].name} was made from no graph", "`twinvec run` trains a release that is"
+        )
+    for version in (*versions.values(), *trainings.values(), graph):
         if version.state != State.READY:
             raise StateError(
                 f"{release.label} cannot be updated: {version.name}, which it was made from, is {version.state}",
                 "`twinvec run` trains a release anew",
             )
-    return Live(release, versions, trained, graph)
+    return Live(release, versions, trainings, graph)
 
 
 def require_same_settings(live: Live, snapshot: Snapshot, settings: Settings) -> None:

@@ -60,7 +60,9 @@ def update(
         return compose(live, snapshot, settings, {}, None)
     lock_file = settings.home / "releases" / f".{settings.release}.update"
     with take_lock(lock_file, f"the live release of {settings.release}", exclusive=True):
-        settle(workspace)
+        finished = _finished(workspace, snapshot, progress)
+        if finished is not None:
+            return finished
         live = _find(workspace, snapshot)
         made = embed(workspace, live, snapshot, full, progress)
         progress("publishing")
@@ -70,6 +72,19 @@ def update(
         log_report(settings, made["related"].run_id, "update.json", record)
         updating.take_place(workspace, live.release, release, record, compare, count)
         return report
+
+
+def _finished(workspace: Workspace, snapshot: Snapshot, progress: Progress) -> Report | None:
+    """The report of an update to this snapshot that was killed while it went live, and is finished now."""
+    said = settle(workspace)
+    if said is None:
+        return None
+    progress(said)
+    release = find_live(workspace).release
+    record = release.verification.get(updating.RECORD)
+    if record is None or release.version.snapshot_id != snapshot.id:
+        return None
+    return Report.from_record(record)
 
 
 def _find(workspace: Workspace, snapshot: Snapshot) -> Live:
@@ -96,7 +111,7 @@ def embed(
     progress("loading the models of the live release")
     models = load_frozen(workspace.settings, live)
     make = partial(_make, workspace, live, snapshot, full, progress)
-    made = {"graph": _make_graph(workspace, live, snapshot, progress)}
+    made = {"graph": make_graph(workspace, live, snapshot, progress)}
     content = models.content
     if content is not None:
         if content.text is not None and count_texts(snapshot):
@@ -120,15 +135,19 @@ def _make(
     needed: tuple[str, ...],
     train: Train,
 ) -> Version:
-    """The version of a space by its live model, made unless it is there."""
-    frozen = live.versions[space]
+    """The version of a space by its live model, made unless it is there.
+
+    What it is made from is the version that was trained, whichever one vectors are taken over from: they are the same,
+    and versions of earlier updates need not be kept.
+    """
+    frozen = live.trainings[space]
     versions = {name: made[name] for name in needed if name in made} | {FROZEN: frozen}
     parameters = {"update": {"frozen": frozen.name, "full": full}}
     mark = fingerprint(space, snapshot.id, versions, parameters, REVISION)
     return _find_or_make(workspace, snapshot, space, mark, versions, parameters, train, progress)
 
 
-def _make_graph(workspace: Workspace, live: Live, snapshot: Snapshot, progress: Progress) -> Version:
+def make_graph(workspace: Workspace, live: Live, snapshot: Snapshot, progress: Progress) -> Version:
     """The graph as a run makes it, by the categories' associations of the live release."""
     stage = find_stage("graph")
     versions = {"category": live.versions["category"]} if "category" in live.versions else {}

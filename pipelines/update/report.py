@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -105,6 +106,21 @@ class Report:
         values = asdict(self)
         values["staleness"]["trained_at"] = self.staleness.trained_at.isoformat(timespec="seconds")
         return {**values, "advice": list(self.advice)}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Report:
+        """The report that `record` gave."""
+        stale = record["staleness"]
+        return cls(
+            **{
+                **record,
+                "changes": Changes(**record["changes"]),
+                "staleness": Staleness(
+                    **{**stale, "trained_at": datetime.fromisoformat(stale["trained_at"])}
+                ),
+                "advice": tuple(record["advice"]),
+            }
+        )
 
 
 def measure(live: Live, snapshot: Snapshot, settings: Settings, related: Version | None) -> Staleness:

@@ -47,17 +47,27 @@ class Plan:
     pictured: list[str]
 
 
+# Small, with encoders that are not trained.
+GROUPS: dict[str, Any] = {
+    "device": "cpu",
+    "category": {"epochs": 50},
+    "text": {"scheme": "pretrained", "max_length": 16},
+    "image": {"scheme": "pretrained", "size": 16, "dimension": 16},
+    "aligned": {"dimension": 24, "epochs": 2},
+    "related": {"dimension": 16, "twinvec": {"epochs": 3}},
+    "update": {"min_edges": 1},
+}
+
+
 def small(home: Path) -> Settings:
-    """Small settings, with encoders that are not trained."""
-    groups: dict[str, Any] = {
-        "category": {"epochs": 50},
-        "text": {"scheme": "pretrained", "max_length": 16},
-        "image": {"scheme": "pretrained", "size": 16, "dimension": 16},
-        "aligned": {"dimension": 24, "epochs": 2},
-        "related": {"dimension": 16, "twinvec": {"epochs": 3}},
-        "update": {"min_edges": 1},
-    }
-    return Settings(home=home, device="cpu", **groups)
+    """Small settings."""
+    return Settings(home=home, **GROUPS)
+
+
+@pytest.fixture(scope="session")
+def groups() -> dict[str, Any]:
+    """What `small` sets besides the home."""
+    return GROUPS
 
 
 def change(store: Path, random: np.random.Generator) -> dict[str, list[str]]:
@@ -105,12 +115,6 @@ def change(store: Path, random: np.random.Generator) -> dict[str, list[str]]:
 
 def _write(store: Path, table: str, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
     pq.write_table(pa.Table.from_pylist(rows, schema), store / f"{table}.parquet")
-
-
-@pytest.fixture(scope="session", name="small")
-def _small() -> Callable[[Path], Settings]:
-    """The settings of a home."""
-    return small
 
 
 @pytest.fixture(scope="session")
