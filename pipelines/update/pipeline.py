@@ -102,7 +102,6 @@ def embed(
     workspace: Workspace, live: Live, snapshot: Snapshot, full: bool, progress: Progress
 ) -> dict[str, Version]:
     """Make a version of each space that the live release has, with its models; those that are there are found."""
-    from pipelines.text.texts import count_texts
     from pipelines.update.aligned import carry_aligned
     from pipelines.update.content import carry_images, carry_text
     from pipelines.update.models import load_frozen
@@ -114,7 +113,7 @@ def embed(
     made = {"graph": make_graph(workspace, live, snapshot, progress)}
     content = models.content
     if content is not None:
-        if content.text is not None and count_texts(snapshot):
+        if content.text is not None:
             made["text"] = make("text", made, (), carry_text(live.versions["text"], content.text, full))
         if content.image is not None:
             made["image"] = make("image", made, (), carry_images(live.versions["image"], content.image, full))
