@@ -11,6 +11,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
+from pipelines.evaluation.scores import DotProducts, Scores
+
 IntArray = npt.NDArray[np.int64]
 
 
@@ -32,11 +34,22 @@ class DirectionMetrics:
 def direction_metrics(
     source: Tensor, target: Tensor, edges: tuple[IntArray, IntArray], known: sp.csr_array
 ) -> DirectionMetrics:
-    """Measure direction on those edges whose reverse is not an edge.
+    """Measure how s_u·t_v tells the direction of edges, as `direction_by` has it.
 
     Args:
         source: source vectors, float32 [n, d].
         target: target vectors, float32 [n, d].
+        edges: sources and targets, int64 [edges] each.
+        known: [n, n], nonzero where there is an edge, those of `edges` included.
+    """
+    return direction_by(DotProducts(source, target), edges, known)
+
+
+def direction_by(scores: Scores, edges: tuple[IntArray, IntArray], known: sp.csr_array) -> DirectionMetrics:
+    """Measure direction on those edges whose reverse is not an edge.
+
+    Args:
+        scores: of all n products.
         edges: sources and targets, int64 [edges] each.
         known: [n, n], nonzero where there is an edge, those of `edges` included.
     """
@@ -45,8 +58,8 @@ def direction_metrics(
     starts, ends = starts[~both_ways], ends[~both_ways]
     if not len(starts):
         return DirectionMetrics(0.5, 0.5, 0)
-    forward = pair_scores(source, target, starts, ends)
-    backward = pair_scores(source, target, ends, starts)
+    forward = pair_scores(scores, starts, ends)
+    backward = pair_scores(scores, ends, starts)
     truth = np.concatenate([np.ones(len(forward)), np.zeros(len(backward))])
     return DirectionMetrics(
         auc_dir=float(roc_auc_score(truth, np.concatenate([forward, backward]))),
@@ -56,11 +69,11 @@ def direction_metrics(
 
 
 def pair_scores(
-    source: Tensor, target: Tensor, starts: IntArray, ends: IntArray, batch: int = 65_536
+    scores: Scores, starts: IntArray, ends: IntArray, batch: int = 65_536
 ) -> npt.NDArray[np.float32]:
-    """s_u·t_v of pairs, float32 [pairs]."""
+    """Scores of pairs, float32 [pairs]."""
     parts = [
-        (source[starts[first : first + batch]] * target[ends[first : first + batch]]).sum(1).cpu()
+        scores.pairs(starts[first : first + batch], ends[first : first + batch]).cpu()
         for first in range(0, len(starts), batch)
     ]
     return torch.cat(parts).numpy() if parts else np.empty(0, np.float32)

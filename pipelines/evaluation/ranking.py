@@ -10,10 +10,9 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-IntArray = npt.NDArray[np.int64]
+from pipelines.evaluation.scores import DotProducts, Scores
 
-# Two dot products of the same vectors, summed in another order, differ by less than this share of |s_u| |t_v|.
-ROUNDING = 1e-6
+IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,18 @@ def rank_targets(
     batch: int = 512,
     chunk: int = 65_536,
 ) -> npt.NDArray[np.float64]:
-    """Rank of each edge's target among all products by s_u·t_v, from 1.
+    """Rank by s_u·t_v of vectors, float32 [n, d] each, on their device; all else as `rank_by` has it."""
+    return rank_by(DotProducts(source, target), edges, known, batch, chunk)
+
+
+def rank_by(
+    scores: Scores,
+    edges: tuple[IntArray, IntArray],
+    known: sp.csr_array,
+    batch: int = 512,
+    chunk: int = 65_536,
+) -> npt.NDArray[np.float64]:
+    """Rank of each edge's target among all products, from 1.
 
     Left out of the ranking are the source itself, its `known` targets and the other targets listed for it. Scores
     that are equal but for float32 rounding share the mean of their ranks: otherwise a model whose vectors are all
@@ -44,8 +54,7 @@ def rank_targets(
     catalogue's size.
 
     Args:
-        source: source vectors, float32 [n, d]; the ranking is done on their device.
-        target: target vectors, float32 [n, d].
+        scores: of all n products.
         edges: sources and targets, int64 [edges] each.
         known: [n, n], nonzero where a pair is known.
         batch: edges ranked at once.
@@ -54,30 +63,28 @@ def rank_targets(
     Returns:
         float64 [edges].
     """
-    ends, starts = edges[1], edges[0]
-    products = target.shape[0]
+    starts, ends = edges
+    products = scores.products
     listed = sp.csr_array((np.ones(len(starts), np.float32), (starts, ends)), shape=(products, products))
     itself = sp.eye_array(products, format="csr", dtype=np.float32)
     excluded = sp.csr_array(abs(known) + listed + itself)
     ranks = np.empty(len(starts))
     for first in range(0, len(starts), batch):
-        rows = slice(first, first + batch)
-        queries = source[starts[rows]]
-        own = (queries * target[ends[rows]]).sum(1, keepdim=True)
-        lengths = queries.norm(dim=1, keepdim=True) * target[ends[rows]].norm(dim=1, keepdim=True)
-        rounding = ROUNDING * lengths
-        left_out = excluded[starts[rows]].tocoo()
-        row = torch.from_numpy(left_out.coords[0].astype(np.int64)).to(source.device)
-        column = torch.from_numpy(left_out.coords[1].astype(np.int64)).to(source.device)
-        better = torch.zeros(len(queries), dtype=torch.float64, device=source.device)
+        sources, targets = starts[first : first + batch], ends[first : first + batch]
+        own = scores.pairs(sources, targets)[:, None]
+        rounding = scores.rounding(sources, targets)[:, None]
+        left_out = excluded[sources].tocoo()
+        row = torch.from_numpy(left_out.coords[0].astype(np.int64)).to(scores.device)
+        column = torch.from_numpy(left_out.coords[1].astype(np.int64)).to(scores.device)
+        better = torch.zeros(len(sources), dtype=torch.float64, device=scores.device)
         for low in range(0, products, chunk):
-            scores = queries @ target[low : low + chunk].T
+            some = scores.block(sources, low, low + chunk)
             inside = (column >= low) & (column < low + chunk)
-            scores[row[inside], column[inside] - low] = -torch.inf
+            some[row[inside], column[inside] - low] = -torch.inf
             # Counted as what is not worse, so that a model that has diverged to NaN ranks its targets last.
-            worse = (scores <= own + rounding).sum(1) + (scores < own - rounding).sum(1)
-            better += scores.shape[1] - worse / 2
-        ranks[rows] = better.cpu().numpy() + 1
+            worse = (some <= own + rounding).sum(1) + (some < own - rounding).sum(1)
+            better += some.shape[1] - worse / 2
+        ranks[first : first + batch] = better.cpu().numpy() + 1
     return ranks
 
 

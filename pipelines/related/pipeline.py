@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from twinvec.features.manifest import vector_fields
 from twinvec.tracking import model_digest
 
 if TYPE_CHECKING:
+    from twinvec.settings import RelatedSettings
     from twinvec.tracking import Run
 
 SOURCE_FIELD, TARGET_FIELD = vector_fields("related")
@@ -38,30 +40,17 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     device = resolve_device(settings.device)
     graph = load_graph(inputs.folder("graph"))
     content = read_content(inputs, graph)
-    held_out = _some(graph.edges(Split.VALIDATION), options.validation_edges, settings.seed)
-    known = graph.copurchase.matrix(graph.products)
-
-    def validate(source: Tensor, target: Tensor) -> float:
-        ranks = rank_targets(source, target, (held_out.source, held_out.target), known)
-        return ranking_metrics(ranks).mrr_at_10
 
     def report(epoch: Epoch) -> None:
         run.log_epoch(epoch.number, epoch.figures())
         progress(str(epoch))
 
-    tested = fit(
-        make_plan(graph.training_part(), content, options, settings.seed),
-        options,
-        device,
-        settings.seed,
-        validate=validate if len(held_out) else None,
-        report=report,
-    )
+    tested = fit_on_training_edges(graph, content, options, device, settings.seed, report)
     metrics = test_metrics(tested.source, tested.target, graph)
     # Without edges to validate by, training ends with the last epoch's weights.
     best = (
         max(tested.history, key=lambda epoch: epoch.validation or 0.0)
-        if len(held_out)
+        if len(graph.edges(Split.VALIDATION))
         else tested.history[-1]
     )
     kept = tested
@@ -79,6 +68,32 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         metrics={**metrics, "validation_mrr_at_10": best.validation or 0.0, "epochs": best.number},
         log_model=lambda: _log_model(run, kept),
         write=lambda folder: _write_files(folder, kept, tested),
+    )
+
+
+def fit_on_training_edges(
+    graph: ProductGraph,
+    content: Tensor,
+    options: RelatedSettings,
+    device: torch.device,
+    seed: int,
+    report: Callable[[Epoch], None] = lambda epoch: None,
+) -> Fitted:
+    """Fit by the settings' recipe on the training edges alone, the best epoch chosen by the validation edges."""
+    held_out = _some(graph.edges(Split.VALIDATION), options.validation_edges, seed)
+    known = graph.copurchase.matrix(graph.products)
+
+    def validate(source: Tensor, target: Tensor) -> float:
+        ranks = rank_targets(source, target, (held_out.source, held_out.target), known)
+        return ranking_metrics(ranks).mrr_at_10
+
+    return fit(
+        make_plan(graph.training_part(), content, options, seed),
+        options,
+        device,
+        seed,
+        validate=validate if len(held_out) else None,
+        report=report,
     )
 
 

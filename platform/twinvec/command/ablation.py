@@ -2,69 +2,120 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from twinvec.command.app import open_workspace
-from twinvec.command.output import AsJson, print_json, print_table
+from twinvec.command.output import AsJson, markdown_table, print_json, print_table
 from twinvec.command.progress import shown
 from twinvec.command.training import SnapshotId
 
+if TYPE_CHECKING:
+    from pipelines.evaluation import ablation, related_table
 
-class Encoder(StrEnum):
+TITLES = {
+    "hits_at_1": "Hits@1",
+    "hits_at_3": "Hits@3",
+    "hits_at_5": "Hits@5",
+    "hits_at_10": "Hits@10",
+    "mrr_at_10": "MRR@10",
+    "mrr_low": "from",
+    "mrr_high": "to",
+    "auc_dir": "AUC-dir",
+    "right_way": "right way",
+    "seconds": "seconds",
+}
+
+
+class Space(StrEnum):
     """What can be ablated."""
 
     TEXT = "text"
     IMAGE = "image"
+    RELATED = "related"
 
 
 class Task(StrEnum):
-    """What the variants are judged by."""
+    """What the variants of an encoder are judged by."""
 
     COVIEWS = "coviews"
     RELATED = "related"
 
 
 def ablate(
-    space: Annotated[Encoder, typer.Argument(help="The encoder whose training schemes are compared.")],
+    space: Annotated[
+        Space, typer.Argument(help="The encoder whose training schemes are compared, or `related`.")
+    ],
     by: Annotated[
         Task | None,
         typer.Option(
             "--by",
-            help="Judge them by `coviews` found with the encoder's vectors, or by `related` products found with the "
+            help="Judge encoders by `coviews` found with their vectors, or by `related` products found with the "
             "whole model; text by coviews and image by related if not given.",
         ),
     ] = None,
     schemes: Annotated[
-        list[str] | None, typer.Option("--scheme", help="A row; may be repeated. The paper's if not given.")
+        list[str] | None,
+        typer.Option("--scheme", "--row", help="A row; may be repeated. The paper's if not given."),
     ] = None,
     snapshot: SnapshotId = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Also write the table to this file, in Markdown.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the ways of training one encoder, as the paper's Tables 6 (text) and 7 (image) do."""
-    workspace = open_workspace()
-    task = by or (Task.COVIEWS if space is Encoder.TEXT else Task.RELATED)
-    with shown() as progress:
-        from pipelines.evaluation.ablation import FIGURES
-        from pipelines.evaluation.ablation import ablate as compare
+    """Compare the ways of training an encoder, or the related products of our models and of the usual baselines.
 
-        rows = compare(workspace, workspace.snapshot(snapshot), space.value, task.value, progress, schemes)
-    if as_json:
-        print_json(rows)
-        return
-    titles = ["Hits@1", "Hits@3", "Hits@5", "MRR@10"]
-    print_table(
-        f"{space.value}.scheme by {task.value}, and relative to {rows[0].scheme}",
-        ["scheme", "version", *titles, *(f"{title} ×" for title in titles)],
-        [
-            (
-                row.scheme,
-                row.version,
-                *(row.figures[name] for name in FIGURES),
-                *(row.relative[name] for name in FIGURES),
-            )
-            for row in rows
-        ],
+    As the paper's Tables 6 (text) and 7 (image), and 2 and 3 (related) do.
+    """
+    if space is Space.RELATED and by is Task.COVIEWS:
+        raise typer.BadParameter("related products are not judged by co-views", param_hint="--by")
+    workspace = open_workspace()
+    rows: Sequence[ablation.Row | related_table.Row]
+    with shown() as progress:
+        chosen = workspace.snapshot(snapshot)
+        if space is Space.RELATED:
+            from pipelines.evaluation.related_table import compare
+
+            compared = compare(workspace, chosen, progress, schemes)
+            rows, (title, columns, lines) = compared, _related(compared)
+        else:
+            from pipelines.evaluation.ablation import ablate as compare_schemes
+
+            encoder: Literal["text", "image"] = "text" if space is Space.TEXT else "image"
+            task = by or (Task.COVIEWS if space is Space.TEXT else Task.RELATED)
+            trained = compare_schemes(workspace, chosen, encoder, task.value, progress, schemes)
+            rows, (title, columns, lines) = trained, _schemes(encoder, task, trained)
+    if output is not None:
+        from twinvec.files import write_text
+
+        write_text(output, f"{title}, on snapshot `{chosen.id}`.\n\n{markdown_table(columns, lines)}")
+    print_json(rows) if as_json else print_table(title, columns, lines)
+
+
+Table = tuple[str, list[str], list[tuple[object, ...]]]
+
+
+def _related(rows: Sequence[related_table.Row]) -> Table:
+    """Title, columns and rows."""
+    lines = [tuple(asdict(row).values()) for row in rows]
+    return (
+        "Related products on held-out edges (MRR@10 with its 95% interval)",
+        ["", *TITLES.values()],
+        [*lines],
+    )
+
+
+def _schemes(space: str, task: str, rows: Sequence[ablation.Row]) -> Table:
+    """Title, columns and rows."""
+    titles = [TITLES[name] for name in rows[0].figures]
+    return (
+        f"{space}.scheme by {task}, and relative to {rows[0].scheme}",
+        ["scheme", *titles, *(f"{title} ×" for title in titles)],
+        [(row.scheme, *row.figures.values(), *row.relative.values()) for row in rows],
     )

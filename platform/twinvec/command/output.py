@@ -38,6 +38,12 @@ def plain(value: object) -> Any:
     return value if value is None or isinstance(value, str | int) else str(value)
 
 
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """The same table in Markdown."""
+    lines = [[*columns], ["---"] * len(columns), *([cell(value) for value in row] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table, or its title alone if it has no rows; columns of numbers are aligned to the right."""
     from rich.box import SIMPLE_HEAD

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 import torch
 
 from pipelines.evaluation.direction import direction_metrics, pair_scores
+from pipelines.evaluation.scores import DotProducts
 
 IntArray = npt.NDArray[np.int64]
 
@@ -78,6 +79,6 @@ def test_batches_of_scores(batch: int) -> None:
     starts, ends = random_edges(3, 9, 30).T
     expected = (source @ target.T).numpy()[starts, ends]
     np.testing.assert_allclose(
-        pair_scores(source, target, starts, ends, batch), expected, rtol=1e-5, atol=1e-6
+        pair_scores(DotProducts(source, target), starts, ends, batch), expected, rtol=1e-5, atol=1e-6
     )
-    assert len(pair_scores(source, target, starts[:0], ends[:0])) == 0
+    assert len(pair_scores(DotProducts(source, target), starts[:0], ends[:0])) == 0

@@ -1,0 +1,1 @@
+"""What Twinvec is measured against: how else products could be ranked, from the same training edges."""
