@@ -17,16 +17,24 @@ STORE = "Qdrant"
 def check_collections(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
     """There, with as many points as were verified, of the version that the registry says."""
     index = workspace.index
-    there = set(index.collections())
-    for release in _whole(workspace):
+    there, releases = set(index.collections()), _whole(workspace)
+    # With none of them, this may be the wrong index.
+    ours = any(release.collection in there for release in releases)
+    for release in releases:
         where = f"collection {release.collection}"
         again = f"twinvec publish {release.version.name}, then twinvec promote"
         if release.collection not in there:
             # Of a release that does not serve, nothing is left to lose: it is published anew if it is wanted.
-            serves = release.state == State.LIVE
-            fix = None if serves else partial(_write_off, workspace, release)
-            what = f"is not there, and {release.label} is {release.state}"
-            yield Finding(STORE, where, what, again if serves else f"twinvec doctor --fix, or {again}", fix)
+            fix = partial(_write_off, workspace, release) if ours and release.state != State.LIVE else None
+            yield Finding(
+                STORE,
+                where,
+                f"is not there, and {release.label} is {release.state}",
+                f"twinvec doctor --fix lets it be removed, {again} makes another"
+                if fix is not None
+                else f"see that qdrant.url is right; {again} makes another",
+                fix,
+            )
             continue
         points, verified = index.count(release.collection), release.verification.get("points")
         if points != verified:

@@ -165,6 +165,8 @@ def write_online(
     dataset = pq.ParquetDataset(source.path)
     total = sum(fragment.count_rows() for fragment in dataset.fragments)
     columns = [field.name for field in view.schema] + [source.timestamp_field]
+    # Its copy may be from before another process registered the view.
+    store.refresh_registry()  # type: ignore[no-untyped-call]
     rows = 0
     for fragment in dataset.fragments:
         for batch in fragment.to_batches(batch_size=ONLINE_BATCH, columns=columns):
