@@ -66,7 +66,9 @@ with held(open_engine(sys.argv[1]), "a switch") as ours:
 """
 
 
-def test_a_held_name_is_held_between_processes_and_dies_with_one(engine: Engine, url: str) -> None:
+def test_a_held_name_is_held_between_processes_and_dies_with_one(
+    engine: Engine, url: str, record_property: Callable[[str, object], None]
+) -> None:
     process = subprocess.Popen([sys.executable, "-c", HOLD, url], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert process.stdout is not None
     assert process.stdout.readline() == "True\n"
@@ -84,3 +86,11 @@ def test_a_held_name_is_held_between_processes_and_dies_with_one(engine: Engine,
         assert (first, second) == (True, False), "nor is it shared within a process"
     with held(engine, "a switch") as again:
         assert again
+    record_property(
+        "fault",
+        {
+            "fault": "a process that holds the lock of a switch killed; SQLite and PostgreSQL",
+            "killed": 1,
+            "seen": "the next gets it",
+        },
+    )

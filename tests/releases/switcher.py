@@ -1,0 +1,132 @@
+"""What is done to a home in a process that may be killed at a step of a switch."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import SecretStr
+
+from registry import journal, operations
+from registry.database import transaction
+from twinvec import releases, tracking
+from twinvec.errors import TwinvecError
+from twinvec.features.store import find_service
+from twinvec.releases import promotion, stores
+from twinvec.releases.lookup import all_releases
+from twinvec.serving.related import Recommender
+from twinvec.settings import GateSettings, RegistrySettings, Settings
+from twinvec.vectors import edge  # noqa: F401
+from twinvec.workspace import Workspace
+
+STEPS: dict[str, list[tuple[Any, str]]] = {
+    "journal": [(journal, "begin")],
+    "service": [(stores, "set_service")],
+    "model": [(tracking, "set_alias"), (tracking, "remove_alias")],
+    "alias": [(stores, "set_alias")],
+    "strike": [(journal, "end")],
+    "registry": [(operations, "make_live")],
+    "all": [(promotion, "carry_out")],
+}
+
+
+def kill_at(die: str) -> None:
+    """Let this process be killed before or after the n-th call of a step."""
+    step, when, *rest = die.split()
+    wanted = int(rest[0]) if rest else 1
+    calls = itertools.count(1)
+
+    def hook(original: Callable[..., Any]) -> Callable[..., Any]:
+        def hooked(*arguments: Any, **named: Any) -> Any:
+            now = next(calls) == wanted
+            if now and when == "before":
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = original(*arguments, **named)
+            if now:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        return hooked
+
+    for owner, name in STEPS[step]:
+        setattr(owner, name, hook(getattr(owner, name)))
+
+
+def tell(workspace: Workspace) -> dict[str, object]:
+    """What is live, as each store tells it, and what it answers."""
+    name = workspace.settings.release
+    service = find_service(workspace.features, name)
+    with transaction(workspace.engine) as session:
+        aliases = operations.aliases(session)
+        versions = operations.versions(session)
+    told: dict[str, object] = {
+        **pending(workspace),
+        "states": {release.collection: release.state for release in all_releases(workspace)},
+        "registry": aliases.get(name),
+        "service": service and service.tags["collection"],
+        "views": service and sorted(projection.name for projection in service.feature_view_projections),
+        "index": workspace.index.aliases().get(name),
+        "models": {
+            f"{space} {alias}": tracking.alias_uri(workspace.settings, space, alias)
+            for space in sorted({version.space for version in versions})
+            for alias in (tracking.LIVE, tracking.PREVIOUS)
+        },
+    }
+    if told["index"]:
+        collection = str(told["index"])
+        told["points"] = workspace.index.count(collection)
+        product = workspace.index.search(collection, first_source(workspace, collection), 1)[0][0].product_id
+        answer = Recommender(workspace.index, name, 64).related(product, 5)
+        told["answers"] = [answer.release, *(hit.product.product_id for hit in answer.hits)]
+        if service is not None:
+            rows = workspace.features.get_online_features(service, [{"product_id": product}]).to_dict()
+            told["online"] = rows["source_vector"][0]
+    return told
+
+
+def pending(workspace: Workspace) -> dict[str, object]:
+    with transaction(workspace.engine) as session:
+        return {"unfinished": journal.unfinished(session, workspace.settings.release) is not None}
+
+
+def first_source(workspace: Workspace, collection: str) -> Any:
+    """A query vector [1, d] of the right length."""
+    with transaction(workspace.engine) as session:
+        release = next(
+            r for r in operations.releases(session, "related_products") if r.collection == collection
+        )
+    return np.ones((1, release.version.dimension or 0), np.float32)
+
+
+def run(home: str, command: str, url: str | None = None, die: str | None = None) -> object:
+    """Run a command on a home; what it gives, or the error it ends with.
+
+    Args:
+        url: of the registry, if it is not in the home.
+        die: the step to be killed at.
+    """
+    if die is not None:
+        kill_at(die)
+    registry = RegistrySettings(url=SecretStr(url)) if url is not None else RegistrySettings()
+    workspace = Workspace(Settings(home=Path(home), registry=registry, gates=GateSettings(sample=5)))
+    name, *arguments = command.split()
+    try:
+        return carry_out(workspace, name, arguments)
+    except TwinvecError as error:
+        return {"error": type(error).__name__, "message": str(error)}
+
+
+def carry_out(workspace: Workspace, name: str, arguments: list[str]) -> object:
+    if name == "promote":
+        return releases.promote(workspace, releases.find(workspace, arguments[0])).label
+    if name == "rollback":
+        return releases.rollback(workspace).label
+    if name == "settle":
+        crashed = {"index": stores.alias_at(workspace, workspace.settings.release), **pending(workspace)}
+        return {"crashed": crashed, "said": releases.settle(workspace), "told": tell(workspace)}
+    return tell(workspace)
