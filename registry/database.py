@@ -38,14 +38,15 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
     cursor.close()
 
 
-def lock(connection: Connection, name: str) -> None:
-    """Make whoever locks `name` after us wait until our transaction ends.
+def lock(connection: Connection, name: str, *, shared: bool = False) -> None:
+    """Make whoever locks `name` after us wait until our transaction ends; if shared, only who wants it alone.
 
     PostgreSQL has named locks for this. SQLite has one writer at a time anyway: becoming it now, before
     anything is read, keeps what is read true until it is acted upon.
     """
     if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"twinvec {name}"))))
+        take = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
+        connection.execute(select(take(func.hashtext(f"twinvec {name}"))))
         return
     driver: Any = connection.connection.dbapi_connection
     if not driver.in_transaction:

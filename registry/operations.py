@@ -14,6 +14,8 @@ from sqlalchemy.orm import Session
 from registry.database import RegistryError, lock
 from registry.models import Alias, Move, Release, Snapshot, State, Version, VersionInput, utc_now
 
+# Held alone while it is decided what is removed, and shared while something is made of what is there.
+REMOVALS = "removals"
 VERSION_NAME = re.compile(r"(?P<space>[a-z_]+)@v(?P<number>\d+)")
 
 # What may follow what. Versions are made once and never serve by themselves; releases go live and come back.
@@ -175,8 +177,8 @@ def begin_version(
 
 
 def _refuse_removed(session: Session, versions: Iterable[Version]) -> None:
-    # Under the lock that whoever removes versions holds. What the session was given may be older than the row.
-    lock(session.connection(), "moves")
+    # Whoever removes versions has this lock alone. What the session was given may be older than the row.
+    lock(session.connection(), REMOVALS, shared=True)
     with session.no_autoflush:
         wanted = [version.id for version in versions]
         statement = select(Version.space, Version.number).where(

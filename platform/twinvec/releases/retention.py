@@ -170,9 +170,8 @@ def _plan(workspace: Workspace, keep: RetentionSettings, decided: bool = False) 
     name, who = workspace.settings.release, workspace.settings.registry.user
     with transaction(workspace.engine) as session:
         if decided:
-            # In the order in which others take them. Who begins a version or a release meanwhile comes after us.
-            lock(session.connection(), f"releases of {name}")
-            lock(session.connection(), "moves")
+            # Who begins a version or a release meanwhile comes after us, and is told if an input is gone.
+            lock(session.connection(), operations.REMOVALS)
         found = plan(session, name, keep, aliased)
         if decided:
             why = f"not among the last {keep.releases} releases, nor needed"
