@@ -1,0 +1,107 @@
+"""An update that is killed at every step: the live release answers on, and the next update finishes the job."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from registry import journal, operations
+from registry.database import transaction
+from registry.models import State
+from twinvec import releases, tracking
+from twinvec.features.store import find_service
+from twinvec.releases.lookup import all_releases
+from twinvec.serving.related import Recommender
+from twinvec.workspace import Workspace
+
+pytestmark = pytest.mark.slow
+STEPS = [
+    "graph begun",
+    "text written",
+    "image made",
+    "related written",
+    "embedded",
+    "collection created",
+    "uploaded",
+    "built",
+    "published",
+    "reported",
+    "half online",
+    "service switched",
+    "models switched",
+    "alias switched",
+    "registry changed",
+]
+Updater = Callable[[Path, str | None], int]
+
+
+@pytest.fixture(scope="module")
+def updater(groups: dict[str, Any]) -> Iterator[Updater]:
+    """Update a home in a process of its own; gives its exit status."""
+    command = [sys.executable, str(Path(__file__).parent / "updater.py")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+
+        def update(home: Path, die: str | None) -> int:
+            order = {"home": str(home), "settings": groups, "die": die}
+            process.stdin.write(json.dumps(order) + "\n")  # type: ignore[union-attr]
+            process.stdin.flush()  # type: ignore[union-attr]
+            line = ""
+            while not line.strip().lstrip("-").isdigit():  # libraries print, too
+                line = process.stdout.readline()  # type: ignore[union-attr]
+                assert line
+            return int(line)
+
+        yield update
+        process.stdin.close()
+
+
+def answers(workspace: Workspace, products: list[str]) -> list[tuple[str, list[str | None]]]:
+    recommender = Recommender(workspace.index, "related_products", 64)
+    found = [recommender.related(each, 10) for each in products]
+    return [(each.release, [hit.product.product_id for hit in each.hits]) for each in found]
+
+
+@pytest.mark.parametrize("die", STEPS)
+def test_killed(workspace: Workspace, plan: Any, updater: Updater, die: str) -> None:
+    home, asked = workspace.settings.home, plan.retitled + plan.priced
+    before = answers(workspace, asked)
+    workspace.index.close()
+    assert updater(home, die) == -signal.SIGKILL
+    # Whoever reads meanwhile: all of the old release until the alias is switched, then all of the new one.
+    meanwhile = answers(workspace, asked)
+    assert len({release for release, _ in meanwhile}) == 1
+    switched = die in ("alias switched", "registry changed")
+    assert (meanwhile == before) is not switched
+    assert all(len(set(found)) == len(found) == 10 for _, found in meanwhile)
+    workspace.index.close()
+    assert updater(home, None) == 0
+    after = answers(workspace, asked)
+    assert {release for release, _ in after} == {"related_products__v2"}
+    assert not {each for _, found in after for each in found} & set(plan.delisted)
+    assert workspace.index.count("related_products") == 222
+    assert workspace.index.collections() == ["related_products__v1", "related_products__v2"]
+    live = releases.live(workspace)
+    assert live is not None
+    assert (live.number, live.version.snapshot_id) == (2, plan.after)
+    assert live.verification["update"]["replaced"] == "related_products@v1"
+    assert [each.state for each in all_releases(workspace)] == [State.RETIRED, State.LIVE]
+    service = find_service(workspace.features, "related_products")
+    assert service is not None
+    assert service.tags["collection"] == live.collection
+    with transaction(workspace.engine) as session:
+        assert journal.unfinished(session, "related_products") is None
+        ready = Counter(each.space for each in operations.versions(session, [State.READY]))
+    # Nothing that was finished was made again.
+    assert ready == Counter(dict.fromkeys(("graph", "text", "image", "aligned", "related"), 2), category=1)
+    assert tracking.alias_uri(workspace.settings, "related", tracking.LIVE) == live.version.model_uri

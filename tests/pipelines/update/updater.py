@@ -1,0 +1,94 @@
+"""Updates homes, each time in a process of its own that may be killed at a step; prints how it ended.
+
+A line of JSON in, `{"home": …, "settings": {…}, "die": "built"}`, and the exit status out. The processes are forked
+from this one, which has only imported: imports take most of a minute.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import sys
+import traceback
+import warnings
+from typing import Any
+
+import feast.infra.offline_stores.duckdb
+import feast.infra.online_stores.sqlite
+import feast.infra.registry.sql  # noqa: F401
+import mlflow.store.model_registry.sqlalchemy_store
+import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+
+import pipelines.update.aligned
+import pipelines.update.content
+import pipelines.update.models
+import pipelines.update.related  # noqa: F401
+from pipelines import outline
+from pipelines.update import pipeline
+from registry import operations
+from twinvec.features import store
+from twinvec.releases import stores, updating
+from twinvec.settings import Settings
+from twinvec.vectors import edge
+from twinvec.workspace import Workspace
+
+# What is called, the call at which the process dies, and whether that is before or after it.
+STEPS: dict[str, tuple[Any, str, int, str]] = {
+    "graph begun": (outline, "_keep", 1, "before"),
+    "text written": (outline, "_keep", 2, "after"),
+    "image made": (outline, "_record", 3, "after"),
+    "related written": (outline, "_keep", 5, "after"),
+    "embedded": (updating, "publish_update", 1, "before"),
+    "collection created": (edge, "_create_shard", 1, "after"),
+    "uploaded": (edge.EdgeIndex, "build", 1, "before"),
+    "built": (edge.EdgeIndex, "build", 1, "after"),
+    "published": (updating, "publish_update", 1, "after"),
+    "reported": (updating, "promote", 1, "before"),
+    "half online": (store, "write_online", 3, "after"),
+    "service switched": (stores, "set_service", 1, "after"),
+    "models switched": (stores, "set_models", 1, "after"),
+    "alias switched": (stores, "set_alias", 1, "after"),
+    "registry changed": (operations, "make_live", 1, "after"),
+}
+
+
+def kill_at(step: str) -> None:
+    """Let this process be killed at a step."""
+    owner, name, wanted, when = STEPS[step]
+    original, calls = getattr(owner, name), itertools.count(1)
+
+    def hooked(*arguments: Any, **named: Any) -> Any:
+        now = next(calls) == wanted
+        if now and when == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = original(*arguments, **named)
+        if now:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(owner, name, hooked)
+
+
+def update(order: dict[str, Any]) -> None:
+    if order["die"] is not None:
+        kill_at(order["die"])
+    workspace = Workspace(Settings(home=order["home"], **order["settings"]))
+    pipeline.update(workspace, workspace.snapshot())
+    workspace.index.close()
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore")
+    print("ready", flush=True)  # noqa: T201
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            try:
+                update(json.loads(line))
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)  # noqa: T201
