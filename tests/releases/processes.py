@@ -26,6 +26,7 @@ import mlflow.store.model_registry.sqlalchemy_store
 import mlflow.store.tracking.sqlalchemy_store
 import mlflow.tracing.export
 import mlflow.tracing.processor  # noqa: F401
+import pruner
 import publisher
 import sqlalchemy.orm
 import switcher
@@ -33,6 +34,7 @@ import switcher
 TASKS = {
     "command": switcher.run,
     "publish": publisher.publish,
+    "prune": pruner.prune,
     "read": live_reader.read,
 }
 

@@ -265,6 +265,10 @@ def test_stores_that_do_not_answer_are_findings(old: Workspace, tmp_path: Path) 
     assert {finding.store for finding in found} >= {"settings", "Qdrant"}
     assert "cannot be looked at: Qdrant could not list the" in told(found)["Qdrant"]
     assert "huggingface-cli download sentence-transformers/no-such-model" in found[0].mend
+    shutil.rmtree(old.settings.home / "qdrant")
+    empty = [each for each in diagnose(old.settings) if each.where.startswith("collection")]
+    assert len(empty) == 4
+    assert not any(each.fix for each in empty), "none of them there: it may be the wrong index"
     gone = Settings(home=tmp_path / "home")
     (gone.home / "versions" / "text").mkdir(parents=True)
     (missing,) = diagnose(gone)
