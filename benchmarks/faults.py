@@ -1,11 +1,12 @@
 """The fault tests with their counts: what was killed, switched and read, and how many errors there were.
 
     python benchmarks/faults.py            # run them (minutes), keep the counts, put the table into docs/releases.md
+    python benchmarks/faults.py FILE …     # only these tests; the other counts stay as they were
     python benchmarks/faults.py --again    # only the table, from the counts of the last run
 
 A test tells its counts as a property called `fault`, a mapping: `fault` says what is done, `seen` what became of it,
 and the columns below are numbers. Rows with the same `fault`, of a test with several parameters, are added up. Nothing
-is written if a test fails.
+is kept of a file of which a test fails.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
+
+from twinvec import files
 
 ROOT = Path(__file__).parents[1]
 TESTS = (
@@ -38,17 +40,20 @@ BEGIN, END = "<!-- made by `python benchmarks/faults.py` -->", "<!-- end -->"
 Row = dict[str, Any]
 
 
-def run() -> list[Row]:
-    """Run the tests; what they told.
+def run(test: str) -> list[Row]:
+    """Run the tests of a file; what they told.
 
     Raises:
         SystemExit: with pytest's status, if one fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *TESTS]
+        options = ["-q", "-o", "junit_family=xunit1", f"--junitxml={report}"]
         ended = subprocess.run(
-            command, cwd=ROOT, env={**os.environ, "FAULT_SWITCHES": str(SWITCHES)}, check=False
+            [sys.executable, "-m", "pytest", *options, test],
+            cwd=ROOT,
+            env={**os.environ, "FAULT_SWITCHES": str(SWITCHES)},
+            check=False,
         )
         if ended.returncode:
             sys.exit(ended.returncode)
@@ -95,18 +100,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--again", action="store_true", help="make the table from the last counts")
+    parser.add_argument("tests", nargs="*", choices=[*TESTS, []], help="files to run; all if none is named")
+    parser.add_argument("--again", action="store_true", help="run none: make the table from the last counts")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/results/faults.json")
     parser.add_argument("--document", type=Path, default=ROOT / "docs/releases.md")
     arguments = parser.parse_args()
-    if not arguments.again:
-        began = time.monotonic()
-        rows = run()
-        record = {"seconds": round(time.monotonic() - began), "cores": os.cpu_count(), "rows": rows}
-        arguments.output.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    text = table(json.loads(arguments.output.read_text(encoding="utf-8"))["rows"])
+    for test in () if arguments.again else arguments.tests or TESTS:
+        rows = run(test)
+        kept = read(arguments.output) | {test: rows}  # read now: another run may have written since
+        ordered = {name: kept[name] for name in TESTS if name in kept}
+        files.write_text(arguments.output, json.dumps(ordered, indent=2, ensure_ascii=False) + "\n")
+    text = table([row for rows in read(arguments.output).values() for row in rows])
     put(arguments.document, text)
     print(text)
+
+
+def read(path: Path) -> dict[str, list[Row]]:
+    """The counts that were kept, by file; none at first."""
+    found: dict[str, list[Row]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found
 
 
 if __name__ == "__main__":
