@@ -186,7 +186,8 @@ def test_an_update_of_an_update_is_as_one(workspace: Workspace, plan: Any) -> No
     update(workspace, workspace.snapshot(plan.after))
     again = find_live(workspace)
     assert again.trained.name == "related@v1"
-    twice, once = (embed(workspace, each, last, False, print) for each in (again, live))
+    twice = embed(workspace, again, last, False, print)
+    once = embed(workspace, live, last, True, print)
     keys = ids_of(workspace, last.id)
     for space in SPACES:
         found = [read(workspace, versions[space], keys)[0] for versions in (twice, once)]
