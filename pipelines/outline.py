@@ -195,9 +195,7 @@ def _keep(inputs: Inputs, version: Version, outcome: Outcome, run: Run) -> None:
         graph=graph.digest if graph else None,
         model=outcome.model,
         preprocessing=outcome.preprocessing,
-        inputs={
-            parent.name: parent.digest or "" for key, parent in inputs.versions.items() if key != FROZEN
-        },
+        inputs={parent.name: parent.digest or "" for key, parent in inputs.versions.items() if key != FROZEN},
         frozen=frozen.name if frozen is not None else None,
     )
     with files.new_folder(Path(version.path)) as folder:
