@@ -30,6 +30,7 @@ from pipelines.outline import FROZEN, Inputs, Outcome, Progress, make_version
 from registry import operations
 from registry.database import migrate, open_engine, transaction
 from registry.models import Base, Version
+from tests.homes import copied, copy_file
 from twinvec import releases
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic.store import generate
@@ -65,7 +66,7 @@ class World:
 
     def copied(self, folder: Path) -> None:
         """Copy the home."""
-        shutil.copytree(self.workspace.settings.home, folder)
+        copied(self.workspace.settings.home, folder)
 
 
 def random_vectors(size: int, seed: int) -> tuple[Floats, Floats]:
@@ -156,7 +157,7 @@ def workspace(world: World, tmp_path: Path) -> Iterator[Workspace]:
 @pytest.fixture
 def served(released: Path, tmp_path: Path) -> Iterator[Workspace]:
     """A copy of the home in which release 1 is live and release 2 is ready."""
-    shutil.copytree(released, tmp_path / "home")
+    copied(released, tmp_path / "home")
     yield from opened(tmp_path / "home")
 
 
@@ -271,7 +272,7 @@ def aged(world: World, released: Path, tmp_path_factory: pytest.TempPathFactory)
     related@v1 and @v4 were made from text@v1, @v2 from text@v2, @v3 from text@v3; release n is of related@vn.
     """
     home = tmp_path_factory.mktemp("aged") / "home"
-    shutil.copytree(released, home)
+    copied(released, home)
     relocate(home, world.workspace.settings.home)
     workspace = Workspace(Settings(home=home))
     keys = [str(key) for key in world.products["product_id"]]
@@ -287,7 +288,7 @@ def aged(world: World, released: Path, tmp_path_factory: pytest.TempPathFactory)
         releases.promote(workspace, releases.find(workspace, number), force=True)
     workspace.index.close()
     workspace.engine.dispose()
-    return home, shutil.copytree(home, home.with_name("backup"))
+    return home, copied(home, home.with_name("backup"))
 
 
 @pytest.fixture
@@ -305,7 +306,9 @@ def restore(home: Path, backup: Path) -> None:
         file for file in home.rglob("*") if file.is_file() and file.relative_to(home) not in databases
     ]:
         file.unlink()
-    shutil.copytree(backup, home, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.db*"))
+    shutil.copytree(
+        backup, home, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.db*"), copy_function=copy_file
+    )
     for folder in sorted((each for each in home.rglob("*") if each.is_dir()), reverse=True):
         if not (backup / folder.relative_to(home)).is_dir():
             folder.rmdir()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.homes import copied
 from twinvec import releases
 from twinvec.settings import Settings
 from twinvec.workspace import Workspace
@@ -45,7 +46,7 @@ def case(
     """A home, and the command that switches its live release."""
     home = tmp_path / "case"
     if request.param != "first promotion":
-        shutil.copytree(released, home)
+        copied(released, home)
         if request.param == "promotion":
             return home, "promote 2"
         run(home, "promote 2")
@@ -75,7 +76,7 @@ def test_killed_at_every_step(
 ) -> None:
     start, command = case
     before = run(start, "tell")
-    done = shutil.copytree(start, tmp_path / "done")
+    done = copied(start, tmp_path / "done")
     run(done, command)
     after = run(done, "tell")
     assert before != after
@@ -84,7 +85,7 @@ def test_killed_at_every_step(
 
     kills, undone, finished = 0, 0, 0
     for step in [*UNSEEN, *SEEN]:
-        home = shutil.copytree(start, tmp_path / "home")
+        home = copied(start, tmp_path / "home")
         run(home, command, step)
         kills += 1
         found = run(home, "settle")
@@ -118,7 +119,7 @@ def test_settling_is_killed_too_and_settled(
         ("alias before", ["alias after", "model after 2", "service after", "strike after"], "undone"),
         ("alias after", ["service after", "model after 2", "alias after", "registry after"], "finished"),
     ):
-        home = shutil.copytree(released, tmp_path / verb)
+        home = copied(released, tmp_path / verb)
         run(home, "promote 2", crash)
         kills += 1
         for step in again:

@@ -24,6 +24,7 @@ from pipelines.outline import Inputs, make_version
 from registry import operations
 from registry.database import transaction
 from registry.models import State, Version
+from tests.homes import copied
 from twinvec import releases
 from twinvec.catalogue.ingest import ingest
 from twinvec.command import app
@@ -168,7 +169,7 @@ def opened(shop: Shop) -> Iterator[Callable[..., Workspace]]:
 @pytest.fixture
 def home(shop: Shop, tmp_path: Path) -> Path:
     """A copy of the home, to change."""
-    return shutil.copytree(shop.home, tmp_path / "home")
+    return copied(shop.home, tmp_path / "home")
 
 
 def standing(workspace: Workspace) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from sqlalchemy import func, insert, select
 
 from registry.database import migrate, open_engine
 from registry.models import Base, Version
+from tests.homes import copied
 from twinvec import releases
 from twinvec.settings import Settings
 from twinvec.workspace import Workspace
@@ -41,7 +41,7 @@ def home(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """Releases 1, 2 and 3 have been live and are online; the registry is on PostgreSQL."""
-    home = shutil.copytree(released, tmp_path_factory.mktemp("promoters") / "home")
+    home = copied(released, tmp_path_factory.mktemp("promoters") / "home")
     workspace = Workspace(Settings(home=home))
     third = make_any(workspace, "related", world.products["product_id"], 9, model=False)
     releases.publish(workspace, third)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import threading
 import time
@@ -16,6 +15,7 @@ import pytest
 from qdrant_client import QdrantClient
 
 from registry.models import State
+from tests.homes import copied
 from twinvec import releases
 from twinvec.features.store import find_service
 from twinvec.releases.lookup import all_releases
@@ -81,7 +81,7 @@ def live(
 
 @pytest.fixture
 def home(live: tuple[Path, str], tmp_path: Path) -> tuple[Path, str]:
-    shutil.copytree(live[0], tmp_path / "home")
+    copied(live[0], tmp_path / "home")
     return tmp_path / "home", live[1]
 
 

@@ -55,11 +55,12 @@ def promote(
     """
     workspace = open_workspace()
     with shown() as progress:
-        from pipelines.evaluation.held_out import compare
         from twinvec import releases
 
         settle(workspace)
         chosen = releases.find(workspace, release) if release else releases.waiting(workspace)
+        from pipelines.evaluation.held_out import compare  # imports torch
+
         promoted = releases.promote(workspace, chosen, progress.count, why or "promoted", compare, force)
     _show(promoted, as_json)
     if not as_json:

@@ -104,7 +104,6 @@ def refresh(workspace: Workspace, snapshot: Snapshot, force: bool, progress: Pro
     that gates refuse remains ready.
     """
     from pipelines import road
-    from pipelines.evaluation.held_out import compare
     from twinvec import releases
     from twinvec.releases.gates import GateError
 
@@ -121,6 +120,8 @@ def refresh(workspace: Workspace, snapshot: Snapshot, force: bool, progress: Pro
         release = releases.publish(workspace, related, progress.count)
     refused: GateError | None = None
     if release.promoted_at is None:
+        from pipelines.evaluation.held_out import compare  # imports torch
+
         try:
             releases.promote(workspace, release, progress.count, judge=compare)
         except GateError as refusal:

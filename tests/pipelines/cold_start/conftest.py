@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from pipelines import road
 from registry.models import Version
+from tests.homes import copied
 from twinvec import releases
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic.store import generate
@@ -81,7 +81,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 @pytest.fixture
 def workspace(shop: Shop, tmp_path: Path) -> Iterator[Workspace]:
     """A copy of the home, under settings of another image size than either release's."""
-    shutil.copytree(shop.home, tmp_path / "home")
+    copied(shop.home, tmp_path / "home")
     workspace = Workspace(small(tmp_path / "home", 64))
     yield workspace
     workspace.index.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.homes import copied
 from twinvec import tracking
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.snapshot import Snapshot
@@ -47,7 +47,7 @@ def first_home(tmp_path_factory: pytest.TempPathFactory, ingest_products: Ingest
 @pytest.fixture
 def workspace(first_home: Path, tmp_path: Path) -> Iterator[Workspace]:
     """A home of the test's own, with the snapshot of products a, b and c and nothing made of it."""
-    shutil.copytree(first_home, tmp_path / "home")
+    copied(first_home, tmp_path / "home")
     workspace = Workspace(Settings(home=tmp_path / "home"))
     yield workspace
     workspace.engine.dispose()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines import road
+from tests.homes import copied
 from twinvec import columns, releases
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic.store import generate
@@ -143,7 +143,7 @@ def opened(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Callable[[],
 
     def copy() -> Iterator[Workspace]:
         home = tmp_path_factory.mktemp("copy") / "home"
-        shutil.copytree(plan.home, home)
+        copied(plan.home, home)
         workspace = Workspace(small(home))
         yield workspace
         workspace.index.close()

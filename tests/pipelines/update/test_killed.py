@@ -72,20 +72,38 @@ def answers(workspace: Workspace, products: list[str]) -> list[tuple[str, list[s
     return [(each.release, [hit.product.product_id for hit in each.hits]) for each in found]
 
 
-@pytest.mark.parametrize("die", STEPS)
-def test_killed(workspace: Workspace, plan: Any, updater: Updater, die: str) -> None:
+def test_killed_at_every_step_in_turn(workspace: Workspace, plan: Any, updater: Updater) -> None:
     home, asked = workspace.settings.home, plan.retitled + plan.priced
     before = answers(workspace, asked)
-    workspace.index.close()
-    assert updater(home, die) == -signal.SIGKILL
-    # Whoever reads meanwhile: all of the old release until the alias is switched, then all of the new one.
-    meanwhile = answers(workspace, asked)
-    assert len({release for release, _ in meanwhile}) == 1
-    switched = die in ("alias switched", "registry changed")
-    assert (meanwhile == before) is not switched
-    assert all(len(set(found)) == len(found) == 10 for _, found in meanwhile)
+    for die in STEPS:
+        workspace.index.close()
+        assert updater(home, die) == -signal.SIGKILL, die
+        # Whoever reads meanwhile reads all of the old release or all of the new one.
+        meanwhile = answers(workspace, asked)
+        (release,) = {release for release, _ in meanwhile}
+        assert (meanwhile == before) is (release == "related_products__v1"), die
+        assert all(len(set(found)) == len(found) == 10 for _, found in meanwhile)
     workspace.index.close()
     assert updater(home, None) == 0
+    require_whole(workspace, plan, asked)
+
+
+@pytest.mark.parametrize("die", ["text written", "uploaded", "alias switched"])
+def test_killed_once_and_finished_by_the_next(
+    workspace: Workspace, plan: Any, updater: Updater, die: str
+) -> None:
+    asked = plan.retitled + plan.priced
+    workspace.index.close()
+    assert updater(workspace.settings.home, die) == -signal.SIGKILL
+    (release,) = {release for release, _ in answers(workspace, asked)}
+    assert release == f"related_products__v{2 if die == 'alias switched' else 1}"
+    workspace.index.close()
+    assert updater(workspace.settings.home, None) == 0
+    require_whole(workspace, plan, asked)
+
+
+def require_whole(workspace: Workspace, plan: Any, asked: list[str]) -> None:
+    """The update is done, in every store, and nothing was made twice."""
     after = answers(workspace, asked)
     assert {release for release, _ in after} == {"related_products__v2"}
     assert not {each for _, found in after for each in found} & set(plan.delisted)

@@ -34,12 +34,13 @@ from twinvec.settings import Settings
 from twinvec.vectors import edge
 from twinvec.workspace import Workspace
 
-# What is called, the call at which the process dies, and whether that is before or after it.
+# What is called, the call at which the process dies, and whether that is before or after it; in the order in which a
+# process that goes on after each kill comes to them.
 STEPS: dict[str, tuple[Any, str, int, str]] = {
     "graph begun": (outline, "_keep", 1, "before"),
     "text written": (outline, "_keep", 2, "after"),
-    "image made": (outline, "_record", 3, "after"),
-    "related written": (outline, "_keep", 5, "after"),
+    "image made": (outline, "_record", 2, "after"),
+    "related written": (outline, "_keep", 2, "after"),
     "embedded": (updating, "publish_update", 1, "before"),
     "collection created": (edge, "_create_shard", 1, "after"),
     "uploaded": (edge.EdgeIndex, "build", 1, "before"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from pipelines.outline import Inputs, Outcome, make_version
 from registry.models import Version
+from tests.homes import copied
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.columns import PRODUCTS
@@ -100,7 +100,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 @pytest.fixture
 def workspace(plan: Plan, tmp_path: Path) -> Iterator[Workspace]:
     """A copy of the home; the versions' files stay where they are."""
-    shutil.copytree(plan.home, tmp_path / "home")
+    copied(plan.home, tmp_path / "home")
     workspace = Workspace(Settings(home=tmp_path / "home"))
     yield workspace
     workspace.engine.dispose()
