@@ -20,7 +20,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from pipelines.related.features import Features
-from pipelines.related.model import TwinvecEncoder
+from pipelines.related.models.twinvec import TwinvecEncoder
 from pipelines.sampling.blocks import Neighbours, double_cover
 from pipelines.sampling.csr import CsrSampler
 from pipelines.training.loop import train

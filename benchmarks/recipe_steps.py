@@ -28,10 +28,12 @@ from pipelines.graph.product_graph import ProductGraph, Split, load_graph
 from pipelines.outline import Inputs
 from pipelines.related.data import blend, edge_positives, proximity, relations
 from pipelines.related.features import Features
-from pipelines.related.model import TwinvecEncoder
+from pipelines.related.models import paper, twinvec
+from pipelines.related.models.twinvec import TwinvecEncoder
 from pipelines.related.pipeline import read_content
+from pipelines.related.plan import Plan
 from pipelines.related.proximity import personalised_pagerank, walk_matrix
-from pipelines.related.recipes import Plan, fit, paper_plan, twinvec_plan
+from pipelines.related.recipes import fit
 from pipelines.related.softmax import SoftmaxObjective
 from twinvec.settings import RelatedSettings, load_settings
 from twinvec.workspace import Workspace
@@ -109,7 +111,7 @@ def steps(
     both = relations(graph, reverse=True)
 
     def residual() -> Plan:
-        plan = paper_plan(graph, content, options)
+        plan = paper.plan(graph, content, options, seed)
         return replace(
             plan,
             model=TwinvecEncoder(content.shape[1], 0, options.dimension, options.layers, list(cover)),
@@ -144,12 +146,12 @@ def steps(
         return replace(near_positives(), model=model, graph=both)
 
     def whole() -> Plan:
-        plan = twinvec_plan(graph, content, options, seed)
+        plan = twinvec.plan(graph, content, options, seed)
         assert plan.features.proximity.shape[1] == width
         return plan
 
     return {
-        "paper": lambda: paper_plan(graph, content, options),
+        "paper": lambda: paper.plan(graph, content, options, seed),
         "+ residual layers, means of neighbours": residual,
         "+ softmax over all products": softmax,
         "+ proximity factors as features": factors,

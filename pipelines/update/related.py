@@ -15,9 +15,9 @@ from pipelines.evaluation.coviews import row_of
 from pipelines.evaluation.ranking import rank_targets, ranking_metrics
 from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
 from pipelines.outline import Inputs, Outcome, Progress, Train
-from pipelines.related.data import relations
 from pipelines.related.export import full_graph_inputs
 from pipelines.related.features import Features
+from pipelines.related.models import MODELS
 from pipelines.related.pipeline import FACTORS, SOURCE_FIELD, TARGET_FIELD
 from pipelines.sampling.blocks import Neighbours
 from pipelines.update.factors import fold_in
@@ -137,9 +137,12 @@ def _state(
     graph: ProductGraph, content: Tensor, trained: ProductGraph, version: Version, options: RelatedSettings
 ) -> State:
     """What the model sees of a graph, if `version` was trained on the graph `trained`."""
+    model = MODELS[options.recipe]
+    if model.factors is not None:
+        return State(graph, Features(content, model.factors(graph)), model.relations(graph))
     factors = np.load(Path(version.path) / FACTORS)
     proximity = fold_in(graph, row_of(graph, trained.product_ids), factors, options.twinvec.proximity)
-    return State(graph, Features(content, proximity), relations(graph, reverse=options.recipe == "twinvec"))
+    return State(graph, Features(content, proximity), model.relations(graph))
 
 
 def _before(workspace: Workspace, live: Live, options: RelatedSettings) -> State:
@@ -147,7 +150,7 @@ def _before(workspace: Workspace, live: Live, options: RelatedSettings) -> State
     graph = load_graph(Path(live.versions["graph"].path))
     content = _content(workspace, live.versions.get("aligned"), live, graph)
     factors = np.load(Path(live.versions["related"].path) / FACTORS)
-    cover = relations(graph, reverse=options.recipe == "twinvec")
+    cover = MODELS[options.recipe].relations(graph)
     return State(graph, Features(content, torch.from_numpy(factors)), cover)
 
 

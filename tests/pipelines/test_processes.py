@@ -16,7 +16,7 @@ import sys
 import torch
 from torch import distributed
 from pipelines.related.features import Features
-from pipelines.related.model import PaperEncoder
+from pipelines.related.models.paper import PaperEncoder
 from pipelines.sampling.blocks import double_cover
 from pipelines.sampling.csr import CsrSampler
 from pipelines.training.loop import train

@@ -5,7 +5,14 @@ from __future__ import annotations
 import fnmatch
 from typing import Any
 
-MATHEMATICS = ("*/model.py", "*/losses.py", "*/layers.py", "*/objectives.py", "pipelines/sampling/*.py")
+MATHEMATICS = (
+    "*/model.py",
+    "*/losses.py",
+    "*/layers.py",
+    "*/objectives.py",
+    "pipelines/related/models/*.py",
+    "pipelines/sampling/*.py",
+)
 
 
 def below(modules: list[Any], *folders: str) -> list[Any]:

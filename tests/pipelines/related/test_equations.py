@@ -12,7 +12,8 @@ from pipelines.graph.product_graph import ProductGraph
 from pipelines.related.data import COPURCHASE, COVIEW, relations
 from pipelines.related.features import Features
 from pipelines.related.inference import infer
-from pipelines.related.model import PaperEncoder, TwinvecEncoder
+from pipelines.related.models.paper import PaperEncoder
+from pipelines.related.models.twinvec import TwinvecEncoder
 from pipelines.sampling.blocks import double_cover
 from pipelines.sampling.csr import CsrSampler
 from pipelines.sampling.dgl import DglSampler

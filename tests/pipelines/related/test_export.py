@@ -11,7 +11,7 @@ from pipelines.related.data import relations
 from pipelines.related.export import FullGraph, full_graph_inputs
 from pipelines.related.features import Features
 from pipelines.related.inference import infer
-from pipelines.related.model import TwinvecEncoder
+from pipelines.related.models.twinvec import TwinvecEncoder
 
 
 def test_full_graph_is_the_layerwise_inference(random_graph: Callable[..., ProductGraph]) -> None:

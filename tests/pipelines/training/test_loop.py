@@ -16,7 +16,8 @@ from pipelines.graph.product_graph import Edges, ProductGraph
 from pipelines.related.data import edge_positives, relations
 from pipelines.related.features import Features
 from pipelines.related.inference import infer
-from pipelines.related.model import PaperEncoder, TwinvecEncoder
+from pipelines.related.models.paper import PaperEncoder
+from pipelines.related.models.twinvec import TwinvecEncoder
 from pipelines.related.softmax import SoftmaxObjective
 from pipelines.sampling.csr import CsrSampler
 from pipelines.sampling.dgl import DglSampler

@@ -1,0 +1,15 @@
+"""The models of the space `related` by name, as `related.recipe` gives it.
+
+A model is one module here: its layers and encoder, `relations` and `plan`. The next one is a module, a line below and
+its settings in `RelatedSettings`; data, sampling, training, evaluation, export and release are the same for all.
+"""
+
+from __future__ import annotations
+
+from pipelines.related.models import paper, twinvec
+from pipelines.related.plan import Model
+
+MODELS = {
+    "twinvec": Model(twinvec.plan, twinvec.relations),
+    "paper": Model(paper.plan, paper.relations),
+}

@@ -1,0 +1,108 @@
+"""MERLIN as published (3.6): equations 3 and 4 on the content, a margin loss on the co-purchase edges.
+
+The layer does not know the two roles apart: on the double cover (see `pipelines.sampling.blocks.double_cover`) the
+neighbours of a source node are target nodes and the other way round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pipelines.graph.product_graph import ProductGraph
+from pipelines.related import data
+from pipelines.related.features import Features
+from pipelines.related.plan import Plan
+from pipelines.sampling.aggregation import sum_neighbours
+from pipelines.sampling.blocks import Hop, Neighbours
+from pipelines.training.encoder import GraphEncoder
+from pipelines.training.margin import MarginObjective
+from twinvec.settings import RelatedSettings
+
+
+class PaperLayer(nn.Module):
+    """Equations 3 and 4 of MERLIN: FC[Σ_cp h W_cp, Σ_cv h W_cv], sums over the neighbours in the other role.
+
+    The paper names no activation; `FC` is a linear map of the two parts, and the model puts a ReLU between layers.
+    Sums and the maps W commute, so neighbours are summed first.
+
+    Args:
+        inputs: length of a vector below.
+        outputs: length of a vector above.
+        relations: names of the edge types, each with a W of its own.
+    """
+
+    def __init__(self, inputs: int, outputs: int, relations: Sequence[str]) -> None:
+        super().__init__()
+        self.weights = nn.ModuleDict({name: nn.Linear(inputs, outputs, bias=False) for name in relations})
+        self.combine = nn.Linear(len(relations) * outputs, outputs)
+
+    def forward(self, own: Tensor, below: Tensor, hop: Hop) -> Tensor:
+        """Vectors above, [rows, outputs], from the neighbours' below, [inputs of the hop, inputs].
+
+        The nodes' own vectors below do not enter: the equations have no such term.
+        """
+        parts = [weight(sum_neighbours(below, hop.neighbours[name])) for name, weight in self.weights.items()]
+        above: Tensor = self.combine(torch.cat(parts, dim=1))
+        return above
+
+
+class PaperEncoder(GraphEncoder):
+    """MERLIN as published: h⁰ = X, then equations 3 and 4, with a ReLU between layers.
+
+    Args:
+        content: length of a product's features.
+        dimension: length of the vectors.
+        layers: hops.
+        relations: names of the edge types.
+    """
+
+    def __init__(self, content: int, dimension: int, layers: int, relations: Sequence[str]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            PaperLayer(content if index == 0 else dimension, dimension, relations) for index in range(layers)
+        )
+
+    def start(self, content: Tensor, proximity: Tensor, is_target: Tensor) -> Tensor:
+        """The features as they are: source and target start alike.
+
+        Args:
+            content: features of the nodes' products, float32 [nodes, c].
+            proximity: not used.
+            is_target: not used.
+        """
+        return content
+
+    def step(self, index: int, own: Tensor, below: Tensor, hop: Hop) -> Tensor:
+        """Equations 3 and 4 of layer `index`."""
+        return super().step(index, own, torch.relu(below) if index else below, hop)
+
+
+def relations(graph: ProductGraph) -> dict[str, Neighbours]:
+    """The double covers of both kinds of edges."""
+    return data.relations(graph, reverse=False)
+
+
+def plan(graph: ProductGraph, content: Tensor, options: RelatedSettings, seed: int) -> Plan:
+    """MERLIN 3.6: equations 3 and 4 on the content, margin loss on the co-purchase edges."""
+    recipe = options.paper
+    cover = relations(graph)
+    return Plan(
+        model=PaperEncoder(content.shape[1], options.dimension, options.layers, list(cover)),
+        features=Features(content, torch.zeros(2 * graph.products, 0)),
+        graph=cover,
+        objective=MarginObjective(
+            torch.from_numpy(graph.copurchase.source),
+            torch.from_numpy(graph.copurchase.target),
+            graph.products,
+            target_offset=graph.products,
+            negatives=recipe.negatives,
+            margin=recipe.margin,
+            batch=recipe.batch,
+        ),
+        epochs=recipe.epochs,
+        learning_rate=recipe.learning_rate,
+        weight_decay=0.0,
+    )
