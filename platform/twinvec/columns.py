@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 PRODUCT_ID = "product_id"
+SELLER_ID = "seller_id"
 CATEGORY = "category"
 EVENT_TIMESTAMP = "event_timestamp"
 
@@ -44,5 +45,27 @@ VIEWS = pa.schema(
         pa.field("time", pa.timestamp("us", tz="UTC")),
     ]
 )
-# A snapshot always has the first three tables; `orders` and `views` only if the source has them.
-TABLES = {"products": PRODUCTS, "copurchase": PAIRS, "coview": PAIRS, "orders": ORDERS, "views": VIEWS}
+OFFERS = pa.schema(
+    [
+        pa.field("seller_id", pa.string(), nullable=False),
+        pa.field("product_id", pa.string(), nullable=False),
+    ]
+)
+INTERACTIONS = pa.schema(
+    [
+        pa.field("customer_id", pa.string(), nullable=False),
+        pa.field("product_id", pa.string(), nullable=False),
+        # Views, clicks, purchases, all together.
+        pa.field("count", pa.int64(), nullable=False),
+    ]
+)
+# A snapshot always has the first three tables, each of the others only if the source has it.
+TABLES = {
+    "products": PRODUCTS,
+    "copurchase": PAIRS,
+    "coview": PAIRS,
+    "orders": ORDERS,
+    "views": VIEWS,
+    "offers": OFFERS,
+    "interactions": INTERACTIONS,
+}

@@ -41,6 +41,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     ),
     "orders": _events("order_id"),
     "views": _events("session_id"),
+    "offers": _events("seller_id"),
+    "interactions": (*_events("customer_id"), ("count is not positive", "count IS NULL OR count < 1")),
     "copurchase": _PAIRS,
     "coview": _PAIRS,
 }

@@ -118,7 +118,7 @@ def _build(
         progress("checking rows")
         admissions = {
             table: admit(connection, table, staged.queries[table], settings.max_quarantined)
-            for table in ("products", "orders", "views", *MINED)
+            for table in (*SELECTED, *MINED)
             if table in staged.queries
         }
         _require_products(source, admissions["products"])

@@ -21,15 +21,20 @@ SELECTED = {
         nullif(image, '') AS image""",
     "orders": "order_id, product_id, time",
     "views": "session_id, product_id, time",
+    "offers": "seller_id, product_id",
+    "interactions": "customer_id, product_id, sum(count)::BIGINT AS count",
 }
+# Of which a row that comes again is the same fact: it is kept once, with the counts added up.
+GROUPED = ("offers", "interactions")
 NO_PAIRS = "SELECT NULL::VARCHAR AS source, NULL::VARCHAR AS target, NULL::BIGINT AS count WHERE false"
 
 
 def write_rows(connection: duckdb.DuckDBPyConnection, table: str, folder: Path) -> int:
-    """Write `products`, `orders` or `views` from its admitted rows; returns how many there are."""
+    """Write a table of `SELECTED` from its admitted rows; returns how many there are."""
     order = "product_id" if table == "products" else "ALL"
+    group = "GROUP BY ALL" if table in GROUPED else ""
     return _copy(
-        connection, f"SELECT {SELECTED[table]} FROM admitted_{table} ORDER BY {order}", table, folder
+        connection, f"SELECT {SELECTED[table]} FROM admitted_{table} {group} ORDER BY {order}", table, folder
     )
 
 

@@ -1,6 +1,7 @@
 """Twinvec's own contract: a folder of Parquet files with the columns of `twinvec.columns`.
 
-`products.parquet` is required; any of `copurchase`, `coview`, `orders` and `views` may be there. An optional
+`products.parquet` is required; any of `copurchase`, `coview`, `orders`, `views`, `offers` and `interactions` may be
+there. An optional
 `catalogue.json` says whether co-purchase pairs are directed: `{"copurchase_directed": false}`; they are if it
 says nothing. Images with a relative path start at the folder.
 """
@@ -33,7 +34,7 @@ def load(source: Path, bench: Bench) -> Staged:
     if not (source / "products.parquet").is_file():
         raise CatalogueError(
             f"{source} has no products.parquet",
-            "name a folder with products.parquet and any of copurchase, coview, orders, views",
+            f"name a folder with products.parquet and any of {', '.join([*TABLES][1:])}",
         )
     queries = {}
     for table, schema in TABLES.items():

@@ -3,6 +3,7 @@
     products.parquet, orders.parquet, views.parquet     what a shop would have: `twinvec.columns`
     images-00000.zip, …                                 the images that products.parquet names
     catalogue.json                                      says that mined co-purchases have no direction
+    offers.parquet, interactions.parquet                if asked for: sellers and customers, `sellers`
     truth/                                              what it was all drawn from: `truth`
 
 Everything is a function of (size, seed) alone, and every table is written a batch at a time: memory does
@@ -23,6 +24,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from twinvec import columns
+from twinvec.catalogue.synthetic import sellers as of_sellers
 from twinvec.catalogue.synthetic import truth, vocabulary
 from twinvec.catalogue.synthetic.behaviour import PER_PRODUCT, Lines, baskets, sessions
 from twinvec.catalogue.synthetic.images import png, poses_of, render
@@ -55,6 +57,8 @@ class StoreSummary:
     complements: int
     substitutes: int
     images: int
+    offers: int = 0
+    interactions: int = 0
 
 
 def generate(
@@ -62,6 +66,7 @@ def generate(
     size: str | int = "tiny",
     seed: int = 0,
     images: bool | None = None,
+    sellers: bool = False,
     progress: Callable[[str], None] = lambda _message: None,
 ) -> StoreSummary:
     """Generate a store; the same size and seed give the same store.
@@ -72,6 +77,7 @@ def generate(
         seed: any integer.
         images: whether to render them; by default only for stores of at most 50,000 products (`medium`).
             Without them the column `image` is null throughout.
+        sellers: whether to write offers and interactions; all other tables are the same with and without.
         progress: is told now and then what is being written.
 
     Raises:
@@ -92,6 +98,7 @@ def generate(
                 ("views", columns.VIEWS, sessions),
             )
         }
+        offers, interactions = _write_sellers(staging, layout, progress) if sellers else (0, 0)
         associations = truth.categories(layout)
         pq.write_table(associations, staging / "truth" / "categories.parquet")
         description = json.dumps({"copurchase_directed": False})
@@ -106,6 +113,8 @@ def generate(
         complements=rows["complements"],
         substitutes=rows["substitutes"],
         images=rows["images"],
+        offers=offers,
+        interactions=interactions,
     )
 
 
@@ -211,6 +220,31 @@ def _behaviour(
         times = pa.array(lines.time).cast(pa.timestamp("us", tz="UTC"))
         yield pa.Table.from_arrays([owners, truth.id_array(layout, lines.product), times], schema=schema)
         progress(f"{name}: {number[-1] + 1:,} of {total:,}")
+
+
+def _write_sellers(folder: Path, layout: Layout, progress: Callable[[str], None]) -> tuple[int, int]:
+    """Write the offers and the interactions; count them."""
+
+    def offered() -> Iterator[pa.Table]:
+        for product in _batches(layout.size):
+            seller, of = of_sellers.offers(layout, product)
+            names = truth.string_array(_numbered("S", seller))
+            yield pa.Table.from_arrays([names, truth.id_array(layout, of)], schema=columns.OFFERS)
+            progress(f"offers: {product[-1] + 1:,} of {layout.size:,} products")
+
+    def interacted() -> Iterator[pa.Table]:
+        total = 2 * PER_PRODUCT * layout.size
+        for number in _batches(total):
+            customer, of = of_sellers.interactions(layout, number)
+            names, ones = truth.string_array(_numbered("C", customer)), pa.array(np.ones_like(of))
+            table = [names, truth.id_array(layout, of), ones]
+            yield pa.Table.from_arrays(table, schema=columns.INTERACTIONS)
+            progress(f"interactions: {number[-1] + 1:,} of {total:,} visits")
+
+    return (
+        _write(folder / "offers.parquet", columns.OFFERS, offered()),
+        _write(folder / "interactions.parquet", columns.INTERACTIONS, interacted()),
+    )
 
 
 def _numbered(letter: str, number: Ints) -> NDArray[np.bytes_]:
