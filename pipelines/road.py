@@ -65,7 +65,7 @@ class Stage:
 
     def parameters(self, settings: Settings) -> dict[str, Any]:
         """The settings that decide what it makes, by group."""
-        values = settings.model_dump(mode="json", include={*self.settings})
+        values = {name: getattr(settings, name).deciding() for name in self.settings}
         return {**values, "seed": settings.seed}
 
 

@@ -18,12 +18,14 @@ from pipelines.related.proximity import (
     target_share,
     walk_matrix,
 )
-from pipelines.sampling.blocks import Neighbours, double_cover
+from pipelines.sampling.blocks import Neighbours, double_cover, within_roles
 
 COPURCHASE = "copurchase"
 COVIEW = "coview"
 REVERSE_COPURCHASE = "reverse_copurchase"
 REVERSE_COVIEW = "reverse_coview"
+SIMILAR = "similar"
+EITHER = "either"
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,21 @@ def relations(graph: ProductGraph, reverse: bool) -> dict[str, Neighbours]:
         cover_of[REVERSE_COPURCHASE] = cover(graph.copurchase, backward=True)
         cover_of[REVERSE_COVIEW] = cover(graph.coview, backward=True)
     return cover_of
+
+
+def similar(graph: ProductGraph) -> Neighbours:
+    """Co-viewed pairs, whichever way they were directed, as neighbours within a role of the double cover's nodes."""
+    pairs = graph.coview.unordered()
+    return within_roles(torch.from_numpy(pairs.source), torch.from_numpy(pairs.target), graph.products)
+
+
+def either(graph: ProductGraph) -> Neighbours:
+    """The double cover of both kinds of edges at once; an edge of both kinds counts once."""
+    pairs = np.concatenate(
+        [edges.source * graph.products + edges.target for edges in (graph.copurchase, graph.coview)]
+    )
+    source, target = np.divmod(np.unique(pairs), graph.products)
+    return double_cover(torch.from_numpy(source), torch.from_numpy(target), graph.products)
 
 
 def edge_positives(graph: ProductGraph) -> Positives:

@@ -64,9 +64,9 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         metric="dot",
         normalised=False,
         model=model_digest(kept.model),
-        preprocessing=digest.of_json(options.model_dump()),
+        preprocessing=digest.of_json(options.deciding()),
         metrics={**metrics, "validation_mrr_at_10": best.validation or 0.0, "epochs": best.number},
-        log_model=lambda: _log_model(run, kept),
+        log_model=lambda: run.log_model(kept.model, example_of(kept)),
         write=lambda folder: _write_files(folder, kept, tested),
     )
 
@@ -124,12 +124,14 @@ def _some(edges: Edges, most: int, seed: int) -> Edges:
     return Edges(edges.source[chosen], edges.target[chosen], edges.count[chosen])
 
 
-def _log_model(run: Run, fitted: Fitted) -> str:
-    # The example is a graph of two products that are each other's neighbours; every length but a vector's is free.
+def example_of(fitted: Fitted) -> dict[str, Tensor]:
+    """Arguments of the model by name: a graph of two products that are each other's neighbours.
+
+    Every length but a vector's is free when the model is used.
+    """
     features = Features(fitted.features.content[:2].clone(), torch.cat([fitted.features.proximity[:2]] * 2))
     pair = Neighbours(torch.arange(5), torch.tensor([2, 3, 0, 1]))
-    example = full_graph_inputs(features, dict.fromkeys(fitted.graph, pair))
-    return run.log_model(fitted.model, example)
+    return full_graph_inputs(features, dict.fromkeys(fitted.graph, pair))
 
 
 def _write_files(folder: Path, kept: Fitted, tested: Fitted) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pipelines.graph.product_graph import ProductGraph
 from pipelines.related.calibration import Calibration
-from pipelines.related.data import COPURCHASE
+from pipelines.related.data import COPURCHASE, EITHER
 from pipelines.related.export import FullGraph
 from pipelines.related.features import Features
 from pipelines.related.inference import infer
@@ -48,6 +48,13 @@ def make_plan(graph: ProductGraph, content: Tensor, options: RelatedSettings, se
     return MODELS[options.recipe].plan(graph, content, options, seed)
 
 
+def fanout(relation: str, options: RelatedSettings) -> int:
+    """Most neighbours by a relation that are sampled, by the kind of edges it is made of."""
+    if relation == EITHER:
+        return options.fanout_copurchase + options.fanout_coview
+    return options.fanout_copurchase if relation.endswith(COPURCHASE) else options.fanout_coview
+
+
 def fit(
     plan: Plan,
     options: RelatedSettings,
@@ -71,10 +78,7 @@ def fit(
     torch.manual_seed(seed)
     features = plan.features.to(device)
     on_device = {name: neighbours.to(device) for name, neighbours in plan.graph.items()}
-    fanouts = {
-        name: options.fanout_copurchase if name.endswith(COPURCHASE) else options.fanout_coview
-        for name in plan.graph
-    }
+    fanouts = {name: fanout(name, options) for name in plan.graph}
     sampled = on_device if options.sampler == "csr" else plan.graph
     history = train(
         plan.model.to(device),

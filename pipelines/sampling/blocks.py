@@ -131,3 +131,21 @@ def double_cover(source: Tensor, target: Tensor, products: int) -> Neighbours:
     return from_edges(
         torch.cat([source, target + products]), torch.cat([target + products, source]), 2 * products
     )
+
+
+def within_roles(first: Tensor, second: Tensor, products: int) -> Neighbours:
+    """Undirected pairs as a graph on the nodes of `double_cover` that stays within a role.
+
+    The pair {u, v} joins product u as a source with product v as a source, and likewise both as targets.
+
+    Args:
+        first, second: int64 [pairs], products; each pair once.
+        products: how many products there are.
+
+    Returns:
+        The neighbours of all 2 × `products` nodes.
+    """
+    rows, positions = torch.cat([first, second]), torch.cat([second, first])
+    return from_edges(
+        torch.cat([rows, rows + products]), torch.cat([positions, positions + products]), 2 * products
+    )

@@ -60,7 +60,13 @@ def train(
     snapshot: SnapshotId = None,
     force: Force = False,
     recipe: Annotated[
-        str | None, typer.Option("--recipe", help="Of the related model: `twinvec`, or `paper` as published.")
+        str | None,
+        typer.Option(
+            "--model",
+            "--recipe",
+            help="Of the space related: `twinvec`, `paper` (MERLIN as published), `daemon`, `sage`, `gat` or "
+            "`lightgcn`.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field
 
+from twinvec.settings.related_models import DaemonRecipe, GatRecipe, SoftmaxRecipe
 from twinvec.settings.stores import Group
 
 
@@ -284,11 +285,17 @@ class TwinvecRecipe(Group):
     weight_decay: float = Field(0.01, ge=0, description="Of AdamW.")
 
 
-class RelatedSettings(Group):
-    """The dual-embedding model (MERLIN 3.6)."""
+# Each has a group of settings of its name.
+RelatedRecipe = Literal["twinvec", "paper", "daemon", "sage", "gat", "lightgcn"]
 
-    recipe: Literal["twinvec", "paper"] = Field(
-        "twinvec", description="`paper` is MERLIN as published; `twinvec` adds what was measured to help."
+
+class RelatedSettings(Group):
+    """The dual-embedding model (MERLIN 3.6), or another in its place."""
+
+    recipe: RelatedRecipe = Field(
+        "twinvec",
+        description="The model: `paper` is MERLIN as published; `twinvec` adds what was measured to help; the others "
+        "are of the field.",
     )
     dimension: int = Field(128, ge=4, description="Length of the source and of the target vector (4.1.3).")
     layers: int = Field(2, ge=1, le=4, description="Hops (4.1.3).")
@@ -310,3 +317,12 @@ class RelatedSettings(Group):
     )
     paper: PaperRecipe = Field(PaperRecipe(), description="The recipe `paper`.")
     twinvec: TwinvecRecipe = Field(TwinvecRecipe(), description="The recipe `twinvec`.")
+    daemon: DaemonRecipe = Field(DaemonRecipe(), description="The recipe `daemon`.")
+    sage: SoftmaxRecipe = Field(SoftmaxRecipe(), description="The recipe `sage`.")
+    gat: GatRecipe = Field(GatRecipe(), description="The recipe `gat`.")
+    lightgcn: SoftmaxRecipe = Field(SoftmaxRecipe(), description="The recipe `lightgcn`.")
+
+    def deciding(self) -> dict[str, Any]:
+        """Without the groups of other recipes: what is set of them makes nothing out of date."""
+        others = set(get_args(RelatedRecipe)) - {self.recipe}
+        return self.model_dump(mode="json", exclude=others)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -12,6 +12,10 @@ class Group(BaseModel):
     """A group of settings: unknown keys are refused, values cannot be changed later."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    def deciding(self) -> dict[str, Any]:
+        """What decides the result, as JSON-like values: if these differ, what was made is out of date."""
+        return self.model_dump(mode="json")
 
 
 SourceColumn = Literal[

@@ -12,7 +12,7 @@ import torch
 from scipy.stats import chi2
 
 from pipelines.graph.product_graph import ProductGraph
-from pipelines.related.data import Positives, blend, edge_positives, proximity, relations
+from pipelines.related.data import Positives, blend, edge_positives, either, proximity, relations, similar
 from pipelines.related.features import Features
 from pipelines.related.proximity import personalised_pagerank, target_share, walk_matrix
 from pipelines.sampling.blocks import Neighbours
@@ -41,6 +41,26 @@ def test_relations_are_double_covers(random_graph: MakeGraph) -> None:
         np.testing.assert_array_equal(
             dense(found[f"reverse_{name}"]), np.block([[none, adjacency.T], [adjacency, none]])
         )
+
+
+def test_similar_pairs_stay_within_a_role(random_graph: MakeGraph) -> None:
+    graph = random_graph(3)
+    n = graph.products
+    adjacency = graph.coview.matrix(n).toarray()
+    both = ((adjacency + adjacency.T) > 0).astype(float)
+    assert (adjacency * adjacency.T).any(), "no pair is there both ways; the test shows nothing"
+    none = np.zeros((n, n))
+    np.testing.assert_array_equal(dense(similar(graph)), np.block([[both, none], [none, both]]))
+
+
+def test_edges_of_either_kind_count_once(random_graph: MakeGraph) -> None:
+    graph = random_graph(4)
+    n = graph.products
+    copurchase, coview = graph.copurchase.matrix(n).toarray(), graph.coview.matrix(n).toarray()
+    assert (copurchase * coview).any(), "no edge is of both kinds; the test shows nothing"
+    any_kind = ((copurchase + coview) > 0).astype(float)
+    none = np.zeros((n, n))
+    np.testing.assert_array_equal(dense(either(graph)), np.block([[none, any_kind], [any_kind.T, none]]))
 
 
 def test_edge_positives_are_targets_alike(random_graph: MakeGraph) -> None:

@@ -59,9 +59,6 @@ def twinvec_case(graph: ProductGraph, layers: int) -> tuple[TwinvecEncoder, Feat
     return model, Features(torch.randn(graph.products, 5), torch.randn(2 * graph.products, 6))
 
 
-CASES = {"paper": (paper_case, False), "twinvec": (twinvec_case, True)}
-
-
 def adjacency(graph: ProductGraph) -> tuple[Tensor, Tensor]:
     a_cp, a_cv = torch.zeros(2, graph.products, graph.products).unbind()
     for matrix, kind in ((a_cp, graph.copurchase), (a_cv, graph.coview)):
@@ -108,57 +105,6 @@ def test_the_gradient_is_that_of_the_dense_equations(random_graph: MakeGraph) ->
     first, second = (torch.autograd.grad((out * probe).sum(), list(model.parameters())) for out in outputs)
     for found, expected in zip(first, second, strict=True):
         torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-4)
-
-
-@SAMPLERS
-@pytest.mark.parametrize("recipe", CASES)
-def test_a_block_with_full_fanout_is_the_layerwise_inference(
-    random_graph: MakeGraph, sampler: type, recipe: str
-) -> None:
-    graph = random_graph(30)
-    case, reverse = CASES[recipe]
-    model, features = case(graph, 2)
-    cover = relations(graph, reverse)
-    everything = torch.cat(infer(model, features, cover))
-    random = torch.Generator().manual_seed(6)
-    for fanout in (-1, 2 * graph.products):
-        seeds = torch.randperm(features.nodes, generator=random)[:17]
-        block = sampler(cover, dict.fromkeys(cover, fanout), 2).sample(seeds)
-        vectors = model(*features.of(block.nodes), block)
-        torch.testing.assert_close(vectors, everything[seeds], atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize("recipe", CASES)
-def test_chunks_do_not_matter(random_graph: MakeGraph, recipe: str) -> None:
-    graph = random_graph(40)
-    case, reverse = CASES[recipe]
-    model, features = case(graph, 2)
-    cover = relations(graph, reverse)
-    whole = infer(model, features, cover)
-    for chunk in (1, 10, 94, 95):
-        for one, other in zip(infer(model, features, cover, chunk), whole, strict=True):
-            torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-6)
-
-
-@pytest.mark.parametrize("recipe", CASES)
-def test_an_unrelated_product_changes_nothing(random_graph: MakeGraph, recipe: str) -> None:
-    graph = random_graph(50)
-    case, reverse = CASES[recipe]
-    model, features = case(graph, 2)
-    n = graph.products
-    more = ProductGraph(
-        [*graph.product_ids, "zz"], graph.copurchase, graph.coview, graph.split, graph.coview_split
-    )  # type: ignore[arg-type]
-    # The new product is n as a source and 2n + 1 as a target.
-    factors = features.proximity
-    new = torch.randn(1, factors.shape[1])
-    larger = Features(
-        torch.cat([features.content, torch.randn(1, 5)]), torch.cat([factors[:n], new, factors[n:], new])
-    )
-    before = infer(model, features, relations(graph, reverse))
-    after = infer(model, larger, relations(more, reverse))
-    for one, other in zip(before, after, strict=True):
-        torch.testing.assert_close(one, other[:n], atol=1e-6, rtol=1e-6)
 
 
 def test_a_product_without_edges_has_a_vector_of_its_content(random_graph: MakeGraph) -> None:

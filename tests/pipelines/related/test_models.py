@@ -1,0 +1,171 @@
+"""What every model of the registry must do; whoever adds one adds nothing here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import get_args
+
+import pyarrow as pa
+import pytest
+import torch
+
+from pipelines.evaluation.ranking import rank_targets, ranking_metrics
+from pipelines.graph.product_graph import ProductGraph
+from pipelines.related.export import FullGraph, full_graph_inputs
+from pipelines.related.features import Features
+from pipelines.related.inference import infer
+from pipelines.related.models import MODELS
+from pipelines.related.pipeline import example_of
+from pipelines.related.plan import Plan
+from pipelines.related.recipes import Fitted, fit, make_plan
+from pipelines.sampling.csr import CsrSampler
+from pipelines.sampling.dgl import DglSampler
+from twinvec.settings import RelatedSettings
+from twinvec.settings.pipelines import RelatedRecipe
+
+MakeGraph = Callable[..., ProductGraph]
+EVERY = pytest.mark.parametrize("name", MODELS)
+GROUPS = {
+    name: {"epochs": 4, "batch": 40} | ({"candidates": 30} if name not in ("paper", "daemon") else {})
+    for name in MODELS
+}
+
+
+def options(name: str, **others: object) -> RelatedSettings:
+    return RelatedSettings.model_validate(
+        {"recipe": name, "sampler": "csr", "dimension": 12, **GROUPS, **others}
+    )
+
+
+def content_of(graph: ProductGraph, seed: int = 1) -> torch.Tensor:
+    return torch.randn(graph.products, 6, generator=torch.Generator().manual_seed(seed))
+
+
+def randomised(graph: ProductGraph, name: str, seed: int) -> Plan:
+    """A plan whose parameters are all random, those that start at zero too."""
+    plan = make_plan(graph, content_of(graph), options(name), seed)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in plan.model.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) / parameter.shape[-1] ** 0.5)
+    return plan
+
+
+def test_every_recipe_of_the_settings_is_a_model_with_a_group() -> None:
+    assert set(get_args(RelatedRecipe)) == set(MODELS)
+    assert all(hasattr(RelatedSettings(), name) for name in MODELS)
+
+
+@EVERY
+def test_groups_of_other_models_change_no_digest(name: str) -> None:
+    chosen = options(name)
+    other = next(each for each in MODELS if each != name)
+    changed = options(name, **{other: {"epochs": 17}})
+    assert changed.deciding() == chosen.deciding()
+    assert options(name, **{name: {"epochs": 17}}).deciding() != chosen.deciding()
+
+
+@EVERY
+def test_a_plan_aggregates_over_the_relations_of_its_model(random_graph: MakeGraph, name: str) -> None:
+    graph = random_graph(3)
+    plan, model = make_plan(graph, content_of(graph), options(name), 0), MODELS[name]
+    relations = model.relations(graph)
+    assert list(plan.graph) == list(relations)
+    for relation, neighbours in relations.items():
+        assert torch.equal(plan.graph[relation].offsets, neighbours.offsets)
+        assert torch.equal(plan.graph[relation].positions, neighbours.positions)
+    if model.factors is not None:
+        assert torch.equal(plan.features.proximity, model.factors(graph))
+
+
+@EVERY
+@pytest.mark.parametrize("sampler", [CsrSampler, DglSampler])
+def test_full_fanout_chunks_and_the_export_give_the_layerwise_inference(
+    random_graph: MakeGraph, name: str, sampler: type
+) -> None:
+    graph = random_graph(30)
+    plan = randomised(graph, name, 6)
+    whole = infer(plan.model, plan.features, plan.graph)
+    assert all(part.isfinite().all() for part in whole)
+    assert (whole[0] - whole[1]).abs().max() > 0.05, "source and target are the same; the test shows nothing"
+    with torch.no_grad():
+        exported = FullGraph(plan.model, list(plan.graph))(
+            *full_graph_inputs(plan.features, plan.graph).values()
+        )
+        for fanout in (-1, 2 * graph.products):
+            seeds = torch.randperm(2 * graph.products)[:17]
+            block = sampler(plan.graph, dict.fromkeys(plan.graph, fanout), 2).sample(seeds)
+            vectors = plan.model(*plan.features.of(block.nodes), block)
+            torch.testing.assert_close(vectors, torch.cat(whole)[seeds], atol=1e-5, rtol=1e-5)
+    for chunk in (1, 10, 95):
+        for one, other in zip(infer(plan.model, plan.features, plan.graph, chunk), whole, strict=True):
+            torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+    for one, other in zip(exported, whole, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+@EVERY
+def test_a_product_elsewhere_changes_nothing(random_graph: MakeGraph, name: str) -> None:
+    graph = random_graph(50)
+    plan, n = randomised(graph, name, 7), graph.products
+    ids = pa.array([*graph.product_ids.to_pylist(), "zz"])
+    more = ProductGraph(ids, graph.copurchase, graph.coview, graph.split, graph.coview_split)
+    # The new product is n as a source and 2n + 1 as a target.
+    factors = plan.features.proximity
+    new = torch.randn(1, factors.shape[1])
+    fitting = MODELS[name].factors
+    larger = torch.cat([factors[:n], new, factors[n:], new]) if fitting is None else fitting(more)
+    content = torch.cat([plan.features.content, torch.randn(1, 6)])
+    before = infer(plan.model, plan.features, plan.graph)
+    after = infer(plan.model, Features(content, larger), MODELS[name].relations(more))
+    for one, other in zip(before, after, strict=True):
+        torch.testing.assert_close(one, other[:n], atol=1e-6, rtol=1e-6)
+
+
+def fitted(graph: ProductGraph, name: str, seed: int = 5, **others: object) -> Fitted:
+    chosen = options(name, **others)
+    return fit(make_plan(graph, content_of(graph), chosen, seed), chosen, torch.device("cpu"), seed)
+
+
+@EVERY
+def test_training_is_repeated_by_its_seed_and_keeps_the_model_of_the_vectors(
+    random_graph: MakeGraph, name: str
+) -> None:
+    graph = random_graph(8)
+    one, again, other = (fitted(graph, name, seed) for seed in (5, 5, 6))
+    assert torch.equal(one.source, again.source)
+    assert torch.equal(one.target, again.target)
+    assert not torch.equal(one.source, other.source)
+    assert one.source.shape == one.target.shape == (graph.products, 12)
+    with torch.no_grad():
+        found = one.model(*full_graph_inputs(one.features, one.graph).values())
+    torch.testing.assert_close(found, (one.source, one.target))
+
+
+@EVERY
+def test_training_finds_the_edges_that_are_trained_on(random_graph: MakeGraph, name: str) -> None:
+    graph = random_graph(11)
+    chosen = options(name, **{name: {**GROUPS[name], "epochs": 25, "learning_rate": 0.01}})
+    plan = make_plan(graph, content_of(graph), chosen, 5)
+    untrained = infer(plan.model, plan.features, plan.graph)
+    result = fit(plan, chosen, torch.device("cpu"), 5)
+    edges = (graph.copurchase.source, graph.copurchase.target)
+    known = graph.copurchase.matrix(graph.products)
+    before, after = (
+        ranking_metrics(rank_targets(source, target, edges, known)).mrr_at_10
+        for source, target in (untrained, (result.source, result.target))
+    )
+    assert after > before + 0.03, (before, after)
+
+
+@EVERY
+def test_the_exported_program_takes_a_graph_of_another_size(random_graph: MakeGraph, name: str) -> None:
+    graph = random_graph(9)
+    result = fitted(graph, name, **{name: {**GROUPS[name], "epochs": 1}})
+    example = tuple(each.clone() for each in example_of(result).values())
+    # As MLflow exports: every axis of the example may be free.
+    free = tuple(dict.fromkeys(range(each.dim()), torch.export.Dim.AUTO) for each in example)
+    with torch.no_grad():
+        program = torch.export.export(result.model.eval(), example, dynamic_shapes=free).module()
+        found = program(*full_graph_inputs(result.features, result.graph).values())
+    torch.testing.assert_close(found, (result.source, result.target), atol=1e-5, rtol=1e-5)
