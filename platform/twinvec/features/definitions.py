@@ -15,7 +15,7 @@ from feast.data_format import ParquetFormat
 from feast.types import Array, Float32, Float64, String
 
 from registry.models import Release, Version
-from twinvec.columns import CATEGORY, EVENT_TIMESTAMP, PRODUCT_ID
+from twinvec.columns import CATEGORY, EVENT_TIMESTAMP, PRODUCT_ID, SELLER_ID
 from twinvec.errors import StateError
 from twinvec.features import vectors
 from twinvec.features.manifest import Manifest
@@ -33,7 +33,13 @@ CATEGORIES = Entity(
     value_type=ValueType.STRING,
     description='A category as its path, joined by " > ".',
 )
-ENTITIES = {PRODUCT_ID: PRODUCT, CATEGORY: CATEGORIES}
+SELLER = Entity(
+    name="seller",
+    join_keys=[SELLER_ID],
+    value_type=ValueType.STRING,
+    description="A seller who offers products of the catalogue.",
+)
+ENTITIES = {PRODUCT_ID: PRODUCT, CATEGORY: CATEGORIES, SELLER_ID: SELLER}
 
 # Feast's names of the metrics, as its PostgreSQL store reads them.
 METRICS = {"cosine": "cosine", "dot": "inner_product"}

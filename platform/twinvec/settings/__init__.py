@@ -33,6 +33,7 @@ from twinvec.settings.pipelines import (
     RelatedSettings,
     TextSettings,
 )
+from twinvec.settings.sellers import SellerSettings
 from twinvec.settings.stores import (
     FeastSettings,
     IngestSettings,
@@ -59,6 +60,7 @@ __all__ = [
     "RegistrySettings",
     "RelatedSettings",
     "RetentionSettings",
+    "SellerSettings",
     "Settings",
     "TextSettings",
     "UpdateSettings",
@@ -103,6 +105,7 @@ class Settings(BaseSettings):
     image: ImageSettings = ImageSettings()
     aligned: AlignedSettings = AlignedSettings()
     related: RelatedSettings = RelatedSettings()
+    sellers: SellerSettings = SellerSettings()
     update: UpdateSettings = UpdateSettings()
 
     @classmethod

@@ -1,0 +1,112 @@
+"""The graph that WAML works on: sellers, products and categories as numbered nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import scipy.sparse as sp
+import torch
+
+from pipelines.graph.product_graph import Split
+from pipelines.sampling.blocks import Neighbours, from_edges
+from pipelines.sellers.hashing import hash_ids
+from pipelines.sellers.reduction import Reduced
+from twinvec import draws
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SellerGraph:
+    """Nodes are numbered: all sellers, then all products, then all categories.
+
+    Attributes:
+        ids: of the nodes, strings [nodes].
+        sellers, products, categories: how many there are.
+        candidate: which nodes are products that may be recommended, bool [nodes].
+        offers: nodes of the seller and of the product, int64 [offers] each.
+        split: of each offer, a `Split`, int8 [offers].
+        others: the ends of all other edges, product-product and product-category, int64 [edges] each.
+    """
+
+    ids: pa.StringArray
+    sellers: int
+    products: int
+    categories: int
+    candidate: npt.NDArray[np.bool_]
+    offers: tuple[IntArray, IntArray]
+    split: npt.NDArray[np.int8]
+    others: tuple[IntArray, IntArray]
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes there are."""
+        return len(self.ids)
+
+    @property
+    def types(self) -> IntArray:
+        """0 for a seller, 1 for a product, 2 for a category: int64 [nodes]."""
+        return np.repeat(np.arange(3), [self.sellers, self.products, self.categories])
+
+    def offers_of(self, *splits: Split) -> tuple[IntArray, IntArray]:
+        """The offers of some splits: nodes of the seller and of the product, int64 each."""
+        chosen = np.isin(self.split, splits)
+        return self.offers[0][chosen], self.offers[1][chosen]
+
+    def neighbours(self, *splits: Split) -> Neighbours:
+        """Neighbours of all nodes, with the offers of some splits as edges; no edge has a direction."""
+        one, other = (
+            torch.from_numpy(np.concatenate(ends))
+            for ends in zip(self.offers_of(*splits), self.others, strict=True)
+        )
+        return from_edges(torch.cat([one, other]), torch.cat([other, one]), self.nodes)
+
+    def known(self, *splits: Split) -> sp.csr_array:
+        """The offers of some splits as a matrix of sellers by products, float32 [nodes, nodes]."""
+        ends = self.offers_of(*splits)
+        return sp.csr_array((np.ones(len(ends[0]), np.float32), ends), shape=(self.nodes, self.nodes))
+
+    def offer_counts(self, *splits: Split) -> IntArray:
+        """Offers of each node, be it a seller or a product, int64 [nodes]."""
+        return np.bincount(np.concatenate(self.offers_of(*splits)), minlength=self.nodes)
+
+
+def build_graph(reduced: Reduced, validation: float, test: float, seed: int) -> SellerGraph:
+    """Number the nodes, and hold out offers of candidates.
+
+    Which offers are held out depends on their ids and the seed alone, so that a later snapshot holds out the same.
+
+    Args:
+        reduced: the reduced graph.
+        validation, test: shares of the offers of candidates.
+        seed: of the split.
+    """
+    ids = pa.concat_arrays([reduced.sellers, reduced.products, reduced.categories])
+    first_product = len(reduced.sellers)
+    first_category = first_product + len(reduced.products)
+    candidate = np.zeros(len(ids), np.bool_)
+    candidate[first_product:first_category] = reduced.candidate
+    offers = (reduced.offers[0], reduced.offers[1] + first_product)
+    links, members = reduced.links, reduced.members
+    others = (
+        np.concatenate([links[0], members[0]]) + first_product,
+        np.concatenate([links[1] + first_product, members[1] + first_category]),
+    )
+    hashes = hash_ids(ids)
+    place = draws.uniform(seed, "offer split", hashes[offers[0]], hashes[offers[1]])
+    held_out = np.select(
+        [place < test, place < test + validation], [Split.TEST, Split.VALIDATION], Split.TRAIN
+    )
+    return SellerGraph(
+        ids=ids,
+        sellers=len(reduced.sellers),
+        products=len(reduced.products),
+        categories=len(reduced.categories),
+        candidate=candidate,
+        offers=offers,
+        split=np.where(candidate[offers[1]], held_out, Split.TRAIN).astype(np.int8),
+        others=others,
+    )
