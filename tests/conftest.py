@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 
@@ -10,6 +11,9 @@ import pytest
 
 for variable in [name for name in os.environ if name.startswith("TWINVEC_")]:
     del os.environ[variable]
+# Imports are half of what a fresh process costs, and half of that if the bytecode is kept.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # Read when torch and its like are first imported, here and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

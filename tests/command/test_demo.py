@@ -11,25 +11,33 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
+from twinvec.command import app
 from twinvec.command.demo import BRIEF
 
 
 @pytest.mark.slow
-def test_the_demo_shows_complements_and_is_quick_when_nothing_is_stale(tmp_path: Path) -> None:
+def test_the_demo_shows_complements_and_is_quick_when_nothing_is_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = tmp_path / "home"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("TWINVEC_")}
-    environment["TWINVEC_HOME"] = str(home)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TWINVEC_HOME", str(home))
     # As the demo trains, so that nothing is stale after it.
-    for space, training in BRIEF.items():
-        for name, value in training["training"].items():
-            environment[f"TWINVEC_{space}__TRAINING__{name}".upper()] = str(value)
+    for group, settings in BRIEF.items():
+        for name, value in settings.items():
+            text = json.dumps(value) if isinstance(value, dict) else value
+            monkeypatch.setenv(f"TWINVEC_{group}__{name}".upper(), text)
 
     def twinvec(*arguments: str) -> str:
         command = [str(Path(sys.executable).parent / "twinvec"), *arguments]
-        return subprocess.run(
-            command, check=True, stdout=subprocess.PIPE, text=True, env=environment, cwd=tmp_path
-        ).stdout
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+    def twinvec_here(*arguments: str) -> str:
+        result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.stdout
 
     first = json.loads(twinvec("demo", "--json"))
     assert first["live"] == "related_products__v1"
@@ -59,8 +67,9 @@ def test_the_demo_shows_complements_and_is_quick_when_nothing_is_stale(tmp_path:
     assert 0 < figures["mrr_at_10"] < 1
 
     # Rolled back from on purpose: a later run must not bring it back.
-    environment["TWINVEC_QDRANT__EF_CONSTRUCT"] = "100"
-    twinvec("publish")
-    assert json.loads(twinvec("promote", "--json"))["release"] == "related_products@v2"
-    assert json.loads(twinvec("rollback", "--json"))["release"] == "related_products@v1"
+    monkeypatch.setenv("TWINVEC_QDRANT__EF_CONSTRUCT", "100")
+    # In this process, which has done their imports.
+    twinvec_here("publish")
+    assert json.loads(twinvec_here("promote", "--json"))["release"] == "related_products@v2"
+    assert json.loads(twinvec_here("rollback", "--json"))["release"] == "related_products@v1"
     assert json.loads(twinvec("run", "--json"))["live"] == "related_products__v1"
