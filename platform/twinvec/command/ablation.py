@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -16,7 +16,7 @@ from twinvec.command.progress import shown
 from twinvec.command.training import SnapshotId
 
 if TYPE_CHECKING:
-    from pipelines.evaluation import ablation, related_table
+    from pipelines.evaluation import ablation, models_table, related_table
 
 TITLES = {
     "hits_at_1": "Hits@1",
@@ -24,20 +24,28 @@ TITLES = {
     "hits_at_5": "Hits@5",
     "hits_at_10": "Hits@10",
     "mrr_at_10": "MRR@10",
+    "mrr": "MRR",
     "mrr_low": "from",
     "mrr_high": "to",
+    "auc_random": "AUC-random",
     "auc_dir": "AUC-dir",
     "right_way": "right way",
+    "epochs": "epochs",
+    "seconds_an_epoch": "s an epoch",
     "seconds": "seconds",
+    "peak_memory_mib": "peak MiB",
+    "parameters": "parameters",
 }
 
 
-class Space(StrEnum):
-    """What can be ablated."""
+class Subject(StrEnum):
+    """What can be compared."""
 
     TEXT = "text"
     IMAGE = "image"
     RELATED = "related"
+    LINKS = "links"
+    MODELS = "models"
 
 
 class Task(StrEnum):
@@ -49,7 +57,11 @@ class Task(StrEnum):
 
 def ablate(
     space: Annotated[
-        Space, typer.Argument(help="The encoder whose training schemes are compared, or `related`.")
+        Space,
+        typer.Argument(
+            help="The encoder whose training schemes are compared; or `related`, its models and baselines; or "
+            "`models`, its models and what they cost."
+        ),
     ],
     by: Annotated[
         Task | None,
@@ -73,24 +85,30 @@ def ablate(
 
     As the paper's Tables 6 (text) and 7 (image), and 2 and 3 (related) do.
     """
-    if space is Space.RELATED and by is Task.COVIEWS:
+    if space in (Space.RELATED, Space.MODELS) and by is Task.COVIEWS:
         raise typer.BadParameter("related products are not judged by co-views", param_hint="--by")
     workspace = open_workspace()
-    rows: Sequence[ablation.Row | related_table.Row]
+    rows: Sequence[ablation.Row | related_table.Row | links_table.Row]
     with shown() as progress:
         chosen = workspace.snapshot(snapshot)
-        if space is Space.RELATED:
-            from pipelines.evaluation.related_table import compare
+        if subject is Subject.RELATED:
+            from pipelines.evaluation.related_table import compare as compare_related
 
-            compared = compare(workspace, chosen, progress, schemes)
-            rows, (title, columns, lines) = compared, _related(compared)
+            rows = compare_related(workspace, chosen, progress, schemes)
+            table = _side_by_side("Related products on held-out edges (MRR@10 with its 95% interval)", rows)
+        elif subject is Subject.LINKS:
+            from pipelines.evaluation.links_table import compare as compare_links
+
+            rows = compare_links(workspace, chosen, progress, schemes)
+            table = _side_by_side("Links between co-purchases, ten negatives a held-out edge", rows)
         else:
             from pipelines.evaluation.ablation import ablate as compare_schemes
 
-            encoder: Literal["text", "image"] = "text" if space is Space.TEXT else "image"
-            task = by or (Task.COVIEWS if space is Space.TEXT else Task.RELATED)
+            encoder: Literal["text", "image"] = "text" if subject is Subject.TEXT else "image"
+            task = by or (Task.COVIEWS if subject is Subject.TEXT else Task.RELATED)
             trained = compare_schemes(workspace, chosen, encoder, task.value, progress, schemes)
-            rows, (title, columns, lines) = trained, _schemes(encoder, task, trained)
+            rows, table = trained, _schemes(encoder, task, trained)
+    title, columns, lines = table
     if output is not None:
         from twinvec.files import write_text
 
@@ -101,14 +119,10 @@ def ablate(
 Table = tuple[str, list[str], list[tuple[object, ...]]]
 
 
-def _related(rows: Sequence[related_table.Row]) -> Table:
+def _side_by_side(title: str, rows: Sequence[related_table.Row] | Sequence[links_table.Row]) -> Table:
     """Title, columns and rows."""
-    lines = [tuple(asdict(row).values()) for row in rows]
-    return (
-        "Related products on held-out edges (MRR@10 with its 95% interval)",
-        ["", *TITLES.values()],
-        [*lines],
-    )
+    columns = [TITLES[field.name] for field in fields(rows[0])[1:]] if rows else []
+    return title, ["", *columns], [tuple(asdict(row).values()) for row in rows]
 
 
 def _schemes(space: str, task: str, rows: Sequence[ablation.Row]) -> Table:
