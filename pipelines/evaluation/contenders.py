@@ -1,0 +1,104 @@
+"""Whatever can rank products, fitted on the same training edges: the rows that tables of comparison are made of."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from pipelines import road
+from pipelines.baselines.given import Given
+from pipelines.baselines.registry import BASELINES
+from pipelines.device import resolve_device
+from pipelines.evaluation.scores import DotProducts, Scores
+from pipelines.graph.product_graph import ProductGraph, Split, load_graph
+from pipelines.outline import Inputs
+from pipelines.related.pipeline import fit_on_training_edges, read_content
+from twinvec.catalogue.snapshot import Snapshot
+from twinvec.errors import CatalogueError
+from twinvec.settings import Settings
+from twinvec.workspace import Workspace
+
+# Spaces whose vectors baselines compare.
+SPACES: tuple[str, ...] = ("text", "image")
+Fit = Callable[[], Scores | None]
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a comparison is made on.
+
+    Attributes:
+        graph: with its held-out edges.
+        content: space → vectors of length one, float32 [n, d], rows of zeros where a product has none.
+        features: what models read of each product, float32 [n, c].
+    """
+
+    graph: ProductGraph
+    content: Mapping[str, npt.NDArray[np.float32]]
+    features: Tensor
+
+
+def read_ground(workspace: Workspace, snapshot: Snapshot, progress: Callable[[str], None]) -> Ground:
+    """Read the graph and the vectors of a snapshot; versions that are not there are made.
+
+    Raises:
+        CatalogueError: if the snapshot has no held-out edges.
+    """
+    steps = road.run(workspace, snapshot, {"aligned"}, progress=progress)
+    versions = {step.space: step.version for step in steps if step.version is not None}
+    inputs = Inputs(workspace, snapshot, versions)
+    graph = load_graph(inputs.folder("graph"))
+    if not len(graph.edges(Split.TEST)):
+        raise CatalogueError(f"snapshot {snapshot.id} has no held-out edges", "ingest a larger catalogue")
+    keys: list[str] = graph.product_ids.to_pylist()
+    content = {space: inputs.vectors(space, keys).only() for space in SPACES if space in versions}
+    return Ground(graph, content, read_content(inputs, graph))
+
+
+def contenders(ground: Ground, recipes: Mapping[str, str], settings: Settings) -> dict[str, Fit]:
+    """What fits each baseline and each model by its name.
+
+    Args:
+        ground: whose training edges all are fitted on.
+        recipes: name of a row → `related.recipe`.
+        settings: of the models; vectors that baselines learn have `related.dimension` coordinates.
+    """
+    given = Given(ground.graph.training_part(), ground.content, settings.related.dimension, settings.seed)
+    fits: dict[str, Fit] = {name: partial(baseline, given) for name, baseline in BASELINES.items()}
+    return fits | {name: partial(_fit_model, ground, recipe, settings) for name, recipe in recipes.items()}
+
+
+def fit_each(
+    fits: Mapping[str, Fit], names: Sequence[str] | None, progress: Callable[[str], None]
+) -> Iterator[tuple[str, Scores, float]]:
+    """Fit those that are named, or all, one after the other: the name, its scores, and the seconds it took.
+
+    Left out, and said so, are those that want for data or for an optional dependency.
+    """
+    for name, fit in fits.items():
+        if names is not None and name not in names:
+            continue
+        progress(f"{name}: fitting")
+        started = time.perf_counter()
+        try:
+            scores = fit()
+        except ModuleNotFoundError as error:
+            progress(f"{name}: needs {error.name}, which `pip install 'twinvec[baselines]'` brings")
+            continue
+        if scores is None:
+            progress(f"{name}: the snapshot has nothing for it")
+            continue
+        yield name, scores, time.perf_counter() - started
+
+
+def _fit_model(ground: Ground, recipe: str, settings: Settings) -> Scores:
+    options = settings.related.model_copy(update={"recipe": recipe})
+    device = resolve_device(settings.device)
+    fitted = fit_on_training_edges(ground.graph, ground.features, options, device, settings.seed)
+    return DotProducts(fitted.source, fitted.target)
