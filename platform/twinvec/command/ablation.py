@@ -16,7 +16,9 @@ from twinvec.command.progress import shown
 from twinvec.command.training import SnapshotId
 
 if TYPE_CHECKING:
-    from pipelines.evaluation import ablation, models_table, related_table
+    from pipelines.evaluation import ablation, links_table, models_table, related_table
+
+    SideBySide = related_table.Row | links_table.Row | models_table.Row
 
 TITLES = {
     "hits_at_1": "Hits@1",
@@ -38,6 +40,9 @@ TITLES = {
 }
 
 
+Table = tuple[str, list[str], list[tuple[object, ...]]]
+
+
 class Subject(StrEnum):
     """What can be compared."""
 
@@ -56,11 +61,11 @@ class Task(StrEnum):
 
 
 def ablate(
-    space: Annotated[
-        Space,
+    subject: Annotated[
+        Subject,
         typer.Argument(
-            help="The encoder whose training schemes are compared; or `related`, its models and baselines; or "
-            "`models`, its models and what they cost."
+            help="The encoder whose training schemes are compared; or `related`, the products that models and "
+            "baselines find; or `links`, the co-purchases they predict; or `models`, what they cost."
         ),
     ],
     by: Annotated[
@@ -81,33 +86,42 @@ def ablate(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the ways of training an encoder, or the related products of our models and of the usual baselines.
+    """Compare the ways of training an encoder, or our models with each other and with the usual baselines.
 
-    As the paper's Tables 6 (text) and 7 (image), and 2 and 3 (related) do.
+    As the paper's Tables 6 (text), 7 (image), 2 and 3 (related), and 4 and 5 (links) do.
     """
-    if space in (Space.RELATED, Space.MODELS) and by is Task.COVIEWS:
-        raise typer.BadParameter("related products are not judged by co-views", param_hint="--by")
+    if subject not in (Subject.TEXT, Subject.IMAGE) and by is Task.COVIEWS:
+        raise typer.BadParameter(f"{subject.value} are not judged by co-views", param_hint="--by")
     workspace = open_workspace()
-    rows: Sequence[ablation.Row | related_table.Row | links_table.Row]
+    rows: Sequence[ablation.Row | SideBySide]
     with shown() as progress:
         chosen = workspace.snapshot(snapshot)
         if subject is Subject.RELATED:
             from pipelines.evaluation.related_table import compare as compare_related
 
-            rows = compare_related(workspace, chosen, progress, schemes)
-            table = _side_by_side("Related products on held-out edges (MRR@10 with its 95% interval)", rows)
+            rows = compared = compare_related(workspace, chosen, progress, schemes)
+            table = _side_by_side(
+                "Related products on held-out edges (MRR@10 with its 95% interval)", compared
+            )
         elif subject is Subject.LINKS:
             from pipelines.evaluation.links_table import compare as compare_links
 
-            rows = compare_links(workspace, chosen, progress, schemes)
-            table = _side_by_side("Links between co-purchases, ten negatives a held-out edge", rows)
+            rows = linked = compare_links(workspace, chosen, progress, schemes)
+            table = _side_by_side("Links between co-purchases, ten random pairs a held-out edge", linked)
+        elif subject is Subject.MODELS:
+            from pipelines.evaluation.models_table import compare as compare_models
+
+            rows = modelled = compare_models(workspace, chosen, progress, schemes)
+            table = _side_by_side(
+                "Models of related on held-out edges (MRR@10 with its 95% interval)", modelled
+            )
         else:
             from pipelines.evaluation.ablation import ablate as compare_schemes
 
             encoder: Literal["text", "image"] = "text" if subject is Subject.TEXT else "image"
             task = by or (Task.COVIEWS if subject is Subject.TEXT else Task.RELATED)
-            trained = compare_schemes(workspace, chosen, encoder, task.value, progress, schemes)
-            rows, table = trained, _schemes(encoder, task, trained)
+            rows = trained = compare_schemes(workspace, chosen, encoder, task.value, progress, schemes)
+            table = _schemes(encoder, task, trained)
     title, columns, lines = table
     if output is not None:
         from twinvec.files import write_text
@@ -116,10 +130,7 @@ def ablate(
     print_json(rows) if as_json else print_table(title, columns, lines)
 
 
-Table = tuple[str, list[str], list[tuple[object, ...]]]
-
-
-def _side_by_side(title: str, rows: Sequence[related_table.Row] | Sequence[links_table.Row]) -> Table:
+def _side_by_side(title: str, rows: Sequence[SideBySide]) -> Table:
     """Title, columns and rows."""
     columns = [TITLES[field.name] for field in fields(rows[0])[1:]] if rows else []
     return title, ["", *columns], [tuple(asdict(row).values()) for row in rows]
