@@ -6,6 +6,7 @@ A line of JSON in, `{"answer": FILE, "task": "command", …}`; when the process 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -74,6 +75,7 @@ def reap(options: int) -> None:
 def main() -> None:
     warnings.simplefilter("ignore")
     sqlalchemy.orm.configure_mappers()
+    gc.freeze()  # what was imported is not looked through again in each process
     for line in sys.stdin:
         if os.fork() == 0:
             mind(json.loads(line))

@@ -119,6 +119,9 @@ def run(home: str, command: str, url: str | None = None, die: str | None = None)
         return carry_out(workspace, name, arguments)
     except TwinvecError as error:
         return {"error": type(error).__name__, "message": str(error)}
+    finally:
+        workspace.index.close()
+        workspace.engine.dispose()
 
 
 def carry_out(workspace: Workspace, name: str, arguments: list[str]) -> object:
