@@ -1,8 +1,9 @@
-"""Scores that mean the same whoever asks: the logarithm of a probability, as a dot product still.
+"""Scores that mean the same whoever asks, as a dot product still.
 
 A softmax fixes the scores of one source up to a constant, so that those of two sources cannot be compared: not
-between an edge and its reverse, nor by a threshold. With one more coordinate, −log Σ_v exp(s_u·t_v) in the source
-vector and 1 in every target vector, the dot product is log p(v | u). The order of one source's targets stays.
+between an edge and its reverse, nor by a threshold. With one more coordinate, d_u − log Σ_v exp(s_u·t_v) in the source
+vector and 1 in every target vector, the dot product is log p(v | u) + d_u. d_u are the log-odds, by its degrees, that
+an edge leads away from u rather than to it (`pipelines.related.leading`). The order of one source's targets stays.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import math
 import torch
 from torch import Tensor, nn
 
+from pipelines.related.leading import fit_direction, log_degrees
+from pipelines.sampling.blocks import Neighbours
+
 REFERENCE = 4096
 
 
@@ -20,18 +24,28 @@ class Calibration(nn.Module):
 
     Args:
         target: target vectors of all products, float32 [n, d].
+        cover: double cover of the edges that are predicted, 2n nodes, sources first, on the same device.
         seed: of the sample; with no more than 4,096 products it is all of them.
     """
 
-    def __init__(self, target: Tensor, seed: int) -> None:
+    def __init__(self, target: Tensor, cover: Neighbours, seed: int) -> None:
         super().__init__()
         products = len(target)
         chosen = torch.randperm(products, generator=torch.Generator().manual_seed(seed))[:REFERENCE]
         self.register_buffer("reference", target[chosen.to(target.device)].clone())
+        self.register_buffer("direction", fit_direction(cover).to(target.device))
         self.log_share = math.log(products / len(chosen))
 
-    def forward(self, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Source and target vectors with one coordinate more, [n, d + 1] each."""
-        reference: Tensor = self.get_buffer("reference")
-        log_total = torch.logsumexp(source @ reference.T, dim=1, keepdim=True) + self.log_share
-        return torch.cat([source, -log_total], dim=1), torch.cat([target, torch.ones_like(log_total)], dim=1)
+    def forward(self, source: Tensor, target: Tensor, cover: Neighbours) -> tuple[Tensor, Tensor]:
+        """Source and target vectors with one coordinate more, [n, d + 1] each.
+
+        Args:
+            source, target: float32 [n, d].
+            cover: of the same n products.
+        """
+        log_total = torch.logsumexp(source @ self.get_buffer("reference").T, dim=1) + self.log_share
+        leads = -(log_degrees(cover) @ self.get_buffer("direction"))
+        return (
+            torch.cat([source, (leads - log_total).unsqueeze(1)], dim=1),
+            torch.cat([target, torch.ones_like(log_total).unsqueeze(1)], dim=1),
+        )

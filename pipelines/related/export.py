@@ -21,7 +21,7 @@ class FullGraph(nn.Module):
 
     Args:
         encoder: the trained model.
-        relations: names of its edge types, in the order in which their tensors are given.
+        relations: names of its edge types, in the order in which their tensors are given; the first is predicted.
         calibration: what is done to the vectors at last, if anything.
     """
 
@@ -70,7 +70,10 @@ class FullGraph(nn.Module):
         for index in range(len(self.encoder.layers)):
             vectors = self.encoder.step(index, vectors, vectors, hop)
         source, target = vectors[: content.shape[0]], vectors[content.shape[0] :]
-        return (source, target) if self.calibration is None else self.calibration(source, target)
+        if self.calibration is None:
+            return source, target
+        calibrated: tuple[Tensor, Tensor] = self.calibration(source, target, neighbours[self.relations[0]])
+        return calibrated
 
 
 def full_graph_inputs(features: Features, graph: Mapping[str, Neighbours]) -> dict[str, Tensor]:

@@ -22,10 +22,10 @@ class Plan:
     Attributes:
         model: untrained.
         features: of the products of the graph.
-        graph: relation → neighbours of the nodes of the double cover.
+        graph: relation → neighbours of the nodes of the double cover; the first relation is the one predicted.
         objective: what is trained on.
         epochs, learning_rate, weight_decay: of the loop.
-        calibrate: whether the vectors get the coordinate that makes scores comparable.
+        calibrate: whether the vectors get the coordinate that makes scores of different sources comparable.
     """
 
     model: GraphEncoder

@@ -98,8 +98,9 @@ def fit(
     source, target = infer(plan.model, features, on_device)
     calibration = None
     if plan.calibrate:
-        calibration = Calibration(target, seed)
-        source, target = calibration(source, target)
+        predicted = next(iter(on_device.values()))
+        calibration = Calibration(target, predicted, seed)
+        source, target = calibration(source, target, predicted)
         calibration = calibration.cpu()
     model = FullGraph(plan.model.cpu(), list(plan.graph), calibration)
     return Fitted(model, plan.features, plan.graph, source, target, history)
