@@ -249,7 +249,7 @@ class ProximitySettings(Group):
     """Personalised PageRank over the product graph, and its factors."""
 
     coview_weight: float = Field(
-        0.5, ge=0, description="Weight of a co-view edge beside a co-purchase edge's 1."
+        1.0, ge=0, description="Weight of a co-view edge beside a co-purchase edge's 1."
     )
     restart: float = Field(0.15, gt=0, lt=1, description="Chance to return to the source at each step.")
     steps: int = Field(10, ge=1, description="Steps that are followed.")
