@@ -36,6 +36,11 @@ def without_content(snapshot: Snapshot, settings: Settings) -> str | None:
     return "no product has a title, a category or an image that can be read"
 
 
+def without_offers(snapshot: Snapshot, _settings: Settings) -> str | None:
+    """Why there is nothing to recommend to sellers, or None."""
+    return None if "offers" in snapshot.tables else "the source has no table `offers`"
+
+
 @dataclass(frozen=True)
 class Stage:
     """One pipeline on the road.
@@ -47,6 +52,7 @@ class Stage:
         uses: spaces it reads if there is a version.
         settings: groups of settings that decide what it makes.
         revision: raised when the code makes something else of the same inputs.
+        table: of the snapshot; one that lacks it has no such stage on its road, unless it is asked for.
         reason_to_skip: why there is nothing to make a version of; None if there is something.
     """
 
@@ -56,6 +62,7 @@ class Stage:
     uses: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     revision: int = 1
+    table: str = "products"
     reason_to_skip: Callable[[Snapshot, Settings], str | None] = never
 
     @property
@@ -106,6 +113,22 @@ STAGES = (
     ),
     Stage(
         "related", "pipelines.related.pipeline", needs=("graph",), uses=("aligned",), settings=("related",)
+    ),
+    Stage(
+        "seller_products",
+        "pipelines.sellers.products",
+        uses=("text",),
+        settings=("sellers",),
+        table="offers",
+        reason_to_skip=without_offers,
+    ),
+    Stage(
+        "sellers",
+        "pipelines.sellers.pipeline",
+        needs=("seller_products",),
+        settings=("sellers",),
+        table="offers",
+        reason_to_skip=without_offers,
     ),
 )
 
@@ -173,7 +196,8 @@ def run(
     Args:
         workspace: the stores.
         snapshot: to make versions of.
-        spaces: stages to run; all if not given. Stages that these need, and that are out of date, run too.
+        spaces: stages to run; all that the snapshot has the tables for if not given. Stages that these need, and that
+            are out of date, run too.
         force: make new versions of these stages even if nothing changed.
         progress: told what is going on.
         given: space → version to take in place of the stage's own; what only that one needs is not run.
@@ -184,7 +208,7 @@ def run(
     Raises:
         NotFoundError: on an unknown space.
     """
-    asked = {find_stage(space).space for space in spaces} if spaces else {stage.space for stage in STAGES}
+    asked = {find_stage(space).space for space in spaces} if spaces else _on_the_road(snapshot)
     wanted = _with_needs(asked, given)
     versions: dict[str, Version] = {}
     steps = []
@@ -200,11 +224,14 @@ def run(
 
 
 def standing(workspace: Workspace, snapshot: Snapshot) -> list[Standing]:
-    """Where every stage stands; nothing is run, and nothing heavy imported."""
+    """Where every stage of the snapshot's road stands; nothing is run, and nothing heavy imported."""
     current: dict[str, Version] = {}
     stale: set[str] = set()
     found = []
+    on_the_road = _on_the_road(snapshot)
     for stage in STAGES:
+        if stage.space not in on_the_road:
+            continue
         version, _ = _up_to_date(workspace, snapshot, stage, current)
         # An input that it was made without, and that a run would make first, is to be read too.
         if version is not None and stale.isdisjoint(stage.inputs):
@@ -276,6 +303,10 @@ def _up_to_date(
     mark = fingerprint(stage.space, snapshot.id, inputs, stage.parameters(workspace.settings), stage.revision)
     with transaction(workspace.engine) as session:
         return operations.latest_version(session, stage.space, mark), mark
+
+
+def _on_the_road(snapshot: Snapshot) -> set[str]:
+    return {stage.space for stage in STAGES if stage.table in snapshot.tables}
 
 
 def _with_needs(spaces: Collection[str], given: Collection[str]) -> set[str]:

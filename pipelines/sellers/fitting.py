@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from pipelines.graph.product_graph import Split
 from pipelines.sampling.blocks import Block
@@ -64,7 +65,15 @@ def fit(
 
     alphas = options.alphas
     if held_out and options.tuning:
-        alphas = tune(start.to(device), neighbours, alphas, options.tuning, recall, options.normalise)
+        types = torch.from_numpy(graph.types).to(device)
+        alphas = tune(
+            start.to(device),
+            neighbours,
+            alphas,
+            options.tuning,
+            lambda vectors: recall(without_type(vectors, types)),
+            options.normalise,
+        )
     torch.manual_seed(seed)
     model = FeedForward(options.dimension, options.blocks, options.beta).to(device)
     history: list[Epoch] = []
@@ -86,6 +95,23 @@ def fit(
             report=report,
         )
     return Fitted(model.cpu(), alphas, start, history)
+
+
+def without_type(vectors: Tensor, types: Tensor) -> Tensor:
+    """Vectors less the mean of those of their type, of length one, [n, d].
+
+    What all products have in common, such as the hash of their type, says nothing of which to recommend. The blocks
+    learn to leave it out; where layers are judged before there are blocks, it is left out for them.
+
+    Args:
+        vectors: [n, d].
+        types: of each, int64 [n].
+    """
+    count = torch.bincount(types).clamp_min(1).unsqueeze(1)
+    means = (
+        torch.zeros(len(count), vectors.shape[1], device=vectors.device).index_add_(0, types, vectors) / count
+    )
+    return functional.normalize(vectors - means[types])
 
 
 def start_of(graph: SellerGraph, content: Tensor, options: SellerSettings, seed: int) -> Tensor:

@@ -59,7 +59,9 @@ class SellerSettings(Group):
         True, description="Bring a node's and its neighbourhood's vector to length one in each layer (2.2)."
     )
     blocks: int = Field(3, ge=0, description="Feed-forward blocks, J (2.3); none trains nothing.")
-    beta: float = Field(0.5, gt=0, description="Length of what a block adds to its input (2.3).")
+    beta: float = Field(
+        0.25, gt=0, description="Length of what a block adds to its input (2.3); not given in the paper."
+    )
     temperature: float = Field(0.1, gt=0, description="τ of the contrastive loss (2.3).")
     contrastive: bool = Field(
         True, description="False compares each pair with one random product only: a triplet loss (3)."
@@ -68,5 +70,7 @@ class SellerSettings(Group):
     batch: int = Field(512, ge=2, description="Offers in a step.")
     epochs: int = Field(20, ge=1, description="At most.")
     patience: int = Field(3, ge=1, description="Epochs without a better validation recall before stopping.")
-    learning_rate: float = Field(1e-4, gt=0, description="Of AdamW (3).")
+    learning_rate: float = Field(
+        1e-3, gt=0, description="Of AdamW. The paper has 1e-4 (3), with far more offers in an epoch."
+    )
     recall_at: int = Field(100, ge=1, description="Recommended products among which a true one counts (3).")
