@@ -1,0 +1,213 @@
+"""Directed link prediction on CiteSeer by DirLinkBench's protocol, beside the figures it publishes.
+
+    python benchmarks/dirlinkbench.py --data citeseer.npz \
+        --output benchmarks/results/dirlinkbench.json --table docs/results/dirlinkbench.md
+
+A row's figures are the mean and the standard deviation over the splits. Whatever stops early or is chosen is chosen by
+a split's validation edges. Rows that are already in the output of the same splits stay, so that some may be run at a
+time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.preprocessing import normalize
+
+from pipelines.baselines.given import Given
+from pipelines.baselines.registry import BASELINES
+from pipelines.evaluation.dirlinkbench import Documents, FloatArray, Task, judge, read_documents, split
+from pipelines.evaluation.scores import DotProducts, Scores
+from pipelines.related.link_recipe import LinkRecipe, fit_links, smoothed
+from pipelines.related.recipes import fit, make_plan
+from twinvec.command.output import markdown_table
+from twinvec.files import write_text
+from twinvec.settings import RelatedSettings
+
+HOPS = (1, 2, 3)
+FIGURES = {"hits_at_100": "Hits@100", "mrr": "MRR", "auc": "AUC"}
+# He et al., arXiv 2502.05724: CiteSeer, per cent, mean over 10 splits.
+PUBLISHED = {
+    "SDGAE": (93.69, 42.50, 97.24),
+    "DHYPR": (92.32, 32.39, 96.61),
+    "DiGAE": (83.64, 22.88, 91.03),
+    "STRAP": (69.32, 40.70, 81.82),
+    "DUPLEX": (73.39, 17.82, 84.63),
+    "MagNet": (65.32, 15.31, 83.05),
+}
+Way = Callable[[Task, FloatArray, int], Scores | None]
+
+
+def read_content(documents: Documents, dimension: int) -> FloatArray:
+    """Words weighed by TF-IDF and reduced by SVD, rows of length one, float32 [n, dimension]."""
+    weighed = TfidfTransformer().fit_transform(documents.words)
+    reduced = TruncatedSVD(dimension, random_state=0).fit_transform(weighed)
+    content: FloatArray = normalize(reduced).astype(np.float32)
+    return content
+
+
+def baseline(task: Task, content: FloatArray, seed: int, name: str, dimension: int) -> Scores | None:
+    """One of the registry, on the training edges and the words."""
+    return BASELINES[name](Given(task.graph, {"text": content}, dimension, seed))
+
+
+def model(task: Task, content: FloatArray, seed: int, recipe: str, options: RelatedSettings) -> Scores:
+    """A recipe of `related`, stopped early by the validation pairs' area under the curve."""
+    options = options.model_copy(update={"recipe": recipe})
+    plan = make_plan(task.graph, torch.from_numpy(content), options, seed)
+    fitted = fit(
+        plan,
+        options,
+        torch.device("cpu"),
+        seed,
+        validate=lambda source, target: judge(DotProducts(source, target), task.validation).auc,
+    )
+    return DotProducts(fitted.source, fitted.target)
+
+
+def smooth_content(task: Task, content: FloatArray, seed: int) -> Scores:
+    """Cosine of smoothed content, over as many hops as the validation pairs say; nothing is learned."""
+    near = [torch.from_numpy(smoothed(content, task.graph.copurchase, hops)) for hops in HOPS]
+    return best([DotProducts(vectors, vectors) for vectors in near], task)
+
+
+def links(task: Task, content: FloatArray, seed: int) -> Scores:
+    """The link recipe, over as many hops as the validation pairs say."""
+    recipes = [replace(LinkRecipe(), hops=hops) for hops in HOPS]
+    return best([fit_links(task.graph, content, recipe, seed) for recipe in recipes], task)
+
+
+def best(candidates: list[DotProducts], task: Task) -> DotProducts:
+    """That with the largest area under the curve of the validation pairs."""
+    return max(candidates, key=lambda scores: judge(scores, task.validation).auc)
+
+
+def ways(dimension: int) -> dict[str, Way]:
+    """Every row's name, and what fits it with vectors of this length."""
+    # The graph has a tenth of the edges that the defaults are made for: smaller batches, more epochs.
+    short = {"batch": 512, "epochs": 60}
+    options = RelatedSettings.model_validate(
+        {"dimension": dimension, "sampler": "csr", "paper": {**short, "learning_rate": 3e-3}, "daemon": short}
+    )
+    found: dict[str, Way] = {
+        name: partial(baseline, name=name, dimension=dimension)
+        for name in BASELINES
+        if name not in ("image cosine", "pagerank + co-views")  # there are neither images nor co-views
+    }
+    found["smoothed content"] = smooth_content
+    for name, recipe in {
+        "merlin": "paper",
+        "daemon": "daemon",
+        "sage": "sage",
+        "lightgcn": "lightgcn",
+    }.items():
+        found[name] = partial(model, recipe=recipe, options=options)
+    found["twinvec"] = partial(model, recipe="twinvec", options=options)
+    found["twinvec, link recipe"] = links
+    return found
+
+
+def measure(way: Way, tasks: list[Task], content: FloatArray) -> dict[str, list[float]] | None:
+    """Figures on the test pairs of each split, per cent, and the seconds it took."""
+    found: dict[str, list[float]] = {name: [] for name in (*FIGURES, "seconds")}
+    for seed, task in enumerate(tasks):
+        started = time.perf_counter()
+        scores = way(task, content, seed)
+        seconds = time.perf_counter() - started
+        if scores is None:
+            return None
+        for name, value in asdict(judge(scores, task.test)).items():
+            found[name].append(round(100 * value, 3))
+        found["seconds"].append(round(seconds, 3))
+    return found
+
+
+def table(rows: dict[str, dict[str, list[float]]]) -> str:
+    """All rows and those published, in Markdown."""
+    lines: list[tuple[str, ...]] = [
+        (name, *(f"{value:.2f}" for value in values), "", "published") for name, values in PUBLISHED.items()
+    ]
+    for name, figures in rows.items():
+        cells = (f"{np.mean(figures[each]):.2f} ± {np.std(figures[each]):.2f}" for each in FIGURES)
+        lines.append((name, *cells, f"{np.mean(figures['seconds']):.1f}", "measured"))
+    return markdown_table(["", *FIGURES.values(), "s a split", ""], lines)
+
+
+def main() -> None:
+    """Run the rows."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="citeseer.npz of gnn-benchmark")
+    parser.add_argument("--seeds", type=int, default=10, help="splits")
+    parser.add_argument("--dimension", type=int, default=128, help="length of all vectors that are learned")
+    parser.add_argument(
+        "--row", action="append", choices=[*ways(4)], help="all if not given; may be repeated"
+    )
+    parser.add_argument("--output", type=Path, help="JSON file to write")
+    parser.add_argument("--table", type=Path, help="Markdown file whose table is to be replaced")
+    arguments = parser.parse_args()
+
+    documents = read_documents(arguments.data)
+    tasks = [split(documents, seed) for seed in range(arguments.seeds)]
+    # A vector of the link recipe has two coordinates beside the content's.
+    content = read_content(documents, arguments.dimension - 2)
+    every = ways(arguments.dimension)
+    protocol = {
+        "nodes": documents.citations.shape[0],
+        "edges": int(documents.citations.nnz),
+        "training_edges": len(tasks[0].graph.copurchase),
+        "validation_edges": len(tasks[0].validation.edges[0]),
+        "test_edges": len(tasks[0].test.edges[0]),
+        "splits": arguments.seeds,
+        "dimension": arguments.dimension,
+    }
+    rows = read_rows(arguments.output, protocol)
+    for name, way in every.items():
+        if arguments.row and name not in arguments.row:
+            continue
+        figures = measure(way, tasks, content)
+        if figures is None:
+            continue
+        rows[name] = figures
+        means = {each: round(float(np.mean(values)), 2) for each, values in figures.items()}
+        print(f"{name:28} {means}", flush=True)
+        rows = {each: rows[each] for each in every if each in rows}
+        if arguments.output:
+            write_text(arguments.output, json.dumps({"protocol": protocol, "rows": rows}, indent=1) + "\n")
+    if arguments.table:
+        replace_table(arguments.table, table(rows))
+
+
+def read_rows(path: Path | None, protocol: dict[str, int]) -> dict[str, Any]:
+    """The rows that an earlier run wrote, if it was of the same splits."""
+    if path is None or not path.exists():
+        return {}
+    earlier = json.loads(path.read_text())
+    return dict(earlier["rows"]) if earlier["protocol"] == protocol else {}
+
+
+def replace_table(path: Path, new: str) -> None:
+    """Put a table in the place of the first one in a page, or at its end."""
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    inside = [number for number, line in enumerate(lines) if line.startswith("|")]
+    first = inside[0] if inside else len(lines)
+    last = next(
+        (number for number in range(first, len(lines)) if not lines[number].startswith("|")), len(lines)
+    )
+    write_text(path, "".join([*lines[:first], new, *lines[last:]]))
+
+
+if __name__ == "__main__":
+    main()
