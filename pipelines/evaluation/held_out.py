@@ -63,7 +63,7 @@ def compare(workspace: Workspace, new: Version, live: Version) -> Quality:
     settings = workspace.settings
     while (frozen := Manifest.from_json(live.manifest).frozen) is not None:
         live = workspace.version(frozen)
-    ours, other = _read(workspace, new), _read(workspace, live)
+    ours, other = read_tested(workspace, new), read_tested(workspace, live)
     for version, tested in ((new, ours), (live, other)):
         if tested is None:
             return Quality(
@@ -107,7 +107,7 @@ def _judge(
     return Judged(ranking.mrr_at_10, ranking.hits_at_10, direction.auc_dir), direction.one_way_edges
 
 
-def _read(workspace: Workspace, version: Version) -> Tested | None:
+def read_tested(workspace: Workspace, version: Version) -> Tested | None:
     """What a version is to be judged by; None if it was made from no graph."""
     digest = Manifest.from_json(version.manifest).graph
     graphs = [

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import torch
 
 from pipelines.device import resolve_device
+from pipelines.evaluation.as_served import ranks_as_served
 from pipelines.evaluation.direction import direction_metrics
 from pipelines.evaluation.ranking import rank_targets, ranking_metrics
 from pipelines.graph.product_graph import Edges
@@ -39,6 +40,7 @@ class EdgeEvaluation:
         auc_dir: edges against their reverses, of edges whose reverse is neither in the file nor in the snapshot.
         right_way: share of these that score above their own reverse.
         one_way_edges: how many they are.
+        served_hits_at_10, served_mrr_at_10: the same in what the index of the release answers; None without one.
     """
 
     version: str
@@ -53,6 +55,8 @@ class EdgeEvaluation:
     auc_dir: float
     right_way: float
     one_way_edges: int
+    served_hits_at_10: float | None
+    served_mrr_at_10: float | None
 
 
 def evaluate_edges(workspace: Workspace, edges: Path, version: str | None = None) -> EdgeEvaluation:
@@ -88,6 +92,10 @@ def evaluate_edges(workspace: Workspace, edges: Path, version: str | None = None
     matrix = known.matrix(len(products))
     ranking = ranking_metrics(rank_targets(source, target, ends, matrix))
     direction = direction_metrics(source, target, ends, matrix + wanted.matrix(len(products)))
+    served = None
+    if release is not None:
+        asking, *_ = vectors.fields.values()
+        served = ranking_metrics(ranks_as_served(workspace.index, release, products, asking, wanted, matrix))
     return EdgeEvaluation(
         version=judged.name,
         release=release,
@@ -101,6 +109,8 @@ def evaluate_edges(workspace: Workspace, edges: Path, version: str | None = None
         auc_dir=direction.auc_dir,
         right_way=direction.right_way,
         one_way_edges=direction.one_way_edges,
+        served_hits_at_10=None if served is None else served.hits_at_10,
+        served_mrr_at_10=None if served is None else served.mrr_at_10,
     )
 
 

@@ -28,21 +28,34 @@ def evaluate(
             "--edges", help="A CSV file with the columns source and target, to rank (related only)."
         ),
     ] = None,
+    slices: Annotated[
+        bool,
+        typer.Option(
+            "--slices",
+            help="By popularity, category, marketplace and cold start; what is shown (related only).",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Print how good a version is: of the live release, if it is of this space, else the latest.
 
     Without --edges these are the figures recorded when it was made, which for `related` are of edges held out
-    of its training. With --edges, the given edges are ranked by its vectors now.
+    of its training. With --edges, the given edges are ranked by its vectors now, and asked of the live release.
     """
     workspace = open_workspace()
+    of_edges = [name for name, given in (("--edges", edges is not None), ("--slices", slices)) if given]
+    if of_edges and space.partition("@")[0] != "related":
+        raise typer.BadParameter("only related can rank edges", param_hint=of_edges[0])
+    if len(of_edges) == 2:
+        raise typer.BadParameter("slices are of the edges held out of training", param_hint="--edges")
+    if slices:
+        _slices(workspace, space, as_json)
+        return
     if edges is None:
         version = _judged(workspace, space)
         figures: dict[str, object] = {"version": version.name, **version.metrics}
         title = f"{version.name}, as recorded with it: on edges held out of its training"
     else:
-        if space.partition("@")[0] != "related":
-            raise typer.BadParameter("only related can rank edges", param_hint="--edges")
         with shown() as progress:
             progress(f"ranking the edges of {edges}")
             from pipelines.evaluation.served import evaluate_edges
@@ -62,3 +75,20 @@ def _judged(workspace: Workspace, space: str) -> Version:
 
 def _print(title: str, figures: Mapping[str, object]) -> None:
     print_table(title, ["figure", "value"], figures.items())
+
+
+def _slices(workspace: Workspace, space: str, as_json: bool) -> None:
+    with shown() as progress:
+        progress("ranking the test edges")
+        from pipelines.evaluation.slices import evaluate_slices
+
+        found = evaluate_slices(workspace, _judged(workspace, space))
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        f"{found.version} on the edges held out of its training",
+        ["edges", "number", "MRR@10", "Hits@10"],
+        [(each.kind, each.edges, each.mrr_at_10, each.hits_at_10) for each in found.slices],
+    )
+    _print("its lists of ten", asdict(found.shown))
