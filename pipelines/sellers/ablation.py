@@ -39,7 +39,7 @@ class Row:
         recall: of all test offers, at `sellers.recall_at`.
         relative: the same divided by that of the whole model; None if it is not among the rows, or zero.
         recall_0, recall_1_to_3, recall_4_to_9: of products with so many training offers; None if none is held out.
-        alphas: of the layers, tuned.
+        alphas: of the layers, tuned, with blanks between them.
         parameters: that are trained.
         epochs: until training stopped.
         seconds_an_epoch: of training; the layers, computed once, are not in it.
@@ -52,7 +52,7 @@ class Row:
     recall_0: float | None
     recall_1_to_3: float | None
     recall_4_to_9: float | None
-    alphas: tuple[float, ...]
+    alphas: str
     parameters: int
     epochs: int
     seconds_an_epoch: float | None
@@ -109,7 +109,7 @@ def compare(
                 recall_0=metrics.get(f"recall_at_{k}_products_0"),
                 recall_1_to_3=metrics.get(f"recall_at_{k}_products_1_to_3"),
                 recall_4_to_9=metrics.get(f"recall_at_{k}_products_4_to_9"),
-                alphas=fitted.alphas,
+                alphas=" ".join(f"{alpha:g}" for alpha in fitted.alphas),
                 parameters=sum(each.numel() for each in fitted.model.parameters()),
                 epochs=len(epochs),
                 seconds_an_epoch=sum(epochs) / len(epochs) if epochs else None,

@@ -1,4 +1,4 @@
-"""The space `seller_products`: the vectors of products that those of sellers are compared with, by WAML.
+"""The space `seller_products`: the vectors of candidates that those of sellers are compared with, by WAML.
 
 One model gives both, trained here; the space `sellers` is read from what this one writes beside its vectors.
 """
@@ -56,10 +56,10 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     fitted = fit(graph, read_content(inputs, reduced.products), options, device, settings.seed, report)
     metrics = test_metrics(fitted, graph, options.recall_at, options.normalise, device)
     vectors = vectors_of(fitted, graph, tuple(Split), options.normalise, device).numpy()
-    products = slice(graph.sellers, graph.sellers + graph.products)
     return Outcome(
-        keys=reduced.products.to_pylist(),
-        vectors={FIELD: vectors[products]},
+        # Of other products, which are there for what they link, nothing is recommended.
+        keys=graph.ids.filter(pa.array(graph.candidate)).to_pylist(),
+        vectors={FIELD: vectors[graph.candidate]},
         metric="dot",
         normalised=True,
         model=digest.of_json({"blocks": model_digest(fitted.model), "alphas": fitted.alphas}),

@@ -16,6 +16,7 @@ from twinvec.command import (
     prune,
     query,
     releases,
+    sellers,
     status,
     training,
     update,
@@ -47,6 +48,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 for name, function in COMMANDS.items():
     app.command(name)(function)
+app.add_typer(sellers.sellers, name="sellers")
 app.callback()(start)
 
 

@@ -17,8 +17,9 @@ from twinvec.command.training import SnapshotId
 
 if TYPE_CHECKING:
     from pipelines.evaluation import ablation, links_table, models_table, related_table
+    from pipelines.sellers import ablation as sellers_ablation
 
-    SideBySide = related_table.Row | links_table.Row | models_table.Row
+    SideBySide = related_table.Row | links_table.Row | models_table.Row | sellers_ablation.Row
 
 TITLES = {
     "hits_at_1": "Hits@1",
@@ -37,6 +38,12 @@ TITLES = {
     "seconds": "seconds",
     "peak_memory_mib": "peak MiB",
     "parameters": "parameters",
+    "recall": "Recall",
+    "relative": "×",
+    "recall_0": "no offer",
+    "recall_1_to_3": "1 to 3",
+    "recall_4_to_9": "4 to 9",
+    "alphas": "α",
 }
 
 
@@ -51,6 +58,7 @@ class Subject(StrEnum):
     RELATED = "related"
     LINKS = "links"
     MODELS = "models"
+    WAML = "waml"
 
 
 class Task(StrEnum):
@@ -65,7 +73,8 @@ def ablate(
         Subject,
         typer.Argument(
             help="The encoder whose training schemes are compared; or `related`, the products that models and "
-            "baselines find; or `links`, the co-purchases they predict; or `models`, what they cost."
+            "baselines find; or `links`, the co-purchases they predict; or `models`, what they cost; or `waml`, the "
+            "parts of the model that recommends to sellers."
         ),
     ],
     by: Annotated[
@@ -115,6 +124,12 @@ def ablate(
             table = _side_by_side(
                 "Models of related on held-out edges (MRR@10 with its 95% interval)", modelled
             )
+        elif subject is Subject.WAML:
+            from pipelines.sellers.ablation import compare as compare_parts
+
+            rows = parts = compare_parts(workspace, chosen, progress, schemes)
+            k = workspace.settings.sellers.recall_at
+            table = _side_by_side(f"Recall@{k} of offers held out, by the product's other offers", parts)
         else:
             from pipelines.evaluation.ablation import ablate as compare_schemes
 

@@ -51,7 +51,7 @@ def run(snapshot: SnapshotId = None, force: Force = False, as_json: AsJson = Fal
 
 def train(
     space: Annotated[
-        str, typer.Argument(help="What to train: category, graph, text, image, aligned or related.")
+        str, typer.Argument(help="What to train: category, graph, text, image, aligned, related or sellers.")
     ],
     inputs: Annotated[
         list[str] | None,

@@ -90,7 +90,7 @@ def test_each_row_of_the_ablation_is_another_model(row: str, store: tuple[Seller
 
 def test_tuning_is_by_the_validation_offers(store: tuple[SellerGraph, Tensor]) -> None:
     graph = store[0]
-    start = {"alphas": (0.9, 0.9), "blocks": 0}
+    start = {"alphas": (0.9, 0.9), "blocks": 0, "content": False}
     tuned, untuned = (fitted(store, {**start, "tuning": rounds})[0] for rounds in (1, 0))
     assert tuned.alphas != untuned.alphas == (0.9, 0.9)
     found = []

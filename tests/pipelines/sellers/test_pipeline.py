@@ -1,0 +1,157 @@
+"""The spaces of sellers on the road of the tiny store: made, kept as features, asked for recommendations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from pipelines import road
+from pipelines.road import STAGES, Step
+from twinvec.catalogue.ingest import ingest
+from twinvec.catalogue.snapshot import Snapshot
+from twinvec.catalogue.synthetic import generate
+from twinvec.command import app
+from twinvec.errors import CatalogueError, NotFoundError
+from twinvec.features.manifest import Manifest
+from twinvec.features.reading import read_vectors
+from twinvec.serving.sellers import recommend
+from twinvec.settings import SellerSettings, Settings
+from twinvec.workspace import Workspace
+
+SPACES = ("seller_products", "sellers")
+OPTIONS = SellerSettings(dimension=32, epochs=1, blocks=1, batch=256, recall_at=20)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """With one snapshot, of the tiny store."""
+    folder = tmp_path_factory.mktemp("sellers")
+    generate(folder / "store", "tiny", seed=2, images=False, sellers=True)
+    workspace = Workspace(Settings(home=folder / "home", sellers=OPTIONS))
+    ingest(folder / "store", "parquet", workspace.settings, workspace.engine)
+    yield workspace
+    workspace.engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def steps(home: Workspace) -> list[Step]:
+    """Of the road without text, which takes long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(road, "STAGES", tuple(stage for stage in STAGES if stage.space in SPACES))
+        made = road.run(home, home.snapshot(), {"sellers"})
+        again = road.run(home, home.snapshot())
+    assert [step.made for step in made] == [True, True]
+    assert [(step.space, step.made) for step in again] == [("seller_products", False), ("sellers", False)]
+    return made
+
+
+def test_sellers_and_products_are_versions_of_one_model(home: Workspace, steps: list[Step]) -> None:
+    products, sellers = (step.version for step in steps)
+    assert products is not None
+    assert sellers is not None
+    manifests = [Manifest.from_json(version.manifest) for version in (products, sellers)]
+    assert [manifest.entity for manifest in manifests] == ["product_id", "seller_id"]
+    assert manifests[0].model == manifests[1].model
+    assert manifests[1].inputs == {products.name: products.digest}
+    assert products.metrics == sellers.metrics
+    assert sellers.metrics["recall_at_20"] > 20 / manifests[0].rows
+    buckets = [name for name in sellers.metrics if name.startswith("offers_products_")]
+    assert sum(sellers.metrics[name] for name in buckets) == sellers.metrics["offers"] > 100
+    assert products.model_uri is not None
+
+
+def test_any_feast_client_reads_the_vectors_of_sellers(home: Workspace, steps: list[Step]) -> None:
+    version = steps[1].version
+    assert version is not None
+    view = home.features.get_feature_view(version.view)
+    assert view.entities == ["seller"]
+    offers = pq.read_table(home.snapshot().table("offers"))["seller_id"].unique().to_pylist()
+    read = read_vectors(home.features, version, [*offers, "nobody"])
+    assert read.present.sum() == version.rows
+    assert not read.present[-1]
+    np.testing.assert_allclose(np.linalg.norm(read.only()[read.present], axis=1), 1, atol=1e-5)
+
+
+def test_a_seller_is_recommended_the_nearest_candidates_it_does_not_offer(
+    home: Workspace, steps: list[Step]
+) -> None:
+    products, sellers = (step.version for step in steps)
+    assert products is not None
+    assert sellers is not None
+    offers = pq.read_table(home.snapshot().table("offers")).to_pandas()
+    sizes = offers.groupby("product_id").size()
+    candidates = [
+        row["product_id"]
+        for row in pq.read_table(home.snapshot().table("products"), columns=["product_id"]).to_pylist()
+        if sizes.get(row["product_id"], 0) < 10
+    ]
+    seller = offers["seller_id"].value_counts().index[0]
+    own = set(offers.loc[offers["seller_id"] == seller, "product_id"])
+    vector = read_vectors(home.features, sellers, [seller]).only()[0]
+    read = read_vectors(home.features, products, candidates)
+    assert read.present.all()
+    assert products.rows == len(candidates)
+    scores = dict(zip(candidates, (read.only() @ vector).tolist(), strict=True))
+    wanted = sorted((name for name in candidates if name not in own), key=lambda name: -scores[name])[:7]
+    found = recommend(home, seller, 7)
+    assert [hit.product.product_id for hit in found.hits] == wanted
+    np.testing.assert_allclose(
+        [hit.score for hit in found.hits], [scores[name] for name in wanted], atol=1e-5
+    )
+    assert (found.version, found.offers) == (sellers.name, len(own))
+
+
+def test_an_unknown_seller_is_an_error_that_says_why(home: Workspace, steps: list[Step]) -> None:
+    with pytest.raises(NotFoundError, match=r"has no seller nobody\n.*names this seller"):
+        recommend(home, "nobody", 3)
+    assert steps[0].version is not None
+    with pytest.raises(NotFoundError, match=f"{steps[0].version.name} has no sellers"):
+        recommend(home, "nobody", 3, steps[0].version.name)
+
+
+def test_the_command_recommends_and_tells_the_reduction(
+    home: Workspace, steps: list[Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TWINVEC_HOME", str(home.settings.home))
+    seller = pq.read_table(home.snapshot().table("offers"))["seller_id"][0].as_py()
+    answer = CliRunner().invoke(app, ["sellers", "recommend", seller, "--top", "3", "--json"])
+    assert answer.exit_code == 0, answer.output
+    hits = json.loads(answer.stdout)["hits"]
+    expected = [hit.product.product_id for hit in recommend(home, seller, 3).hits]
+    assert [hit["product"]["product_id"] for hit in hits] == expected
+    answer = CliRunner().invoke(app, ["sellers", "reduction", "--json"])
+    counts = {row["what"]: row for row in json.loads(answer.stdout)["counts"]}
+    assert counts["customers"]["after"] == 0
+    assert counts["products"] == {"what": "products", "before": 500, "after": counts["products"]["after"]}
+    answer = CliRunner().invoke(app, ["sellers", "recommend", "nobody"])
+    assert answer.exit_code == 1
+    assert "has no seller nobody" in answer.stderr
+
+
+def test_a_source_without_offers_has_no_such_stages(
+    home: Workspace, tmp_path: Path, steps: list[Step]
+) -> None:
+    generate(tmp_path / "plain", "tiny", seed=2, images=False)
+    plain: Snapshot = ingest(tmp_path / "plain", "parquet", home.settings, home.engine).snapshot
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(road, "STAGES", tuple(stage for stage in STAGES if stage.space in SPACES))
+        assert road.run(home, plain) == []
+        assert road.standing(home, plain) == []
+        asked = road.run(home, plain, {"sellers"})
+    assert [(step.version, step.made) for step in asked] == [(None, False), (None, False)]
+    assert asked[0].reason == "skipped: the source has no table `offers`"
+
+
+def test_an_ablation_needs_offers(home: Workspace, tmp_path: Path) -> None:
+    from pipelines.sellers.ablation import compare
+
+    generate(tmp_path / "plain", "tiny", seed=2, images=False)
+    plain = ingest(tmp_path / "plain", "parquet", home.settings, home.engine).snapshot
+    with pytest.raises(CatalogueError, match="no table `offers`"):
+        compare(home, plain, lambda message: None)
