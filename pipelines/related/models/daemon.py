@@ -74,11 +74,12 @@ def directed_loss(
 
         −log σ(s_u·t_v) − mean_z log σ(−s_u·t_z) + λ [−log σ(s_u·t_v) − log σ(−s_v·t_u)],
 
-    the bracket for one-way edges only. The article gives the terms in words; the logistic form is our reading.
+    the bracket for one-way edges only. The article gives the terms in words; the logistic form is our reading, and so
+    is that the edges of a step share their random products, which makes many cost little.
 
     Args:
         forward: s_u·t_v, [edges].
-        random: s_u·t_z, [edges, negatives].
+        random: s_u·t_z, [edges, negatives]; −∞ where z is u itself.
         one_way: numbers of the edges whose reverse is none, int64 [some].
         backward: s_v·t_u of these, [some].
         asymmetry: λ.
@@ -90,7 +91,7 @@ def directed_loss(
 
 @dataclass(frozen=True)
 class DaemonBatch:
-    """Edges, their negatives and the reverses of those that are one-way, as positions among the seeds."""
+    """Edges, random products and the reverses of those that are one-way, as positions among the seeds."""
 
     seeds: Tensor
     source: Tensor
@@ -99,14 +100,18 @@ class DaemonBatch:
     one_way: Tensor
     reverse_source: Tensor
     reverse_target: Tensor
+    products: int
     asymmetry: float
 
     def loss(self, vectors: Tensor) -> Tensor:
         """Contrast and asymmetry."""
         source = vectors[self.source]
+        own = (self.seeds[self.negatives] - self.products == self.seeds[self.source].unsqueeze(1)).to(
+            vectors.device
+        )
         return directed_loss(
             (source * vectors[self.target]).sum(1),
-            torch.einsum("pd,pnd->pn", source, vectors[self.negatives]),
+            (source @ vectors[self.negatives].T).masked_fill(own, -torch.inf),
             self.one_way.to(vectors.device),
             (vectors[self.reverse_source] * vectors[self.reverse_target]).sum(1),
             self.asymmetry,
@@ -121,7 +126,7 @@ class DaemonObjective:
         source, target: the edges, int64 [edges], products.
         one_way: whether the reverse of each is no edge, bool [edges].
         products: how many there are.
-        negatives: drawn an edge.
+        negatives: random products a step, which all its edges are set against.
         asymmetry: λ of `directed_loss`.
         batch: edges a step.
     """
@@ -139,29 +144,28 @@ class DaemonObjective:
         order = torch.from_numpy(generator.permutation(len(self.source)))
         for chosen in torch.split(order, self.batch):
             source, target = self.source[chosen], self.target[chosen]
-            # One draw from the n − 1 others, so that a product is never its own negative.
-            other = torch.from_numpy(generator.integers(0, self.products - 1, (len(chosen), self.negatives)))
-            negatives = other + (other >= source.unsqueeze(1))
+            negatives = torch.from_numpy(generator.integers(0, self.products, self.negatives))
             one_way = self.one_way[chosen].nonzero().squeeze(1)
             as_target = self.products
             parts = [
                 source,
                 target + as_target,
-                negatives.flatten() + as_target,
+                negatives + as_target,
                 target[one_way],
                 source[one_way] + as_target,
             ]
             seeds, place = torch.unique(torch.cat(parts), return_inverse=True)
-            places = torch.split(place, [len(part) for part in parts])
+            places = iter(torch.split(place, [len(part) for part in parts]))
             yield DaemonBatch(
                 seeds,
-                places[0],
-                places[1],
-                places[2].view(negatives.shape),
-                one_way,
-                places[3],
-                places[4],
-                self.asymmetry,
+                source=next(places),
+                target=next(places),
+                negatives=next(places),
+                one_way=one_way,
+                reverse_source=next(places),
+                reverse_target=next(places),
+                products=self.products,
+                asymmetry=self.asymmetry,
             )
 
 

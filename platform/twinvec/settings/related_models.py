@@ -10,15 +10,15 @@ from twinvec.settings.stores import Group
 class DaemonRecipe(Group):
     """Dual embeddings with co-views within a role and a loss that knows direction (Amazon, ECML 2022)."""
 
-    negatives: int = Field(5, ge=1, description="Random negatives an edge.")
+    negatives: int = Field(512, ge=1, description="Random products that the edges of a step are set against.")
     asymmetry: float = Field(
-        1.0,
+        0.1,
         ge=0,
         description="Weight of the term that rewards one-way edges and penalises their reverses; 0 leaves it out.",
     )
-    batch: int = Field(1024, ge=1, description="Edges in a step.")
+    batch: int = Field(512, ge=1, description="Edges in a step.")
     epochs: int = Field(20, ge=1, description="At most.")
-    learning_rate: float = Field(3e-3, gt=0, description="Of AdamW.")
+    learning_rate: float = Field(5e-3, gt=0, description="Of AdamW.")
     weight_decay: float = Field(0.01, ge=0, description="Of AdamW.")
 
 

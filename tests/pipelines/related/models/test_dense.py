@@ -191,15 +191,15 @@ def test_samples_estimate_the_propagation_of_lightgcn_without_bias(random_graph:
 
 
 def loss_by_loops(
-    s: Tensor, t: Tensor, pairs: list[tuple[int, int]], negatives: Tensor, asymmetry: float
+    s: Tensor, t: Tensor, pairs: list[tuple[int, int]], negatives: list[int], asymmetry: float
 ) -> Tensor:
     def sigmoid(value: Tensor) -> Tensor:
         return 1 / (1 + torch.exp(-value))
 
     total = torch.zeros(())
-    for (u, v), others in zip(pairs, negatives.tolist(), strict=True):
+    for u, v in pairs:
         total = total - torch.log(sigmoid(s[u] @ t[v]))
-        total = total - sum(torch.log(sigmoid(-s[u] @ t[z])) for z in others) / len(others)
+        total = total - sum(torch.log(sigmoid(-s[u] @ t[z])) for z in negatives if z != u) / len(negatives)
         if (v, u) not in pairs:
             total = total - asymmetry * (
                 torch.log(sigmoid(s[u] @ t[v])) + torch.log(1 - sigmoid(s[v] @ t[u]))
@@ -214,14 +214,17 @@ def test_the_loss_of_daemon(asymmetry: float) -> None:
     edges = Edges(ends[0].copy(), ends[1].copy(), np.ones(7, np.int64))
     one_way = daemon.one_way(edges, 6)
     assert one_way.tolist() == [False, False, True, True, False, False, True]
-    objective = daemon.DaemonObjective(*map(torch.from_numpy, ends), one_way, 6, 4, asymmetry, batch=7)
+    objective = daemon.DaemonObjective(*map(torch.from_numpy, ends), one_way, 6, 9, asymmetry, batch=7)
     (batch,) = objective.batches(np.random.default_rng(1))
     vectors = torch.randn(12, 3, generator=torch.Generator().manual_seed(2))
     source, target, negatives = (batch.seeds[part] for part in (batch.source, batch.target, batch.negatives))
     chosen = list(zip(source.tolist(), (target - 6).tolist(), strict=True))
     assert sorted(chosen) == sorted(pairs)
-    assert (negatives - 6 != source[:, None]).all()
-    expected = loss_by_loops(vectors[:6], vectors[6:], chosen, negatives - 6, asymmetry)
+    others = (negatives - 6).tolist()
+    assert len(others) == 9
+    assert set(others) <= set(range(6))
+    assert set(others) & set(source.tolist()), "no source is among the random products; the test shows less"
+    expected = loss_by_loops(vectors[:6], vectors[6:], chosen, others, asymmetry)
     torch.testing.assert_close(batch.loss(vectors[batch.seeds]), expected)
 
 
