@@ -76,3 +76,4 @@ def publish(home: str, engine: str, version: str, die: str | None = None) -> Non
     workspace = open_home(Path(home), engine)
     releases.publish(workspace, workspace.version(version))
     workspace.index.close()
+    workspace.engine.dispose()

@@ -47,7 +47,6 @@ def trained(
         "epochs": 2,
         "learning_rate": 1e-3,
         "log_steps": 1,
-        "checkpoint_steps": 4,
         **training,
     }
     text = {"model": model, "scheme": scheme, "training": options}
@@ -177,8 +176,8 @@ def train_and_save(given: list[list[Any]]) -> None:
 
 @pytest.mark.slow
 def test_after_a_kill_it_goes_on_and_ends_where_it_would_have(given: Callable[..., list[Any]]) -> None:
-    whole_steps, whole_figures, whole = trained(*given("coview", "whole", epochs=4))
-    arguments = given("coview", "killed", epochs=4)
+    whole_steps, whole_figures, whole = trained(*given("coview", "whole", checkpoint_steps=4))
+    arguments = given("coview", "killed", checkpoint_steps=4)
     (process,) = forked.start(train_and_save, [arguments])
     first = Path(arguments[-1]) / "checkpoint-4" / "trainer_state.json"
     deadline = time.monotonic() + 180
