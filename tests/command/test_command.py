@@ -235,9 +235,11 @@ def test_an_unknown_space_names_those_there_are(command: CliRunner, tmp_path: Pa
     assert result.exit_code == 1
     assert "there is no space 'texts'" in result.stderr
     assert "aligned, related" in result.stderr
-    recipe = command.invoke(app, ["train", "related", "--recipe", "paperr"])
-    assert recipe.exit_code == 1
-    assert "related.recipe" in recipe.stderr
+    for option in ("--model", "--recipe"):
+        refused = command.invoke(app, ["train", "related", option, "paperr"])
+        assert refused.exit_code == 1
+        assert "related.recipe" in refused.stderr
+        assert "'lightgcn'" in refused.stderr
 
 
 def test_an_interrupt_exits_with_130_and_leaves_nothing_half_written(home: Path) -> None:
