@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
-from torch import Tensor
 
-from pipelines import road
-from pipelines.baselines.given import Given
 from pipelines.baselines.registry import BASELINES
-from pipelines.device import resolve_device
+from pipelines.evaluation.contenders import Fit, contenders, fit_each, read_ground
 from pipelines.evaluation.direction import direction_by
 from pipelines.evaluation.ranking import rank_by, ranking_metrics
-from pipelines.evaluation.scores import DotProducts, Scores
-from pipelines.graph.product_graph import ProductGraph, Split, load_graph
-from pipelines.outline import Inputs
-from pipelines.related.pipeline import fit_on_training_edges, read_content
-from registry.models import Version
+from pipelines.evaluation.scores import Scores
+from pipelines.graph.product_graph import ProductGraph, Split
 from twinvec.catalogue.snapshot import Snapshot
-from twinvec.errors import CatalogueError, SettingsError
-from twinvec.settings import Settings
+from twinvec.errors import SettingsError
 from twinvec.tracking import log_comparison
 from twinvec.workspace import Workspace
 
 # Name → `related.recipe`.
-MODELS = {"merlin": "paper", "twinvec": "twinvec"}
-ROWS = (*BASELINES, *MODELS)
-# Spaces whose vectors baselines compare.
-CONTENT: tuple[str, ...] = ("text", "image")
+RECIPES = {
+    "merlin": "paper",
+    "daemon": "daemon",
+    "sage": "sage",
+    "gat": "gat",
+    "lightgcn": "lightgcn",
+    "twinvec": "twinvec",
+}
+ROWS = (*BASELINES, *RECIPES)
 RESAMPLES = 1000
 
 
@@ -68,7 +64,7 @@ def compare(
     progress: Callable[[str], None],
     names: Sequence[str] | None = None,
 ) -> list[Row]:
-    """Fit each row on the training edges alone and rank the test edges' targets among all products.
+    """Fit baselines and models on the training edges alone and rank the test edges' targets among all products.
 
     Left out of each ranking are the source and its other known targets. Versions that the models need are made if
     they are not there; the rows' own vectors are kept nowhere. Figures go to MLflow: a run, with one in it a row.
@@ -83,29 +79,31 @@ def compare(
         SettingsError: if there is no such row.
         CatalogueError: if the snapshot has no held-out edges.
     """
-    if unknown := set(names or ()) - set(ROWS):
-        raise SettingsError(f"there is no row {', '.join(sorted(unknown))}", f"rows are: {', '.join(ROWS)}")
-    steps = road.run(workspace, snapshot, {"aligned"}, progress=progress)
-    versions = {step.space: step.version for step in steps if step.version is not None}
-    inputs = Inputs(workspace, snapshot, versions)
-    graph = load_graph(inputs.folder("graph"))
-    if not len(graph.edges(Split.TEST)):
-        raise CatalogueError(f"snapshot {snapshot.id} has no held-out edges", "ingest a larger catalogue")
+    require_rows(names, ROWS)
+    ground = read_ground(workspace, snapshot, progress)
+    fits = contenders(ground, RECIPES, workspace.settings)
+    return rank_each("related", fits, ground.graph, workspace, snapshot, progress, names)
+
+
+def require_rows(names: Sequence[str] | None, rows: Sequence[str]) -> None:
+    """Raise SettingsError if one of the names is not among the rows of a table."""
+    if unknown := set(names or ()) - set(rows):
+        raise SettingsError(f"there is no row {', '.join(sorted(unknown))}", f"rows are: {', '.join(rows)}")
+
+
+def rank_each(
+    table: str,
+    fits: Mapping[str, Fit],
+    graph: ProductGraph,
+    workspace: Workspace,
+    snapshot: Snapshot,
+    progress: Callable[[str], None],
+    names: Sequence[str] | None,
+) -> list[Row]:
+    """Fit the rows of a table one after the other and rank the test edges of `graph`; the figures go to MLflow too."""
     rows = []
-    for name, fit in _ways(inputs, graph, versions):
-        if names is not None and name not in names:
-            continue
-        progress(f"{name}: fitting")
-        started = time.perf_counter()
-        try:
-            scores = fit()
-        except ModuleNotFoundError as error:
-            progress(f"{name}: needs {error.name}, which `pip install 'twinvec[baselines]'` brings")
-            continue
-        if scores is None:
-            progress(f"{name}: the snapshot has nothing for it")
-            continue
-        row = judge(name, scores, graph, time.perf_counter() - started, workspace.settings.seed)
+    for name, scores, seconds in fit_each(fits, names, progress):
+        row = judge(name, scores, graph, seconds, workspace.settings.seed)
         progress(
             f"{name}: MRR@10 {row.mrr_at_10:.4f}, Hits@10 {row.hits_at_10:.4f}, AUC-dir {row.auc_dir:.4f}"
         )
@@ -113,7 +111,7 @@ def compare(
     figures = {
         row.name: {name: value for name, value in asdict(row).items() if name != "name"} for row in rows
     }
-    log_comparison(workspace.settings, "related", snapshot.id, figures)
+    log_comparison(workspace.settings, table, snapshot.id, figures)
     return rows
 
 
@@ -150,24 +148,3 @@ def interval(values: npt.NDArray[np.float64], seed: int) -> tuple[float, float]:
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return float(found.low), float(found.high)
-
-
-def _ways(
-    inputs: Inputs, graph: ProductGraph, versions: Mapping[str, Version]
-) -> Iterator[tuple[str, Callable[[], Scores | None]]]:
-    """Every row's name, and what fits it."""
-    settings = inputs.settings
-    keys: list[str] = graph.product_ids.to_pylist()
-    content = {space: inputs.vectors(space, keys).only() for space in CONTENT if space in versions}
-    given = Given(graph.training_part(), content, settings.related.dimension, settings.seed)
-    for name, baseline in BASELINES.items():
-        yield name, partial(baseline, given)
-    features = read_content(inputs, graph)
-    for name, recipe in MODELS.items():
-        yield name, partial(_fit_model, graph, features, settings, recipe)
-
-
-def _fit_model(graph: ProductGraph, features: Tensor, settings: Settings, recipe: str) -> Scores:
-    options = settings.related.model_copy(update={"recipe": recipe})
-    fitted = fit_on_training_edges(graph, features, options, resolve_device(settings.device), settings.seed)
-    return DotProducts(fitted.source, fitted.target)

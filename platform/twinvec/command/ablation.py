@@ -58,6 +58,8 @@ class Subject(StrEnum):
     RELATED = "related"
     LINKS = "links"
     MODELS = "models"
+    ALIGNMENT = "alignment"
+    GRAPH = "graph"
     WAML = "waml"
 
 
@@ -74,7 +76,8 @@ def ablate(
         typer.Argument(
             help="The encoder whose training schemes are compared; or `related`, the products that models and "
             "baselines find; or `links`, the co-purchases they predict; or `models`, what they cost; or `waml`, the "
-            "parts of the model that recommends to sellers."
+            "parts of the model that recommends to sellers; or `alignment`, kinds of content; or `graph`, ways of "
+            "making it, of sampling it and of training on it."
         ),
     ],
     by: Annotated[
@@ -97,7 +100,7 @@ def ablate(
 ) -> None:
     """Compare the ways of training an encoder, or our models with each other and with the usual baselines.
 
-    As the paper's Tables 6 (text), 7 (image), 2 and 3 (related), and 4 and 5 (links) do.
+    As the paper's Tables 6 (text), 7 (image), 2 and 3 (related), 4 and 5 (links) and 8 (alignment) do.
     """
     if subject not in (Subject.TEXT, Subject.IMAGE) and by is Task.COVIEWS:
         raise typer.BadParameter(f"{subject.value} are not judged by co-views", param_hint="--by")
@@ -123,6 +126,18 @@ def ablate(
             rows = modelled = compare_models(workspace, chosen, progress, schemes)
             table = _side_by_side(
                 "Models of related on held-out edges (MRR@10 with its 95% interval)", modelled
+            )
+        elif subject is Subject.ALIGNMENT:
+            from pipelines.evaluation.alignment_table import compare as compare_contents
+
+            rows = contents = compare_contents(workspace, chosen, progress, schemes)
+            table = _side_by_side("Related products by content (MRR@10 with its 95% interval)", contents)
+        elif subject is Subject.GRAPH:
+            from pipelines.evaluation.graph_table import compare as compare_graphs
+
+            rows = graphs = compare_graphs(workspace, chosen, progress, schemes)
+            table = _side_by_side(
+                "Related products by graph and training (MRR@10 with its 95% interval)", graphs
             )
         elif subject is Subject.WAML:
             from pipelines.sellers.ablation import compare as compare_parts

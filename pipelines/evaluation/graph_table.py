@@ -1,0 +1,135 @@
+"""What the ways of making the graph, of sampling it and of training on it are worth to related products."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from pipelines import road
+from pipelines.evaluation.contenders import Fit, Ground, contenders, read_ground
+from pipelines.evaluation.related_table import Row, rank_each, require_rows
+from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
+from pipelines.outline import Inputs
+from twinvec.catalogue.snapshot import Snapshot
+from twinvec.settings import Settings
+from twinvec.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A row: what is set otherwise.
+
+    Attributes:
+        graph: settings of the graph, which is made again.
+        related: settings of the model.
+        twinvec: settings of the recipe `twinvec`.
+        coviews: whether co-views are in the graph.
+    """
+
+    graph: Mapping[str, object] = field(default_factory=dict)
+    related: Mapping[str, object] = field(default_factory=dict)
+    twinvec: Mapping[str, object] = field(default_factory=dict)
+    coviews: bool = True
+
+
+VARIANTS: Mapping[str, Variant] = {
+    "as set": Variant(),
+    "weak associations dropped": Variant(graph={"drop_weak": "always"}),
+    "weak associations kept": Variant(graph={"drop_weak": "never"}),
+    "direction by price": Variant(graph={"direction": "price"}),
+    "direction by popularity": Variant(graph={"direction": "popularity"}),
+    "direction by views": Variant(graph={"direction": "views"}),
+    "no co-views": Variant(coviews=False),
+    "fan-outs 5 and 5": Variant(related={"fanout_copurchase": 5, "fanout_coview": 5}),
+    "fan-outs 50 and 50": Variant(related={"fanout_copurchase": 50, "fanout_coview": 50}),
+    "one layer": Variant(related={"layers": 1}),
+    "softmax over edges alone": Variant(twinvec={"near": 0.0}),
+    "softmax over nearness alone": Variant(twinvec={"near": 1.0}),
+    "margin loss (the paper's recipe)": Variant(related={"recipe": "paper"}),
+}
+
+
+def compare(
+    workspace: Workspace,
+    snapshot: Snapshot,
+    progress: Callable[[str], None],
+    names: Sequence[str] | None = None,
+) -> list[Row]:
+    """Fit each variant on its own graph, and rank the test edges of the graph as the settings have it.
+
+    No variant is trained on a pair of products that is held out of that graph, in either direction. Graphs that are
+    not there are made, as versions of the home. Figures go to MLflow: a run, with one in it a row.
+
+    Raises:
+        SettingsError: if there is no such row.
+        CatalogueError: if the snapshot has no held-out edges.
+    """
+    require_rows(names, tuple(VARIANTS))
+    ground = read_ground(workspace, snapshot, progress)
+    fits = {
+        name: _fit_of(name, variant, ground, workspace, snapshot, progress)
+        for name, variant in VARIANTS.items()
+    }
+    return rank_each("graph", fits, ground.graph, workspace, snapshot, progress, names)
+
+
+def _fit_of(
+    name: str,
+    variant: Variant,
+    ground: Ground,
+    workspace: Workspace,
+    snapshot: Snapshot,
+    progress: Callable[[str], None],
+) -> Fit:
+    settings = _set(workspace.settings, variant)
+
+    def fit() -> Any:
+        graph = ground.graph
+        if variant.graph:
+            other = Workspace(settings)
+            steps = road.run(other, snapshot, {"graph"}, progress=progress)
+            versions = {step.space: step.version for step in steps if step.version is not None}
+            graph = with_the_tests_of(graph, load_graph(Inputs(other, snapshot, versions).folder("graph")))
+        if not variant.coviews:
+            none = Edges(*(np.zeros(0, np.int64) for _ in range(3)))
+            graph = replace(graph, coview=none, coview_split=np.zeros(0, np.int8))
+        recipes = {name: settings.related.recipe}
+        return contenders(replace(ground, graph=graph), recipes, settings)[name]()
+
+    return fit
+
+
+def _set(settings: Settings, variant: Variant) -> Settings:
+    recipe = settings.related.twinvec.model_copy(update=dict(variant.twinvec))
+    related = settings.related.model_copy(update={**variant.related, "twinvec": recipe})
+    graph = settings.graph.model_copy(update=dict(variant.graph))
+    return settings.model_copy(update={"graph": graph, "related": related})
+
+
+def with_the_tests_of(graph: ProductGraph, other: ProductGraph) -> ProductGraph:
+    """The edges of `other` to train on, and the held-out edges of `graph`.
+
+    Edges of `other` whose pair of products is held out of `graph`, either way, are left out.
+    """
+    held_out = graph.split != Split.TRAIN
+    kept = graph.copurchase.only(held_out)
+    trained = other.copurchase
+    rest = ~np.isin(_pairs(trained, graph.products), _pairs(kept, graph.products))
+    trained = trained.only(rest)
+    return replace(
+        other,
+        copurchase=Edges(
+            np.concatenate([trained.source, kept.source]),
+            np.concatenate([trained.target, kept.target]),
+            np.concatenate([trained.count, kept.count]),
+        ),
+        split=np.concatenate([np.full(len(trained), Split.TRAIN, np.int8), graph.split[held_out]]),
+    )
+
+
+def _pairs(edges: Edges, products: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """A number for each edge's pair of products, whichever way it leads."""
+    return np.minimum(edges.source, edges.target) * products + np.maximum(edges.source, edges.target)
