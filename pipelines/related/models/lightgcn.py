@@ -67,7 +67,7 @@ class LightGcnEncoder(ContentEncoder):
 
 
 def relations(graph: ProductGraph) -> dict[str, Neighbours]:
-    """The double cover of all edges, as one kind."""
+    """The double cover of all edges, as one kind; direction is calibrated by the degrees in it, too."""
     return {EITHER: either(graph)}
 
 

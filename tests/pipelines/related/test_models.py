@@ -159,6 +159,15 @@ def test_training_finds_the_edges_that_are_trained_on(random_graph: MakeGraph, n
 
 
 @EVERY
+def test_mixed_precision_is_close(random_graph: MakeGraph, name: str) -> None:
+    graph = random_graph(12)
+    exact, mixed = (fitted(graph, name, precision=each) for each in ("float32", "bfloat16"))
+    assert mixed.source.dtype == torch.float32
+    losses = [result.history[-1].loss for result in (exact, mixed)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+
+
+@EVERY
 def test_the_exported_program_takes_a_graph_of_another_size(random_graph: MakeGraph, name: str) -> None:
     graph = random_graph(9)
     result = fitted(graph, name, **{name: {**GROUPS[name], "epochs": 1}})
