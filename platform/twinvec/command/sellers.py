@@ -1,4 +1,4 @@
-"""`twinvec sellers`: recommend, reduction, store."""
+"""`twinvec sellers`: recommend, publish, reduction, store."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ def recommend(
     seller_id: Annotated[str, typer.Argument(help="The seller to recommend to.")],
     top: Annotated[int, typer.Option("--top", "-n", min=1, max=1000, help="How many products to find.")] = 10,
     version: Annotated[
-        str, typer.Option(help="A version, as `sellers@v2`; the latest if not given.")
-    ] = "sellers",
+        str | None,
+        typer.Option(help="A version, as `sellers@v2`; if not given what is published, or else the latest."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show candidate products that a seller does not offer, the best first."""
@@ -38,8 +39,31 @@ def recommend(
         (hit.score, hit.product.product_id, hit.product.title, hit.product.category, hit.product.price)
         for hit in found.hits
     ]
-    title = f"Recommended to {seller_id}, who offers {found.offers:,} products, by {found.version}"
+    title = f"Recommended to {seller_id}, who offers {found.offers:,} products, by {found.release or found.version}"
     print_table(title, ["score", "product", "title", "category", "price"], rows)
+
+
+@sellers.command()
+def publish(
+    version: Annotated[
+        str, typer.Argument(help="A version, as `sellers@v2`; the latest if not given.")
+    ] = "sellers",
+    as_json: AsJson = False,
+) -> None:
+    """Put a version's candidates into Qdrant and its sellers online, verify them, and make them live."""
+    workspace = open_workspace()
+    with shown() as progress:
+        from twinvec.releases.sellers import ALIAS, publish_sellers
+
+        found = publish_sellers(workspace, workspace.version(version), progress.count)
+    if as_json:
+        print_json(found)
+        return
+    verified = found.verification
+    typer.echo(
+        f"{ALIAS} is {found.collection}, of {found.version}: {verified.points:,} candidates, "
+        f"recall@10 {verified.recall_at_10:.3f}"
+    )
 
 
 @sellers.command()

@@ -20,34 +20,37 @@ from twinvec.vectors.points import PointBatch, make_points
 # The title that the feature store shows, too.
 POINTS = """
     SELECT product_id, marketplace, map_values(title)[1] AS title, category, price,
-           source_vector, target_vector
+           {source} AS source_vector, {target} AS target_vector
     FROM products JOIN vectors USING (product_id)
 """
 
 
 def read_points(
-    snapshot: Snapshot, version: Version, collection: str, rows: int, memory_limit: str
+    snapshot: Snapshot, version: Version, collection: str, rows: int, memory_limit: str, part: bool = False
 ) -> Iterator[PointBatch]:
     """Every product of the snapshot once, with the two vectors of `version`, in batches of at most `rows`.
 
+    Of a space with one vector a product, both are that one.
     Memory is that of a batch, and of DuckDB's join within `memory_limit`; beyond it, disk is used.
 
     Args:
         collection: where the points will be, which is part of their payload.
+        part: whether products may have no vectors, which are then left out.
 
     Raises:
         VerificationError: before the first batch, if a product has no vectors or vectors have no product.
     """
-    dimension = Manifest.from_json(version.manifest).dimension
+    manifest = Manifest.from_json(version.manifest)
+    query = POINTS.format(source=manifest.fields[0], target=manifest.fields[-1])
     with snapshot.connect(memory_limit) as connection:
         files = quoted(Path(version.path) / FOLDER / "*.parquet")
         connection.execute(f"CREATE VIEW vectors AS FROM read_parquet({files})")
-        _refuse_differences(connection, snapshot, version)
-        chunks: pa.RecordBatchReader = connection.sql(POINTS).to_arrow_reader(rows)
+        _refuse_differences(connection, snapshot, version, part)
+        chunks: pa.RecordBatchReader = connection.sql(query).to_arrow_reader(rows)
         for chunk in chunks:
             # DuckDB gives whole chunks of its own size, however few rows are asked for.
             for start in range(0, chunk.num_rows, rows):
-                yield _points(chunk.slice(start, rows), collection, dimension)
+                yield _points(chunk.slice(start, rows), collection, manifest.dimension)
 
 
 def _points(batch: pa.RecordBatch, collection: str, dimension: int) -> PointBatch:
@@ -68,15 +71,19 @@ def _array(column: pa.ListArray, dimension: int) -> npt.NDArray[np.float32]:
     return values.reshape(-1, dimension)
 
 
-def _refuse_differences(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, version: Version) -> None:
+def _refuse_differences(
+    connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, version: Version, part: bool
+) -> None:
     for table, other, message in (
         ("products", "vectors", f"products of snapshot {snapshot.id} have no vectors in {version.name}"),
         ("vectors", "products", f"vectors of {version.name} are of no product in snapshot {snapshot.id}"),
     ):
+        if part and table == "products":
+            continue
         query = f"SELECT count(*), min(product_id) FROM {table} ANTI JOIN {other} USING (product_id)"
         count, first = connection.execute(query).fetchall()[0]
         if count:
             raise VerificationError(
                 f"{count:,} {message}, {first} first",
-                "make the version again from this snapshot: `twinvec train related --force`",
+                f"make the version again from this snapshot: `twinvec train {version.space} --force`",
             )

@@ -5,19 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from registry.models import Version
-from twinvec.catalogue.snapshot import open_snapshot, quoted
+from twinvec.catalogue.snapshot import Snapshot, open_snapshot, quoted
 from twinvec.errors import NotFoundError
 from twinvec.features.manifest import Manifest
 from twinvec.features.vectors import FOLDER
 from twinvec.serving.related import Product, RelatedProduct
 from twinvec.workspace import Workspace
 
+Floats = npt.NDArray[np.float32]
 NEAREST = """
     WITH nearest AS (
         SELECT product_id, list_dot_product({field}, $seller::FLOAT[]) AS score
         FROM read_parquet({files})
-        WHERE product_id NOT IN (SELECT product_id FROM offers WHERE seller_id = $seller_id)
+        WHERE NOT list_contains($offered::VARCHAR[], product_id)
         ORDER BY score DESC, product_id LIMIT $top
     )
     SELECT score, product_id, map_values(title)[1], category, price, marketplace
@@ -32,58 +36,75 @@ class Recommended:
     Attributes:
         seller_id: who asked.
         version: of the space `sellers`.
+        release: the collection that was searched; None if the version's own files were.
         offers: products that it offers already, which are not recommended.
         hits: the nearest first.
     """
 
     seller_id: str
     version: str
+    release: str | None
     offers: int
     hits: tuple[RelatedProduct, ...]
 
 
-def recommend(workspace: Workspace, seller_id: str, top: int, name: str = "sellers") -> Recommended:
-    """Find products for a seller by an exact search, in the memory of a batch.
+def recommend(workspace: Workspace, seller_id: str, top: int, name: str | None = None) -> Recommended:
+    """Find products for a seller: by what is published, or else by the latest version.
 
     Args:
         workspace: the stores.
         seller_id: who to recommend to.
         top: products to find.
-        name: a version, such as `sellers@v2`, or the space, of which the latest is taken.
+        name: a version to search exactly, published or not, such as `sellers@v2`.
 
     Raises:
         NotFoundError: if there is no such version, or it has no such seller; the message says why.
+        StateError: if it is of another space.
     """
     from twinvec.features.reading import read_vectors
+    from twinvec.releases.sellers import ALIAS, SPACE, VERSION, products_of
 
-    version = workspace.version(name)
-    if version.space != "sellers":
-        raise NotFoundError(f"{version.name} has no sellers", "name a version of the space sellers")
+    release = None if name is not None else workspace.index.aliases().get(ALIAS)
+    asked = workspace.index.metadata(release)[VERSION] if release is not None else name or SPACE
+    version = workspace.version(asked)
+    products = products_of(workspace, version)
     snapshot = open_snapshot(Path(version.snapshot.path))
+    offered = _offered(workspace, snapshot, seller_id)
     read = read_vectors(workspace.features, version, [seller_id])
+    if not read.present[0]:
+        raise NotFoundError(
+            f"{version.name} has no seller {seller_id}",
+            "none of its offers is of a candidate, or of a product linked to one"
+            if offered
+            else f"no offer of snapshot {snapshot.id} names this seller",
+        )
+    if release is None:
+        hits = _search_files(workspace, snapshot, products, read.only(), offered, top)
+    else:
+        (found,) = workspace.index.search(
+            release, read.only(), top + len(offered), ef=workspace.index.search_ef(release)
+        )
+        new = [hit for hit in found if hit.product_id not in offered]
+        hits = [RelatedProduct(hit.score, Product.from_payload(hit.payload)) for hit in new[:top]]
+    return Recommended(seller_id, version.name, release, len(offered), tuple(hits))
+
+
+def _offered(workspace: Workspace, snapshot: Snapshot, seller_id: str) -> set[str]:
     with snapshot.connect(workspace.settings.ingest.memory_limit) as connection:
-        offers = "SELECT count(*) FROM offers WHERE seller_id = $seller_id"
-        ((offered,),) = connection.execute(offers, {"seller_id": seller_id}).fetchall()
-        if not read.present[0]:
-            raise NotFoundError(
-                f"{version.name} has no seller {seller_id}",
-                "none of its offers is of a candidate, or of a product linked to one"
-                if offered
-                else f"no offer of snapshot {snapshot.id} names this seller",
-            )
-        products = workspace.version(_products(version))
-        (field,) = Manifest.from_json(products.manifest).fields
-        files = quoted(Path(products.path) / FOLDER / "*.parquet")
-        asked = {"seller": read.only()[0].tolist(), "seller_id": seller_id, "top": top}
+        query = "SELECT product_id FROM offers WHERE seller_id = $seller_id"
+        return {product for (product,) in connection.execute(query, {"seller_id": seller_id}).fetchall()}
+
+
+def _search_files(
+    workspace: Workspace, snapshot: Snapshot, products: Version, vector: Floats, offered: set[str], top: int
+) -> list[RelatedProduct]:
+    """An exact search of the files of a version of `seller_products`, in the memory of a batch."""
+    (field,) = Manifest.from_json(products.manifest).fields
+    files = quoted(Path(products.path) / FOLDER / "*.parquet")
+    asked = {"seller": vector[0].tolist(), "offered": sorted(offered), "top": top}
+    with snapshot.connect(workspace.settings.ingest.memory_limit) as connection:
         rows = connection.execute(NEAREST.format(field=field, files=files), asked).fetchall()
-    hits = tuple(
+    return [
         RelatedProduct(score, Product(product, title, tuple(category), price, market))
         for score, product, title, category, price, market in rows
-    )
-    return Recommended(seller_id, version.name, offered, hits)
-
-
-def _products(version: Version) -> str:
-    """Name of the version of `seller_products` that these sellers are compared with."""
-    (name,) = Manifest.from_json(version.manifest).inputs
-    return name
+    ]

@@ -17,9 +17,10 @@ from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.catalogue.synthetic import generate
 from twinvec.command import app
-from twinvec.errors import CatalogueError, NotFoundError
+from twinvec.errors import CatalogueError, NotFoundError, StateError
 from twinvec.features.manifest import Manifest
 from twinvec.features.reading import read_vectors
+from twinvec.releases.sellers import publish_sellers
 from twinvec.serving.sellers import recommend
 from twinvec.settings import SellerSettings, Settings
 from twinvec.workspace import Workspace
@@ -111,7 +112,7 @@ def test_an_unknown_seller_is_an_error_that_says_why(home: Workspace, steps: lis
     with pytest.raises(NotFoundError, match=r"has no seller nobody\n.*names this seller"):
         recommend(home, "nobody", 3)
     assert steps[0].version is not None
-    with pytest.raises(NotFoundError, match=f"{steps[0].version.name} has no sellers"):
+    with pytest.raises(StateError, match=f"{steps[0].version.name} has no sellers"):
         recommend(home, "nobody", 3, steps[0].version.name)
 
 
@@ -132,6 +133,37 @@ def test_the_command_recommends_and_tells_the_reduction(
     answer = CliRunner().invoke(app, ["sellers", "recommend", "nobody"])
     assert answer.exit_code == 1
     assert "has no seller nobody" in answer.stderr
+
+
+def test_published_candidates_are_recommended_as_by_an_exact_search(
+    home: Workspace, steps: list[Step]
+) -> None:
+    products, sellers = (step.version for step in steps)
+    assert products is not None
+    assert sellers is not None
+    seller = pq.read_table(home.snapshot().table("offers"))["seller_id"][0].as_py()
+    exact = recommend(home, seller, 9, sellers.name)
+    assert exact.release is None
+    with pytest.raises(StateError, match="has no sellers"):
+        publish_sellers(home, products)
+    for _ in range(2):  # the second time, all is there
+        published = publish_sellers(home, sellers)
+        assert published.verification.points == products.rows
+        assert home.index.aliases() == {"seller_recommendations": published.collection}
+    found = recommend(home, seller, 9)
+    assert found.release == published.collection == f"seller_recommendations__v{sellers.number}"
+    # Scores that are equal may come in another order.
+    scores = [[hit.score for hit in each.hits] for each in (found, exact)]
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-5)
+    assert {hit.product.product_id for hit in found.hits[:8]} <= {
+        hit.product.product_id for hit in exact.hits
+    }
+    service = home.features.get_feature_service("seller_recommendations")
+    online = home.features.get_online_features(
+        features=service, entity_rows=[{"seller_id": seller}]
+    ).to_dict()
+    stored = read_vectors(home.features, sellers, [seller]).only()[0]
+    np.testing.assert_allclose(online["sellers_vector"][0], stored, atol=1e-6)
 
 
 def test_a_source_without_offers_has_no_such_stages(
