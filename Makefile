@@ -2,6 +2,8 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+# Bytecode that is kept is worth twenty seconds to every process that imports torch, Feast and MLflow.
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: demo test lint format requirements setup clean
 

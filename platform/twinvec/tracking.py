@@ -238,6 +238,13 @@ def log_report(settings: Settings, run_id: str | None, name: str, report: Mappin
             client.log_metric(run_id or "", f"{Path(name).stem}/{metric_name(figure)}", value)
 
 
+def log_pictures(settings: Settings, run_id: str | None, pictures: Mapping[str, Figure]) -> None:
+    """Add pictures, name → figure, to a run that has ended, as artifacts."""
+    _use_store(settings)
+    for name, picture in pictures.items():
+        MlflowClient().log_figure(run_id or "", picture, name)
+
+
 def _use_store(settings: Settings) -> None:
     if settings.mlflow.tracking_uri is None:
         settings.home.mkdir(parents=True, exist_ok=True)
