@@ -28,6 +28,7 @@ from sklearn.preprocessing import normalize
 from pipelines.baselines.given import Given
 from pipelines.baselines.registry import BASELINES
 from pipelines.evaluation.dirlinkbench import Documents, FloatArray, Task, judge, read_documents, split
+from pipelines.evaluation.related_table import RECIPES
 from pipelines.evaluation.scores import DotProducts, Scores
 from pipelines.related.link_recipe import LinkRecipe, fit_links, smoothed
 from pipelines.related.recipes import fit, make_plan
@@ -106,14 +107,8 @@ def ways(dimension: int) -> dict[str, Way]:
         if name not in ("image cosine", "pagerank + co-views")  # there are neither images nor co-views
     }
     found["smoothed content"] = smooth_content
-    for name, recipe in {
-        "merlin": "paper",
-        "daemon": "daemon",
-        "sage": "sage",
-        "lightgcn": "lightgcn",
-    }.items():
+    for name, recipe in RECIPES.items():
         found[name] = partial(model, recipe=recipe, options=options)
-    found["twinvec"] = partial(model, recipe="twinvec", options=options)
     found["twinvec, link recipe"] = links
     return found
 

@@ -10,15 +10,13 @@ import numpy as np
 from pipelines.baselines.registry import BASELINES
 from pipelines.evaluation.contenders import contenders, fit_each, read_ground
 from pipelines.evaluation.links import link_metrics
+from pipelines.evaluation.related_table import RECIPES, require_rows
 from pipelines.evaluation.scores import Scores
 from pipelines.graph.product_graph import Edges, ProductGraph, Split
 from twinvec.catalogue.snapshot import Snapshot
-from twinvec.errors import SettingsError
 from twinvec.tracking import log_comparison
 from twinvec.workspace import Workspace
 
-# Name → `related.recipe`.
-RECIPES = {"merlin": "paper", "twinvec": "twinvec"}
 # Without co-views, this one is `pagerank`.
 ROWS = (*(name for name in BASELINES if name != "pagerank + co-views"), *RECIPES)
 
@@ -65,8 +63,7 @@ def compare(
         SettingsError: if there is no such row.
         CatalogueError: if the snapshot has no held-out edges.
     """
-    if unknown := set(names or ()) - set(ROWS):
-        raise SettingsError(f"there is no row {', '.join(sorted(unknown))}", f"rows are: {', '.join(ROWS)}")
+    require_rows(names, ROWS)
     settings = workspace.settings
     ground = read_ground(workspace, snapshot, progress)
     ground = replace(ground, graph=without_coviews(ground.graph))
