@@ -7,9 +7,11 @@ equation as printed has its minus sign on the other factor, which is the same th
 from __future__ import annotations
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from twinvec.catalogue.snapshot import Snapshot
+from twinvec.catalogue.together import count_together
 from twinvec.settings import Settings
 
 # A category as one string: its path from the root, at most `level` names of it (0: all of them).
@@ -44,18 +46,33 @@ def npmi_of_baskets(connection: duckdb.DuckDBPyConnection, min_count: int) -> pa
     Returns:
         a, b (a < b, strings), together (baskets), npmi (float64), sorted by a and b.
     """
+    connection.execute(
+        """CREATE OR REPLACE TEMP TABLE names AS
+           SELECT category AS name, row_number() OVER (ORDER BY category) - 1 AS item
+           FROM (SELECT DISTINCT category FROM baskets WHERE category IS NOT NULL)"""
+    )
+    (names,) = connection.execute("SELECT count(*) FROM names").fetchone() or (0,)
+    connection.execute("DROP TABLE IF EXISTS counted")
+    counted = count_together(
+        connection,
+        "SELECT basket AS name, item FROM baskets JOIN names ON names.name = category",
+        int(names),
+        "counted",
+        largest=max(int(names), 1),
+    )
+    alone = pa.table({"item": np.arange(len(counted.alone)), "alone": counted.alone.astype(np.float64)})
+    connection.register("alone_in_baskets", alone)
     return connection.sql(
         f"""
-        WITH line AS (SELECT DISTINCT basket, category AS name FROM baskets WHERE category IS NOT NULL),
-             size AS (SELECT count(DISTINCT basket)::DOUBLE AS total FROM line),
-             category AS (SELECT name, count(*)::DOUBLE AS alone FROM line GROUP BY name),
+        WITH size AS (SELECT $baskets::DOUBLE AS total),
+             category AS (SELECT name, alone FROM names JOIN alone_in_baskets USING (item)),
              pair AS (
-                SELECT l.name AS a, r.name AS b, count(*)::DOUBLE AS together
-                FROM line l JOIN line r ON l.basket = r.basket AND l.name < r.name GROUP BY ALL
+                SELECT l.name AS a, r.name AS b, count::DOUBLE AS together
+                FROM counted JOIN names l ON one = l.item JOIN names r ON other = r.item
              )
         {NPMI_SQL}
         """,
-        params={"min_count": min_count},
+        params={"min_count": min_count, "baskets": counted.baskets},
     ).to_arrow_table()
 
 
