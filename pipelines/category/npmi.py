@@ -46,16 +46,20 @@ def npmi_of_baskets(connection: duckdb.DuckDBPyConnection, min_count: int) -> pa
     Returns:
         a, b (a < b, strings), together (baskets), npmi (float64), sorted by a and b.
     """
+    # Kept, as a view may be long in coming.
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE lines AS SELECT basket, category FROM baskets WHERE category IS NOT NULL"
+    )
     connection.execute(
         """CREATE OR REPLACE TEMP TABLE names AS
            SELECT category AS name, row_number() OVER (ORDER BY category) - 1 AS item
-           FROM (SELECT DISTINCT category FROM baskets WHERE category IS NOT NULL)"""
+           FROM (SELECT DISTINCT category FROM lines)"""
     )
     (names,) = connection.execute("SELECT count(*) FROM names").fetchone() or (0,)
     connection.execute("DROP TABLE IF EXISTS counted")
     counted = count_together(
         connection,
-        "SELECT basket AS name, item FROM baskets JOIN names ON names.name = category",
+        "SELECT basket AS name, item FROM lines JOIN names ON names.name = category",
         int(names),
         "counted",
         largest=max(int(names), 1),

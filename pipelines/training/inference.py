@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -30,16 +31,33 @@ def infer(
         float32 [nodes, width], on the features' device.
     """
     model.eval()
-    every = torch.arange(features.nodes, device=features.device)
-    vectors = torch.cat([model.start(*features.of(part)).float() for part in torch.split(every, chunk)])
+    vectors = _together(
+        features.nodes,
+        chunk,
+        lambda first, last: model.start(
+            *features.of(torch.arange(first, min(last, features.nodes), device=features.device))
+        ),
+    )
     for index in range(len(model.layers)):
-        parts = [
-            model.step(
-                index, vectors[first : first + chunk], vectors, _hop(graph, first, first + chunk)
-            ).float()
-            for first in range(0, features.nodes, chunk)
-        ]
-        vectors = torch.cat(parts)
+        vectors = _together(features.nodes, chunk, partial(_above, model, index, vectors, graph))
+    return vectors
+
+
+def _above(
+    model: GraphEncoder, index: int, below: Tensor, graph: Mapping[str, Neighbours], first: int, last: int
+) -> Tensor:
+    return model.step(index, below[first:last], below, _hop(graph, first, last))
+
+
+def _together(nodes: int, chunk: int, part: Callable[[int, int], Tensor]) -> Tensor:
+    """The parts of all nodes, float32 [nodes, width], written where they belong: none is held twice."""
+    vectors: Tensor | None = None
+    for first in range(0, nodes, chunk):
+        values = part(first, first + chunk)
+        if vectors is None:
+            vectors = values.new_empty((nodes, values.shape[1]), dtype=torch.float32)
+        vectors[first : first + chunk] = values
+    assert vectors is not None  # a graph has nodes
     return vectors
 
 

@@ -1,0 +1,39 @@
+"""Product graphs of any size in the proportions of 6.5 M products, 9 M co-purchase and 65 M co-view edges."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from pipelines.graph.product_graph import Edges, ProductGraph
+
+COPURCHASES = 9 / 6.5
+COVIEWS = 65 / 6.5
+"""Edges a product of each kind."""
+
+
+def generate_graph(products: int, seed: int) -> ProductGraph:
+    """Co-purchase and co-view edges whose targets follow a power law, as popularity does.
+
+    All co-purchase edges are for training. Product ids are numbers: nothing here reads them.
+    """
+    random = np.random.default_rng(seed)
+    edges = [_edges(products, round(products * each), random) for each in (COPURCHASES, COVIEWS)]
+    splits = [np.zeros(len(part), np.int8) for part in edges]
+    return ProductGraph(pa.nulls(products, pa.string()), edges[0], edges[1], splits[0], splits[1])
+
+
+def generate_content(products: int, width: int, seed: int) -> Tensor:
+    """Random features, float32 [products, width]."""
+    return torch.randn(products, width, generator=torch.Generator().manual_seed(seed))
+
+
+def _edges(products: int, count: int, random: np.random.Generator) -> Edges:
+    source = random.integers(0, products, count)
+    target = (products * random.random(count) ** 3).astype(np.int64)
+    target = np.where(target == source, (target + 1) % products, target)
+    counts: npt.NDArray[np.int64] = np.ones(count, np.int64)
+    return Edges(source, target, counts)

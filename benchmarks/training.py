@@ -1,0 +1,191 @@
+"""An epoch of our training beside the same model written as DGL's tutorials have it, on the same graph.
+
+    python benchmarks/training.py --output benchmarks/results/training.json
+
+The model is MERLIN's as published (the recipe `paper`): two layers, sums over co-purchase and co-view neighbours, a
+margin loss over an edge and its uniform negatives; the same fan-outs, batch, width and optimiser on both sides. DGL's
+side is that of its guide to link prediction on heterogeneous graphs: `dgl.nn.HeteroGraphConv` of `GraphConv`s, and a
+`DataLoader` over `as_edge_prediction_sampler` with the `Uniform` negative sampler. Edges/s are co-purchase edges that
+were trained on. Both run in turns in one process, an epoch of the same steps each time; the first does not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dgl
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.graphs import generate_content, generate_graph
+from benchmarks.measuring import Ratio, add_output, bars, finish, in_turns, medians, peak_mib
+from pipelines.graph.product_graph import ProductGraph
+from pipelines.related.models import paper
+from pipelines.related.recipes import fanout
+from pipelines.sampling.samplers import make_sampler
+from pipelines.training.loop import train
+from pipelines.training.margin import MarginObjective, margin_loss
+from pipelines.training.objective import Batch
+from twinvec.settings import RelatedSettings
+
+BOUGHT, BOUGHT_BACK = ("source", "copurchase", "target"), ("target", "copurchase_back", "source")
+VIEWED, VIEWED_BACK = ("source", "coview", "target"), ("target", "coview_back", "source")
+
+
+@dataclass(frozen=True)
+class Some:
+    """The first batches of another objective."""
+
+    objective: MarginObjective
+    steps: int
+
+    def batches(self, generator: np.random.Generator) -> Iterator[Batch]:
+        """Some of an epoch's batches."""
+        return itertools.islice(self.objective.batches(generator), self.steps)
+
+
+class TutorialModel(nn.Module):
+    """Equations 3 and 4 of MERLIN, by `HeteroGraphConv`: W a kind of edge, shared by its two directions."""
+
+    def __init__(self, content: int, dimension: int, layers: int) -> None:
+        super().__init__()
+        self.convolutions, self.combine = nn.ModuleList(), nn.ModuleList()
+        for layer in range(layers):
+            inputs = dimension if layer else content
+            kinds = [
+                dgl.nn.GraphConv(inputs, dimension, norm="none", bias=False, allow_zero_in_degree=True)
+                for _ in range(2)
+            ]
+            by_type = dict(
+                zip(
+                    (BOUGHT[1], BOUGHT_BACK[1], VIEWED[1], VIEWED_BACK[1]),
+                    (kinds[0], kinds[0], kinds[1], kinds[1]),
+                    strict=True,
+                )
+            )
+            self.convolutions.append(
+                dgl.nn.HeteroGraphConv(by_type, aggregate=lambda parts, _: torch.cat(parts, 1))
+            )
+            self.combine.append(nn.Linear(2 * dimension, dimension))
+
+    def forward(self, blocks: list[Any], vectors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Vectors of the last block's outputs by node type."""
+        for index, block in enumerate(blocks):
+            if index:
+                vectors = {name: torch.relu(values) for name, values in vectors.items()}
+            summed = self.convolutions[index](block, vectors)
+            vectors = {name: self.combine[index](values) for name, values in summed.items()}
+        return vectors
+
+
+def tutorial(
+    graph: ProductGraph, content: Tensor, options: RelatedSettings, steps: int
+) -> Callable[[], None]:
+    """An epoch of DGL's."""
+    ends = {
+        kind: (torch.from_numpy(edges.source), torch.from_numpy(edges.target))
+        for kind, edges in ((BOUGHT, graph.copurchase), (VIEWED, graph.coview))
+    }
+    ends |= {BOUGHT_BACK: ends[BOUGHT][::-1], VIEWED_BACK: ends[VIEWED][::-1]}
+    heterograph = dgl.heterograph(ends, num_nodes_dict={"source": graph.products, "target": graph.products})
+    fanouts = {
+        kind: options.fanout_copurchase if kind in (BOUGHT, BOUGHT_BACK) else options.fanout_coview
+        for kind in ends
+    }
+    recipe = options.paper
+    sampler = dgl.dataloading.as_edge_prediction_sampler(
+        dgl.dataloading.NeighborSampler([fanouts] * options.layers),
+        negative_sampler=dgl.dataloading.negative_sampler.Uniform(recipe.negatives),
+    )
+    count = min(steps * recipe.batch, len(graph.copurchase))
+    chosen = {BOUGHT: torch.randperm(len(graph.copurchase))[:count]}
+    loader = dgl.dataloading.DataLoader(heterograph, chosen, sampler, batch_size=recipe.batch, shuffle=True)
+    model = TutorialModel(content.shape[1], options.dimension, options.layers)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate)
+
+    def epoch() -> None:
+        for inputs, positive, negative, blocks in loader:
+            vectors = model(blocks, {name: content[nodes] for name, nodes in inputs.items()})
+            source, target = positive.edges(etype=BOUGHT)
+            _, other = negative.edges(etype=BOUGHT)
+            loss = margin_loss(
+                vectors["source"][source],
+                vectors["target"][target],
+                vectors["target"][other].view(len(source), recipe.negatives, -1),
+                recipe.margin,
+            )
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+
+    return epoch
+
+
+def ours(graph: ProductGraph, content: Tensor, options: RelatedSettings, steps: int) -> Callable[[], None]:
+    """An epoch of `pipelines.training.loop.train` by the plan of the recipe."""
+    plan = paper.plan(graph, content, options, seed=0)
+    assert isinstance(plan.objective, MarginObjective)
+    fanouts = {name: fanout(name, options) for name in plan.graph}
+    sampler = make_sampler(options.sampler, plan.graph, fanouts, options.layers, seed=0)
+    objective = Some(plan.objective, steps)
+
+    def epoch() -> None:
+        train(plan.model, plan.features, sampler, objective, 1, plan.learning_rate, plan.weight_decay, seed=0)
+
+    return epoch
+
+
+def measure(products: int, steps: int, repeats: int, options: RelatedSettings, width: int) -> dict[str, Any]:
+    """Seconds an epoch of each, and edges/s."""
+    graph, content = generate_graph(products, seed=0), generate_content(products, width, seed=0)
+    steps = min(steps, -(-len(graph.copurchase) // options.paper.batch))
+    trained = min(steps * options.paper.batch, len(graph.copurchase))
+    runs = {
+        "twinvec": ours(graph, content, options, steps),
+        "DGL tutorial": tutorial(graph, content, options, steps),
+    }
+    for run in runs.values():
+        run()
+    seconds = medians(in_turns(runs, repeats))
+    return {
+        "edges": {"copurchase": len(graph.copurchase), "coview": len(graph.coview), "trained": trained},
+        "seconds": seconds,
+        "edges_per_second": {name: trained / value for name, value in seconds.items()},
+        "peak_mib": peak_mib(),
+    }
+
+
+def main() -> None:
+    """Measure, compare and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--size", type=int, default=65_000, help="products")
+    parser.add_argument("--steps", type=int, default=20, help="batches of an epoch, at most")
+    parser.add_argument("--batch", type=int, default=RelatedSettings().paper.batch, help="edges a step")
+    parser.add_argument("--width", type=int, default=128, help="length of the content features")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--sampler", choices=("dgl", "csr"), default=RelatedSettings().sampler)
+    add_output(parser)
+    options = parser.parse_args()
+    settings = RelatedSettings.model_validate(
+        {"recipe": "paper", "sampler": options.sampler, "paper": {"batch": options.batch}}
+    )
+    figures = measure(options.size, options.steps, options.repeats, settings, options.width)
+    rate = figures["edges_per_second"]
+    ratio = Ratio(
+        "edges/s of an epoch", "DGL's tutorial", rate["twinvec"] / rate["DGL tutorial"], 3.0, least=True
+    )
+    finish(options.output, vars(options), [ratio], figures, ("dgl", "torch", "numpy"))
+    bars(options.output, f"Training, {options.size:,} products", "edges/s", rate)
+
+
+if __name__ == "__main__":
+    main()
