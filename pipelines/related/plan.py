@@ -24,7 +24,7 @@ class Plan:
         features: of the products of the graph.
         graph: relation → neighbours of the nodes of the double cover; the first relation is the one predicted.
         objective: what is trained on.
-        epochs, learning_rate, weight_decay: of the loop.
+        epochs, learning_rate, weight_decay, averaging: of the loop.
         calibrate: whether the vectors get the coordinate that makes scores of different sources comparable.
     """
 
@@ -35,6 +35,7 @@ class Plan:
     epochs: int
     learning_rate: float
     weight_decay: float
+    averaging: float = 0.0
     calibrate: bool = False
 
 

@@ -93,6 +93,7 @@ def fit(
         patience=options.patience,
         last=last,
         mixed_precision=options.precision == "bfloat16",
+        averaging=plan.averaging,
         report=report,
     )
     source, target = infer(plan.model, features, on_device)

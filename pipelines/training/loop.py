@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from typing import cast
 
 import numpy as np
 import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pipelines import processes
 from pipelines.sampling.blocks import Block, Sampler
@@ -61,6 +63,7 @@ def train(
     patience: int | None = None,
     last: int | None = None,
     mixed_precision: bool = False,
+    averaging: float = 0.0,
     report: Callable[[Epoch], None] = lambda epoch: None,
 ) -> list[Epoch]:
     """Train `model` in place; with `validate`, stop early and leave the best epoch's weights in it.
@@ -81,6 +84,8 @@ def train(
         patience: epochs without a better figure before stopping; None goes on to the last.
         last: epoch to stop after, with the learning rates of the whole course; `epochs` if not given.
         mixed_precision: run the model in bfloat16 where that is safe.
+        averaging: share of the running average of the weights that a step leaves as it was; it is the average that
+            is validated and stays in the model. With 0 it is the weights themselves.
         report: called after each epoch.
 
     Returns:
@@ -94,6 +99,11 @@ def train(
     optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda epoch: 1 - epoch / epochs)
     runner = processes.parallel(model)
+    averaged = None
+    if averaging:
+        average = get_ema_multi_avg_fn(averaging)  # type: ignore[no-untyped-call]
+        averaged = AveragedModel(model, multi_avg_fn=average)
+    judged = model if averaged is None else cast(GraphEncoder, averaged.module)
     history: list[Epoch] = []
     best, best_weights, since = -np.inf, copy.deepcopy(model.state_dict()), 0
     for number in range(1, (last or epochs) + 1):
@@ -107,6 +117,8 @@ def train(
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
+            if averaged is not None:
+                averaged.update_parameters(model)
             losses.append(loss.detach())
             edges += sum(len(part.positions) for hop in block.hops for part in hop.neighbours.values())
         schedule.step()
@@ -118,18 +130,17 @@ def train(
         summed = torch.stack(losses).sum().cpu()
         loss_sum, steps, edges = processes.total(torch.tensor([summed, len(losses), edges])).tolist()
         seconds = time.perf_counter() - started
-        figure = validate(model) if validate else None
+        figure = validate(judged) if validate else None
         history.append(Epoch(number, loss_sum / steps, figure, seconds, edges / seconds))
         report(history[-1])
         if figure is not None:
             if figure > best:
-                best, best_weights, since = figure, copy.deepcopy(model.state_dict()), 0
+                best, best_weights, since = figure, copy.deepcopy(judged.state_dict()), 0
             else:
                 since += 1
             if patience is not None and since >= patience:
                 break
-    if validate:
-        model.load_state_dict(best_weights)
+    model.load_state_dict(best_weights if validate else judged.state_dict())
     return history
 
 

@@ -130,5 +130,6 @@ def plan(graph: ProductGraph, content: Tensor, options: RelatedSettings, seed: i
         epochs=recipe.epochs,
         learning_rate=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
+        averaging=recipe.averaging,
         calibrate=True,
     )

@@ -273,16 +273,22 @@ class TwinvecRecipe(Group):
         lt=1,
         description="Share of nodes trained without their factors, as new products have none.",
     )
-    draws: int = Field(16, ge=1, description="Positives drawn a source and epoch.")
+    draws: int = Field(64, ge=1, description="Positives drawn a source and epoch.")
     candidates: int = Field(
         8192,
         ge=2,
         description="Random products a step scores its sources against; all of a smaller catalogue.",
     )
     batch: int = Field(512, ge=1, description="Sources in a step.")
-    epochs: int = Field(20, ge=1, description="At most.")
+    epochs: int = Field(30, ge=1, description="At most.")
     learning_rate: float = Field(3e-3, gt=0, description="Of AdamW.")
     weight_decay: float = Field(0.01, ge=0, description="Of AdamW.")
+    averaging: float = Field(
+        0.97,
+        ge=0,
+        lt=1,
+        description="Share of the running average of the weights that a step leaves; the average is what is kept.",
+    )
 
 
 # Each has a group of settings of its name.

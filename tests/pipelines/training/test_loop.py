@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from pipelines.evaluation.ranking import rank_targets, ranking_metrics
 from pipelines.graph.product_graph import Edges, ProductGraph
@@ -209,6 +210,34 @@ def test_validation_does_not_change_the_training(planted: Planted) -> None:
 
     _, _, validated = run(planted, "twinvec", epochs=3, validate=validate)
     assert [epoch.loss for epoch in without] == [epoch.loss for epoch in validated]
+
+
+@pytest.mark.parametrize("validated", [False, True])
+def test_the_running_average_of_the_weights_is_judged_and_kept(planted: Planted, validated: bool) -> None:
+    weights: list[torch.Tensor] = []
+
+    def look(optimiser: torch.optim.Optimizer, *_: object) -> None:
+        parameters = [each for group in optimiser.param_groups for each in group["params"]]
+        weights.append(torch.nn.utils.parameters_to_vector(parameters).detach().double())
+
+    judged: list[torch.Tensor] = []
+
+    def validate(model: GraphEncoder) -> float:
+        judged.append(torch.nn.utils.parameters_to_vector(model.parameters()).detach().double())
+        return float(len(judged))
+
+    hook = register_optimizer_step_post_hook(look)
+    model, _, _ = run(planted, "twinvec", epochs=2, averaging=0.9, validate=validate if validated else None)
+    hook.remove()
+    expected = weights[0]
+    for after in weights[1:]:
+        expected = 0.9 * expected + 0.1 * after
+    kept = torch.nn.utils.parameters_to_vector(model.parameters()).double()
+    torch.testing.assert_close(kept, expected, atol=1e-5, rtol=1e-5)
+    assert (kept - weights[-1]).abs().max() > 1e-3
+    assert len(judged) == (2 if validated else 0)
+    if validated:
+        assert torch.equal(judged[-1], kept)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
