@@ -12,7 +12,8 @@ from typing import cast
 
 import numpy as np
 import torch
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from pipelines import processes
 from pipelines.sampling.blocks import Block, Sampler
@@ -84,8 +85,8 @@ def train(
         patience: epochs without a better figure before stopping; None goes on to the last.
         last: epoch to stop after, with the learning rates of the whole course; `epochs` if not given.
         mixed_precision: run the model in bfloat16 where that is safe.
-        averaging: share of the running average of the weights that a step leaves as it was; it is the average that
-            is validated and stays in the model. With 0 it is the weights themselves.
+        averaging: share of the running average of the weights that a step leaves as it was, less in the first
+            steps; it is the average that is validated and stays in the model. With 0 it is the weights themselves.
         report: called after each epoch.
 
     Returns:
@@ -99,10 +100,7 @@ def train(
     optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda epoch: 1 - epoch / epochs)
     runner = processes.parallel(model)
-    averaged = None
-    if averaging:
-        average = get_ema_multi_avg_fn(averaging)  # type: ignore[no-untyped-call]
-        averaged = AveragedModel(model, multi_avg_fn=average)
+    averaged = AveragedModel(model, avg_fn=_running_average(averaging)) if averaging else None
     judged = model if averaged is None else cast(GraphEncoder, averaged.module)
     history: list[Epoch] = []
     best, best_weights, since = -np.inf, copy.deepcopy(model.state_dict()), 0
@@ -142,6 +140,18 @@ def train(
                 break
     model.load_state_dict(best_weights if validate else judged.state_dict())
     return history
+
+
+def _running_average(share: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """What `AveragedModel` calls with an average, the weights, and how many it is of.
+
+    A share that stays the same would keep the untrained weights in the average of a short training.
+    """
+
+    def average(so_far: Tensor, weights: Tensor, number: Tensor | int) -> Tensor:
+        return so_far.lerp(weights, 1 - min(share, (1 + int(number)) / (10 + int(number))))
+
+    return average
 
 
 def _prefetch(
