@@ -7,8 +7,11 @@ the one after, …), and equal pairs become neighbours in one sort of integers.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice, repeat
 
 import duckdb
 import numpy as np
@@ -20,7 +23,8 @@ Ints = NDArray[np.int64]
 LINES = 2**21
 """Lines of baskets that are looked at at once."""
 PAIRS = 2**24
-"""Pairs that are sorted at once: 128 MiB, and twice that while equal ones are counted."""
+"""Pairs that are sorted at once, by all threads: 128 MiB, and twice that while equal ones are counted."""
+THREADS = len(os.sched_getaffinity(0))
 HALF = 32
 LOWER = 2**HALF - 1
 
@@ -49,7 +53,7 @@ def count_together(
     it holds an item.
 
     Lines are numbered and sorted by DuckDB, within its memory limit and beyond it on disk. Beside that, memory is that
-    of `LINES` lines, of `PAIRS` pairs (or those of one item as the lower of the two, if they are more), and of a few
+    of `LINES` lines, of `PAIRS` pairs (more if items alone have more as the lower of the two), and of a few
     numbers an item. If there are more pairs than that, the lines are read again for every further `PAIRS` of them.
 
     Args:
@@ -70,19 +74,14 @@ def count_together(
         np.add.at(alone, item[kept], 1)
         np.add.at(pairs, item[kept], left[kept])
     connection.execute(f"CREATE TABLE {table} (one UINTEGER, other UINTEGER, count BIGINT)")
-    for start, stop in _ranges(pairs):
-        keys = np.empty(int(pairs[start:stop].sum()), np.int64)
-        filled = 0
-        for item, left, size in _read(connection, f"{table}_lines"):
-            place = np.flatnonzero((item >= start) & (item < stop) & (size <= largest) & (left > 0))
-            distance = 1
-            while len(place):
-                keys[filled : filled + len(place)] = item[place] << HALF | item[place + distance]
-                filled += len(place)
-                distance += 1
-                place = place[left[place] >= distance]
-        keys.sort()
-        connection.from_arrow(_counted(keys)).insert_into(table)
+    ranges = iter(_ranges(pairs, max(1, PAIRS // THREADS)))
+    with ThreadPoolExecutor(THREADS) as threads:
+        while wanted := [_Pairs(pairs, *each) for each in islice(ranges, THREADS)]:
+            for item, left, size in _read(connection, f"{table}_lines"):
+                first = (size <= largest) & (left > 0)
+                list(threads.map(_Pairs.add, wanted, repeat(item), repeat(left), repeat(first)))
+            for counted in threads.map(_Pairs.count, wanted):
+                connection.from_arrow(counted).insert_into(table)
     connection.execute(f"DROP TABLE {table}_lines")
     return Together(baskets, too_large, alone)
 
@@ -123,23 +122,45 @@ def _placed(lines: Ints) -> tuple[Ints, Ints, Ints]:
     return lines & LOWER, left, np.repeat(sizes, sizes)
 
 
-def _ranges(pairs: Ints) -> Iterator[tuple[int, int]]:
-    """Ranges of items with at most `PAIRS` pairs each, or of one item; those without pairs may be left out."""
+def _ranges(pairs: Ints, most: int) -> Iterator[tuple[int, int]]:
+    """Ranges of items with at most `most` pairs each, or of one item; last items without pairs may be left out."""
     running = np.cumsum(pairs)
     start, before = 0, 0
     while start < len(pairs) and before < running[-1]:
-        stop = max(start + 1, int(np.searchsorted(running, before + PAIRS, side="right")))
+        stop = max(start + 1, int(np.searchsorted(running, before + most, side="right")))
         yield start, stop
         start, before = stop, int(running[stop - 1])
 
 
-def _counted(keys: Ints) -> pa.Table:
-    start = np.flatnonzero(np.append(len(keys) > 0, keys[1:] != keys[:-1]))
-    distinct = keys[start]
-    return pa.table(
-        {
-            "one": (distinct >> HALF).astype(np.uint32),
-            "other": (distinct & LOWER).astype(np.uint32),
-            "count": np.diff(np.append(start, len(keys))),
-        }
-    )
+class _Pairs:
+    """The pairs whose lower item is in a range, each as often as there are baskets with it."""
+
+    def __init__(self, pairs: Ints, start: int, stop: int) -> None:
+        self.start, self.stop = start, stop
+        self.keys = np.empty(int(pairs[start:stop].sum()), np.int64)
+        self.filled = 0
+
+    def add(self, item: Ints, left: Ints, first: NDArray[np.bool_]) -> None:
+        """Add the pairs of some whole baskets; `first` tells which lines are the lower of a pair at all."""
+        place = np.flatnonzero(first & (item >= self.start) & (item < self.stop))
+        distance = 1
+        while len(place):
+            end = self.filled + len(place)
+            self.keys[self.filled : end] = item[place] << HALF | item[place + distance]
+            self.filled = end
+            distance += 1
+            place = place[left[place] >= distance]
+
+    def count(self) -> pa.Table:
+        """How often each pair was added, by one and other; nothing can be added after it."""
+        self.keys.sort()
+        start = np.flatnonzero(np.append(len(self.keys) > 0, self.keys[1:] != self.keys[:-1]))
+        distinct = self.keys[start]
+        count = np.diff(np.append(start, len(self.keys)))
+        return pa.table(
+            {
+                "one": (distinct >> HALF).astype(np.uint32),
+                "other": (distinct & LOWER).astype(np.uint32),
+                "count": count,
+            }
+        )
