@@ -53,16 +53,16 @@ def publish(
     """Put a version's candidates into Qdrant and its sellers online, verify them, and make them live."""
     workspace = open_workspace()
     with shown() as progress:
-        from twinvec.releases.sellers import ALIAS, publish_sellers
+        from twinvec.releases.sellers import publish_sellers
 
-        found = publish_sellers(workspace, workspace.version(version), progress.count)
+        release = publish_sellers(workspace, workspace.version(version), progress.count)
     if as_json:
-        print_json(found)
+        print_json({"release": release.collection, "version": release.version.name, **release.verification})
         return
-    verified = found.verification
+    verified = release.verification
     typer.echo(
-        f"{ALIAS} is {found.collection}, of {found.version}: {verified.points:,} candidates, "
-        f"recall@10 {verified.recall_at_10:.3f}"
+        f"live: {release.collection}, of {release.version.name}: {verified['points']:,} candidates, "
+        f"recall@10 {verified['recall_at_10']:.3f}"
     )
 
 

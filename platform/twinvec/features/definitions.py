@@ -6,7 +6,7 @@ of the release's bare name that follows the live release.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -119,8 +119,13 @@ def _source(name: str, folder: Path) -> FileSource:
     )
 
 
-def product_versions(lineage: Iterable[Version]) -> list[Version]:
-    """The versions of a release's lineage that have a vector a product.
+def released_entity(lineage: Sequence[Version]) -> str:
+    """The key that callers of a release's service have: that of the version released, the last of its lineage."""
+    return Manifest.from_json(lineage[-1].manifest).entity
+
+
+def product_versions(lineage: Sequence[Version]) -> list[Version]:
+    """The versions of a release's lineage that have a vector a product; of a release of sellers, a vector a seller.
 
     The product graph has no vectors; the category embeddings have categories for keys, and a service whose
     views need two keys asks both of every caller.
@@ -128,9 +133,10 @@ def product_versions(lineage: Iterable[Version]) -> list[Version]:
     Raises:
         StateError: if two versions of one space come together.
     """
+    entity = released_entity(lineage)
     found: dict[str, Version] = {}
     for version in lineage:
-        if version.dimension is None or Manifest.from_json(version.manifest).entity != PRODUCT_ID:
+        if version.dimension is None or Manifest.from_json(version.manifest).entity != entity:
             continue
         other = found.setdefault(version.space, version)
         if other.name != version.name:
@@ -145,7 +151,7 @@ def release_services(release: Release, views: Sequence[FeatureView], live: bool)
     """The service of a release, `related_products__v7`; if it is live also `related_products`."""
     tags = {
         "release": str(release.number),
-        "related": release.version.name,
+        release.version.space: release.version.name,
         "snapshot": release.version.snapshot_id,
         "collection": release.collection,
     }

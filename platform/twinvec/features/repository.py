@@ -13,11 +13,13 @@ from sqlalchemy.orm import Session
 from registry import operations
 from registry.database import open_engine
 from registry.models import WHOLE, Release, State
+from twinvec.columns import PRODUCT_ID
 from twinvec.errors import StoreError
 from twinvec.features.definitions import (
     ENTITIES,
     product_versions,
     release_services,
+    released_entity,
     scalars_folder,
     scalars_view,
     version_view,
@@ -63,10 +65,11 @@ def _objects(session: Session, home: Path) -> list[FeastObject]:
     }
     services: list[FeatureService] = []
     for release in session.scalars(select(Release).where(Release.state.in_(WHOLE)).order_by(Release.id)):
-        pinned = [version.view for version in product_versions(operations.parts(release.version))]
+        lineage = operations.parts(release.version)
+        pinned = [version.view for version in product_versions(lineage)]
         if all(view in views for view in pinned):
             parts = [views[view] for view in pinned]
-            if release.version.snapshot_id in scalars:
+            if release.version.snapshot_id in scalars and released_entity(lineage) == PRODUCT_ID:
                 parts.append(scalars[release.version.snapshot_id])
             services += release_services(release, parts, live=release.state == State.LIVE)
     return [*ENTITIES.values(), *views.values(), *scalars.values(), *services]

@@ -17,11 +17,13 @@ from feast.errors import FeastObjectNotFoundException
 import registry
 from registry.models import Release, Snapshot, Version
 from twinvec import files
+from twinvec.columns import PRODUCT_ID
 from twinvec.errors import NotFoundError, SettingsError, StateError
 from twinvec.features.definitions import (
     ENTITIES,
     product_versions,
     release_services,
+    released_entity,
     scalars_folder,
     scalars_name,
     scalars_view,
@@ -116,15 +118,16 @@ def apply_release(
     """Register the service of a release, and let the bare name follow it if it is live.
 
     Args:
-        lineage: the release's `related` version and all it was made from; those with a vector a product are
-            pinned, and the scalars of the snapshot with them.
+        lineage: the release's `related` version and all it was made from, that version last; those with a vector a
+            product are pinned, and the scalars of the snapshot with them. Of a version of `sellers`, it alone is.
 
     Raises:
         NotFoundError: if the view of a version is not in the store.
         StateError: if two versions of one space come together.
     """
     views = [_view(store, version.view) for version in product_versions(lineage)]
-    scalars = find_view(store, scalars_name(release.version.snapshot_id))
+    of_products = released_entity(lineage) == PRODUCT_ID
+    scalars = find_view(store, scalars_name(release.version.snapshot_id)) if of_products else None
     services = release_services(release, [*views, scalars] if scalars is not None else views, live)
     store.apply([*services])
     return services

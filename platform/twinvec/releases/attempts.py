@@ -18,13 +18,17 @@ def lock_file(settings: Settings) -> Path:
     return settings.home / "releases" / f".{settings.release}.publish"
 
 
-def begin(workspace: Workspace, version: Version) -> tuple[Release, int]:
+def begin(workspace: Workspace, version: Version, name: str | None = None) -> tuple[Release, int]:
     """Take up the release of this version that an interrupted publish left, or the next number.
+
+    Args:
+        version: to release.
+        name: of the releases; the settings' if not given.
 
     Returns:
         The release, in state `building`, and the number of this attempt to publish it.
     """
-    name = workspace.settings.release
+    name = name or workspace.settings.release
     with transaction(workspace.engine) as session:
         lock(session.connection(), f"releases of {name}")
         left = [

@@ -1,42 +1,39 @@
-"""Publishing the sellers' space: candidates in Qdrant under an alias of their own, sellers in the online store.
+"""Releases of the sellers' space: candidates in Qdrant under an alias of their own, sellers in the online store.
 
-It is the publishing of `related` without what that has for taking the place of a live release: a number, gates, a
-journal of switches. A collection belongs to a version of the space `sellers` and bears its number; publishing an older
-version again goes back to it.
+They are numbered, recorded, kept from being pruned and registered in Feast like those of `related`, under another name.
+What those have for taking each other's place is not here: gates, a journal of switches, aliases of models.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
-from feast import FeatureService
-
-from registry.models import Version
+from registry import operations
+from registry.database import transaction
+from registry.models import WHOLE, Release, State, Version, utc_now
 from twinvec.catalogue.snapshot import open_snapshot
-from twinvec.errors import StateError
+from twinvec.errors import NotFoundError, StateError, TwinvecError
 from twinvec.features.manifest import Manifest
-from twinvec.features.store import write_online
+from twinvec.releases.attempts import begin, end
+from twinvec.releases.lookup import lineage
 from twinvec.releases.points import read_points
 from twinvec.vectors import publish as publish_points
 from twinvec.vectors.locks import take_lock
-from twinvec.vectors.publish import Progress, silent
+from twinvec.vectors.publish import Progress, SupersededError, silent
 from twinvec.vectors.verify import Verification
 from twinvec.workspace import Workspace
 
 SPACE = "sellers"
-ALIAS = "seller_recommendations"
-VERSION = "version"
-"""Key of a collection's metadata: name of the version whose sellers ask it."""
+NAME = "seller_recommendations"
+"""Of the releases, of the alias in Qdrant and of the live feature service."""
 
 
-@dataclass(frozen=True)
-class Published:
-    """What serves sellers now."""
-
-    version: str
-    collection: str
-    verification: Verification
+def live_release(workspace: Workspace) -> Release | None:
+    """The release that serves sellers now, or None."""
+    with transaction(workspace.engine) as session:
+        return operations.live_release(session, NAME)
 
 
 def products_of(workspace: Workspace, version: Version) -> Version:
@@ -51,42 +48,94 @@ def products_of(workspace: Workspace, version: Version) -> Version:
     return workspace.version(name)
 
 
-def publish_sellers(workspace: Workspace, version: Version, progress: Progress = silent) -> Published:
-    """Put a version's candidates into a collection, verify it, and let the alias and the bare service name follow.
+def publish_sellers(workspace: Workspace, version: Version, progress: Progress = silent) -> Release:
+    """Make a release of a version, unless there is one, and let it serve.
 
-    Sellers are read from the online store, by the feature service `seller_recommendations`, and compared with the
-    vector `target` of the points; `source` is the same. Publishing again goes on where a publish was interrupted.
+    Points are compared by their vector `target`; `source` is the same. Sellers are read from the online store, by the
+    feature service of the release. Publishing a version again goes back to its release, or goes on where a publish was
+    interrupted; one that fails leaves what served serving.
+
+    Returns:
+        The release, live.
 
     Raises:
         StateError: if the version is of another space.
-        VerificationError: if the index is not what was sent; what served goes on serving.
+        VerificationError: if the index is not what was sent.
         StoreError: if another process of this machine is publishing, or a store refuses.
     """
-    products, settings = products_of(workspace, version), workspace.settings
+    from twinvec.features.store import apply_release, materialize_release
+
+    products = products_of(workspace, version)
+    lock = workspace.settings.home / "releases" / f".{NAME}.publish"
+    with take_lock(lock, f"a new release of {NAME}", exclusive=True):
+        release = _whole(workspace, version) or _make(workspace, version, products, progress)
+        apply_release(workspace.features, release, lineage(workspace, version.id), live=False)
+        materialize_release(workspace.features, release, progress)
+        workspace.index.switch_alias(NAME, release.collection)
+        apply_release(workspace.features, release, lineage(workspace, version.id), live=True)
+        return _record_live(workspace, release)
+
+
+def _whole(workspace: Workspace, version: Version) -> Release | None:
+    """The newest release of a version whose points are all there, or None."""
+    with transaction(workspace.engine) as session:
+        known = [
+            release
+            for release in operations.releases(session, NAME)
+            if release.version_id == version.id and release.state in WHOLE
+        ]
+    for release in reversed(known):
+        with suppress(NotFoundError):
+            if workspace.index.count(release.collection) == release.verification["points"]:
+                return release
+    return None
+
+
+def _make(workspace: Workspace, version: Version, products: Version, progress: Progress) -> Release:
+    release, attempt = begin(workspace, version, NAME)
+    try:
+        verification = _fill(workspace, release, products, attempt, progress)
+    except Exception as error:  # whatever it was, it is recorded and goes on
+        with suppress(SupersededError):
+            end(workspace, release, attempt, State.FAILED, f"{type(error).__name__}: {error}"[:500])
+            with suppress(TwinvecError):
+                workspace.index.drop(release.collection)
+        raise
+    return end(workspace, release, attempt, State.READY, "published and verified", asdict(verification))
+
+
+def _fill(
+    workspace: Workspace, release: Release, products: Version, attempt: int, progress: Progress
+) -> Verification:
+    settings, version = workspace.settings, release.version
     snapshot = open_snapshot(Path(version.snapshot.path))
-    collection = f"{ALIAS}__v{version.number}"
-    lock = settings.home / "releases" / f".{ALIAS}.publish"
-    with take_lock(lock, f"a new release of {ALIAS}", exclusive=True):
-        batches = read_points(
-            snapshot, products, collection, settings.qdrant.batch, settings.ingest.memory_limit, part=True
-        )
-        verification = publish_points(
-            workspace.index,
-            collection,
-            batches,
-            expected=products.rows or 0,
-            dimension=products.dimension or 0,
-            metadata={VERSION: version.name, "manifest": version.digest or "", "snapshot": snapshot.id},
-            settings=settings.qdrant,
-            progress=progress,
-        )
-        view = workspace.features.get_feature_view(version.view)
-        if not view.materialization_intervals:
-            write_online(workspace.features, view, progress)
-            view = workspace.features.get_feature_view(version.view)
-        tags = {"collection": collection, "sellers": version.name, "products": products.name}
-        workspace.features.apply(
-            [FeatureService(name=name, features=[view], tags=tags) for name in (collection, ALIAS)]
-        )
-        workspace.index.switch_alias(ALIAS, collection)
-    return Published(version.name, collection, verification)
+    memory = settings.ingest.memory_limit
+    batches = read_points(snapshot, products, release.collection, settings.qdrant.batch, memory, part=True)
+    return publish_points(
+        workspace.index,
+        release.collection,
+        batches,
+        expected=products.rows or 0,
+        dimension=products.dimension or 0,
+        metadata={
+            "manifest": version.digest or "",
+            "version": version.name,
+            "snapshot": snapshot.id,
+            "release": str(release.number),
+        },
+        settings=settings.qdrant,
+        progress=progress,
+        attempt=attempt,
+    )
+
+
+def _record_live(workspace: Workspace, release: Release) -> Release:
+    who = workspace.settings.registry.user
+    with transaction(workspace.engine) as session:
+        row, live = session.get_one(Release, release.id), operations.live_release(session, NAME)
+        if live is not None and live.id != row.id:
+            operations.move(session, live, State.RETIRED, f"{row.label} took its place", who)
+        if row.state != State.LIVE:
+            operations.move(session, row, State.LIVE, "published", who)
+            row.promoted_at = utc_now()
+        return row

@@ -62,11 +62,10 @@ def recommend(workspace: Workspace, seller_id: str, top: int, name: str | None =
         StateError: if it is of another space.
     """
     from twinvec.features.reading import read_vectors
-    from twinvec.releases.sellers import ALIAS, SPACE, VERSION, products_of
+    from twinvec.releases.sellers import SPACE, live_release, products_of
 
-    release = None if name is not None else workspace.index.aliases().get(ALIAS)
-    asked = workspace.index.metadata(release)[VERSION] if release is not None else name or SPACE
-    version = workspace.version(asked)
+    release = live_release(workspace) if name is None else None
+    version = release.version if release is not None else workspace.version(name or SPACE)
     products = products_of(workspace, version)
     snapshot = open_snapshot(Path(version.snapshot.path))
     offered = _offered(workspace, snapshot, seller_id)
@@ -81,12 +80,13 @@ def recommend(workspace: Workspace, seller_id: str, top: int, name: str | None =
     if release is None:
         hits = _search_files(workspace, snapshot, products, read.only(), offered, top)
     else:
-        (found,) = workspace.index.search(
-            release, read.only(), top + len(offered), ef=workspace.index.search_ef(release)
-        )
+        index, collection = workspace.index, release.collection
+        (found,) = index.search(collection, read.only(), top + len(offered), ef=index.search_ef(collection))
         new = [hit for hit in found if hit.product_id not in offered]
         hits = [RelatedProduct(hit.score, Product.from_payload(hit.payload)) for hit in new[:top]]
-    return Recommended(seller_id, version.name, release, len(offered), tuple(hits))
+    return Recommended(
+        seller_id, version.name, release.collection if release else None, len(offered), tuple(hits)
+    )
 
 
 def _offered(workspace: Workspace, snapshot: Snapshot, seller_id: str) -> set[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from feast import FeatureService
 from typer.testing import CliRunner
 
 from pipelines import road
@@ -20,7 +21,8 @@ from twinvec.command import app
 from twinvec.errors import CatalogueError, NotFoundError, StateError
 from twinvec.features.manifest import Manifest
 from twinvec.features.reading import read_vectors
-from twinvec.releases.sellers import publish_sellers
+from twinvec.features.repository import feast_objects
+from twinvec.releases.sellers import live_release, publish_sellers
 from twinvec.serving.sellers import recommend
 from twinvec.settings import SellerSettings, Settings
 from twinvec.workspace import Workspace
@@ -146,12 +148,14 @@ def test_published_candidates_are_recommended_as_by_an_exact_search(
     assert exact.release is None
     with pytest.raises(StateError, match="has no sellers"):
         publish_sellers(home, products)
-    for _ in range(2):  # the second time, all is there
-        published = publish_sellers(home, sellers)
-        assert published.verification.points == products.rows
-        assert home.index.aliases() == {"seller_recommendations": published.collection}
+    published = publish_sellers(home, sellers)
+    again = publish_sellers(home, sellers)
+    assert again.id == published.id
+    assert (again.state, again.number) == ("live", 1)
+    assert published.verification["points"] == home.index.count(published.collection) == products.rows
+    assert home.index.aliases() == {"seller_recommendations": published.collection}
     found = recommend(home, seller, 9)
-    assert found.release == published.collection == f"seller_recommendations__v{sellers.number}"
+    assert found.release == published.collection == "seller_recommendations__v1"
     # Scores that are equal may come in another order.
     scores = [[hit.score for hit in each.hits] for each in (found, exact)]
     np.testing.assert_allclose(scores[0], scores[1], atol=1e-5)
@@ -164,6 +168,34 @@ def test_published_candidates_are_recommended_as_by_an_exact_search(
     ).to_dict()
     stored = read_vectors(home.features, sellers, [seller]).only()[0]
     np.testing.assert_allclose(online["sellers_vector"][0], stored, atol=1e-6)
+
+
+def test_another_version_takes_the_place_and_the_first_comes_back(home: Workspace, steps: list[Step]) -> None:
+    first = steps[1].version
+    assert first is not None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(road, "STAGES", tuple(stage for stage in STAGES if stage.space in SPACES))
+        second = road.run(home, home.snapshot(), {"sellers"}, force=True)[1].version
+    assert second is not None
+    for version, number in ((first, 1), (second, 2), (first, 1)):
+        release = publish_sellers(home, version)
+        assert release.number == number
+        assert home.index.aliases() == {"seller_recommendations": release.collection}
+        live = live_release(home)
+        assert live is not None
+        assert live.version.name == version.name
+        tags = home.features.get_feature_service("seller_recommendations").tags
+        assert (tags["sellers"], tags["collection"]) == (version.name, release.collection)
+    applied = {each.name: each for each in feast_objects(home.settings) if isinstance(each, FeatureService)}
+    assert set(applied) == {
+        "seller_recommendations",
+        "seller_recommendations__v1",
+        "seller_recommendations__v2",
+    }
+    for name, service in applied.items():
+        views = [projection.name for projection in service.feature_view_projections]
+        kept = home.features.get_feature_service(name)
+        assert views == [projection.name for projection in kept.feature_view_projections]
 
 
 def test_a_source_without_offers_has_no_such_stages(
