@@ -3,7 +3,8 @@
 A softmax fixes the scores of one source up to a constant, so that those of two sources cannot be compared: not
 between an edge and its reverse, nor by a threshold. With one more coordinate, d_u − log Σ_v exp(s_u·t_v) in the source
 vector and 1 in every target vector, the dot product is log p(v | u) + d_u. d_u are the log-odds, by its degrees, that
-an edge leads away from u rather than to it (`pipelines.related.leading`). The order of one source's targets stays.
+an edge leads away from u rather than to it (`pipelines.related.leading`), times a weight. The order of one source's
+targets stays.
 """
 
 from __future__ import annotations
@@ -26,14 +27,15 @@ class Calibration(nn.Module):
         target: target vectors of all products, float32 [n, d].
         cover: double cover of the edges that are predicted, 2n nodes, sources first, on the same device.
         seed: of the sample; with no more than 4,096 products it is all of them.
+        weight: of the log-odds of direction. Over one, since scores that are compared differ in nearness as well.
     """
 
-    def __init__(self, target: Tensor, cover: Neighbours, seed: int) -> None:
+    def __init__(self, target: Tensor, cover: Neighbours, seed: int, weight: float = 1.0) -> None:
         super().__init__()
         products = len(target)
         chosen = torch.randperm(products, generator=torch.Generator().manual_seed(seed))[:REFERENCE]
         self.register_buffer("reference", target[chosen.to(target.device)].clone())
-        self.register_buffer("direction", fit_direction(cover).to(target.device))
+        self.register_buffer("direction", weight * fit_direction(cover).to(target.device))
         self.log_share = math.log(products / len(chosen))
 
     def forward(self, source: Tensor, target: Tensor, cover: Neighbours) -> tuple[Tensor, Tensor]:

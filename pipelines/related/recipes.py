@@ -100,7 +100,7 @@ def fit(
     calibration = None
     if plan.calibrate:
         predicted = next(iter(on_device.values()))
-        calibration = Calibration(target, predicted, seed)
+        calibration = Calibration(target, predicted, seed, options.direction)
         source, target = calibration(source, target, predicted)
         calibration = calibration.cpu()
     model = FullGraph(plan.model.cpu(), list(plan.graph), calibration)

@@ -317,6 +317,12 @@ class RelatedSettings(Group):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="`bfloat16` runs the model in mixed precision."
     )
+    direction: float = Field(
+        2.0,
+        ge=0,
+        description="Weight, in scores of different sources, of what degrees say of an edge's direction; the order of "
+        "one source's targets is none of it. 2 was best for AUC-dir on validation edges.",
+    )
     refit: bool = Field(
         True,
         description="After testing, train again with the held-out edges for the vectors that are published.",

@@ -39,9 +39,9 @@ def test_scores_are_log_probabilities_and_the_order_stays() -> None:
 def test_direction_moves_all_scores_of_a_source_alike() -> None:
     source, target = torch.randn(2, 50, 6).unbind()
     cover = double_cover(*popular_targets(50, 400), 50)
-    as_source, as_target = Calibration(target, cover, seed=1)(source, target, cover)
+    as_source, as_target = Calibration(target, cover, seed=1, weight=1.5)(source, target, cover)
     moved = as_source @ as_target.T - torch.log_softmax(source @ target.T, 1)
-    expected = -(log_degrees(cover) @ fit_direction(cover))
+    expected = -1.5 * (log_degrees(cover) @ fit_direction(cover))
     torch.testing.assert_close(moved, expected.unsqueeze(1).expand(50, 50), atol=1e-5, rtol=1e-5)
     assert expected[:10].mean() < expected[-10:].mean() - 1  # what is led to does not lead
 
