@@ -18,7 +18,7 @@ from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.catalogue.synthetic import generate
 from twinvec.command import app
-from twinvec.errors import CatalogueError, NotFoundError, StateError
+from twinvec.errors import CatalogueError, NotFoundError, SettingsError, StateError
 from twinvec.features.manifest import Manifest
 from twinvec.features.reading import read_vectors
 from twinvec.features.repository import feast_objects
@@ -219,3 +219,22 @@ def test_an_ablation_needs_offers(home: Workspace, tmp_path: Path) -> None:
     plain = ingest(tmp_path / "plain", "parquet", home.settings, home.engine).snapshot
     with pytest.raises(CatalogueError, match="no table `offers`"):
         compare(home, plain, lambda message: None)
+
+
+def test_an_ablation_compares_its_rows_with_the_whole_model(
+    home: Workspace, steps: list[Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.sellers.ablation import compare
+
+    version = steps[0].version
+    assert version is not None
+    monkeypatch.setattr(road, "run", lambda *_arguments, **_options: [])  # text, which takes long
+    rows = compare(home, home.snapshot(version.snapshot_id), lambda message: None, ["waml", "- feed-forward"])
+    whole, part = rows
+    # The model of the version: of the same settings and seed, it is the same.
+    assert whole.recall == version.metrics["recall_at_20"]
+    assert (whole.relative, part.relative) == (1.0, part.recall / whole.recall)
+    assert (part.parameters, part.epochs, part.seconds_an_epoch) == (0, 0, None)
+    assert whole.parameters > 0
+    with pytest.raises(SettingsError, match="no row - magic"):
+        compare(home, home.snapshot(version.snapshot_id), lambda message: None, ["- magic"])
