@@ -1,0 +1,140 @@
+"""One epoch of training and inference of every product, on graphs that grow to 6.5 million products.
+
+    python benchmarks/scale.py --products 65000 --output benchmarks/results/scale_65000.json
+    python benchmarks/scale.py --products 650000 --output benchmarks/results/scale_650000.json
+    python benchmarks/scale.py --products 6500000 --steps 20 --output benchmarks/results/scale_6500000.json
+    python benchmarks/scale.py --chart benchmarks/results/scale_*.json
+
+The graph has 9 co-purchase and 65 co-view edges to 6.5 products, as the largest described has; content is random.
+The model is MERLIN's as published (the recipe `paper`): it needs nothing that has to be factorised first. With
+`--steps` the epoch ends after so many batches, and its seconds are extrapolated to all of them, which the result says.
+Memory is the peak of the process after each stage; what `--limit` says is held as a bound.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.graphs import generate_content, generate_graph
+from benchmarks.measuring import Ratio, add_output, finish, lines, peak_mib
+from pipelines.related.inference import infer
+from pipelines.related.models import paper
+from pipelines.related.recipes import fanout
+from pipelines.sampling.samplers import make_sampler
+from pipelines.training.loop import train
+from pipelines.training.objective import Batch, Objective
+from twinvec.settings import RelatedSettings
+
+Result = TypeVar("Result")
+STAGES = ("generating", "graph", "epoch", "inference")
+
+
+class Some:
+    """The first batches of another objective's epoch."""
+
+    def __init__(self, objective: Objective, steps: int) -> None:
+        self.objective, self.steps = objective, steps
+
+    def batches(self, generator: np.random.Generator) -> Iterator[Batch]:
+        """Some of an epoch's batches."""
+        return itertools.islice(self.objective.batches(generator), self.steps)
+
+
+class Stages:
+    """Seconds of each stage, and the peak memory of the process after it."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.peak_mib: dict[str, float] = {}
+
+    def run(self, name: str, work: Callable[..., Result], *arguments: Any) -> Result:
+        """Do the work of a stage, called with `arguments`."""
+        started = time.perf_counter()
+        result = work(*arguments)
+        self.seconds[name] = time.perf_counter() - started
+        self.peak_mib[name] = peak_mib()
+        print(f"{name}: {self.seconds[name]:.1f} s, {self.peak_mib[name]:,.0f} MiB", file=sys.stderr)
+        return result
+
+
+def measure(products: int, steps: int | None, width: int, seed: int) -> dict[str, Any]:
+    """All stages at one size."""
+    options = RelatedSettings.model_validate({"recipe": "paper"})
+    stages = Stages()
+    graph = stages.run("generating", generate_graph, products, seed)
+    content = generate_content(products, width, seed)
+    edges = {"copurchase": len(graph.copurchase), "coview": len(graph.coview)}
+    plan = stages.run("graph", paper.plan, graph, content, options, seed)
+    del graph, content  # the plan has what it needs of them
+    every = -(-edges["copurchase"] // options.paper.batch)
+    done = min(steps or every, every)
+    fanouts = {name: fanout(name, options) for name in plan.graph}
+    sampler = stages.run("sampler", make_sampler, "dgl", plan.graph, fanouts, options.layers, seed)
+    objective = Some(plan.objective, done)
+    (epoch,) = stages.run(
+        "epoch", train, plan.model, plan.features, sampler, objective, 1, plan.learning_rate, 0.0, seed
+    )
+    del sampler
+    for vectors in stages.run("inference", infer, plan.model, plan.features, plan.graph):
+        if not bool(vectors.isfinite().all()):
+            raise SystemExit("a vector is not finite")
+    whole = epoch.seconds * every / done
+    return {
+        "products": products,
+        "edges": edges,
+        "batches": {"of an epoch": every, "run": done},
+        "epoch_is_extrapolated": done < every,
+        "seconds": {**stages.seconds, "epoch": whole},
+        "edges_per_second": {"trained": edges["copurchase"] / whole, "aggregated": epoch.edges_per_second},
+        "nodes_per_second": 2 * products / stages.seconds["inference"],
+        "loss": epoch.loss,
+        "peak_mib_after": stages.peak_mib,
+        "peak_mib": peak_mib(),
+    }
+
+
+def chart(files: list[Path]) -> None:
+    """Draw the growth over the results of several sizes, as `scale.png` beside them."""
+    rows: list[Mapping[str, Any]] = sorted(
+        (json.loads(file.read_text("utf-8")) for file in files), key=lambda row: row["products"]
+    )
+    sizes = [row["products"] for row in rows]
+    series = {f"{stage}, s": (sizes, [row["seconds"][stage] for row in rows]) for stage in STAGES}
+    series["peak memory, MiB"] = (sizes, [row["peak_mib"] for row in rows])
+    lines(files[0].with_name("scale.json"), "Growth with the catalogue", "products", "seconds, MiB", series)
+
+
+def main() -> None:
+    """Measure and print, or draw what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--products", type=int, default=65_000)
+    parser.add_argument("--steps", type=int, help="batches of the epoch; all, if not given")
+    parser.add_argument("--width", type=int, default=128, help="length of the content features")
+    parser.add_argument("--limit", type=float, default=20.0, help="GiB that it may take")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--chart", type=Path, nargs="+", help="results to draw, in place of measuring")
+    add_output(parser)
+    options = parser.parse_args()
+    if options.chart:
+        chart(options.chart)
+        return
+    figures = measure(options.products, options.steps, options.width, options.seed)
+    share = figures["peak_mib"] / 1024 / options.limit
+    ratio = Ratio("peak memory", f"{options.limit:g} GiB", share, 1.0, least=False)
+    settings = {key: value for key, value in vars(options).items() if key != "chart"}
+    finish(options.output, settings, [ratio], figures, ("dgl", "torch", "numpy"))
+
+
+if __name__ == "__main__":
+    main()

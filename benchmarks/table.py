@@ -1,0 +1,103 @@
+"""Puts what was measured into docs/performance.md: the tables between its markers, from benchmarks/results/*.json.
+
+    python benchmarks/table.py
+
+A benchmark that has no result yet keeps its rows, with the figure left open.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "performance.md"
+BEGIN, END = "<!-- {name}: made by `python benchmarks/table.py` -->", "<!-- end of {name} -->"
+# What is compared with what and the bound, where there is no result to say it yet.
+EXPECTED = {
+    "graph_build": [("graph build", "the best of the others", "≥ 2")],
+    "training": [("edges/s of an epoch", "DGL's tutorial", "≥ 3")],
+    "inference": [("nodes/s of full-graph inference", "the best size of blocks", "≥ 5")],
+    "features": [("read of a version", "the bare DuckDB join", "≤ 1.3")],
+    "publish": [
+        ("publish", "bare Edge", "≤ 1.2"),
+        *(
+            (f"query by {way}, {part}", "bare Edge", "≤ 1.2")
+            for way in ("id", "vector")
+            for part in ("p50", "p99")
+        ),
+    ],
+}
+Record = Mapping[str, Any]
+
+
+def ratios(name: str, record: Record | None) -> list[str]:
+    """The table of a benchmark's ratios."""
+    lines = ["| what | against | target | measured |", "| --- | --- | --- | --- |"]
+    if record is None:
+        return [*lines, *(f"| {what} | {against} | {bound}× | |" for what, against, bound in EXPECTED[name])]
+    for row in record["ratios"]:
+        bound = f"{'≥' if row['least'] else '≤'} {row['target']:g}×"
+        figure = f"{row['value']:.2f}×" + ("" if row["met"] else " (missed)")
+        lines.append(f"| {row['what']} | {row['against']} | {bound} | {figure} |")
+    return [*lines, "", measured_on(record)]
+
+
+def measured_on(record: Record) -> str:
+    """Where and at which size."""
+    machine, settings = record["machine"], record["settings"]
+    size = settings.get("size")
+    at = f"`--size {size}`, " if size is not None else ""
+    versions = ", ".join(f"{package} {number}" for package, number in machine["versions"].items())
+    return (
+        f"At {at}{machine['cores']} cores of {machine['processor']}, load {machine['load']} when it ended; {versions}; "
+        f"{machine['date'][:10]}."
+    )
+
+
+def growth(records: list[Record]) -> list[str]:
+    """The table of all sizes of `scale.py`."""
+    lines = [
+        "| products | co-purchases | co-views | graph | epoch | edges/s | inference | nodes/s | peak memory |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in sorted(records, key=lambda record: record["products"]):
+        seconds, batches = row["seconds"], row["batches"]
+        epoch = f"{seconds['epoch']:,.0f} s"
+        if row["epoch_is_extrapolated"]:
+            epoch += f" (extrapolated from {batches['run']} of {batches['of an epoch']} batches)"
+        lines.append(
+            f"| {row['products']:,} | {row['edges']['copurchase']:,} | {row['edges']['coview']:,} "
+            f"| {seconds['graph']:,.1f} s | {epoch} | {row['edges_per_second']['trained']:,.0f} "
+            f"| {seconds['inference']:,.1f} s | {row['nodes_per_second']:,.0f} | {row['peak_mib'] / 1024:.1f} GiB |"
+        )
+    return [*lines, "", *([measured_on(records[-1])] if records else [])]
+
+
+def put(text: str, name: str, lines: list[str]) -> str:
+    """The page with what is between the markers of a table replaced."""
+    begin, end = BEGIN.format(name=name), END.format(name=name)
+    before, rest = text.split(begin, 1)
+    return f"{before}{begin}\n" + "\n".join(lines).rstrip() + f"\n{end}{rest.split(end, 1)[1]}"
+
+
+def fill(text: str, results: Path) -> str:
+    """The page with all its tables from the results in a folder."""
+    for name in EXPECTED:
+        file = results / f"{name}.json"
+        text = put(text, name, ratios(name, json.loads(file.read_text("utf-8")) if file.exists() else None))
+    sizes = [json.loads(file.read_text("utf-8")) for file in sorted(results.glob("scale_*.json"))]
+    return put(text, "scale", growth(sizes))
+
+
+def main() -> None:
+    """Rewrite the page."""
+    page = fill(PAGE.read_text("utf-8"), ROOT / "benchmarks" / "results")
+    PAGE.write_text(page, encoding="utf-8")
+    print(f"{PAGE.relative_to(ROOT)} says what benchmarks/results holds")
+
+
+if __name__ == "__main__":
+    main()
