@@ -24,7 +24,7 @@ format: setup
 
 # Written anew from pyproject.toml; versions already there are kept unless `make requirements UPGRADE=--upgrade`.
 requirements: setup
-	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 $(UPGRADE) \
+	$(BIN)/uv pip compile pyproject.toml --group dev --group benchmarks --universal --python-version 3.11 $(UPGRADE) \
 		--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet -o requirements.txt
 
 setup: $(INSTALLED)
