@@ -33,8 +33,6 @@ from twinvec.vectors.index import FLOAT_FIELDS, KEYWORD_FIELDS, SOURCE, TARGET
 
 ALIAS, COLLECTION = "related_products", "related_products__v1"
 K = 10
-ADDED = 200
-"""Queries before those that count."""
 
 
 def draw_points(products: int, dimension: int, batch: int, seed: int) -> list[PointBatch]:
@@ -135,9 +133,9 @@ def time_publish(
 
 
 def time_queries(
-    index: EdgeIndex, shard: Any, batches: list[PointBatch], queries: int, seed: int
+    index: EdgeIndex, shard: Any, batches: list[PointBatch], queries: int, seed: int, warm: int = 200
 ) -> dict[str, dict[str, float]]:
-    """Milliseconds a query of each way, at the median and the 99th percentile."""
+    """Milliseconds a query of each way, at the median and the 99th percentile; the first `warm` do not count."""
     recommender = Recommender(index, ALIAS, ef=128)
     ef = index.search_ef(COLLECTION)
     parameters = edge.SearchParams(hnsw_ef=ef)
@@ -162,7 +160,7 @@ def time_queries(
         name: [] for name in ("by id", "by id, bare", "by vector", "by vector, bare")
     }
     random = np.random.default_rng(seed)
-    for turn in range(ADDED + queries):
+    for turn in range(warm + queries):
         batch = batches[random.integers(len(batches))]
         row = int(random.integers(len(batch.ids)))
         product, id_, vector = batch.payloads[row]["product_id"], batch.ids[row], batch.source[row : row + 1]
@@ -176,7 +174,7 @@ def time_queries(
         for name in sorted(runs, key=lambda _: random.random()):
             started = time.perf_counter()
             runs[name]()
-            if turn >= ADDED:
+            if turn >= warm:
                 milliseconds[name].append(1000 * (time.perf_counter() - started))
     return {
         name: {"p50": float(np.percentile(values, 50)), "p99": float(np.percentile(values, 99))}

@@ -47,6 +47,7 @@ from twinvec.vectors.index import (
 from twinvec.vectors.locks import take_lock
 from twinvec.vectors.points import FloatArray, PointBatch
 from twinvec.vectors.shards import Shards, explained
+from twinvec.vectors.unchanged import JsonFiles
 
 PATIENCE_SECONDS = 3.0
 
@@ -63,6 +64,7 @@ class EdgeIndex:
         self._root = root
         self._patience = patience
         self._shards = Shards(root, patience)
+        self._files = JsonFiles(root)
 
     def create(self, collection: str, config: CollectionConfig) -> None:
         """Create an empty shard, which appears whole or not at all, and keep it open for writing."""
@@ -121,9 +123,7 @@ class EdgeIndex:
 
     def notes(self, collection: str) -> dict[str, str]:
         """What `notes.json` says."""
-        file = self._root / self._known(collection) / "notes.json"
-        noted: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        return noted
+        return self._files.read(self._known(collection), "notes.json") or {}
 
     def annotate(self, collection: str, notes: Mapping[str, str]) -> None:
         """Rename new notes over the old ones."""
@@ -236,11 +236,7 @@ class EdgeIndex:
         self._shards.release_all()
 
     def _aliases(self) -> dict[str, str]:
-        try:
-            known: dict[str, str] = json.loads((self._root / "aliases.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
-        return known
+        return self._files.read("aliases.json") or {}
 
     def _resolve(self, name: str) -> str:
         return self.aliases().get(name, name)
@@ -248,19 +244,17 @@ class EdgeIndex:
     def _known(self, name: str) -> str:
         """The collection of that name or alias; an error that lists the others if there is none."""
         collection = self._resolve(name)
-        if not (self._root / collection / "collection.json").exists():
-            self._config(collection)
+        self._config(collection)
         return collection
 
     def _config(self, collection: str) -> CollectionConfig:
-        try:
-            text = (self._root / collection / "collection.json").read_text(encoding="utf-8")
-        except FileNotFoundError as error:
+        config = self._files.read(collection, "collection.json")
+        if config is None:
             raise NotFoundError(
                 f"no collection or alias {collection} in {self._root}",
                 f"there are: {', '.join([*self._aliases(), *self.collections()]) or 'none'}",
-            ) from error
-        return CollectionConfig(**json.loads(text))
+            )
+        return CollectionConfig(**config)
 
 
 def _create_shard(folder: Path, config: CollectionConfig) -> None:

@@ -1,0 +1,59 @@
+"""The benchmarks at tiny sizes: contenders must find the same, and the page must take what they write."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import graph_build, inference, publish, scale, table, training
+from benchmarks.measuring import Ratio, finish
+from twinvec.settings import RelatedSettings
+from twinvec.settings.stores import QdrantSettings
+
+
+def test_all_contenders_find_the_same_pairs_and_npmi(tmp_path: Path) -> None:
+    graph_build.generate(tmp_path, lines=2_000, seed=3)
+    names = [name for name in graph_build.CONTENDERS if name != "Polars" or find_spec("polars")]
+    found = [graph_build.CONTENDERS[name](tmp_path)() for name in names]
+    assert found[0][0] > 1_000
+    for other in found[1:]:
+        np.testing.assert_allclose(other, found[0], rtol=1e-9)
+
+
+def test_publish_and_queries_are_timed_on_the_same_points(tmp_path: Path) -> None:
+    batches = publish.draw_points(300, 8, QdrantSettings().batch, seed=0)
+    figures, index, shard = publish.time_publish(tmp_path, batches, repeats=1)
+    queried = publish.time_queries(index, shard, batches, queries=3, seed=0, warm=1)
+    index.close()
+    assert figures["seconds"]["twinvec"] > figures["of_which_verifying"] > 0
+    assert all(parts["p99"] >= parts["p50"] > 0 for parts in queried.values())
+
+
+def test_both_trainings_and_both_inferences_run() -> None:
+    settings = RelatedSettings.model_validate({"recipe": "paper", "dimension": 8, "paper": {"batch": 64}})
+    trained = training.measure(100, steps=2, repeats=1, options=settings, width=8)
+    assert trained["edges"]["trained"] == 128
+    inferred = inference.measure(100, batches=[16, 64], steps=2, repeats=1, width=8)
+    assert inferred["largest_difference"] < 1e-4
+    assert inferred["nodes_done"] == {"layer by layer": 200, "blocks of 16": 32, "blocks of 64": 128}
+
+
+def test_an_epoch_cut_short_says_so_and_the_page_shows_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = scale.measure(8_000, steps=1, width=8, seed=0)
+    assert figures["epoch_is_extrapolated"]
+    assert figures["batches"] == {"of an epoch": 2, "run": 1}
+    finish(tmp_path / "scale_8000.json", {"products": 8_000}, [], figures, ("numpy",))
+    missed = Ratio("read of a version", "the bare DuckDB join", 1.5, 1.3, least=False)
+    finish(tmp_path / "features.json", {"size": 10}, [missed], {}, ("numpy",))
+    assert json.loads((tmp_path / "features.json").read_text())["ratios"][0]["met"] is False
+    assert "MISSED" in capsys.readouterr().out
+    page = table.fill(table.PAGE.read_text(encoding="utf-8"), tmp_path)
+    assert "| read of a version | the bare DuckDB join | ≤ 1.3× | 1.50× (missed) |" in page
+    assert "extrapolated from 1 of 2 batches" in page
+    assert table.fill(page, tmp_path) == page
