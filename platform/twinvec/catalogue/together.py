@@ -67,9 +67,9 @@ def count_together(
     baskets = too_large = 0
     alone, pairs = np.zeros(items, np.int64), np.zeros(items, np.int64)
     for item, left, size in _read(connection, f"{table}_lines"):
-        first = np.flatnonzero(left + 1 == size)
-        baskets += len(first)
-        too_large += int(np.count_nonzero(size[first] > largest))
+        begins = np.flatnonzero(left + 1 == size)
+        baskets += len(begins)
+        too_large += int(np.count_nonzero(size[begins] > largest))
         kept = size <= largest
         np.add.at(alone, item[kept], 1)
         np.add.at(pairs, item[kept], left[kept])
