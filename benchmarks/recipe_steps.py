@@ -26,6 +26,7 @@ from pipelines.evaluation.direction import direction_metrics
 from pipelines.evaluation.ranking import rank_targets, ranking_metrics
 from pipelines.graph.product_graph import ProductGraph, Split, load_graph
 from pipelines.outline import Inputs
+from pipelines.related.coview_weight import settle_coview_weight
 from pipelines.related.data import blend, edge_positives, proximity, relations
 from pipelines.related.features import Features
 from pipelines.related.models import paper, twinvec
@@ -124,15 +125,17 @@ def steps(
             residual(), objective=objective, epochs=recipe.epochs, weight_decay=recipe.weight_decay
         )
 
+    walked = settle_coview_weight(graph, recipe.proximity, seed)
+
     def factors() -> Plan:
-        near = proximity(graph, options.dimension, **recipe.proximity.model_dump(), seed=seed)
+        near = proximity(graph, options.dimension, **walked.model_dump(), seed=seed)
         model = TwinvecEncoder(
             content.shape[1], options.dimension, options.dimension, options.layers, list(cover)
         )
         return replace(softmax(), model=model, features=Features(content, near.factors))
 
     def near_positives() -> Plan:
-        near = proximity(graph, options.dimension, **recipe.proximity.model_dump(), seed=seed)
+        near = proximity(graph, options.dimension, **walked.model_dump(), seed=seed)
         positives = blend(edge_positives(graph), near.matrix, recipe.near)
         return replace(
             factors(),

@@ -15,6 +15,7 @@ from pipelines.evaluation.coviews import row_of
 from pipelines.evaluation.ranking import rank_targets, ranking_metrics
 from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
 from pipelines.outline import Inputs, Outcome, Progress, Train
+from pipelines.related.coview_weight import settle_coview_weight
 from pipelines.related.export import full_graph_inputs
 from pipelines.related.features import Features
 from pipelines.related.models import MODELS
@@ -26,7 +27,7 @@ from pipelines.update.live import Live
 from registry.models import Version
 from twinvec.features.manifest import Manifest
 from twinvec.features.reading import read_vectors
-from twinvec.settings import RelatedSettings
+from twinvec.settings import RelatedSettings, Settings
 from twinvec.tracking import Run
 from twinvec.workspace import Workspace
 
@@ -62,11 +63,12 @@ def carry_related(live: Live, model: nn.Module, full: bool) -> Train:
     """
 
     def train(inputs: Inputs, _run: Run, progress: Progress) -> Outcome:
-        options, old = inputs.settings.related, live.versions["related"]
+        old = live.versions["related"]
         manifest = Manifest.from_json(old.manifest)
         started = time.perf_counter()
         graph = load_graph(inputs.folder("graph"))
         trained = load_graph(Path(live.trained_graph.path))
+        options = _as_trained(inputs.settings, trained)
         content = _content(inputs.workspace, inputs.versions.get("aligned"), live, graph)
         now = _state(graph, content, trained, live.trained, options)
         before = _before(inputs.workspace, live, options)
@@ -143,6 +145,17 @@ def _state(
     factors = np.load(Path(version.path) / FACTORS)
     proximity = fold_in(graph, row_of(graph, trained.product_ids), factors, options.twinvec.proximity)
     return State(graph, Features(content, proximity), model.relations(graph))
+
+
+def _as_trained(settings: Settings, trained: ProductGraph) -> RelatedSettings:
+    """The settings of the model with what its training settled."""
+    options = settings.related
+    if MODELS[options.recipe].factors is not None:
+        return options
+    seen = trained if options.refit else trained.training_part()
+    walked = settle_coview_weight(seen, options.twinvec.proximity, settings.seed)
+    recipe = options.twinvec.model_copy(update={"proximity": walked})
+    return options.model_copy(update={"twinvec": recipe})
 
 
 def _before(workspace: Workspace, live: Live, options: RelatedSettings) -> State:

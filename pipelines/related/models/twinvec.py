@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from pipelines.graph.product_graph import ProductGraph
 from pipelines.related import data
+from pipelines.related.coview_weight import settle_coview_weight
 from pipelines.related.data import blend, edge_positives, proximity
 from pipelines.related.features import Features
 from pipelines.related.plan import Plan
@@ -109,7 +110,8 @@ def plan(graph: ProductGraph, content: Tensor, options: RelatedSettings, seed: i
     recipe = options.twinvec
     cover = relations(graph)
     width = options.dimension - 1  # the last coordinate is the calibration's
-    near = proximity(graph, width, **recipe.proximity.model_dump(), seed=seed)
+    walked = settle_coview_weight(graph, recipe.proximity, seed)
+    near = proximity(graph, width, **walked.model_dump(), seed=seed)
     return Plan(
         model=TwinvecEncoder(
             content.shape[1],

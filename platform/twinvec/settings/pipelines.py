@@ -248,8 +248,11 @@ class PaperRecipe(Group):
 class ProximitySettings(Group):
     """Personalised PageRank over the product graph, and its factors."""
 
-    coview_weight: float = Field(
-        1.0, ge=0, description="Weight of a co-view edge beside a co-purchase edge's 1."
+    coview_weight: float | None = Field(
+        None,
+        ge=0,
+        description="Weight of a co-view edge beside a co-purchase edge's 1; if not set, the best of 0, 0.25 and 1 for "
+        "finding training edges that are hidden for it.",
     )
     restart: float = Field(0.15, gt=0, lt=1, description="Chance to return to the source at each step.")
     steps: int = Field(10, ge=1, description="Steps that are followed.")

@@ -10,7 +10,7 @@ from pipelines.related.data import proximity
 from pipelines.update.factors import fold_in
 from twinvec.settings.pipelines import ProximitySettings
 
-OPTIONS = ProximitySettings(least=1e-6, keep=1000)
+OPTIONS = ProximitySettings(least=1e-6, keep=1000, coview_weight=1.0)
 
 
 def random_graph(products: int, seed: int) -> ProductGraph:
