@@ -46,7 +46,6 @@ def npmi_of_baskets(connection: duckdb.DuckDBPyConnection, min_count: int) -> pa
     Returns:
         a, b (a < b, strings), together (baskets), npmi (float64), sorted by a and b.
     """
-    # Kept, as a view may be long in coming.
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE lines AS SELECT basket, category FROM baskets WHERE category IS NOT NULL"
     )

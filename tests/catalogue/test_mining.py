@@ -12,14 +12,15 @@ from twinvec.catalogue.mining import mine_pairs
 
 @pytest.mark.parametrize(
     ("seed", "lines", "pairs"),
-    [(0, together.LINES, together.PAIRS), (1, 7, 40), (2, 64, 1)],
-    ids=["at once", "in parts", "an item at a time"],
+    [(0, together.LINES, together.PAIRS), (1, 7, 40), (2, 64, 1), (3, 64, together.PAIRS)],
+    ids=["at once", "in parts", "an item at a time", "by sorting"],
 )
 def test_pairs_are_those_a_loop_over_baskets_counts(
     seed: int, lines: int, pairs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(together, "LINES", lines)
     monkeypatch.setattr(together, "PAIRS", pairs)
+    monkeypatch.setattr(together, "FEW", together.FEW if seed % 2 == 0 else 0)
     random = np.random.default_rng(seed)
     baskets = [random.choice(31, size=random.integers(1, 12)).tolist() for _ in range(1_000)]
     largest = 6
@@ -53,7 +54,7 @@ def test_what_is_counted_beside_the_pairs_is_what_a_loop_counts() -> None:
         connection.execute("CREATE TABLE line (name VARCHAR, item BIGINT)")
         rows = [(f"b{n}", item) for n, basket in enumerate(baskets) for item in [*basket, *basket]]
         connection.executemany("INSERT INTO line VALUES (?, ?)", rows)
-        counted = together.count_together(connection, "FROM line", 9, "counted", largest)
+        counted = together.count_together(connection, "SELECT name, item FROM line", 9, "counted", largest)
     alone = Counter(item for basket in baskets if len(basket) <= largest for item in basket)
     assert counted.alone.tolist() == [alone[item] for item in range(9)]
     assert (counted.baskets, counted.too_large) == (200, sum(len(basket) > largest for basket in baskets))

@@ -24,6 +24,8 @@ LINES = 2**21
 """Lines of baskets that are looked at at once."""
 PAIRS = 2**24
 """Pairs that are sorted at once, by all threads: 128 MiB, and twice that while equal ones are counted."""
+FEW = 2**22
+"""Pairs that could be, such as those of categories, up to which each has a counter and nothing is sorted."""
 THREADS = len(os.sched_getaffinity(0))
 HALF = 32
 LOWER = 2**HALF - 1
@@ -58,7 +60,7 @@ def count_together(
 
     Args:
         connection: where the table is made.
-        lines: a query that gives `name`, of a basket, and `item`, a number from 0 up to `items`.
+        lines: a query that gives `name`, of a basket, and `item`, a number from 0 up to `items`; it is run twice.
         items: how many items there are, under 2³².
         table: name of the table.
         largest: distinct items of the largest basket that makes pairs.
@@ -88,15 +90,11 @@ def count_together(
 
 def _number(connection: duckdb.DuckDBPyConnection, lines: str, table: str) -> None:
     """Make `table(line)` of numbers that hold a basket in their upper half and an item in the lower, sorted."""
-    # The names are read from a table, as they are needed twice and `lines` may be long in coming.
-    connection.execute(f"CREATE TABLE {table}_named AS SELECT name, item::UINTEGER AS item FROM ({lines})")
     connection.execute(
         f"""CREATE TABLE {table} AS
-            WITH numbered AS (SELECT name, row_number() OVER () AS basket
-                              FROM (SELECT DISTINCT name FROM {table}_named))
-            SELECT basket << {HALF} | item AS line FROM {table}_named JOIN numbered USING (name) ORDER BY line"""
+            WITH numbered AS (SELECT name, row_number() OVER () AS basket FROM (SELECT DISTINCT name FROM ({lines})))
+            SELECT basket << {HALF} | item::UINTEGER AS line FROM ({lines}) JOIN numbered USING (name) ORDER BY line"""
     )
-    connection.execute(f"DROP TABLE {table}_named")
 
 
 def _read(connection: duckdb.DuckDBPyConnection, table: str) -> Iterator[tuple[Ints, Ints, Ints]]:
@@ -136,7 +134,7 @@ class _Pairs:
     """The pairs whose lower item is in a range, each as often as there are baskets with it."""
 
     def __init__(self, pairs: Ints, start: int, stop: int) -> None:
-        self.start, self.stop = start, stop
+        self.pairs, self.start, self.stop = pairs, start, stop
         self.keys = np.empty(int(pairs[start:stop].sum()), np.int64)
         self.filled = 0
 
@@ -153,14 +151,14 @@ class _Pairs:
 
     def count(self) -> pa.Table:
         """How often each pair was added, by one and other; nothing can be added after it."""
-        self.keys.sort()
-        start = np.flatnonzero(np.append(len(self.keys) > 0, self.keys[1:] != self.keys[:-1]))
-        distinct = self.keys[start]
-        count = np.diff(np.append(start, len(self.keys)))
-        return pa.table(
-            {
-                "one": (distinct >> HALF).astype(np.uint32),
-                "other": (distinct & LOWER).astype(np.uint32),
-                "count": count,
-            }
-        )
+        items = len(self.pairs)
+        if items**2 <= FEW:
+            found = np.bincount((self.keys >> HALF) * items + (self.keys & LOWER))
+            place = np.flatnonzero(found)
+            one, other, count = place // items, place % items, found[place]
+        else:
+            self.keys.sort()
+            start = np.flatnonzero(np.append(len(self.keys) > 0, self.keys[1:] != self.keys[:-1]))
+            distinct = self.keys[start]
+            one, other, count = distinct >> HALF, distinct & LOWER, np.diff(np.append(start, len(self.keys)))
+        return pa.table({"one": one.astype(np.uint32), "other": other.astype(np.uint32), "count": count})
