@@ -160,6 +160,9 @@ def test_no_answer_is_lost_or_mixed_while_releases_are_published_and_switched(
     reads = 0
     for each in readers:
         seen = each.answer()
+        # On a busy machine the last release may have come after they stopped asking.
+        each.order(queries=catalogue.source[:20].tolist(), seconds=0.5)
+        seen += each.answer()
         reads += len(seen)
         assert len(seen) > 100
         assert [answer for answer in seen if answer[2] != right.get((answer[0], answer[1]))] == []
