@@ -283,7 +283,7 @@ class TwinvecRecipe(Group):
         description="Random products a step scores its sources against; all of a smaller catalogue.",
     )
     batch: int = Field(512, ge=1, description="Sources in a step.")
-    epochs: int = Field(30, ge=1, description="At most.")
+    epochs: int = Field(20, ge=1, description="At most.")
     learning_rate: float = Field(3e-3, gt=0, description="Of AdamW.")
     weight_decay: float = Field(0.01, ge=0, description="Of AdamW.")
     averaging: float = Field(
