@@ -98,7 +98,9 @@ def test_the_answer_is_the_weighted_neighbours_own(shop: Any, workspace: Workspa
     assert answer.product.title == product.title
     assert answer.product.category == tuple(shop.products["category"][row])
     assert found(answer) == ids[np.argsort(-scores)[:12]].tolist()
-    assert [hit.score for hit in answer.hits] == pytest.approx(np.sort(scores)[::-1][:12].tolist(), rel=1e-3)
+    assert [hit.score for hit in answer.hits] == pytest.approx(
+        np.sort(scores)[::-1][:12].tolist(), rel=1e-3, abs=1e-3
+    )
 
     dear = np.array([price is not None and price >= 30 for price in shop.products["price"]])
     department = shop.products["category"][3][0]
