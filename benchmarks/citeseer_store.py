@@ -24,7 +24,9 @@ from twinvec.columns import PAIRS, PRODUCTS
 
 def main() -> None:
     """Read the file and write the folder."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path, help="citeseer.npz of gnn-benchmark")
     parser.add_argument("store", type=Path, help="folder to write; it must not exist")
     arguments = parser.parse_args()
