@@ -27,8 +27,8 @@ from sklearn.preprocessing import normalize
 
 from pipelines.baselines.given import Given
 from pipelines.baselines.registry import BASELINES
+from pipelines.evaluation.contenders import RECIPES
 from pipelines.evaluation.dirlinkbench import Documents, FloatArray, Task, judge, read_documents, split
-from pipelines.evaluation.related_table import RECIPES
 from pipelines.evaluation.scores import DotProducts, Scores
 from pipelines.related.link_recipe import LinkRecipe, fit_links, smoothed
 from pipelines.related.recipes import fit, make_plan

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pipelines.evaluation.contenders import Fit, contenders, read_ground
-from pipelines.evaluation.related_table import Row, rank_each, require_rows
+from pipelines.evaluation.contenders import Fit, read_ground, scores_of
+from pipelines.evaluation.related_table import Row, rank_each
+from pipelines.evaluation.rows import require_rows
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.workspace import Workspace
 
@@ -40,14 +42,15 @@ def compare(
     """
     require_rows(names, ROWS)
     ground = read_ground(workspace, snapshot, progress)
-    recipe = workspace.settings.related.recipe
+    settings = workspace.settings
+    recipe = settings.related.recipe
     fits: dict[str, Fit] = {}
     for name, spaces in CONTENTS.items():
         if set(spaces) <= set(ground.content):
             features = side_by_side([ground.content[space] for space in spaces], ground.graph.products)
             given = replace(ground, features=features)
-            fits[name] = contenders(given, {name: recipe}, workspace.settings)[name]
-    fits[ALIGNED] = contenders(ground, {ALIGNED: recipe}, workspace.settings)[ALIGNED]
+            fits[name] = partial(scores_of, given, recipe, settings)
+    fits[ALIGNED] = partial(scores_of, ground, recipe, settings)
     return rank_each("alignment", fits, ground.graph, workspace, snapshot, progress, names)
 
 

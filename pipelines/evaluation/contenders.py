@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,7 +18,9 @@ from pipelines.device import resolve_device
 from pipelines.evaluation.scores import DotProducts, Scores
 from pipelines.graph.product_graph import ProductGraph, Split, load_graph
 from pipelines.outline import Inputs
+from pipelines.related.models import MODELS
 from pipelines.related.pipeline import fit_on_training_edges, read_content
+from pipelines.related.recipes import Fitted
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.errors import CatalogueError
 from twinvec.settings import Settings
@@ -26,6 +28,8 @@ from twinvec.workspace import Workspace
 
 # Spaces whose vectors baselines compare.
 SPACES: tuple[str, ...] = ("text", "image")
+# Row → `related.recipe`: MERLIN as published goes by its own name beside other people's models.
+RECIPES = {("merlin" if recipe == "paper" else recipe): recipe for recipe in MODELS}
 Fit = Callable[[], Scores | None]
 
 
@@ -50,28 +54,54 @@ def read_ground(workspace: Workspace, snapshot: Snapshot, progress: Callable[[st
     Raises:
         CatalogueError: if the snapshot has no held-out edges.
     """
-    steps = road.run(workspace, snapshot, {"aligned"}, progress=progress)
-    versions = {step.space: step.version for step in steps if step.version is not None}
-    inputs = Inputs(workspace, snapshot, versions)
+    inputs = read_inputs(workspace, snapshot, {"aligned"}, progress)
     graph = load_graph(inputs.folder("graph"))
     if not len(graph.edges(Split.TEST)):
         raise CatalogueError(f"snapshot {snapshot.id} has no held-out edges", "ingest a larger catalogue")
     keys: list[str] = graph.product_ids.to_pylist()
-    content = {space: inputs.vectors(space, keys).only() for space in SPACES if space in versions}
+    content = {space: inputs.vectors(space, keys).only() for space in SPACES if space in inputs.versions}
     return Ground(graph, content, read_content(inputs, graph))
 
 
-def contenders(ground: Ground, recipes: Mapping[str, str], settings: Settings) -> dict[str, Fit]:
-    """What fits each baseline and each model by its name.
+def read_inputs(
+    workspace: Workspace, snapshot: Snapshot, spaces: Collection[str], progress: Callable[[str], None]
+) -> Inputs:
+    """The versions of some spaces, and of all on the way to them; those that are not there are made."""
+    steps = road.run(workspace, snapshot, spaces, progress=progress)
+    return Inputs(
+        workspace, snapshot, {step.space: step.version for step in steps if step.version is not None}
+    )
+
+
+def contenders(ground: Ground, settings: Settings) -> dict[str, Fit]:
+    """What fits each baseline and each model, by the name of its row.
 
     Args:
         ground: whose training edges all are fitted on.
-        recipes: name of a row → `related.recipe`.
         settings: of the models; vectors that baselines learn have `related.dimension` coordinates.
     """
     given = Given(ground.graph.training_part(), ground.content, settings.related.dimension, settings.seed)
     fits: dict[str, Fit] = {name: partial(baseline, given) for name, baseline in BASELINES.items()}
-    return fits | {name: partial(_fit_model, ground, recipe, settings) for name, recipe in recipes.items()}
+    return fits | {name: partial(scores_of, ground, recipe, settings) for name, recipe in RECIPES.items()}
+
+
+def fit_recipe(ground: Ground, recipe: str, settings: Settings) -> Fitted:
+    """Fit a model on the training edges alone, the best epoch chosen by the validation edges.
+
+    Args:
+        ground: the graph, and what the model reads.
+        recipe: as in `related.recipe`, in place of the one that is set.
+        settings: of the models.
+    """
+    options = settings.related.model_copy(update={"recipe": recipe})
+    device = resolve_device(settings.device)
+    return fit_on_training_edges(ground.graph, ground.features, options, device, settings.seed)
+
+
+def scores_of(ground: Ground, recipe: str, settings: Settings) -> DotProducts:
+    """What a model ranks by, fitted as `fit_recipe` does."""
+    fitted = fit_recipe(ground, recipe, settings)
+    return DotProducts(fitted.source, fitted.target)
 
 
 def fit_each(
@@ -95,10 +125,3 @@ def fit_each(
             progress(f"{name}: the snapshot has nothing for it")
             continue
         yield name, scores, time.perf_counter() - started
-
-
-def _fit_model(ground: Ground, recipe: str, settings: Settings) -> Scores:
-    options = settings.related.model_copy(update={"recipe": recipe})
-    device = resolve_device(settings.device)
-    fitted = fit_on_training_edges(ground.graph, ground.features, options, device, settings.seed)
-    return DotProducts(fitted.source, fitted.target)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
 
 import numpy as np
 
-from pipelines import road
-from pipelines.evaluation.contenders import Fit, Ground, contenders, read_ground
-from pipelines.evaluation.related_table import Row, rank_each, require_rows
+from pipelines.evaluation.contenders import Ground, read_ground, read_inputs, scores_of
+from pipelines.evaluation.related_table import Row, rank_each
+from pipelines.evaluation.rows import require_rows
+from pipelines.evaluation.scores import DotProducts
 from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
-from pipelines.outline import Inputs
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.settings import Settings
 from twinvec.workspace import Workspace
@@ -70,36 +70,28 @@ def compare(
     require_rows(names, tuple(VARIANTS))
     ground = read_ground(workspace, snapshot, progress)
     fits = {
-        name: _fit_of(name, variant, ground, workspace, snapshot, progress)
+        name: partial(fit_variant, variant, ground, workspace, snapshot, progress)
         for name, variant in VARIANTS.items()
     }
     return rank_each("graph", fits, ground.graph, workspace, snapshot, progress, names)
 
 
-def _fit_of(
-    name: str,
+def fit_variant(
     variant: Variant,
     ground: Ground,
     workspace: Workspace,
     snapshot: Snapshot,
     progress: Callable[[str], None],
-) -> Fit:
-    settings = _set(workspace.settings, variant)
-
-    def fit() -> Any:
-        graph = ground.graph
-        if variant.graph:
-            other = Workspace(settings)
-            steps = road.run(other, snapshot, {"graph"}, progress=progress)
-            versions = {step.space: step.version for step in steps if step.version is not None}
-            graph = with_the_tests_of(graph, load_graph(Inputs(other, snapshot, versions).folder("graph")))
-        if not variant.coviews:
-            none = Edges(*(np.zeros(0, np.int64) for _ in range(3)))
-            graph = replace(graph, coview=none, coview_split=np.zeros(0, np.int8))
-        recipes = {name: settings.related.recipe}
-        return contenders(replace(ground, graph=graph), recipes, settings)[name]()
-
-    return fit
+) -> DotProducts:
+    """Make a variant's graph, if it has one of its own, and fit the model on it."""
+    settings, graph = _set(workspace.settings, variant), ground.graph
+    if variant.graph:
+        inputs = read_inputs(Workspace(settings), snapshot, {"graph"}, progress)
+        graph = with_the_tests_of(graph, load_graph(inputs.folder("graph")))
+    if not variant.coviews:
+        none = Edges(*(np.zeros(0, np.int64) for _ in range(3)))
+        graph = replace(graph, coview=none, coview_split=np.zeros(0, np.int8))
+    return scores_of(replace(ground, graph=graph), settings.related.recipe, settings)
 
 
 def _set(settings: Settings, variant: Variant) -> Settings:

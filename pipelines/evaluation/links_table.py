@@ -8,13 +8,12 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from pipelines.baselines.registry import BASELINES
-from pipelines.evaluation.contenders import contenders, fit_each, read_ground
+from pipelines.evaluation.contenders import RECIPES, contenders, fit_each, read_ground
 from pipelines.evaluation.links import link_metrics
-from pipelines.evaluation.related_table import RECIPES, require_rows
+from pipelines.evaluation.rows import log_rows, require_rows
 from pipelines.evaluation.scores import Scores
 from pipelines.graph.product_graph import Edges, ProductGraph, Split
 from twinvec.catalogue.snapshot import Snapshot
-from twinvec.tracking import log_comparison
 from twinvec.workspace import Workspace
 
 # Without co-views, this one is `pagerank`.
@@ -68,14 +67,11 @@ def compare(
     ground = read_ground(workspace, snapshot, progress)
     ground = replace(ground, graph=without_coviews(ground.graph))
     rows = []
-    for name, scores, seconds in fit_each(contenders(ground, RECIPES, settings), names or ROWS, progress):
+    for name, scores, seconds in fit_each(contenders(ground, settings), names or ROWS, progress):
         row = judge(name, scores, ground.graph, seconds, settings.seed)
         progress(f"{name}: Hits@3 {row.hits_at_3:.4f}, MRR {row.mrr:.4f}, AUC-dir {row.auc_dir:.4f}")
         rows.append(row)
-    figures = {
-        row.name: {name: value for name, value in asdict(row).items() if name != "name"} for row in rows
-    }
-    log_comparison(settings, "links", snapshot.id, figures)
+    log_rows(settings, "links", snapshot.id, rows)
     return rows
 
 

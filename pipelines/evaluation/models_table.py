@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 
-from torch import Tensor
-
-from pipelines import road
 from pipelines.device import resolve_device
+from pipelines.evaluation.contenders import RECIPES, Ground, fit_recipe, read_ground
 from pipelines.evaluation.memory import measured
 from pipelines.evaluation.related_table import judge
+from pipelines.evaluation.rows import log_rows, require_rows
 from pipelines.evaluation.scores import DotProducts
-from pipelines.graph.product_graph import ProductGraph, Split, load_graph
-from pipelines.outline import Inputs
+from pipelines.graph.product_graph import ProductGraph
 from pipelines.related.models import MODELS
-from pipelines.related.pipeline import fit_on_training_edges, read_content
 from pipelines.sampling.samplers import make_sampler
 from twinvec.catalogue.snapshot import Snapshot
-from twinvec.errors import CatalogueError, SettingsError
 from twinvec.settings import Settings
-from twinvec.tracking import log_comparison
 from twinvec.workspace import Workspace
 
-# Name → `related.recipe`.
-ROWS = {("merlin" if recipe == "paper" else recipe): recipe for recipe in MODELS}
+ROWS = RECIPES
 
 
 @dataclass(frozen=True)
@@ -78,38 +72,29 @@ def compare(
         SettingsError: if there is no such row.
         CatalogueError: if the snapshot has no held-out edges.
     """
-    if unknown := set(names or ()) - set(ROWS):
-        raise SettingsError(f"there is no row {', '.join(sorted(unknown))}", f"rows are: {', '.join(ROWS)}")
-    steps = road.run(workspace, snapshot, {"aligned"}, progress=progress)
-    versions = {step.space: step.version for step in steps if step.version is not None}
-    inputs = Inputs(workspace, snapshot, versions)
-    graph = load_graph(inputs.folder("graph"))
-    if not len(graph.edges(Split.TEST)):
-        raise CatalogueError(f"snapshot {snapshot.id} has no held-out edges", "ingest a larger catalogue")
-    content = read_content(inputs, graph)
-    _import_sampler(workspace.settings, graph)
+    require_rows(names, ROWS)
+    ground = read_ground(workspace, snapshot, progress)
+    _import_sampler(workspace.settings, ground.graph)
     rows = []
     for name in names or ROWS:
         progress(f"{name}: fitting")
-        row = fit_and_judge(name, graph, content, workspace.settings)
+        row = fit_and_judge(name, ground, workspace.settings)
         progress(
             f"{name}: MRR@10 {row.mrr_at_10:.4f}, Hits@10 {row.hits_at_10:.4f}, AUC-dir {row.auc_dir:.4f}, "
             f"{row.seconds_an_epoch:.1f} s an epoch"
         )
         rows.append(row)
-    log_comparison(workspace.settings, "models", snapshot.id, {row.name: _figures(row) for row in rows})
+    log_rows(workspace.settings, "models", snapshot.id, rows)
     return rows
 
 
-def fit_and_judge(name: str, graph: ProductGraph, content: Tensor, settings: Settings) -> Row:
+def fit_and_judge(name: str, ground: Ground, settings: Settings) -> Row:
     """One row."""
     device = resolve_device(settings.device)
-    options = settings.related.model_copy(update={"recipe": ROWS[name]})
     started = time.perf_counter()
-    fit = partial(fit_on_training_edges, graph, content, options, device, settings.seed)
-    fitted, memory = measured(fit, device)
+    fitted, memory = measured(partial(fit_recipe, ground, ROWS[name], settings), device)
     seconds = time.perf_counter() - started
-    quality = judge(name, DotProducts(fitted.source, fitted.target), graph, seconds, settings.seed)
+    quality = judge(name, DotProducts(fitted.source, fitted.target), ground.graph, seconds, settings.seed)
     return Row(
         name,
         mrr_at_10=quality.mrr_at_10,
@@ -129,7 +114,3 @@ def _import_sampler(settings: Settings, graph: ProductGraph) -> None:
     """DGL is imported when it is first used: that is no cost of the first row's."""
     relations = MODELS[settings.related.recipe].relations(graph)
     make_sampler(settings.related.sampler, relations, dict.fromkeys(relations, 1), 1, 0)
-
-
-def _figures(row: Row) -> dict[str, float]:
-    return {name: value for name, value in asdict(row).items() if name != "name" and value is not None}

@@ -10,25 +10,15 @@ import numpy.typing as npt
 from scipy import stats
 
 from pipelines.baselines.registry import BASELINES
-from pipelines.evaluation.contenders import Fit, contenders, fit_each, read_ground
+from pipelines.evaluation.contenders import RECIPES, Fit, contenders, fit_each, read_ground
 from pipelines.evaluation.direction import direction_by
 from pipelines.evaluation.ranking import rank_by, ranking_metrics
+from pipelines.evaluation.rows import log_rows, require_rows
 from pipelines.evaluation.scores import Scores
 from pipelines.graph.product_graph import ProductGraph, Split
 from twinvec.catalogue.snapshot import Snapshot
-from twinvec.errors import SettingsError
-from twinvec.tracking import log_comparison
 from twinvec.workspace import Workspace
 
-# Name → `related.recipe`.
-RECIPES = {
-    "merlin": "paper",
-    "daemon": "daemon",
-    "sage": "sage",
-    "gat": "gat",
-    "lightgcn": "lightgcn",
-    "twinvec": "twinvec",
-}
 ROWS = (*BASELINES, *RECIPES)
 RESAMPLES = 1000
 
@@ -81,14 +71,8 @@ def compare(
     """
     require_rows(names, ROWS)
     ground = read_ground(workspace, snapshot, progress)
-    fits = contenders(ground, RECIPES, workspace.settings)
+    fits = contenders(ground, workspace.settings)
     return rank_each("related", fits, ground.graph, workspace, snapshot, progress, names)
-
-
-def require_rows(names: Sequence[str] | None, rows: Sequence[str]) -> None:
-    """Raise SettingsError if one of the names is not among the rows of a table."""
-    if unknown := set(names or ()) - set(rows):
-        raise SettingsError(f"there is no row {', '.join(sorted(unknown))}", f"rows are: {', '.join(rows)}")
 
 
 def rank_each(
@@ -108,10 +92,7 @@ def rank_each(
             f"{name}: MRR@10 {row.mrr_at_10:.4f}, Hits@10 {row.hits_at_10:.4f}, AUC-dir {row.auc_dir:.4f}"
         )
         rows.append(row)
-    figures = {
-        row.name: {name: value for name, value in asdict(row).items() if name != "name"} for row in rows
-    }
-    log_comparison(workspace.settings, table, snapshot.id, figures)
+    log_rows(workspace.settings, table, snapshot.id, rows)
     return rows
 
 

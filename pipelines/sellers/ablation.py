@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from torch import Tensor
 
 from pipelines import road
 from pipelines.device import resolve_device
-from pipelines.outline import Inputs
+from pipelines.evaluation.contenders import read_inputs
+from pipelines.evaluation.rows import log_rows, require_rows
+from pipelines.graph.product_graph import Split
 from pipelines.sellers.fitting import fit
+from pipelines.sellers.graph import SellerGraph
 from pipelines.sellers.products import read_content, read_graph, test_metrics
 from twinvec.catalogue.snapshot import Snapshot
-from twinvec.errors import CatalogueError, SettingsError
-from twinvec.tracking import log_comparison
+from twinvec.errors import CatalogueError
+from twinvec.settings import Settings
 from twinvec.workspace import Workspace
 
+WHOLE = "waml"
 # Row → settings that differ from those given.
 ROWS: Mapping[str, Mapping[str, Any]] = {
-    "waml": {},
+    WHOLE: {},
     "- content": {"content": False},
     "- id hash": {"node_hash": False},
     "- type hash": {"type_hash": False},
@@ -77,49 +83,45 @@ def compare(
         SettingsError: if there is no such row.
         CatalogueError: if the snapshot has no offers, or none is held out.
     """
-    if unknown := set(names or ()) - set(ROWS):
-        raise SettingsError(f"there is no row {', '.join(sorted(unknown))}", f"rows are: {', '.join(ROWS)}")
+    require_rows(names, ROWS)
     settings = workspace.settings
     if (reason := road.without_offers(snapshot, settings)) is not None:
         raise CatalogueError(f"snapshot {snapshot.id}: {reason}", "ingest a source with offers.parquet")
-    steps = road.run(workspace, snapshot, {"text"}, progress=progress)
-    versions = {step.space: step.version for step in steps if step.version is not None}
+    inputs = read_inputs(workspace, snapshot, {"text"}, progress)
     reduced, graph = read_graph(snapshot, settings)
-    content = read_content(Inputs(workspace, snapshot, versions), reduced.products)
-    device, k = resolve_device(settings.device), settings.sellers.recall_at
-    rows: list[Row] = []
+    if not (graph.split == Split.TEST).any():
+        raise CatalogueError(f"snapshot {snapshot.id} has no held-out offers", "ingest a larger catalogue")
+    content = read_content(inputs, reduced.products)
+    rows = []
     for name in names or ROWS:
         progress(f"{name}: fitting")
-        options, started = settings.sellers.model_copy(update={**ROWS[name]}), time.perf_counter()
-        fitted = fit(graph, content, options, device, settings.seed)
-        seconds = time.perf_counter() - started
-        metrics = test_metrics(fitted, graph, k, options.normalise, device)
-        if not metrics["offers"]:
-            raise CatalogueError(
-                f"snapshot {snapshot.id} has no held-out offers", "ingest a larger catalogue"
-            )
-        recall = metrics[f"recall_at_{k}"]
-        first = rows[0].recall if rows and rows[0].name == "waml" else recall if name == "waml" else 0.0
-        epochs = [epoch.seconds for epoch in fitted.history]
-        rows.append(
-            Row(
-                name=name,
-                recall=recall,
-                relative=recall / first if first else None,
-                recall_0=metrics.get(f"recall_at_{k}_products_0"),
-                recall_1_to_3=metrics.get(f"recall_at_{k}_products_1_to_3"),
-                recall_4_to_9=metrics.get(f"recall_at_{k}_products_4_to_9"),
-                alphas=" ".join(f"{alpha:g}" for alpha in fitted.alphas),
-                parameters=sum(each.numel() for each in fitted.model.parameters()),
-                epochs=len(epochs),
-                seconds_an_epoch=sum(epochs) / len(epochs) if epochs else None,
-                seconds=seconds,
-            )
-        )
-        progress(f"{name}: recall@{k} {recall:.4f}")
-    figures = {
-        row.name: {key: value for key, value in asdict(row).items() if isinstance(value, int | float)}
-        for row in rows
-    }
-    log_comparison(settings, "waml", snapshot.id, figures)
+        rows.append(fit_and_judge(name, graph, content, settings))
+        progress(f"{name}: recall@{settings.sellers.recall_at} {rows[-1].recall:.4f}")
+    whole = next((row.recall for row in rows if row.name == WHOLE), 0.0)
+    rows = [replace(row, relative=row.recall / whole if whole else None) for row in rows]
+    log_rows(settings, "waml", snapshot.id, rows)
     return rows
+
+
+def fit_and_judge(name: str, graph: SellerGraph, content: Tensor, settings: Settings) -> Row:
+    """One row, which does not know the others yet: `relative` is None."""
+    options, k = settings.sellers.model_copy(update={**ROWS[name]}), settings.sellers.recall_at
+    device = resolve_device(settings.device)
+    started = time.perf_counter()
+    fitted = fit(graph, content, options, device, settings.seed)
+    seconds = time.perf_counter() - started
+    metrics = test_metrics(fitted, graph, k, options.normalise, device)
+    epochs = [epoch.seconds for epoch in fitted.history]
+    return Row(
+        name=name,
+        recall=metrics[f"recall_at_{k}"],
+        relative=None,
+        recall_0=metrics.get(f"recall_at_{k}_products_0"),
+        recall_1_to_3=metrics.get(f"recall_at_{k}_products_1_to_3"),
+        recall_4_to_9=metrics.get(f"recall_at_{k}_products_4_to_9"),
+        alphas=" ".join(f"{alpha:g}" for alpha in fitted.alphas),
+        parameters=sum(each.numel() for each in fitted.model.parameters()),
+        epochs=len(epochs),
+        seconds_an_epoch=sum(epochs) / len(epochs) if epochs else None,
+        seconds=seconds,
+    )

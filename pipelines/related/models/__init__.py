@@ -10,10 +10,10 @@ from pipelines.related.models import daemon, gat, lightgcn, paper, sage, twinvec
 from pipelines.related.plan import Model
 
 MODELS = {
-    "twinvec": Model(twinvec.plan, twinvec.relations),
     "paper": Model(paper.plan, paper.relations),
     "daemon": Model(daemon.plan, daemon.relations),
     "sage": Model(sage.plan, sage.relations),
     "gat": Model(gat.plan, gat.relations),
     "lightgcn": Model(lightgcn.plan, lightgcn.relations, lightgcn.factors),
+    "twinvec": Model(twinvec.plan, twinvec.relations),
 }

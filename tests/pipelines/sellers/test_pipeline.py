@@ -229,8 +229,8 @@ def test_an_ablation_compares_its_rows_with_the_whole_model(
     version = steps[0].version
     assert version is not None
     monkeypatch.setattr(road, "run", lambda *_arguments, **_options: [])  # text, which takes long
-    rows = compare(home, home.snapshot(version.snapshot_id), lambda message: None, ["waml", "- feed-forward"])
-    whole, part = rows
+    rows = compare(home, home.snapshot(version.snapshot_id), lambda message: None, ["- feed-forward", "waml"])
+    part, whole = rows
     # The model of the version: of the same settings and seed, it is the same.
     assert whole.recall == version.metrics["recall_at_20"]
     assert (whole.relative, part.relative) == (1.0, part.recall / whole.recall)
