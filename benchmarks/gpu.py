@@ -72,6 +72,7 @@ def measure(
             features.products,
             target_offset=features.products,
             negatives=5,
+            pool=2_000,
             margin=1.0,
             batch=options.batch,
         ),

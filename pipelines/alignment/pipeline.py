@@ -70,6 +70,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
                 graph.products,
                 target_offset=0,
                 negatives=options.negatives,
+                pool=options.pool,
                 margin=options.margin,
                 batch=options.batch,
             ),

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor
 
 
@@ -38,6 +40,13 @@ class Neighbours:
 
     def transpose(self, columns: int) -> Neighbours:
         """The same edges the other way round: for each of `columns` positions, the rows that have it."""
+        if self.positions.device.type == "cpu":
+            # Counting, not comparing: many times as fast as a sort.
+            ones = np.ones(len(self.positions), np.int8)
+            rows = csr_array(
+                (ones, self.positions.numpy(), self.offsets.numpy()), (self.rows, columns)
+            ).tocsc()
+            return Neighbours(torch.from_numpy(rows.indptr), torch.from_numpy(rows.indices))
         order = torch.argsort(self.positions, stable=True)
         owner = torch.repeat_interleave(torch.arange(self.rows, device=self.positions.device), self.degrees())
         counts = torch.bincount(self.positions, minlength=columns)

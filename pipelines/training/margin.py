@@ -43,12 +43,20 @@ class MarginBatch:
 
     def loss(self, vectors: Tensor) -> Tensor:
         """The margin loss."""
-        return margin_loss(vectors[self.source], vectors[self.target], vectors[self.negatives], self.margin)
+        # `embedding`, not indexing: its gradient is the faster of the two.
+        source, target, negatives = (
+            functional.embedding(place.to(vectors.device), vectors)
+            for place in (self.source, self.target, self.negatives)
+        )
+        return margin_loss(source, target, negatives, self.margin)
 
 
 @dataclass(frozen=True)
 class MarginObjective:
     """Each edge against `negatives` products drawn from all.
+
+    The edges of a step take theirs from some products drawn for the step: each is as likely to be an edge's negative
+    as if it was drawn for that edge alone, and a step has that many fewer neighbourhoods to sample and to sum.
 
     Attributes:
         source, target: the edges, int64 [edges], products.
@@ -56,6 +64,7 @@ class MarginObjective:
         target_offset: what is added to a product to get its node as a target: `products` on the double cover of
             the graph, 0 where a product is one node.
         negatives: drawn an edge.
+        pool: products drawn a step, at least 2, for its edges to take their negatives from.
         margin: M.
         batch: edges a step.
     """
@@ -65,6 +74,7 @@ class MarginObjective:
     products: int
     target_offset: int
     negatives: int
+    pool: int
     margin: float
     batch: int
 
@@ -73,9 +83,11 @@ class MarginObjective:
         order = torch.from_numpy(generator.permutation(len(self.source)))
         for chosen in torch.split(order, self.batch):
             source, target = self.source[chosen], self.target[chosen]
-            # One draw from the n − 1 others, so that a product is never its own negative.
-            other = torch.from_numpy(generator.integers(0, self.products - 1, (len(chosen), self.negatives)))
-            negatives = other + (other >= source.unsqueeze(1))
+            pool = generator.choice(self.products, min(self.pool, self.products), replace=False)
+            choice = generator.integers(0, len(pool), (len(chosen), self.negatives))
+            # A product is never its own negative: the next of the pool is, which is as likely to be any other.
+            own = pool[choice] == source.unsqueeze(1).numpy()
+            negatives = torch.from_numpy(pool[(choice + own) % len(pool)])
             nodes = torch.cat([source, target + self.target_offset, negatives.flatten() + self.target_offset])
             seeds, place = torch.unique(nodes, return_inverse=True)
             count = len(chosen)

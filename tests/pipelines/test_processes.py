@@ -32,7 +32,7 @@ history = train(
     model,
     Features(content, torch.zeros(120, 0)),
     CsrSampler(graph, dict.fromkeys(graph, -1), 2),
-    MarginObjective(source, target, 60, target_offset=60, negatives=3, margin=1.0, batch=10),
+    MarginObjective(source, target, 60, target_offset=60, negatives=3, pool=30, margin=1.0, batch=10),
     epochs=4,
     learning_rate=1e-2,
     weight_decay=0.0,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from pipelines.graph.product_graph import ProductGraph
 from pipelines.related import data
@@ -26,7 +27,7 @@ class PaperLayer(nn.Module):
     """Equations 3 and 4 of MERLIN: FC[Σ_cp h W_cp, Σ_cv h W_cv], sums over the neighbours in the other role.
 
     The paper names no activation; `FC` is a linear map of the two parts, and the model puts a ReLU between layers.
-    Sums and the maps W commute, so neighbours are summed first.
+    Sums and the maps W commute, so neighbours are summed first, and `FC` after W is one map: half the work of two.
 
     Args:
         inputs: length of a vector below.
@@ -44,8 +45,12 @@ class PaperLayer(nn.Module):
 
         The nodes' own vectors below do not enter: the equations have no such term.
         """
-        parts = [weight(sum_neighbours(below, hop.neighbours[name])) for name, weight in self.weights.items()]
-        above: Tensor = self.combine(torch.cat(parts, dim=1))
+        combine = self.combine.weight.chunk(len(self.weights), dim=1)
+        above = self.combine.bias
+        for (name, weight), part in zip(self.weights.items(), combine, strict=True):
+            above = above + functional.linear(
+                sum_neighbours(below, hop.neighbours[name]), part @ weight.weight
+            )
         return above
 
 
@@ -99,6 +104,7 @@ def plan(graph: ProductGraph, content: Tensor, options: RelatedSettings, seed: i
             graph.products,
             target_offset=graph.products,
             negatives=recipe.negatives,
+            pool=recipe.pool,
             margin=recipe.margin,
             batch=recipe.batch,
         ),

@@ -228,6 +228,7 @@ class AlignedSettings(Group):
     negatives: int = Field(
         20, ge=1, description="Random negatives a positive pair; the paper's n_k, not given there."
     )
+    pool: int = Field(2_000, ge=2, description="Products drawn a step for its pairs to take their negatives from.")
     fanout: int = Field(10, ge=1, description="Co-view neighbours sampled (4.1.3).")
     batch: int = Field(512, ge=1, description="Co-view pairs in a step.")
     epochs: int = Field(20, ge=1, description="At most (4.1.3).")
@@ -240,6 +241,7 @@ class PaperRecipe(Group):
 
     margin: float = Field(1.0, gt=0, description="Margin of the loss (3.6.3).")
     negatives: int = Field(5, ge=1, description="Random negatives an edge; the paper's n_k, not given there.")
+    pool: int = Field(2_000, ge=2, description="Products drawn a step for its edges to take their negatives from.")
     batch: int = Field(10_000, ge=1, description="Edges in a step (4.1.3: 10,000 source nodes).")
     epochs: int = Field(20, ge=1, description="At most (4.1.3).")
     learning_rate: float = Field(1e-3, gt=0, description="Of AdamW (4.1.3).")

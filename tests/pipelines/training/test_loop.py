@@ -88,6 +88,7 @@ def paper(planted: Planted, seed: int = 0) -> tuple[GraphEncoder, Features, Obje
             PRODUCTS,
             target_offset=PRODUCTS,
             negatives=5,
+            pool=100,
             margin=1.0,
             batch=128,
         ),

@@ -38,11 +38,18 @@ def test_a_step_along_the_gradient_separates() -> None:
     assert margin_loss(source - 0.01 * source.grad, target, negatives, 3.0) < loss
 
 
-def objective(edges: int, products: int, offset: int, batch: int = 10) -> MarginObjective:
+def objective(edges: int, products: int, offset: int, batch: int = 10, pool: int = 5) -> MarginObjective:
     random = np.random.default_rng(edges)
     pairs = torch.from_numpy(random.permutation(products * products)[:edges])
     return MarginObjective(
-        pairs // products, pairs % products, products, offset, negatives=3, margin=1.0, batch=batch
+        pairs // products,
+        pairs % products,
+        products,
+        offset,
+        negatives=3,
+        pool=pool,
+        margin=1.0,
+        batch=batch,
     )
 
 
@@ -62,20 +69,21 @@ def test_every_edge_once_an_epoch(offset: int) -> None:
     assert ends(epochs[0][0]) != ends(epochs[1][0]), "the order is the same in each epoch"
 
 
-@pytest.mark.parametrize("offset", [0, 13])
-def test_negatives_are_all_products_but_the_source_alike(offset: int) -> None:
-    of = objective(edges=60, products=13, offset=offset, batch=25)
+@pytest.mark.parametrize(("offset", "pool"), [(0, 4), (13, 4), (13, 13), (13, 99)])
+def test_negatives_are_all_products_but_the_source_alike(offset: int, pool: int) -> None:
+    of = objective(edges=60, products=13, offset=offset, batch=25, pool=pool)
     generator = np.random.default_rng(2)
     drawn: Counter[tuple[int, int]] = Counter()
-    for _ in range(150):
+    for _ in range(600):
         for batch in of.batches(generator):
+            assert len(batch.negatives.unique()) <= pool
             assert batch.negatives.shape == (len(batch.source), 3)
             assert torch.equal(batch.seeds, batch.seeds.unique())
-            for source, row in zip(
-                batch.seeds[batch.source].tolist(), batch.seeds[batch.negatives], strict=True
-            ):
-                drawn.update((source, product - offset) for product in row.tolist())
-    assert all(0 <= negative < 13 and negative != source for source, negative in drawn)
+            sources = batch.seeds[batch.source]
+            negatives = batch.seeds[batch.negatives] - offset
+            assert bool(((negatives >= 0) & (negatives < 13) & (negatives != sources.unsqueeze(1))).all())
+            # One of each batch: the others are of the same pool, and so not independent of it.
+            drawn[int(sources[0]), int(negatives[0, 0])] += 1
     for source in set(of.source.tolist()):
         counts = [drawn[source, product] for product in range(13) if product != source]
         expected = sum(counts) / 12
