@@ -26,8 +26,7 @@ def rank_coviews(vectors: Tensor, pairs: Edges, known: Edges, most: int = MOST_P
         known: pairs that an encoder was trained on.
         most: pairs that are ranked at most, drawn evenly from all.
     """
-    chosen = np.unique(np.linspace(0, len(pairs) - 1, min(most, len(pairs)), dtype=np.int64))
-    asked = Edges(pairs.source[chosen], pairs.target[chosen], pairs.count[chosen]).both_ways()
+    asked = pairs.evenly(most).both_ways()
     left_out = known.both_ways().matrix(len(vectors))
     return ranking_metrics(rank_targets(vectors, vectors, (asked.source, asked.target), left_out))
 

@@ -89,8 +89,7 @@ def fit_variant(
         inputs = read_inputs(Workspace(settings), snapshot, {"graph"}, progress)
         graph = with_the_tests_of(graph, load_graph(inputs.folder("graph")))
     if not variant.coviews:
-        none = Edges(*(np.zeros(0, np.int64) for _ in range(3)))
-        graph = replace(graph, coview=none, coview_split=np.zeros(0, np.int8))
+        graph = graph.without_coviews()
     return scores_of(replace(ground, graph=graph), settings.related.recipe, settings)
 
 

@@ -80,7 +80,7 @@ def compare(workspace: Workspace, new: Version, live: Version) -> Quality:
     trained = among(ours.trained, numbers[0]), among(other.trained, numbers[1])
     known = among(ours.graph.copurchase, numbers[0]).matrix(products) + trained[1].matrix(products)
     seen = sum((edges.both_ways().matrix(products) for edges in trained), sp.csr_array((products, products)))
-    edges = _spread(_without(among(ours.graph.edges(Split.TEST), numbers[0]), seen), settings.gates.edges)
+    edges = _without(among(ours.graph.edges(Split.TEST), numbers[0]), seen).evenly(settings.gates.edges)
     if not len(edges):
         return Quality(
             None,
@@ -138,9 +138,3 @@ def _numbers(rows: Integers, products: int) -> Integers:
 
 def _without(edges: Edges, seen: sp.csr_array) -> Edges:
     return edges.only(np.asarray(seen[edges.source, edges.target]).ravel() == 0)
-
-
-def _spread(edges: Edges, most: int) -> Edges:
-    """At most so many of the edges, evenly."""
-    chosen = np.linspace(0, len(edges) - 1, min(most, len(edges)), dtype=np.int64)
-    return edges.only(np.isin(np.arange(len(edges)), chosen))

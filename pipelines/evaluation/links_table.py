@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
-import numpy as np
-
 from pipelines.baselines.registry import BASELINES
 from pipelines.evaluation.contenders import RECIPES, contenders, fit_each, read_ground
 from pipelines.evaluation.links import link_metrics
 from pipelines.evaluation.rows import log_rows, require_rows
 from pipelines.evaluation.scores import Scores
-from pipelines.graph.product_graph import Edges, ProductGraph, Split
+from pipelines.graph.product_graph import ProductGraph, Split
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.workspace import Workspace
 
@@ -65,7 +63,7 @@ def compare(
     require_rows(names, ROWS)
     settings = workspace.settings
     ground = read_ground(workspace, snapshot, progress)
-    ground = replace(ground, graph=without_coviews(ground.graph))
+    ground = replace(ground, graph=ground.graph.without_coviews())
     rows = []
     for name, scores, seconds in fit_each(contenders(ground, settings), names or ROWS, progress):
         row = judge(name, scores, ground.graph, seconds, settings.seed)
@@ -73,12 +71,6 @@ def compare(
         rows.append(row)
     log_rows(settings, "links", snapshot.id, rows)
     return rows
-
-
-def without_coviews(graph: ProductGraph) -> ProductGraph:
-    """The homogeneous graph of co-purchases alone."""
-    nothing = np.zeros(0, np.int64)
-    return replace(graph, coview=Edges(nothing, nothing, nothing), coview_split=nothing.astype(np.int8))
 
 
 def judge(name: str, scores: Scores, graph: ProductGraph, seconds: float, seed: int) -> Row:

@@ -39,9 +39,13 @@ class Edges:
     def __len__(self) -> int:
         return len(self.source)
 
-    def only(self, chosen: npt.NDArray[np.bool_]) -> Edges:
-        """The edges that are `chosen`, bool [edges]."""
+    def only(self, chosen: npt.NDArray[np.bool_] | IntArray) -> Edges:
+        """The edges that are `chosen`: bool [edges], or their numbers in the order wanted, int64 [some]."""
         return Edges(self.source[chosen], self.target[chosen], self.count[chosen])
+
+    def evenly(self, most: int) -> Edges:
+        """At most so many of the edges, evenly from the first to the last."""
+        return self.only(np.unique(np.linspace(0, len(self) - 1, min(most, len(self)), dtype=np.int64)))
 
     def unordered(self) -> Edges:
         """Each pair of products once, the lower number first, with the counts of both directions added up."""
@@ -102,6 +106,11 @@ class ProductGraph:
         """The graph without the co-purchase edges held out for validation and test."""
         edges = self.edges(Split.TRAIN)
         return replace(self, copurchase=edges, split=np.zeros(len(edges), np.int8))
+
+    def without_coviews(self) -> ProductGraph:
+        """The homogeneous graph of co-purchases alone."""
+        none = np.zeros(0, np.int64)
+        return replace(self, coview=self.coview.only(none), coview_split=self.coview_split[none])
 
 
 def load_graph(folder: Path) -> ProductGraph:

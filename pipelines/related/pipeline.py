@@ -120,8 +120,7 @@ def test_metrics(source: Tensor, target: Tensor, graph: ProductGraph) -> dict[st
 
 
 def _some(edges: Edges, most: int, seed: int) -> Edges:
-    chosen = np.random.default_rng(seed).permutation(len(edges))[:most]
-    return Edges(edges.source[chosen], edges.target[chosen], edges.count[chosen])
+    return edges.only(np.random.default_rng(seed).permutation(len(edges))[:most])
 
 
 def example_of(fitted: Fitted) -> dict[str, Tensor]:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from mlflow import MlflowClient
 from typer.testing import CliRunner
 
-from pipelines.evaluation.links_table import ROWS, compare, without_coviews
-from pipelines.graph.product_graph import load_graph
+from pipelines.evaluation.links_table import ROWS, compare
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic.store import generate
 from twinvec.command import app
@@ -66,11 +64,6 @@ def test_rows_are_judged_without_coviews_and_logged(tmp_path: Path, monkeypatch:
     assert "mlflow.parentRunId" in logged["pagerank"].tags
     assert logged["pagerank"].metrics["auc_random"] == pytest.approx(rows["pagerank"]["auc_random"])
 
-    graph = load_graph(next((tmp_path / "home" / "versions" / "graph").iterdir()))
-    assert len(graph.coview)
-    alone = without_coviews(graph)
-    assert len(alone.coview) == len(alone.coview_split) == 0
-    np.testing.assert_array_equal(alone.copurchase.source, graph.copurchase.source)
     assert "pagerank + co-views" not in ROWS
     with pytest.raises(SettingsError, match="no row bm25"):
         compare(workspace, snapshot, print, ["bm25"])

@@ -52,6 +52,24 @@ def test_the_training_part_has_no_held_out_edge(folder: Path) -> None:
     assert graph.edges(Split.TEST).target.tolist() == [2]
 
 
+def test_without_coviews_the_copurchases_and_their_split_are_the_same(folder: Path) -> None:
+    graph = load_graph(folder)
+    alone = graph.without_coviews()
+    assert len(graph.coview) == 3
+    assert len(alone.coview) == len(alone.coview_split) == len(alone.coviews(*Split)) == 0
+    assert alone.copurchase is graph.copurchase
+    assert alone.split is graph.split
+
+
+def test_edges_are_chosen_by_number_as_by_flag(folder: Path) -> None:
+    edges = load_graph(folder).copurchase
+    flagged, numbered = edges.only(edges.source == 0), edges.only(np.array([1, 0]))
+    assert [flagged.target.tolist(), flagged.count.tolist()] == [[1, 2], [5, 1]]
+    assert [numbered.target.tolist(), numbered.count.tolist()] == [[2, 1], [1, 5]]
+    assert [edges.evenly(most).count.tolist() for most in (2, 9)] == [[5, 2], [5, 1, 1, 2]]
+    assert len(edges.only(edges.count > 9).evenly(2)) == 0
+
+
 def test_a_coview_pair_comes_once_whichever_way_it_is_listed(folder: Path) -> None:
     graph = load_graph(folder)
     pairs = {split: graph.coviews(split) for split in Split}
