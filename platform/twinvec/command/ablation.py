@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,10 +17,8 @@ from twinvec.command.progress import shown
 from twinvec.command.training import SnapshotId
 
 if TYPE_CHECKING:
-    from pipelines.evaluation import ablation, links_table, models_table, related_table
-    from pipelines.sellers import ablation as sellers_ablation
-
-    SideBySide = related_table.Row | links_table.Row | models_table.Row | sellers_ablation.Row
+    from pipelines.evaluation import ablation
+    from pipelines.evaluation.rows import Row
 
 TITLES = {
     "hits_at_1": "Hits@1",
@@ -45,8 +44,6 @@ TITLES = {
     "recall_4_to_9": "4 to 9",
     "alphas": "α",
 }
-
-
 Table = tuple[str, list[str], list[tuple[object, ...]]]
 
 
@@ -61,6 +58,35 @@ class Subject(StrEnum):
     ALIGNMENT = "alignment"
     GRAPH = "graph"
     WAML = "waml"
+
+
+# Subjects that are no encoder → the module whose `compare` gives the rows, by name, since it imports torch; the title.
+TABLES = {
+    Subject.RELATED: (
+        "pipelines.evaluation.related_table",
+        "Related products on held-out edges (MRR@10 with its 95% interval)",
+    ),
+    Subject.LINKS: (
+        "pipelines.evaluation.links_table",
+        "Links between co-purchases, ten random pairs a held-out edge",
+    ),
+    Subject.MODELS: (
+        "pipelines.evaluation.models_table",
+        "Models of related on held-out edges (MRR@10 with its 95% interval)",
+    ),
+    Subject.ALIGNMENT: (
+        "pipelines.evaluation.alignment_table",
+        "Related products by content (MRR@10 with its 95% interval)",
+    ),
+    Subject.GRAPH: (
+        "pipelines.evaluation.graph_table",
+        "Related products by graph and training (MRR@10 with its 95% interval)",
+    ),
+    Subject.WAML: (
+        "pipelines.sellers.ablation",
+        "Recall@{settings.sellers.recall_at} of offers held out, by the product's other offers",
+    ),
+}
 
 
 class Task(StrEnum):
@@ -102,56 +128,20 @@ def ablate(
 
     As the paper's Tables 6 (text), 7 (image), 2 and 3 (related), 4 and 5 (links) and 8 (alignment) do.
     """
-    if subject not in (Subject.TEXT, Subject.IMAGE) and by is Task.COVIEWS:
+    if subject in TABLES and by is Task.COVIEWS:
         raise typer.BadParameter(f"{subject.value} are not judged by co-views", param_hint="--by")
     workspace = open_workspace()
-    rows: Sequence[ablation.Row | SideBySide]
     with shown() as progress:
         chosen = workspace.snapshot(snapshot)
-        if subject is Subject.RELATED:
-            from pipelines.evaluation.related_table import compare as compare_related
-
-            rows = compared = compare_related(workspace, chosen, progress, schemes)
-            table = _side_by_side(
-                "Related products on held-out edges (MRR@10 with its 95% interval)", compared
-            )
-        elif subject is Subject.LINKS:
-            from pipelines.evaluation.links_table import compare as compare_links
-
-            rows = linked = compare_links(workspace, chosen, progress, schemes)
-            table = _side_by_side("Links between co-purchases, ten random pairs a held-out edge", linked)
-        elif subject is Subject.MODELS:
-            from pipelines.evaluation.models_table import compare as compare_models
-
-            rows = modelled = compare_models(workspace, chosen, progress, schemes)
-            table = _side_by_side(
-                "Models of related on held-out edges (MRR@10 with its 95% interval)", modelled
-            )
-        elif subject is Subject.ALIGNMENT:
-            from pipelines.evaluation.alignment_table import compare as compare_contents
-
-            rows = contents = compare_contents(workspace, chosen, progress, schemes)
-            table = _side_by_side("Related products by content (MRR@10 with its 95% interval)", contents)
-        elif subject is Subject.GRAPH:
-            from pipelines.evaluation.graph_table import compare as compare_graphs
-
-            rows = graphs = compare_graphs(workspace, chosen, progress, schemes)
-            table = _side_by_side(
-                "Related products by graph and training (MRR@10 with its 95% interval)", graphs
-            )
-        elif subject is Subject.WAML:
-            from pipelines.sellers.ablation import compare as compare_parts
-
-            rows = parts = compare_parts(workspace, chosen, progress, schemes)
-            k = workspace.settings.sellers.recall_at
-            table = _side_by_side(f"Recall@{k} of offers held out, by the product's other offers", parts)
+        if subject in TABLES:
+            module, title = TABLES[subject]
+            rows = importlib.import_module(module).compare(workspace, chosen, progress, schemes)
+            table = _side_by_side(title.format(settings=workspace.settings), rows)
         else:
-            from pipelines.evaluation.ablation import ablate as compare_schemes
-
-            encoder: Literal["text", "image"] = "text" if subject is Subject.TEXT else "image"
             task = by or (Task.COVIEWS if subject is Subject.TEXT else Task.RELATED)
-            rows = trained = compare_schemes(workspace, chosen, encoder, task.value, progress, schemes)
-            table = _schemes(encoder, task, trained)
+            compare = importlib.import_module("pipelines.evaluation.ablation").ablate
+            rows = compare(workspace, chosen, subject.value, task.value, progress, schemes)
+            table = _schemes(subject, task, rows)
     title, columns, lines = table
     if output is not None:
         from twinvec.files import write_text
@@ -160,7 +150,7 @@ def ablate(
     print_json(rows) if as_json else print_table(title, columns, lines)
 
 
-def _side_by_side(title: str, rows: Sequence[SideBySide]) -> Table:
+def _side_by_side(title: str, rows: Sequence[Row]) -> Table:
     """Title, columns and rows."""
     columns = [TITLES[field.name] for field in fields(rows[0])[1:]] if rows else []
     return title, ["", *columns], [tuple(asdict(row).values()) for row in rows]
