@@ -14,7 +14,7 @@ from pipelines.evaluation.ranking import rank_by, ranking_metrics
 from pipelines.evaluation.scores import SparseScores
 from pipelines.graph.product_graph import Edges, ProductGraph
 from pipelines.related.proximity import personalised_pagerank, target_share, walk_matrix
-from twinvec.settings.pipelines import ProximitySettings
+from twinvec.settings.related_models import ProximitySettings
 
 WEIGHTS = (1.0, 0.25, 0.0)
 HIDDEN = 0.1

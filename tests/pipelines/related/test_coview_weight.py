@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.graph.product_graph import Edges, ProductGraph
 from pipelines.related.coview_weight import WEIGHTS, settle_coview_weight
-from twinvec.settings.pipelines import ProximitySettings
+from twinvec.settings.related_models import ProximitySettings
 
 PRODUCTS, GROUP = 240, 6
 UNSET = ProximitySettings()

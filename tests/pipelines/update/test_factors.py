@@ -8,7 +8,7 @@ import pyarrow as pa
 from pipelines.graph.product_graph import Edges, ProductGraph
 from pipelines.related.data import proximity
 from pipelines.update.factors import fold_in
-from twinvec.settings.pipelines import ProximitySettings
+from twinvec.settings.related_models import ProximitySettings
 
 OPTIONS = ProximitySettings(least=1e-6, keep=1000, coview_weight=1.0)
 
