@@ -13,14 +13,15 @@ from pipelines.sampling.blocks import Hop
 class GraphEncoder(nn.Module):
     """Gives each node of a graph a vector from its features and its neighbourhood, a layer at a time.
 
-    A subclass says what the vectors of layer 0 are; its `layers` are called as `layer(own, below, hop)`.
+    A subclass has `layers`, called as `layer(own, below, hop)`, and says what the vectors of layer 0 are unless they
+    are a node's first feature as it is.
     """
 
     layers: nn.ModuleList
 
-    def start(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Vectors of layer 0, [nodes, width], of what `NodeFeatures.of` gives for some nodes."""
-        raise TypeError(f"{type(self).__name__} has no layer 0")
+    def start(self, content: Tensor, /, *args: Any, **kwargs: Any) -> Tensor:
+        """Vectors of layer 0, [nodes, width], of what `NodeFeatures.of` gives for some nodes: the first, as it is."""
+        return content
 
     def step(self, index: int, own: Tensor, below: Tensor, hop: Hop) -> Tensor:
         """Vectors above layer `index`, [rows, width].

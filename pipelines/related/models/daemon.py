@@ -48,16 +48,6 @@ class DaemonEncoder(GraphEncoder):
             MeanLayer(content if index == 0 else dimension, dimension, relations) for index in range(layers)
         )
 
-    def start(self, content: Tensor, proximity: Tensor, is_target: Tensor) -> Tensor:
-        """The features as they are.
-
-        Args:
-            content: features of the nodes' products, float32 [nodes, c].
-            proximity: not used.
-            is_target: not used.
-        """
-        return content
-
     def step(self, index: int, own: Tensor, below: Tensor, hop: Hop) -> Tensor:
         """Layer `index`, over what a ReLU leaves of the one before."""
         if index:

@@ -46,16 +46,16 @@ class PaperLayer(nn.Module):
         The nodes' own vectors below do not enter: the equations have no such term.
         """
         combine = self.combine.weight.chunk(len(self.weights), dim=1)
-        above = self.combine.bias
+        above: Tensor = self.combine.bias
         for (name, weight), part in zip(self.weights.items(), combine, strict=True):
             above = above + functional.linear(
-                sum_neighbours(below, hop.neighbours[name]), part @ weight.weight
+                sum_neighbours(below, hop.neighbours[name]), part @ weight.get_parameter("weight")
             )
         return above
 
 
 class PaperEncoder(GraphEncoder):
-    """MERLIN as published: h⁰ = X, then equations 3 and 4, with a ReLU between layers.
+    """MERLIN as published: h⁰ = X for source and target alike, then equations 3 and 4, with a ReLU between layers.
 
     Args:
         content: length of a product's features.
@@ -69,16 +69,6 @@ class PaperEncoder(GraphEncoder):
         self.layers = nn.ModuleList(
             PaperLayer(content if index == 0 else dimension, dimension, relations) for index in range(layers)
         )
-
-    def start(self, content: Tensor, proximity: Tensor, is_target: Tensor) -> Tensor:
-        """The features as they are: source and target start alike.
-
-        Args:
-            content: features of the nodes' products, float32 [nodes, c].
-            proximity: not used.
-            is_target: not used.
-        """
-        return content
 
     def step(self, index: int, own: Tensor, below: Tensor, hop: Hop) -> Tensor:
         """Equations 3 and 4 of layer `index`."""

@@ -161,6 +161,6 @@ def test_factors_are_dropped_in_training_alone() -> None:
     torch.testing.assert_close(model.eval().start(*inputs)[:, :6], inputs[1])
 
 
-def test_an_encoder_must_say_what_layer_0_is() -> None:
-    with pytest.raises(TypeError, match="layer 0"):
-        GraphEncoder().start()
+def test_layer_0_is_the_content_unless_an_encoder_says_otherwise() -> None:
+    content, factors, is_target = torch.ones(2, 3), torch.zeros(2, 1), torch.tensor([False, True])
+    assert GraphEncoder().start(content, factors, is_target) is content
