@@ -1,1 +1,1 @@
-"""How good recommendations are: node recommendation and edge direction (MERLIN 4.1.4)."""
+"""How good recommendations are (MERLIN 4.1.4), and tables that set models, content and graphs side by side (4.2)."""

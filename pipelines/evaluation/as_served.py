@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -9,9 +11,10 @@ import pyarrow.compute as pc
 import scipy.sparse as sp
 
 from pipelines.graph.product_graph import Edges
-from twinvec.vectors.index import VectorIndex
+from twinvec.vectors.index import Hit, VectorIndex
 
-Floats = npt.NDArray[np.float32]
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
 TOP = 10
 
 
@@ -19,7 +22,7 @@ def ranks_as_served(
     index: VectorIndex,
     collection: str,
     products: pa.StringArray,
-    source: Floats,
+    source: FloatArray,
     edges: Edges,
     known: sp.csr_array,
     batch: int = 256,
@@ -53,17 +56,33 @@ def ranks_as_served(
         asked = sources[first : first + batch]
         wanted = TOP + int(np.diff(excluded.indptr)[asked].max())
         answers = index.search(collection, source[asked], min(wanted, size), ef=max(ef or 0, wanted))
-        row = np.repeat(asked, [len(hits) for hits in answers])
-        ids = pa.array([hit.product_id for hits in answers for hit in hits], pa.string())
-        column = pc.index_in(ids, products.cast(pa.string())).to_numpy(zero_copy_only=False).astype(np.int64)
-        counts = np.asarray(excluded[row, column]).ravel() == 0
-        before = np.cumsum(counts) - counts
-        start = np.r_[0, np.flatnonzero(np.diff(row)) + 1]
-        before -= np.repeat(before[start], np.diff(np.r_[start, len(row)]))
-        place = row * size + column
-        order = np.argsort(place)
         own = np.flatnonzero(np.isin(edges.source, asked))
-        pair = edges.source[own] * size + edges.target[own]
-        found = order[np.minimum(np.searchsorted(place, pair, sorter=order), len(place) - 1)]
-        ranks[own] = np.where(place[found] == pair, before[found] + 1, np.inf)
+        ranks[own] = _ranks_in(_numbered(answers, asked, products), excluded, edges.only(own))
     return ranks
+
+
+def _numbered(
+    answers: Sequence[Sequence[Hit]], asked: IntArray, products: pa.StringArray
+) -> tuple[IntArray, IntArray]:
+    """Source and answer, by their numbers, of each hit in the order of the lists, int64 [hits] each."""
+    ids = pa.array([hit.product_id for hits in answers for hit in hits], pa.string())
+    numbers = pc.index_in(ids, products.cast(pa.string())).to_numpy(zero_copy_only=False).astype(np.int64)
+    return np.repeat(asked, [len(hits) for hits in answers]), numbers
+
+
+def _ranks_in(
+    listed: tuple[IntArray, IntArray], excluded: sp.csr_array, edges: Edges
+) -> npt.NDArray[np.float64]:
+    """Rank of each edge's target in the list of its source, `excluded` pairs not counted; infinite if not in it."""
+    row, column = listed
+    size = excluded.shape[0]
+    counts = np.asarray(excluded[row, column]).ravel() == 0
+    # Hits that count before each: in all lists up to it, then less those in the lists before its own.
+    before = np.cumsum(counts) - counts
+    start = np.r_[0, np.flatnonzero(np.diff(row)) + 1]
+    before -= np.repeat(before[start], np.diff(np.r_[start, len(row)]))
+    pair = row * size + column
+    order = np.argsort(pair)
+    wanted = edges.source * size + edges.target
+    found = order[np.minimum(np.searchsorted(pair, wanted, sorter=order), len(pair) - 1)]
+    return np.where(pair[found] == wanted, before[found] + 1, np.inf)

@@ -30,6 +30,7 @@ from twinvec.workspace import Workspace
 SPACES: tuple[str, ...] = ("text", "image")
 # Row → `related.recipe`: MERLIN as published goes by its own name beside other people's models.
 RECIPES = {("merlin" if recipe == "paper" else recipe): recipe for recipe in MODELS}
+# Gives None where the snapshot has nothing to rank by.
 Fit = Callable[[], Scores | None]
 
 

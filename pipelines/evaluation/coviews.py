@@ -42,10 +42,8 @@ def coview_metrics(
         vectors: of length one, float32 [n, d].
     """
     row = row_of(graph, product_ids)
-    test, known = (
-        among(graph.coviews(Split.TEST), row),
-        among(graph.coviews(Split.TRAIN, Split.VALIDATION), row),
-    )
+    test = among(graph.coviews(Split.TEST), row)
+    known = among(graph.coviews(Split.TRAIN, Split.VALIDATION), row)
     if not len(test):
         return {}
     found = rank_coviews(torch.from_numpy(np.asarray(vectors)), test, known)

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
-import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from pipelines.evaluation.scores import DotProducts, Scores
+from pipelines.evaluation.scores import DotProducts, Scores, in_batches
 
 IntArray = npt.NDArray[np.int64]
 
@@ -58,22 +57,11 @@ def direction_by(scores: Scores, edges: tuple[IntArray, IntArray], known: sp.csr
     starts, ends = starts[~both_ways], ends[~both_ways]
     if not len(starts):
         return DirectionMetrics(0.5, 0.5, 0)
-    forward = pair_scores(scores, starts, ends)
-    backward = pair_scores(scores, ends, starts)
+    forward = in_batches(scores.pairs, starts, ends)
+    backward = in_batches(scores.pairs, ends, starts)
     truth = np.concatenate([np.ones(len(forward)), np.zeros(len(backward))])
     return DirectionMetrics(
         auc_dir=float(roc_auc_score(truth, np.concatenate([forward, backward]))),
         right_way=float(np.mean((forward > backward) + (forward == backward) / 2)),
         one_way_edges=len(starts),
     )
-
-
-def pair_scores(
-    scores: Scores, starts: IntArray, ends: IntArray, batch: int = 65_536
-) -> npt.NDArray[np.float32]:
-    """Scores of pairs, float32 [pairs]."""
-    parts = [
-        scores.pairs(starts[first : first + batch], ends[first : first + batch]).cpu()
-        for first in range(0, len(starts), batch)
-    ]
-    return torch.cat(parts).numpy() if parts else np.empty(0, np.float32)

@@ -17,9 +17,8 @@ import pyarrow as pa
 import scipy.sparse as sp
 from sklearn.metrics import roc_auc_score
 
-from pipelines.evaluation.direction import pair_scores
 from pipelines.evaluation.links import random_non_edges
-from pipelines.evaluation.scores import Scores
+from pipelines.evaluation.scores import Scores, in_batches
 from pipelines.graph.connectivity import largest_component, spare_edges
 from pipelines.graph.product_graph import Edges, ProductGraph
 from twinvec.errors import CatalogueError
@@ -125,7 +124,7 @@ def split(documents: Documents, seed: int) -> Task:
 
 def judge(scores: Scores, pairs: Pairs) -> Figures:
     """Set edges against the pairs that are none."""
-    return figures(pair_scores(scores, *pairs.edges), pair_scores(scores, *pairs.others))
+    return figures(in_batches(scores.pairs, *pairs.edges), in_batches(scores.pairs, *pairs.others))
 
 
 def figures(positive: FloatArray, negative: FloatArray, hits: int = 100) -> Figures:

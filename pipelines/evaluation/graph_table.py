@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from pipelines.evaluation.contenders import Ground, read_ground, read_inputs, scores_of
 from pipelines.evaluation.related_table import Row, rank_each
@@ -84,7 +85,7 @@ def fit_variant(
     progress: Callable[[str], None],
 ) -> DotProducts:
     """Make a variant's graph, if it has one of its own, and fit the model on it."""
-    settings, graph = _set(workspace.settings, variant), ground.graph
+    settings, graph = _settings_of(workspace.settings, variant), ground.graph
     if variant.graph:
         inputs = read_inputs(Workspace(settings), snapshot, {"graph"}, progress)
         graph = with_the_tests_of(graph, load_graph(inputs.folder("graph")))
@@ -93,7 +94,7 @@ def fit_variant(
     return scores_of(replace(ground, graph=graph), settings.related.recipe, settings)
 
 
-def _set(settings: Settings, variant: Variant) -> Settings:
+def _settings_of(settings: Settings, variant: Variant) -> Settings:
     recipe = settings.related.twinvec.model_copy(update=dict(variant.twinvec))
     related = settings.related.model_copy(update={**variant.related, "twinvec": recipe})
     graph = settings.graph.model_copy(update=dict(variant.graph))
@@ -108,7 +109,7 @@ def with_the_tests_of(graph: ProductGraph, other: ProductGraph) -> ProductGraph:
     held_out = graph.split != Split.TRAIN
     kept = graph.copurchase.only(held_out)
     trained = other.copurchase
-    rest = ~np.isin(_pairs(trained, graph.products), _pairs(kept, graph.products))
+    rest = ~np.isin(_pair_numbers(trained, graph.products), _pair_numbers(kept, graph.products))
     trained = trained.only(rest)
     return replace(
         other,
@@ -121,6 +122,6 @@ def with_the_tests_of(graph: ProductGraph, other: ProductGraph) -> ProductGraph:
     )
 
 
-def _pairs(edges: Edges, products: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """A number for each edge's pair of products, whichever way it leads."""
+def _pair_numbers(edges: Edges, products: int) -> npt.NDArray[np.int64]:
+    """A number for each edge's pair of products, the same whichever way it leads, int64 [edges]."""
     return np.minimum(edges.source, edges.target) * products + np.maximum(edges.source, edges.target)

@@ -26,8 +26,8 @@ from twinvec.workspace import Workspace
 # In the folder of a version whose own vectors were trained on the test edges as well: those it was tested with,
 # float32 [2, products, dimension], sources first, in the order of its graph.
 TESTED = "tested.npy"
-Floats = npt.NDArray[np.float32]
-Integers = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,15 @@ class Tested:
     """
 
     graph: ProductGraph
-    source: Floats
-    target: Floats
+    source: FloatArray
+    target: FloatArray
     present: npt.NDArray[np.bool_]
     trained: Edges
+
+    def test_edges(self) -> Edges:
+        """The test edges of the graph; none if these vectors were trained on all edges."""
+        edges = self.graph.edges(Split.TEST)
+        return edges.evenly(0) if len(self.trained) == len(self.graph.copurchase) else edges
 
 
 def compare(workspace: Workspace, new: Version, live: Version) -> Quality:
@@ -64,15 +69,11 @@ def compare(workspace: Workspace, new: Version, live: Version) -> Quality:
     while (frozen := Manifest.from_json(live.manifest).frozen) is not None:
         live = workspace.version(frozen)
     ours, other = read_tested(workspace, new), read_tested(workspace, live)
-    for version, tested in ((new, ours), (live, other)):
-        if tested is None:
-            return Quality(
-                None,
-                None,
-                remark=f"quality was not compared: {version.name} was made from no graph with edges",
-            )
-    assert ours is not None
-    assert other is not None
+    if ours is None or other is None:
+        without = new if ours is None else live
+        return Quality(
+            None, None, remark=f"quality was not compared: {without.name} was made from no graph with edges"
+        )
     there = row_of(ours.graph, other.graph.product_ids)
     rows = np.flatnonzero((there >= 0) & ours.present & other.present[there])
     products = len(rows)
@@ -95,7 +96,7 @@ def compare(workspace: Workspace, new: Version, live: Version) -> Quality:
 
 
 def _judge(
-    tested: Tested, rows: Integers, edges: Edges, known: sp.csr_array, device: torch.device
+    tested: Tested, rows: IntArray, edges: Edges, known: sp.csr_array, device: torch.device
 ) -> tuple[Judged, int]:
     """The figures of the vectors in these rows, and how many of the edges have a direction."""
     source, target = (
@@ -129,7 +130,7 @@ def read_tested(workspace: Workspace, version: Version) -> Tested | None:
     return Tested(graph, source, target, read.present, trained)
 
 
-def _numbers(rows: Integers, products: int) -> Integers:
+def _numbers(rows: IntArray, products: int) -> IntArray:
     """Place of each product in `rows`, −1 where it is not among them, int64 [products]."""
     numbers = np.full(products, -1)
     numbers[rows] = np.arange(len(rows))

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
-import torch
 from sklearn.metrics import roc_auc_score
 
-from pipelines.evaluation.direction import direction_by, pair_scores
-from pipelines.evaluation.scores import Scores
+from pipelines.evaluation.direction import direction_by
+from pipelines.evaluation.scores import Scores, in_batches
 
 IntArray = npt.NDArray[np.int64]
 
@@ -59,9 +58,10 @@ def link_metrics(
     if not len(starts):
         return LinkMetrics(0.0, 0.0, 0.5, auc_dir, 0)
     others = random_negatives(starts, known, negatives, np.random.default_rng(seed))
-    positive = pair_scores(scores, starts, ends)
-    negative = pair_scores(scores, np.repeat(starts, negatives), others.ravel())
-    ranks = ranks_among(positive, negative.reshape(others.shape), _rounding(scores, starts, ends))
+    positive = in_batches(scores.pairs, starts, ends)
+    negative = in_batches(scores.pairs, np.repeat(starts, negatives), others.ravel())
+    rounding = in_batches(scores.rounding, starts, ends)
+    ranks = ranks_among(positive, negative.reshape(others.shape), rounding)
     truth = np.repeat([1, 0], [len(positive), len(negative)])
     return LinkMetrics(
         hits_at_3=float(np.mean(ranks <= 3)),
@@ -144,13 +144,3 @@ def taken_pairs(known: sp.csr_array) -> sp.csr_array:
     taken = sp.csr_array(abs(known) + sp.eye_array(known.shape[0], dtype=np.float32, format="csr"))
     taken.sort_indices()
     return taken
-
-
-def _rounding(
-    scores: Scores, starts: IntArray, ends: IntArray, batch: int = 65_536
-) -> npt.NDArray[np.float32]:
-    parts = [
-        scores.rounding(starts[first : first + batch], ends[first : first + batch]).cpu()
-        for first in range(0, len(starts), batch)
-    ]
-    return torch.cat(parts).numpy()

@@ -89,7 +89,7 @@ def compare(
 
 
 def fit_and_judge(name: str, ground: Ground, settings: Settings) -> Row:
-    """One row."""
+    """Fit a model, and measure how good it is and what that takes."""
     device = resolve_device(settings.device)
     started = time.perf_counter()
     fitted, memory = measured(partial(fit_recipe, ground, ROWS[name], settings), device)

@@ -97,7 +97,7 @@ def rank_each(
 
 
 def judge(name: str, scores: Scores, graph: ProductGraph, seconds: float, seed: int) -> Row:
-    """Rank the test edges' targets."""
+    """Rank the test edges' targets among all products, and tell one-way edges from their reverses."""
     test, known = graph.edges(Split.TEST), graph.copurchase.matrix(graph.products)
     ends = (test.source, test.target)
     ranks = rank_by(scores, ends, known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -105,3 +106,17 @@ class SparseScores:
     def rounding(self, sources: IntArray, targets: IntArray) -> Tensor:
         """None: equal scores are equal."""
         return torch.zeros(len(sources))
+
+
+def in_batches(
+    of_pairs: Callable[[IntArray, IntArray], Tensor],
+    sources: IntArray,
+    targets: IntArray,
+    batch: int = 65_536,
+) -> npt.NDArray[np.float32]:
+    """What a function such as `Scores.pairs` gives for each pair, a batch of them at once, float32 [pairs]."""
+    parts = [
+        of_pairs(sources[first : first + batch], targets[first : first + batch]).cpu()
+        for first in range(0, len(sources), batch)
+    ]
+    return torch.cat(parts).numpy() if parts else np.empty(0, np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import duckdb
@@ -99,16 +99,9 @@ def evaluate_edges(workspace: Workspace, edges: Path, version: str | None = None
     return EdgeEvaluation(
         version=judged.name,
         release=release,
-        edges=ranking.edges,
         unknown=listed.num_rows - len(wanted),
-        hits_at_1=ranking.hits_at_1,
-        hits_at_3=ranking.hits_at_3,
-        hits_at_5=ranking.hits_at_5,
-        hits_at_10=ranking.hits_at_10,
-        mrr_at_10=ranking.mrr_at_10,
-        auc_dir=direction.auc_dir,
-        right_way=direction.right_way,
-        one_way_edges=direction.one_way_edges,
+        **asdict(ranking),
+        **asdict(direction),
         served_hits_at_10=None if served is None else served.hits_at_10,
         served_mrr_at_10=None if served is None else served.mrr_at_10,
     )

@@ -15,14 +15,14 @@ import torch
 from pipelines.evaluation.held_out import read_tested
 from pipelines.evaluation.ranking import rank_by, ranking_metrics
 from pipelines.evaluation.scores import DotProducts, Scores
-from pipelines.graph.product_graph import Edges, ProductGraph, Split
+from pipelines.graph.product_graph import Edges, ProductGraph
 from registry.models import Version
 from twinvec.catalogue.snapshot import open_snapshot
 from twinvec.errors import CatalogueError
 from twinvec.workspace import Workspace
 
 Flags = npt.NDArray[np.bool_]
-Integers = npt.NDArray[np.int64]
+IntArray = npt.NDArray[np.int64]
 Texts = npt.NDArray[np.str_]
 TOP = 10
 # Sources whose lists are looked at for coverage and diversity, at most.
@@ -79,13 +79,7 @@ def evaluate_slices(workspace: Workspace, version: Version) -> Sliced:
         CatalogueError: if all its edges were trained on.
     """
     tested = read_tested(workspace, version)
-    edges = tested.graph.edges(Split.TEST) if tested is not None else None
-    if (
-        tested is None
-        or edges is None
-        or not len(edges)
-        or len(tested.trained) == len(tested.graph.copurchase)
-    ):
+    if tested is None or not len(edges := tested.test_edges()):
         raise CatalogueError(
             f"{version.name} has no edges that were held out of its training",
             "rank edges of your own with --edges",
@@ -141,7 +135,7 @@ def slices(ranks: npt.NDArray[np.float64], kinds: Mapping[str, Flags]) -> list[S
     return found
 
 
-def best_targets(scores: Scores, sources: Integers, known: sp.csr_array, batch: int = 256) -> Integers:
+def best_targets(scores: Scores, sources: IntArray, known: sp.csr_array, batch: int = 256) -> IntArray:
     """The ten best targets of each source, its known ones and itself left out, int64 [sources, 10].
 
     Memory is `batch` × the number of products.
@@ -159,7 +153,7 @@ def best_targets(scores: Scores, sources: Integers, known: sp.csr_array, batch: 
     return found
 
 
-def what_is_shown(sources: Integers, lists: Integers, category: Texts) -> Shown:
+def what_is_shown(sources: IntArray, lists: IntArray, category: Texts) -> Shown:
     """What the lists of some sources, int64 [sources, k], consist of; `category` is of each product, [n]."""
     numbers = np.unique(category, return_inverse=True)[1]
     listed = np.sort(numbers[lists], axis=1)

@@ -8,8 +8,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from pipelines.evaluation.direction import direction_metrics, pair_scores
-from pipelines.evaluation.scores import DotProducts
+from pipelines.evaluation.direction import direction_metrics
+from pipelines.evaluation.scores import DotProducts, in_batches
 
 IntArray = npt.NDArray[np.int64]
 
@@ -79,6 +79,6 @@ def test_batches_of_scores(batch: int) -> None:
     starts, ends = random_edges(3, 9, 30).T
     expected = (source @ target.T).numpy()[starts, ends]
     np.testing.assert_allclose(
-        pair_scores(DotProducts(source, target), starts, ends, batch), expected, rtol=1e-5, atol=1e-6
+        in_batches(DotProducts(source, target).pairs, starts, ends, batch), expected, rtol=1e-5, atol=1e-6
     )
-    assert len(pair_scores(DotProducts(source, target), starts[:0], ends[:0])) == 0
+    assert len(in_batches(DotProducts(source, target).pairs, starts[:0], ends[:0])) == 0
