@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from pipelines.evaluation.ranking import rank_by, ranking_metrics
 from pipelines.evaluation.scores import SparseScores
 from pipelines.graph.product_graph import Edges, ProductGraph
-from pipelines.related.proximity import personalised_pagerank, target_share, walk_matrix
+from pipelines.related.proximity import directed_nearness
 from twinvec.settings.related_models import ProximitySettings
 
 WEIGHTS = (1.0, 0.25, 0.0)
@@ -46,13 +46,10 @@ def settle_coview_weight(graph: ProductGraph, options: ProximitySettings, seed: 
 
 def _mrr(graph: ProductGraph, asked: Edges, rest: Edges, weight: float, options: ProximitySettings) -> float:
     """MRR@10 of the hidden edges by nearness over the rest and the co-views."""
-    known = rest.matrix(graph.products)
-    weights = walk_matrix(known, graph.coview.matrix(graph.products), weight)
+    known, coview = rest.matrix(graph.products), graph.coview.matrix(graph.products)
     sources = np.unique(asked.source)
-    near = personalised_pagerank(
-        weights, options.restart, options.steps, options.least, options.keep, nodes=sources
-    )
-    directed = sp.csr_array(near @ sp.diags_array(target_share(known, weights))).tocoo()
-    row, column = directed.coords
-    scores = sp.csr_array((directed.data, (sources[row], column)), shape=known.shape)
+    walks = options.model_dump(exclude={"coview_weight"})
+    near = directed_nearness(known, coview, weight, **walks, nodes=sources).tocoo()
+    row, column = near.coords
+    scores = sp.csr_array((near.data, (sources[row], column)), shape=known.shape)
     return ranking_metrics(rank_by(SparseScores(scores), (asked.source, asked.target), known)).mrr_at_10

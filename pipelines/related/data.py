@@ -12,12 +12,7 @@ import torch
 from torch import Tensor
 
 from pipelines.graph.product_graph import Edges, ProductGraph
-from pipelines.related.proximity import (
-    factorise,
-    personalised_pagerank,
-    target_share,
-    walk_matrix,
-)
+from pipelines.related.proximity import directed_nearness, factorise
 from pipelines.sampling.blocks import Neighbours, double_cover, within_roles
 
 COPURCHASE = "copurchase"
@@ -128,10 +123,8 @@ def proximity(
     seed: int,
 ) -> Proximity:
     """Personalised PageRank over both kinds of edges, and its factors; see `pipelines.related.proximity`."""
-    copurchase = graph.copurchase.matrix(graph.products)
-    weights = walk_matrix(copurchase, graph.coview.matrix(graph.products), coview_weight)
-    nearness = personalised_pagerank(weights, restart, steps, least, keep)
-    directed = sp.csr_array(nearness @ sp.diags_array(target_share(copurchase, weights)))
+    copurchase, coview = (edges.matrix(graph.products) for edges in (graph.copurchase, graph.coview))
+    directed = directed_nearness(copurchase, coview, coview_weight, restart, steps, least, keep)
     source, target = factorise(directed, dimension, least, seed)
     return Proximity(_rows_to_one(directed), torch.from_numpy(np.concatenate([source, target])))
 

@@ -101,6 +101,30 @@ def target_share(copurchase: sp.csr_array, weights: sp.csr_array) -> FloatArray:
     return share
 
 
+def directed_nearness(
+    copurchase: sp.csr_array,
+    coview: sp.csr_array,
+    coview_weight: float,
+    restart: float,
+    steps: int,
+    least: float,
+    keep: int,
+    nodes: npt.NDArray[np.int64] | None = None,
+) -> sp.csr_array:
+    """How near each product is to every node, or to some, as a target: nearness times its `target_share`.
+
+    Args:
+        copurchase, coview, coview_weight: as `walk_matrix` has them.
+        restart, steps, least, keep, nodes: as `personalised_pagerank` has them.
+
+    Returns:
+        float32 [r, n].
+    """
+    weights = walk_matrix(copurchase, coview, coview_weight)
+    nearness = personalised_pagerank(weights, restart, steps, least, keep, nodes=nodes)
+    return sp.csr_array(nearness @ sp.diags_array(target_share(copurchase, weights)))
+
+
 def factorise(
     proximity: sp.csr_array, dimension: int, least: float, seed: int
 ) -> tuple[FloatArray, FloatArray]:

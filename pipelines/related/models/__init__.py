@@ -1,7 +1,8 @@
 """The models of the space `related` by name, as `related.recipe` gives it.
 
 A model is one module here: its layers and encoder, `relations` and `plan`. The next one is a module, a line below and
-its settings in `RelatedSettings`; data, sampling, training, evaluation, export and release are the same for all.
+a group in `twinvec.settings.related_models`; data, sampling, training, evaluation, export and release are the same for
+all.
 """
 
 from __future__ import annotations

@@ -145,15 +145,15 @@ class DaemonObjective:
                 source[one_way] + as_target,
             ]
             seeds, place = torch.unique(torch.cat(parts), return_inverse=True)
-            places = iter(torch.split(place, [len(part) for part in parts]))
+            places = torch.split(place, [len(part) for part in parts])
             yield DaemonBatch(
                 seeds,
-                source=next(places),
-                target=next(places),
-                negatives=next(places),
+                source=places[0],
+                target=places[1],
+                negatives=places[2],
                 one_way=one_way,
-                reverse_source=next(places),
-                reverse_target=next(places),
+                reverse_source=places[3],
+                reverse_target=places[4],
                 products=self.products,
                 asymmetry=self.asymmetry,
             )
