@@ -28,7 +28,7 @@ def rank_coviews(vectors: Tensor, pairs: Edges, known: Edges, most: int = MOST_P
     """
     asked = pairs.evenly(most).both_ways()
     left_out = known.both_ways().matrix(len(vectors))
-    return ranking_metrics(rank_targets(vectors, vectors, (asked.source, asked.target), left_out))
+    return ranking_metrics(rank_targets(vectors, vectors, asked.ends, left_out))
 
 
 def coview_metrics(

@@ -68,7 +68,7 @@ def compare(
         SettingsError: if there is no such row.
         CatalogueError: if the snapshot has no held-out edges.
     """
-    require_rows(names, tuple(VARIANTS))
+    require_rows(names, VARIANTS)
     ground = read_ground(workspace, snapshot, progress)
     fits = {
         name: partial(fit_variant, variant, ground, workspace, snapshot, progress)

@@ -102,9 +102,8 @@ def _judge(
     source, target = (
         torch.from_numpy(vectors[rows]).to(device) for vectors in (tested.source, tested.target)
     )
-    ends = (edges.source, edges.target)
-    ranking = ranking_metrics(rank_targets(source, target, ends, known))
-    direction = direction_metrics(source, target, ends, known)
+    ranking = ranking_metrics(rank_targets(source, target, edges.ends, known))
+    direction = direction_metrics(source, target, edges.ends, known)
     return Judged(ranking.mrr_at_10, ranking.hits_at_10, direction.auc_dir), direction.one_way_edges
 
 

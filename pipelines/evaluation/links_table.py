@@ -76,6 +76,6 @@ def compare(
 def judge(name: str, scores: Scores, graph: ProductGraph, seconds: float, seed: int) -> Row:
     """Set the test edges against random pairs, the same for every row, and against their reverses."""
     test, known = graph.edges(Split.TEST), graph.copurchase.matrix(graph.products)
-    figures = asdict(link_metrics(scores, (test.source, test.target), known, seed))
+    figures = asdict(link_metrics(scores, test.ends, known, seed))
     del figures["edges"]
     return Row(name, **figures, seconds=seconds)

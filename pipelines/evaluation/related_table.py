@@ -99,11 +99,10 @@ def rank_each(
 def judge(name: str, scores: Scores, graph: ProductGraph, seconds: float, seed: int) -> Row:
     """Rank the test edges' targets among all products, and tell one-way edges from their reverses."""
     test, known = graph.edges(Split.TEST), graph.copurchase.matrix(graph.products)
-    ends = (test.source, test.target)
-    ranks = rank_by(scores, ends, known)
+    ranks = rank_by(scores, test.ends, known)
     ranking = asdict(ranking_metrics(ranks))
     del ranking["edges"]
-    direction = direction_by(scores, ends, known)
+    direction = direction_by(scores, test.ends, known)
     low, high = interval(np.where(ranks <= 10, 1 / ranks, 0), seed)
     return Row(
         name,

@@ -88,10 +88,9 @@ def evaluate_edges(workspace: Workspace, edges: Path, version: str | None = None
     vectors = read_vectors(workspace.features, judged, products.to_pylist())
     device = resolve_device(workspace.settings.device)
     source, target = (torch.from_numpy(field).to(device) for field in vectors.fields.values())
-    ends = (wanted.source, wanted.target)
     matrix = known.matrix(len(products))
-    ranking = ranking_metrics(rank_targets(source, target, ends, matrix))
-    direction = direction_metrics(source, target, ends, matrix + wanted.matrix(len(products)))
+    ranking = ranking_metrics(rank_targets(source, target, wanted.ends, matrix))
+    direction = direction_metrics(source, target, wanted.ends, matrix + wanted.matrix(len(products)))
     served = None
     if release is not None:
         asking, *_ = vectors.fields.values()

@@ -87,7 +87,7 @@ def evaluate_slices(workspace: Workspace, version: Version) -> Sliced:
     graph = tested.graph
     category, marketplace = _places(workspace, version, graph)
     scores = DotProducts(*(torch.from_numpy(np.array(side)) for side in (tested.source, tested.target)))
-    ranks = rank_by(scores, (edges.source, edges.target), graph.copurchase.matrix(graph.products))
+    ranks = rank_by(scores, edges.ends, graph.copurchase.matrix(graph.products))
     kinds = kinds_of(edges, tested.trained, category, marketplace)
     asked = np.unique(edges.source)
     chosen = asked[np.linspace(0, len(asked) - 1, min(LISTS, len(asked))).astype(np.int64)]

@@ -39,6 +39,11 @@ class Edges:
     def __len__(self) -> int:
         return len(self.source)
 
+    @property
+    def ends(self) -> tuple[IntArray, IntArray]:
+        """Sources and targets, int64 [edges] each."""
+        return self.source, self.target
+
     def only(self, chosen: npt.NDArray[np.bool_] | IntArray) -> Edges:
         """The edges that are `chosen`: bool [edges], or their numbers in the order wanted, int64 [some]."""
         return Edges(self.source[chosen], self.target[chosen], self.count[chosen])
@@ -51,7 +56,7 @@ class Edges:
         """Each pair of products once, the lower number first, with the counts of both directions added up."""
         size = int(max(self.source.max(initial=-1), self.target.max(initial=-1))) + 1
         both = self.both_ways()
-        matrix = sp.csr_array((both.count, (both.source, both.target)), shape=(size, size))
+        matrix = sp.csr_array((both.count, both.ends), shape=(size, size))
         pairs = sp.triu(matrix, k=1).tocoo()
         first, second = (end.astype(np.int64) for end in pairs.coords)
         return Edges(first, second, pairs.data)
@@ -67,7 +72,7 @@ class Edges:
     def matrix(self, products: int) -> sp.csr_array:
         """Adjacency, float32 [products, products], one where there is an edge."""
         ones = np.ones(len(self), np.float32)
-        matrix = sp.csr_array((ones, (self.source, self.target)), shape=(products, products))
+        matrix = sp.csr_array((ones, self.ends), shape=(products, products))
         matrix.data[:] = 1
         return matrix
 

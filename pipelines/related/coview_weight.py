@@ -52,4 +52,4 @@ def _mrr(graph: ProductGraph, asked: Edges, rest: Edges, weight: float, options:
     near = directed_nearness(known, coview, weight, **walks, nodes=sources).tocoo()
     row, column = near.coords
     scores = sp.csr_array((near.data, (sources[row], column)), shape=known.shape)
-    return ranking_metrics(rank_by(SparseScores(scores), (asked.source, asked.target), known)).mrr_at_10
+    return ranking_metrics(rank_by(SparseScores(scores), asked.ends, known)).mrr_at_10

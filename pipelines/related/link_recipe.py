@@ -59,7 +59,7 @@ def fit_links(graph: ProductGraph, content: FloatArray, recipe: LinkRecipe, seed
     """
     generator = np.random.default_rng(seed)
     edges, known = graph.copurchase, graph.copurchase.matrix(graph.products)
-    spare = np.flatnonzero(spare_edges(edges.source, edges.target, graph.products))
+    spare = np.flatnonzero(spare_edges(*edges.ends, graph.products))
     seen, truth = [], []
     for _ in range(recipe.rounds):
         hidden = np.zeros(len(edges), bool)
@@ -101,5 +101,5 @@ def smoothed(content: FloatArray, edges: Edges, hops: int) -> FloatArray:
 
 def log_degrees(edges: Edges, products: int) -> FloatArray:
     """log(1 + out-degree) and log(1 + in-degree) of each product, float32 [n, 2]."""
-    counts = [np.bincount(end, minlength=products) for end in (edges.source, edges.target)]
+    counts = [np.bincount(end, minlength=products) for end in edges.ends]
     return np.log1p(np.stack(counts, axis=1)).astype(np.float32)

@@ -84,7 +84,7 @@ def fit_on_training_edges(
     known = graph.copurchase.matrix(graph.products)
 
     def validate(source: Tensor, target: Tensor) -> float:
-        ranks = rank_targets(source, target, (held_out.source, held_out.target), known)
+        ranks = rank_targets(source, target, held_out.ends, known)
         return ranking_metrics(ranks).mrr_at_10
 
     return fit(
@@ -114,9 +114,8 @@ def test_metrics(source: Tensor, target: Tensor, graph: ProductGraph) -> dict[st
     """Node recommendation and direction on the test edges, all known edges left out of the ranking."""
     known = graph.copurchase.matrix(graph.products)
     test = graph.edges(Split.TEST)
-    edges = (test.source, test.target)
-    ranking = ranking_metrics(rank_targets(source, target, edges, known))
-    return {**asdict(ranking), **asdict(direction_metrics(source, target, edges, known))}
+    ranking = ranking_metrics(rank_targets(source, target, test.ends, known))
+    return {**asdict(ranking), **asdict(direction_metrics(source, target, test.ends, known))}
 
 
 def _some(edges: Edges, most: int, seed: int) -> Edges:
