@@ -7,7 +7,7 @@ from functools import partial
 
 import torch
 
-from pipelines.baselines import counting, factorising, walking
+from pipelines.baselines import counting, factorising, magnet, walking
 from pipelines.baselines.given import Given
 from pipelines.evaluation.scores import DotProducts, Scores
 
@@ -32,4 +32,5 @@ BASELINES: dict[str, Callable[[Given], Scores | None]] = {
     "reciprocal + adamic-adar": counting.reciprocal_adamic_adar,
     "pagerank": walking.pagerank,
     "pagerank + co-views": walking.pagerank_with_coviews,
+    "magnet": magnet.magnet,
 }

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.baselines import counting, factorising, walking
+from pipelines.baselines import counting, factorising, magnet, walking
 from pipelines.baselines.given import Given
 from pipelines.baselines.registry import BASELINES
 from pipelines.evaluation.ranking import rank_by, ranking_metrics
@@ -111,6 +111,15 @@ def test_held_out_edges_in_groups_are_found(name: str, groups: tuple[Given, Edge
     again = BASELINES[name](training)
     assert again is not None
     np.testing.assert_array_equal(everything(scores), everything(again))
+
+
+def test_magnet_tells_the_direction_of_edges_it_has_not_seen() -> None:
+    random = np.random.default_rng(4)
+    pairs = np.array([(a, b) for a in range(20) for b in range(20, 40)])
+    random.shuffle(pairs)
+    found = everything(magnet.magnet(given(40, edges(*((int(a), int(b), 1) for a, b in pairs[100:])), 8)))
+    source, target = pairs[:100].T
+    assert np.mean(found[source, target] > found[target, source]) > 0.9
 
 
 def test_content_is_compared_by_cosine_or_left_out(small: Given) -> None:
