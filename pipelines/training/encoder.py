@@ -33,7 +33,11 @@ class GraphEncoder(nn.Module):
             hop: which of them each node has.
         """
         above: Tensor = self.layers[index](own, below, hop)
-        return above
+        return self.activation(above) if index + 1 < len(self.layers) else above
+
+    def activation(self, vectors: Tensor) -> Tensor:
+        """What is done to the vectors between two layers: nothing, unless a model says otherwise."""
+        return vectors
 
     def forward(self, *inputs: Any) -> Tensor:
         """Vectors of a block's seeds, [seeds, width], of the features of `block.nodes` and, last, the block."""

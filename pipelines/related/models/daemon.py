@@ -20,7 +20,7 @@ from pipelines.related.data import COPURCHASE, SIMILAR
 from pipelines.related.features import Features
 from pipelines.related.layers import MeanLayer
 from pipelines.related.plan import Plan
-from pipelines.sampling.blocks import Hop, Neighbours
+from pipelines.sampling.blocks import Neighbours
 from pipelines.training.encoder import GraphEncoder
 from twinvec.settings import RelatedSettings
 
@@ -48,11 +48,9 @@ class DaemonEncoder(GraphEncoder):
             MeanLayer(content if index == 0 else dimension, dimension, relations) for index in range(layers)
         )
 
-    def step(self, index: int, own: Tensor, below: Tensor, hop: Hop) -> Tensor:
-        """Layer `index`, over what a ReLU leaves of the one before."""
-        if index:
-            own, below = torch.relu(own), torch.relu(below)
-        return super().step(index, own, below, hop)
+    def activation(self, vectors: Tensor) -> Tensor:
+        """ReLU between layers."""
+        return torch.relu(vectors)
 
 
 def directed_loss(

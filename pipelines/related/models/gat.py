@@ -138,11 +138,9 @@ class GatEncoder(ContentEncoder):
             for last in [False] * (layers - 1) + [True]
         )
 
-    def step(self, index: int, own: Tensor, below: Tensor, hop: Hop) -> Tensor:
-        """Layer `index`, over an ELU of the one before."""
-        if index:
-            own, below = functional.elu(own), functional.elu(below)
-        return super().step(index, own, below, hop)
+    def activation(self, vectors: Tensor) -> Tensor:
+        """ELU between layers."""
+        return functional.elu(vectors)
 
 
 def relations(graph: ProductGraph) -> dict[str, Neighbours]:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from pipelines.graph.product_graph import ProductGraph
 from pipelines.related import data
@@ -48,9 +47,8 @@ class PaperLayer(nn.Module):
         combine = self.combine.weight.chunk(len(self.weights), dim=1)
         above: Tensor = self.combine.bias
         for (name, weight), part in zip(self.weights.items(), combine, strict=True):
-            above = above + functional.linear(
-                sum_neighbours(below, hop.neighbours[name]), part @ weight.get_parameter("weight")
-            )
+            both = part @ weight.get_parameter("weight")
+            above = torch.addmm(above, sum_neighbours(below, hop.neighbours[name]), both.T)
         return above
 
 
@@ -70,9 +68,9 @@ class PaperEncoder(GraphEncoder):
             PaperLayer(content if index == 0 else dimension, dimension, relations) for index in range(layers)
         )
 
-    def step(self, index: int, own: Tensor, below: Tensor, hop: Hop) -> Tensor:
-        """Equations 3 and 4 of layer `index`."""
-        return super().step(index, own, torch.relu(below) if index else below, hop)
+    def activation(self, vectors: Tensor) -> Tensor:
+        """ReLU between layers."""
+        return torch.relu(vectors)
 
 
 def relations(graph: ProductGraph) -> dict[str, Neighbours]:

@@ -16,7 +16,7 @@ from pipelines.related import data
 from pipelines.related.by_content import ContentEncoder, softmax_plan
 from pipelines.related.layers import MeanLayer
 from pipelines.related.plan import Plan
-from pipelines.sampling.blocks import Hop, Neighbours
+from pipelines.sampling.blocks import Neighbours
 from twinvec.settings import RelatedSettings
 
 
@@ -34,11 +34,9 @@ class SageEncoder(ContentEncoder):
         super().__init__(content, dimension)
         self.layers = nn.ModuleList(MeanLayer(dimension, dimension, relations) for _ in range(layers))
 
-    def step(self, index: int, own: Tensor, below: Tensor, hop: Hop) -> Tensor:
-        """Layer `index`, over what a ReLU leaves of the one before."""
-        if index:
-            own, below = torch.relu(own), torch.relu(below)
-        return super().step(index, own, below, hop)
+    def activation(self, vectors: Tensor) -> Tensor:
+        """ReLU between layers."""
+        return torch.relu(vectors)
 
 
 def relations(graph: ProductGraph) -> dict[str, Neighbours]:
