@@ -13,11 +13,15 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import multiprocessing
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dgl
 import numpy as np
@@ -26,7 +30,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.graphs import generate_content, generate_graph
+from benchmarks.graphs import COPURCHASES, COVIEWS, generate_content, generate_graph
 from benchmarks.measuring import Ratio, add_output, bars, finish, in_turns, medians, peak_mib
 from pipelines.graph.product_graph import ProductGraph
 from pipelines.related.models import paper
@@ -39,6 +43,7 @@ from twinvec.settings import RelatedSettings
 
 BOUGHT, BOUGHT_BACK = ("source", "copurchase", "target"), ("target", "copurchase_back", "source")
 VIEWED, VIEWED_BACK = ("source", "coview", "target"), ("target", "coview_back", "source")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,7 @@ def tutorial(
                 recipe.margin,
             )
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
 
     return epoch
@@ -144,31 +149,62 @@ def ours(graph: ProductGraph, content: Tensor, options: RelatedSettings, steps: 
     return epoch
 
 
+SIDES = {"twinvec": ours, "DGL tutorial": tutorial}
+_epoch: Callable[[], None] | None = None  # of the side that this process is for
+
+
+def prepare(side: str, products: int, steps: int, width: int, options: RelatedSettings) -> None:
+    """Make this process one of a side, with a graph that is the same in both."""
+    global _epoch
+    graph, content = generate_graph(products, seed=0), generate_content(products, width, seed=0)
+    _epoch = SIDES[side](graph, content, options, steps)
+
+
+def run_epoch() -> None:
+    """An epoch of this process's side."""
+    assert _epoch is not None  # `prepare` was called first
+    _epoch()
+
+
 def measure(products: int, steps: int, repeats: int, options: RelatedSettings, width: int) -> dict[str, Any]:
     """Seconds an epoch of each, and edges/s."""
-    graph, content = generate_graph(products, seed=0), generate_content(products, width, seed=0)
-    steps = min(steps, -(-len(graph.copurchase) // options.paper.batch))
-    trained = min(steps * options.paper.batch, len(graph.copurchase))
-    runs = {
-        "twinvec": ours(graph, content, options, steps),
-        "DGL tutorial": tutorial(graph, content, options, steps),
-    }
-    for run in runs.values():
-        run()
-    seconds = medians(in_turns(runs, repeats))
+    edges = round(products * COPURCHASES)
+    steps = min(steps, -(-edges // options.paper.batch))
+    trained = min(steps * options.paper.batch, edges)
+    with ExitStack() as stack:
+        workers = {
+            side: stack.enter_context(
+                ProcessPoolExecutor(
+                    1,
+                    multiprocessing.get_context("spawn"),
+                    initializer=prepare,
+                    initargs=(side, products, steps, width, options),
+                )
+            )
+            for side in SIDES
+        }
+        runs = {side: partial(_wait, worker, run_epoch) for side, worker in workers.items()}
+        for run in runs.values():
+            run()
+        seconds = medians(in_turns(runs, repeats))
+        peaks = {side: _wait(worker, peak_mib) for side, worker in workers.items()}
     return {
-        "edges": {"copurchase": len(graph.copurchase), "coview": len(graph.coview), "trained": trained},
+        "edges": {"copurchase": edges, "coview": round(products * COVIEWS), "trained": trained},
         "seconds": seconds,
-        "edges_per_second": {name: trained / value for name, value in seconds.items()},
-        "peak_mib": peak_mib(),
+        "edges_per_second": {side: trained / value for side, value in seconds.items()},
+        "peak_mib": peaks,
     }
+
+
+def _wait(worker: ProcessPoolExecutor, work: Callable[[], Result]) -> Result:
+    return worker.submit(work).result()
 
 
 def main() -> None:
     """Measure, compare and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--size", type=int, default=65_000, help="products")
-    parser.add_argument("--steps", type=int, default=20, help="batches of an epoch, at most")
+    parser.add_argument("--size", type=int, nargs="+", default=[65_000, 650_000], help="products")
+    parser.add_argument("--steps", type=int, default=10, help="batches of an epoch, at most")
     parser.add_argument("--batch", type=int, default=RelatedSettings().paper.batch, help="edges a step")
     parser.add_argument("--width", type=int, default=128, help="length of the content features")
     parser.add_argument("--repeats", type=int, default=3)
@@ -178,13 +214,24 @@ def main() -> None:
     settings = RelatedSettings.model_validate(
         {"recipe": "paper", "sampler": options.sampler, "paper": {"batch": options.batch}}
     )
-    figures = measure(options.size, options.steps, options.repeats, settings, options.width)
-    rate = figures["edges_per_second"]
-    ratio = Ratio(
-        "edges/s of an epoch", "DGL's tutorial", rate["twinvec"] / rate["DGL tutorial"], 3.0, least=True
-    )
-    finish(options.output, vars(options), [ratio], figures, ("dgl", "torch", "numpy"))
-    bars(options.output, f"Training, {options.size:,} products", "edges/s", rate)
+    sizes = {
+        f"{size:,} products": measure(size, options.steps, options.repeats, settings, options.width)
+        for size in options.size
+    }
+    rates = {name: figures["edges_per_second"] for name, figures in sizes.items()}
+    ratios = [
+        Ratio(
+            f"edges/s of an epoch, {name}",
+            "DGL's tutorial",
+            rate["twinvec"] / rate["DGL tutorial"],
+            3.0,
+            least=True,
+        )
+        for name, rate in rates.items()
+    ]
+    finish(options.output, vars(options), ratios, {"sizes": sizes}, ("dgl", "torch", "numpy"))
+    each = {f"{side}, {name}": value for name, rate in rates.items() for side, value in rate.items()}
+    bars(options.output, "Training", "edges/s", each)
 
 
 if __name__ == "__main__":
