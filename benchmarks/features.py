@@ -1,11 +1,14 @@
-"""Vectors of a version read through Feast, beside the bare join of the same files by DuckDB.
+"""Vectors read through Feast, beside the bare join of the same files by DuckDB: of a version, and of histories.
 
     python benchmarks/features.py --output benchmarks/results/features.json
 
 What is timed of both ends with the same: float32 vectors in the order of the keys, and which keys there are. The bare
-way is the ASOF join that a point-in-time read means. Measured as they are read by our pipelines, through
-`read_vectors`, in turns, after one run of each that does not count; the wanted keys are those of the version in
-another order, and some that it does not have.
+way is the ASOF join that a point-in-time read means. In turns, after one run of each that does not count. The wanted
+keys are those that there are in another order, and some that there are not.
+
+- A version, which has one row a product, is read as by our pipelines, through `read_vectors`.
+- A history has several rows a product, wanted at several random moments each, as for training on events; it is read
+  through `FeatureStore.get_historical_features` with our offline store and with Feast's own.
 """
 
 from __future__ import annotations
@@ -13,14 +16,19 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from feast import FeatureStore, FeatureView, Field, FileSource
+from feast.data_format import ParquetFormat
+from feast.types import Array, Float32, String
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -28,9 +36,10 @@ from benchmarks.measuring import Ratio, add_output, bars, finish, in_turns, medi
 from registry.models import State, Version
 from twinvec import files
 from twinvec.columns import EVENT_TIMESTAMP, PRODUCT_ID
+from twinvec.features.definitions import PRODUCT
 from twinvec.features.manifest import Manifest, write_manifest
 from twinvec.features.reading import Vectors, read_vectors
-from twinvec.features.store import apply_version, open_store
+from twinvec.features.store import CONFIG, apply_version, open_store
 from twinvec.features.vectors import FOLDER, write_vectors
 from twinvec.settings import Settings
 
@@ -67,57 +76,149 @@ def write_version(home: Path, rows: int, dimension: int, seed: int) -> Version:
     )
 
 
-def bare(version: Version, keys: list[str]) -> Vectors:
+def write_history(path: Path, products: int, versions: int, dimension: int, seed: int) -> None:
+    """Write `versions` vectors of each product, a day apart and a file each."""
+    path.mkdir()
+    random = np.random.default_rng(seed)
+    for version in range(versions):
+        values = pa.array(random.standard_normal(products * dimension, np.float32))
+        columns = {
+            PRODUCT_ID: [f"product-{row}" for row in random.permutation(products)],
+            EVENT_TIMESTAMP: pa.array(
+                [MADE + timedelta(days=version)] * products, pa.timestamp("us", tz="UTC")
+            ),
+            FIELD: pa.FixedSizeListArray.from_arrays(values, dimension).cast(pa.list_(pa.float32())),
+        }
+        pq.write_table(pa.table(columns), path / f"{version}.parquet")
+
+
+def history_view(path: Path) -> FeatureView:
+    """The histories as a feature view."""
+    return FeatureView(
+        name="histories",
+        entities=[PRODUCT],
+        ttl=timedelta(0),
+        source=FileSource(path=str(path), timestamp_field=EVENT_TIMESTAMP, file_format=ParquetFormat()),
+        schema=[Field(name=PRODUCT_ID, dtype=String), Field(name=FIELD, dtype=Array(Float32))],
+    )
+
+
+def through_feast(store: FeatureStore, wanted: pd.DataFrame, dimension: int) -> Vectors:
+    """Histories as a colleague reads them."""
+    table = store.get_historical_features(wanted, [f"histories:{FIELD}"]).to_arrow()
+    return _in_order(table, len(wanted), dimension)
+
+
+def bare(files: Path, wanted: pd.DataFrame, dimension: int) -> Vectors:
     """The same by DuckDB alone."""
-    wanted = pd.DataFrame({PRODUCT_ID: keys, "row": np.arange(len(keys)), EVENT_TIMESTAMP: datetime.now(UTC)})
     with duckdb.connect() as connection:
         connection.register("wanted", wanted)
         table = connection.sql(
-            f"""SELECT row, {FIELD} FROM wanted ASOF LEFT JOIN '{Path(version.path) / FOLDER}/*.parquet' AS made
+            f"""SELECT row, {FIELD} FROM wanted ASOF LEFT JOIN '{files}/*.parquet' AS made
                 ON wanted.{PRODUCT_ID} = made.{PRODUCT_ID} AND wanted.{EVENT_TIMESTAMP} >= made.{EVENT_TIMESTAMP}"""
         ).to_arrow_table()
-    vectors = np.zeros((len(keys), int(version.dimension or 0)), np.float32)
+    return _in_order(table, len(wanted), dimension)
+
+
+def _in_order(table: pa.Table, rows: int, dimension: int) -> Vectors:
+    vectors = np.zeros((rows, dimension), np.float32)
     column = table[FIELD].combine_chunks()
-    present = np.zeros(len(keys), np.bool_)
+    present = np.zeros(rows, np.bool_)
     found = table["row"].to_numpy()[column.is_valid().to_numpy(zero_copy_only=False)]
-    vectors[found], present[found] = column.flatten().to_numpy().reshape(-1, vectors.shape[1]), True
+    vectors[found], present[found] = column.flatten().to_numpy().reshape(-1, dimension), True
     return Vectors({FIELD: vectors}, present)
 
 
-def measure(rows: int, dimension: int, repeats: int, seed: int) -> dict[str, Any]:
-    """Seconds of each; they must read the same."""
+def choose(rows: int, products: int, seed: int) -> list[str]:
+    """Keys in no order, each as often as another, some of which there are not."""
+    random = np.random.default_rng(seed)
+    chosen = random.permutation(rows + round(ABSENT * rows))[:rows]
+    return [f"product-{row % products if row < rows else row}" for row in chosen]
+
+
+def measure(rows: int, dimension: int, repeats: int, seed: int) -> dict[str, float]:
+    """Seconds to read a version, through Feast and by DuckDB alone; they must read the same."""
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(home=Path(folder))
         version = write_version(settings.home, rows, dimension, seed)
         store = open_store(settings)
         apply_version(store, version)
-        absent = round(ABSENT * rows)
-        keys = [f"product-{row}" for row in np.random.default_rng(seed).permutation(rows + absent)[:rows]]
+        keys = choose(rows, rows, seed)
+
+        def alone() -> Vectors:
+            # The table of what is wanted is timed, as it is of `read_vectors`.
+            wanted = pd.DataFrame(
+                {PRODUCT_ID: keys, "row": np.arange(len(keys)), EVENT_TIMESTAMP: datetime.now(UTC)}
+            )
+            return bare(Path(version.path) / FOLDER, wanted, dimension)
+
+        runs = {"through Feast": partial(read_vectors, store, version, keys), "bare DuckDB": alone}
+        return _seconds(runs, repeats)
+
+
+def measure_histories(
+    rows: int, products: int, versions: int, dimension: int, repeats: int, seed: int
+) -> dict[str, float]:
+    """Seconds to read `rows` vectors, each of a product as of a moment; all three must read the same."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(home=Path(folder) / "home")
+        settings.home.mkdir()
+        history = Path(folder) / "history"
+        write_history(history, products, versions, dimension, seed)
+        ours = open_store(settings)
+        ours.apply([PRODUCT, history_view(history)])
+        feasts = FeatureStore(repo_path=str(settings.home), fs_yaml_file=settings.home / CONFIG)
+        hours = np.random.default_rng(seed + 1).integers(0, 24 * versions, rows)
+        wanted = pd.DataFrame(
+            {
+                PRODUCT_ID: choose(rows, products, seed),
+                "row": np.arange(rows),
+                EVENT_TIMESTAMP: MADE + pd.to_timedelta(hours, unit="h"),
+            }
+        )
         runs = {
-            "through Feast": partial(read_vectors, store, version, keys),
-            "bare DuckDB": partial(bare, version, keys),
+            "our offline store": partial(through_feast, ours, wanted, dimension),
+            "Feast's own": partial(through_feast, feasts, wanted, dimension),
+            "bare DuckDB": partial(bare, history, wanted, dimension),
         }
-        read, joined = (run() for run in runs.values())
-        np.testing.assert_array_equal(read.present, joined.present)
-        np.testing.assert_array_equal(read.only(), joined.only())
-        seconds = medians(in_turns(runs, repeats))
-    return {"seconds": seconds, "peak_mib": peak_mib()}
+        return _seconds(runs, repeats)
+
+
+def _seconds(runs: dict[str, Callable[[], Vectors]], repeats: int) -> dict[str, float]:
+    first, *others = (run() for run in runs.values())
+    for other in others:
+        np.testing.assert_array_equal(first.present, other.present)
+        np.testing.assert_array_equal(first.only(), other.only())
+    return medians(in_turns(runs, repeats))
 
 
 def main() -> None:
     """Measure, compare and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--size", type=int, default=100_000, help="products")
+    parser.add_argument("--size", type=int, default=100_000, help="vectors that are read")
     parser.add_argument("--dimension", type=int, default=128)
+    parser.add_argument("--products", type=int, default=5_000, help="products with a history")
+    parser.add_argument("--versions", type=int, default=8, help="vectors of each in a history")
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--seed", type=int, default=0)
     add_output(parser)
     options = parser.parse_args()
-    figures = measure(options.size, options.dimension, options.repeats, options.seed)
-    ours, reference = figures["seconds"].values()
-    ratio = Ratio("read of a version", "the bare DuckDB join", ours / reference, 1.3, least=False)
-    finish(options.output, vars(options), [ratio], figures, ("feast", "ibis-framework", "duckdb", "pyarrow"))
-    bars(options.output, f"{options.size:,} vectors of {options.dimension}", "seconds", figures["seconds"])
+    of_version = measure(options.size, options.dimension, options.repeats, options.seed)
+    of_histories = measure_histories(
+        options.size, options.products, options.versions, options.dimension, options.repeats, options.seed
+    )
+    read, joined = of_version.values()
+    ours, feasts, alone = of_histories.values()
+    histories = f"read of histories of {options.versions} versions"
+    ratios = [
+        Ratio("read of a version", "the bare DuckDB join", read / joined, 1.3, least=False),
+        Ratio(histories, "the bare DuckDB join", ours / alone, 1.3, least=False),
+        Ratio(f"{histories}, faster", "Feast's own store", feasts / ours, 1, least=True),
+    ]
+    figures = {"seconds": of_version, "seconds_of_histories": of_histories, "peak_mib": peak_mib()}
+    finish(options.output, vars(options), ratios, figures, ("feast", "ibis-framework", "duckdb", "pyarrow"))
+    title = f"{options.size:,} times one of {options.versions} vectors of a product"
+    bars(options.output, title, "seconds", of_histories)
 
 
 if __name__ == "__main__":

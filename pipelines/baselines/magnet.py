@@ -76,7 +76,7 @@ def magnet(given: Given) -> DotProducts:
         for _ in range(EPOCHS):
             for batch in objective.batches(random):
                 optimiser.zero_grad()
-                batch.loss(torch.cat(model())[batch.seeds]).backward()
+                batch.loss(torch.cat(model())[batch.seeds]).backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
     with torch.no_grad():
         return DotProducts(*model())

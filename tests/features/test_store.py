@@ -20,6 +20,7 @@ from twinvec.features.definitions import product_versions
 from twinvec.features.manifest import Manifest
 from twinvec.features.reading import read_vectors
 from twinvec.features.store import (
+    ASOF,
     apply_release,
     apply_snapshot,
     apply_version,
@@ -68,6 +69,14 @@ def objects(store: FeatureStore) -> dict[str, Any]:
         for things in (store.list_feature_views(), store.list_feature_services(), store.list_entities())
         for thing in things
     }
+
+
+def test_the_home_opens_with_our_offline_store_and_without_it(shop: Any, store: FeatureStore) -> None:
+    assert store.config.offline_store.type == ASOF
+    home = shop.settings.home
+    assert FeatureStore(repo_path=str(home)).config.offline_store.type == "duckdb"
+    ours = FeatureStore(repo_path=str(home), fs_yaml_file=home / "feature_store.asof.yaml")
+    assert ours.config.offline_store.type == ASOF
 
 
 def test_what_is_applied_is_found_with_its_tags(shop: Any, store: FeatureStore) -> None:

@@ -33,6 +33,9 @@ from twinvec.features.scalars import write_scalars
 from twinvec.settings import Settings
 
 CONFIG = "feature_store.yaml"
+WITH_ASOF = "feature_store.asof.yaml"
+"""The configuration that we open ourselves: as `CONFIG`, but for our offline store."""
+ASOF = "twinvec.features.asof.AsofDuckDBOfflineStore"
 ONLINE_BATCH = 10_000
 
 
@@ -50,7 +53,8 @@ def open_store(settings: Settings) -> FeatureStore:
 
     The configuration of `feature_repo/` (or the one named in the settings) is copied to the home with the
     home's path written in, so that a colleague needs no environment variable of Twinvec's. Other variables,
-    passwords among them, stay variables in the copy.
+    passwords among them, stay variables in the copy. That copy names Feast's own offline store in the place of
+    ours, so that it opens where Twinvec is not installed; `feature_store.asof.yaml` beside it names ours.
 
     Raises:
         SettingsError: if the configuration is not there, or needs a variable that is not set.
@@ -69,12 +73,12 @@ def open_store(settings: Settings) -> FeatureStore:
         raise SettingsError(
             f"{template} needs the environment variable {unset[0]}", f"set {', '.join(unset)}"
         )
-    rendered = settings.home / CONFIG
-    if not rendered.is_file() or rendered.read_text("utf-8") != text:
-        files.write_text(rendered, text)
+    for name, content in {CONFIG: text.replace(ASOF, "duckdb"), WITH_ASOF: text}.items():
+        rendered = settings.home / name
+        if not rendered.is_file() or rendered.read_text("utf-8") != content:
+            files.write_text(rendered, content)
     (settings.home / "feast").mkdir(exist_ok=True)
-    # Named, since Feast would otherwise let an environment variable of its own point elsewhere.
-    return FeatureStore(repo_path=str(settings.home), fs_yaml_file=rendered)
+    return FeatureStore(repo_path=str(settings.home), fs_yaml_file=settings.home / WITH_ASOF)
 
 
 def apply_version(store: FeatureStore, version: Version) -> FeatureView:
