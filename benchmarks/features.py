@@ -213,7 +213,7 @@ def main() -> None:
     ratios = [
         Ratio("read of a version", "the bare DuckDB join", read / joined, 1.3, least=False),
         Ratio(histories, "the bare DuckDB join", ours / alone, 1.3, least=False),
-        Ratio(f"{histories}, faster", "Feast's own store", feasts / ours, 1, least=True),
+        Ratio(f"{histories}, reads/s", "Feast's own store", feasts / ours, 1, least=True),
     ]
     figures = {"seconds": of_version, "seconds_of_histories": of_histories, "peak_mib": peak_mib()}
     finish(options.output, vars(options), ratios, figures, ("feast", "ibis-framework", "duckdb", "pyarrow"))

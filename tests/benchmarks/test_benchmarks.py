@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import graph_build, inference, publish, scale, table, training
+from benchmarks import features, graph_build, inference, publish, scale, table, training
 from benchmarks.measuring import Ratio, finish
 from twinvec.settings import RelatedSettings
 from twinvec.settings.stores import QdrantSettings
@@ -40,6 +40,12 @@ def test_both_trainings_and_both_inferences_run() -> None:
     inferred = inference.measure(100, batches=[16, 64], steps=2, repeats=1, width=8)
     assert inferred["largest_difference"] < 1e-4
     assert inferred["nodes_done"] == {"layer by layer": 200, "blocks of 16": 32, "blocks of 64": 128}
+
+
+def test_versions_and_histories_are_read_the_same_by_all() -> None:
+    assert all(features.measure(50, dimension=4, repeats=1, seed=0).values())
+    seconds = features.measure_histories(60, products=10, versions=3, dimension=4, repeats=1, seed=0)
+    assert [*seconds] == ["our offline store", "Feast's own", "bare DuckDB"]
 
 
 def test_an_epoch_cut_short_says_so_and_the_page_shows_it(
