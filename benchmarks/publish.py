@@ -4,9 +4,16 @@
 
 Publishing: the same points in the same batches into a collection of the same config, in turns. The bare way creates
 the shard and its payload indexes, upserts and builds; what Twinvec adds (reading everything back, recall against exact
-search) is in its seconds and given apart. Queries: the same products in turns, ten hits with their payload, by id
-(`Recommender.related` beside retrieving the source vector and querying with it) and by vector (`VectorIndex.search`
-beside a query), each against a collection of its own with the same points.
+search) is in its seconds and given apart.
+
+Queries: the same products in turns, ten hits whose scores and payloads are read, each way against a collection of its
+own with the same points. `VectorIndex.search` stands beside a search with the same vector. `Recommender.related`, which
+is given a product's id, finds out what is live and tells what is known of the product, stands beside a user who has its
+point id and needs no more than the hits: as Edge takes no point for a query, the source vector is retrieved and
+searched with. There are two bare ways of either:
+
+    query   Edge's general call, as its guide has it; the product itself is left out by a condition
+    search  the calls that Twinvec makes: Edge's plain search, for one hit more, the product left out of what is found
 """
 
 from __future__ import annotations
@@ -132,30 +139,59 @@ def time_publish(
     return figures, index, shard
 
 
+Bare = tuple[Callable[[str, str], Any], Callable[[list[float]], Any]]
+
+
+def by_query(shard: Any, parameters: edge.SearchParams) -> Bare:
+    """Edge's general call: by a product's point id and product id, and by a vector."""
+
+    def by_vector(vector: list[float], conditions: edge.Filter | None = None) -> list[Any]:
+        nearest = edge.Query.Nearest(vector, using=TARGET)
+        request = edge.QueryRequest(
+            query=nearest, limit=K, filter=conditions, params=parameters, with_payload=True
+        )
+        return [(point.score, point.payload) for point in shard.query(request)]
+
+    def by_id(id_: str, _product: str) -> list[Any]:
+        (record,) = shard.retrieve([id_], with_payload=False, with_vector=[SOURCE])
+        return by_vector(record.vector[SOURCE], edge.Filter(must_not=[edge.HasIdCondition({id_})]))
+
+    return by_id, by_vector
+
+
+def by_search(shard: Any, parameters: edge.SearchParams) -> Bare:
+    """The calls that Twinvec makes, and nothing else."""
+
+    def by_vector(vector: list[float], k: int = K) -> list[Any]:
+        nearest = edge.Query.Nearest(vector, using=TARGET)
+        found = shard.search(edge.SearchRequest(nearest, k, params=parameters, with_payload=True))
+        return [(point.score, point.payload) for point in found]
+
+    def by_id(id_: str, product: str) -> list[Any]:
+        (record,) = shard.retrieve([id_], with_payload=False, with_vector=[SOURCE])
+        found = by_vector(record.vector[SOURCE], K + 1)
+        return [hit for hit in found if hit[1]["product_id"] != product][:K]
+
+    return by_id, by_vector
+
+
+STRICT = "bare Edge, search"
+CONTENDERS = {"bare Edge, query": by_query, STRICT: by_search}
+
+
 def time_queries(
-    index: EdgeIndex, shard: Any, batches: list[PointBatch], queries: int, seed: int, warm: int = 200
+    index: EdgeIndex,
+    shard: Any,
+    batches: list[PointBatch],
+    queries: int,
+    seed: int,
+    contender: Callable[[Any, edge.SearchParams], Bare],
+    warm: int = 200,
 ) -> dict[str, dict[str, float]]:
     """Milliseconds a query of each way, at the median and the 99th percentile; the first `warm` do not count."""
     recommender = Recommender(index, ALIAS, ef=128)
     ef = index.search_ef(COLLECTION)
-    parameters = edge.SearchParams(hnsw_ef=ef)
-
-    def bare_query(vector: list[float], without: str | None) -> list[edge.ScoredPoint]:
-        conditions = edge.Filter(must_not=[edge.HasIdCondition({without})]) if without else None
-        return shard.query(
-            edge.QueryRequest(
-                limit=K,
-                query=edge.Query.Nearest(vector, using=TARGET),
-                filter=conditions,
-                params=parameters,
-                with_payload=True,
-            )
-        )
-
-    def bare_related(id_: str) -> list[edge.ScoredPoint]:
-        (record,) = shard.retrieve([id_], with_payload=False, with_vector=[SOURCE])
-        return bare_query(record.vector[SOURCE], id_)
-
+    bare_by_id, bare_by_vector = contender(shard, edge.SearchParams(hnsw_ef=ef))
     milliseconds: dict[str, list[float]] = {
         name: [] for name in ("by id", "by id, bare", "by vector", "by vector, bare")
     }
@@ -167,9 +203,9 @@ def time_queries(
         as_list = vector[0].tolist()
         runs: dict[str, Callable[[], Any]] = {
             "by id": lambda product=product: recommender.related(product, K),
-            "by id, bare": lambda id_=id_: bare_related(id_),
+            "by id, bare": lambda id_=id_, product=product: bare_by_id(id_, product),
             "by vector": lambda vector=vector: index.search(COLLECTION, vector, K, ef=ef),
-            "by vector, bare": lambda as_list=as_list: bare_query(as_list, None),
+            "by vector, bare": lambda as_list=as_list: bare_by_vector(as_list),
         }
         for name in sorted(runs, key=lambda _: random.random()):
             started = time.perf_counter()
@@ -195,7 +231,10 @@ def main() -> None:
     batches = draw_points(options.size, options.dimension, QdrantSettings().batch, options.seed)
     with tempfile.TemporaryDirectory() as folder:
         published, index, shard = time_publish(Path(folder), batches, options.repeats)
-        queried = time_queries(index, shard, batches, options.queries, options.seed)
+        queried = {
+            name: time_queries(index, shard, batches, options.queries, options.seed, contender)
+            for name, contender in CONTENDERS.items()
+        }
         index.close()
     seconds = published["seconds"]
     ratios = [
@@ -203,11 +242,12 @@ def main() -> None:
         *(
             Ratio(
                 f"query {way}, {part}",
-                "bare Edge",
-                queried[way][part] / queried[f"{way}, bare"][part],
+                name,
+                timed[way][part] / timed[f"{way}, bare"][part],
                 1.2,
                 least=False,
             )
+            for name, timed in queried.items()
             for way in ("by id", "by vector")
             for part in ("p50", "p99")
         ),
@@ -216,9 +256,9 @@ def main() -> None:
     finish(options.output, vars(options), ratios, figures, ("qdrant-edge-py", "numpy"))
     bars(
         options.output,
-        f"Queries against {options.size:,} products",
+        f"Queries of {options.size:,} products, beside {STRICT}",
         "ms",
-        {f"{name}, {part}": value for name, parts in queried.items() for part, value in parts.items()},
+        {f"{way}, {part}": value for way, parts in queried[STRICT].items() for part, value in parts.items()},
     )
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import qdrant_edge as edge
 
 from benchmarks import features, graph_build, inference, publish, scale, table, training
 from benchmarks.measuring import Ratio, finish
+from twinvec.serving.related import Recommender
 from twinvec.settings import RelatedSettings
 from twinvec.settings.stores import QdrantSettings
 
@@ -27,10 +29,18 @@ def test_all_contenders_find_the_same_pairs_and_npmi(tmp_path: Path) -> None:
 def test_publish_and_queries_are_timed_on_the_same_points(tmp_path: Path) -> None:
     batches = publish.draw_points(300, 8, QdrantSettings().batch, seed=0)
     figures, index, shard = publish.time_publish(tmp_path, batches, repeats=1)
-    queried = publish.time_queries(index, shard, batches, queries=3, seed=0, warm=1)
+    recommender = Recommender(index, publish.ALIAS, ef=128)
+    batch = batches[0]
+    answer = [(hit.score, hit.product.product_id) for hit in recommender.related("product-7").hits]
+    for contender in publish.CONTENDERS.values():
+        by_id, by_vector = contender(shard, edge.SearchParams(exact=True))
+        found = [(score, payload["product_id"]) for score, payload in by_id(batch.ids[7], "product-7")]
+        assert [product for _, product in found] == [product for _, product in answer]
+        assert len(by_vector(batch.source[7].tolist())) == publish.K
+        queried = publish.time_queries(index, shard, batches, 3, seed=0, contender=contender, warm=1)
+        assert all(parts["p99"] >= parts["p50"] > 0 for parts in queried.values())
     index.close()
     assert figures["seconds"]["twinvec"] > figures["of_which_verifying"] > 0
-    assert all(parts["p99"] >= parts["p50"] > 0 for parts in queried.values())
 
 
 def test_both_trainings_and_both_inferences_run() -> None:

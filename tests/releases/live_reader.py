@@ -23,8 +23,8 @@ def edge_reader(home: Path, expected: dict[str, Any]) -> Read:
 
     class Watched(EdgeIndex):
         def related(self, *arguments: Any, **named: Any) -> Any:
-            self.hits = super().related(*arguments, **named)
-            return self.hits
+            self.found = super().related(*arguments, **named)
+            return self.found
 
     index = Watched(home / "qdrant")
     recommender = Recommender(index, "related_products", 300)
@@ -33,7 +33,7 @@ def edge_reader(home: Path, expected: dict[str, Any]) -> Read:
     def read(product: str) -> tuple[str, object, object, object]:
         answer = recommender.related(product, depth)
         found = [hit.product.product_id for hit in answer.hits]
-        payloads = sorted({hit.payload["release"] for hit in index.hits})
+        payloads = sorted({hit.payload["release"] for hit in index.found.hits})
         return answer.release, payloads, found, expected[answer.release]["best"][product]
 
     return read

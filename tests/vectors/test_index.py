@@ -95,8 +95,8 @@ def test_filters_agree_with_brute_force(index, collection, config, catalogue, fi
     [hits] = index.search(collection, catalogue.source[7:8], 20, filters, exact=True)
     assert ids(hits) == catalogue.best(7, 20, allowed)[0]
     allowed[7] = False
-    related = index.related(collection, own_id(catalogue, 7), 20, filters, ef=400)
-    assert ids(related) == catalogue.best(7, 20, allowed)[0]
+    related = index.related(collection, catalogue.product_id[7], 20, filters, ef=400)
+    assert ids(related.hits) == catalogue.best(7, 20, allowed)[0]
 
 
 def test_related_leaves_out_the_product_itself_even_when_it_is_its_own_best(
@@ -107,10 +107,11 @@ def test_related_leaves_out_the_product_itself_even_when_it_is_its_own_best(
     index.switch_alias(f"{collection}_live", collection)
     everyone = np.arange(len(catalogue.product_id)) != 11
     for name in (collection, f"{collection}_live"):
-        hits = index.related(name, own_id(catalogue, 11), 10)
+        found = index.related(name, "B00011", 10)
         expected, scores = catalogue.best(11, 10, everyone)
-        assert ids(hits) == expected
-        np.testing.assert_allclose([hit.score for hit in hits], scores, rtol=1e-5)
+        assert ids(found.hits) == expected
+        np.testing.assert_allclose([hit.score for hit in found.hits], scores, rtol=1e-5)
+        assert found.payload == catalogue.points().payloads[11]
 
 
 def test_the_same_product_id_in_two_marketplaces_is_two_points(index, collection, config, catalogue):
@@ -119,6 +120,34 @@ def test_the_same_product_id_in_two_marketplaces_is_two_points(index, collection
     for half in twice:
         index.upsert(collection, half.points(0, 40))
     assert index.count(collection) == 80
+    # Asked for by the id they share, one of them answers; the other is found like any product.
+    catalogue.target[3] = catalogue.source[3] * 100
+    for half in twice:
+        index.upsert(collection, replace(half, target=catalogue.target).points(0, 40))
+    found = index.related(collection, "B00003", 5)
+    other = {"us": "es", "es": "us"}[found.payload["marketplace"]]
+    assert [(hit.product_id, hit.payload["marketplace"]) for hit in found.hits][:1] == [("B00003", other)]
+
+
+def test_a_product_is_found_in_a_rare_marketplace_and_in_one_that_came_later(
+    index, collection, config, catalogue
+):
+    """More marketplaces than are looked into first, and one more that nothing was in when it was looked."""
+    markets = [f"m{row % 6}" if row < 60 else "m0" for row in range(337)]
+    shop = replace(catalogue, marketplace=markets)
+    load(index, collection, config, replace(shop, marketplace=["m0"] * 337))
+    assert index.related(collection, "B00000", 1).payload["marketplace"] == "m0"
+    moved = f"{collection}_2"
+    load(index, moved, config, shop)
+    for row in range(12):
+        found = index.related(moved, f"B{row:05d}", 10)
+        assert found.payload["marketplace"] == f"m{row % 6}"
+        assert ids(found.hits) == [each for each in shop.best(row, 11)[0] if each != f"B{row:05d}"][:10]
+    late = replace(shop, marketplace=["late"] * 337, product_id=[f"L{row}" for row in range(337)])
+    index.upsert(moved, late.points(0, 2))
+    index.build(moved)
+    assert index.find(moved, "L1")["marketplace"] == "late"
+    assert index.related(moved, "L1", 3).payload["product_id"] == "L1"
 
 
 def test_what_does_not_exist_is_named(index, collection, config, catalogue):
@@ -136,8 +165,8 @@ def test_what_does_not_exist_is_named(index, collection, config, catalogue):
     assert "test_alias" not in index.aliases()
     load(index, collection, config, catalogue)
     stranger = point_id("us", "never published")
-    with pytest.raises(NotFoundError, match=stranger):
-        index.related(collection, stranger, 3)
+    assert index.related(collection, "never published", 3) is None
+    assert index.find(collection, "never published") is None
     with pytest.raises(NotFoundError, match=stranger):
         index.vectors(collection, [own_id(catalogue, 0), stranger])
 

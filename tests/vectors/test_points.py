@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import uuid
+
 import numpy as np
 import pytest
 
 from twinvec.errors import VerificationError
 from twinvec.vectors import PointBatch, point_id, point_ids
+from twinvec.vectors.points import NAMESPACE
 
 
 def test_point_ids_never_change():
-    # Services keep these: a change would orphan every one of them.
+    # Services keep these, or make them by their own uuid5: a change would orphan every one of them.
+    random = np.random.default_rng(7)
+    for name in ["", "a/b", "ü ñ 日本", *map(str, random.integers(10**9, size=100))]:
+        assert point_id("es", name) == str(uuid.uuid5(NAMESPACE, f"es/{name}"))
     assert point_id("us", "B00001") == "b6572c11-3104-50e4-9fc4-7ce47b7b4040"
     assert point_ids(["us", "es"], ["B00001", "B00001"]) == [
         point_id("us", "B00001"),

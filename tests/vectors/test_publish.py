@@ -82,8 +82,8 @@ def test_an_interrupted_publish_is_finished_by_the_next_one(index, collection, c
     found = publish_catalogue(index, collection, catalogue)
     assert found.points == index.count(collection) == 337
     assert publish_catalogue(index, collection, catalogue).points == 337
-    hits = index.related(collection, point_id(catalogue.marketplace[300], "B00300"), 10)
-    assert [hit.product_id for hit in hits] == [
+    found = index.related(collection, "B00300", 10)
+    assert [hit.product_id for hit in found.hits] == [
         product for product in catalogue.best(300, 11)[0] if product != "B00300"
     ][:10]
 

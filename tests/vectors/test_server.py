@@ -37,7 +37,7 @@ def test_a_service_needs_one_call_and_no_vector(client, collection, catalogue):
 
     expected = [other for other in catalogue.best(42, 11)[0] if other != "B00042"][:10]
     assert [point.payload["product_id"] for point in response.points] == expected
-    assert [hit.product_id for hit in index.related(alias, product, 10)] == expected
+    assert [hit.product_id for hit in index.related(alias, "B00042", 10).hits] == expected
 
 
 def test_the_collection_is_laid_out_as_designed(client, collection, catalogue):

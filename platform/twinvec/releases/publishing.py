@@ -65,6 +65,17 @@ def publish(workspace: Workspace, version: Version, progress: Progress = silent)
         return end(workspace, release, attempt, State.READY, "published and verified", verification)
 
 
+def collection_metadata(release: Release) -> dict[str, str]:
+    """What the collection of a release says of itself: where its vectors are from."""
+    version = release.version
+    return {
+        "manifest": version.digest or "",
+        "version": version.name,
+        "snapshot": version.snapshot_id,
+        "release": str(release.number),
+    }
+
+
 def _still_good(workspace: Workspace, release: Release) -> bool:
     """Whether a release is ready or live, meets the settings, is all there, and answers as it did."""
     if release.state not in (State.READY, State.LIVE):
@@ -99,12 +110,7 @@ def _fill(
         ),
         expected=snapshot.tables["products"],
         dimension=version.dimension or 0,
-        metadata={
-            "manifest": version.digest or "",
-            "version": version.name,
-            "snapshot": snapshot.id,
-            "release": str(release.number),
-        },
+        metadata=collection_metadata(release),
         settings=settings.qdrant,
         progress=progress,
         attempt=attempt,

@@ -19,6 +19,7 @@ from twinvec.features.manifest import Manifest
 from twinvec.releases.attempts import begin, end
 from twinvec.releases.lookup import lineage
 from twinvec.releases.points import read_points
+from twinvec.releases.publishing import collection_metadata
 from twinvec.vectors import publish as publish_points
 from twinvec.vectors.locks import take_lock
 from twinvec.vectors.publish import Progress, SupersededError, silent
@@ -117,12 +118,7 @@ def _fill(
         batches,
         expected=products.rows or 0,
         dimension=products.dimension or 0,
-        metadata={
-            "manifest": version.digest or "",
-            "version": version.name,
-            "snapshot": snapshot.id,
-            "release": str(release.number),
-        },
+        metadata=collection_metadata(release),
         settings=settings.qdrant,
         progress=progress,
         attempt=attempt,

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from twinvec.errors import NotFoundError, StateError, TwinvecError
 from twinvec.vectors.index import Filters, Hit, VectorIndex
-from twinvec.vectors.points import point_id
 
 
 class UnknownProductError(NotFoundError):
@@ -35,8 +34,13 @@ class Product:
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any]) -> Product:
         """The product of a point."""
-        values = {name: payload[name] for name in ("product_id", "title", "price", "marketplace")}
-        return cls(category=tuple(payload["category"]), **values)
+        return cls(
+            payload["product_id"],
+            payload["title"],
+            tuple(payload["category"]),
+            payload["price"],
+            payload["marketplace"],
+        )
 
 
 @dataclass(frozen=True)
@@ -112,16 +116,14 @@ class Recommender:
         """
         # Resolved once, so that a switch in the middle does not mix two releases in one answer.
         collection = live_collection(self.index, self.release)
-        payload = self.index.find(collection, product_id)
-        if payload is None:
+        ef = self.index.search_ef(collection) or self.ef
+        found = self.index.related(collection, product_id, k, filters, ef)
+        if found is None:
             raise UnknownProductError(
                 f"product {product_id!r} is not among the {self.index.count(collection):,} of {collection}",
                 "ids are matched letter for letter; ingest, run and publish a catalogue that has it",
             )
-        point = point_id(payload["marketplace"], product_id)
-        ef = self.index.search_ef(collection) or self.ef
-        hits = self.index.related(collection, point, k, filters, ef)
-        return Related(collection, Product.from_payload(payload), found_products(hits))
+        return Related(collection, Product.from_payload(found.payload), found_products(found.hits))
 
     def live(self) -> LiveRelease:
         """The release that answers now.

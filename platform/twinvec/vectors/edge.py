@@ -32,6 +32,8 @@ import qdrant_edge as edge
 
 from twinvec.errors import NotFoundError, StateError, StoreError
 from twinvec.files import new_folder, write_text
+from twinvec.vectors import asking
+from twinvec.vectors.asking import as_filter
 from twinvec.vectors.index import (
     EF,
     FLOAT_FIELDS,
@@ -41,7 +43,9 @@ from twinvec.vectors.index import (
     CollectionConfig,
     Filters,
     Hit,
+    Neighbours,
     as_arrays,
+    in_order,
     same_config,
 )
 from twinvec.vectors.locks import take_lock
@@ -50,6 +54,8 @@ from twinvec.vectors.shards import Shards, explained
 from twinvec.vectors.unchanged import JsonFiles
 
 PATIENCE_SECONDS = 3.0
+# A product is looked for first at the points it would have in so many marketplaces, those with most products.
+COMMON_MARKETS = 4
 
 
 class EdgeIndex:
@@ -65,6 +71,8 @@ class EdgeIndex:
         self._patience = patience
         self._shards = Shards(root, patience)
         self._files = JsonFiles(root)
+        self._verified_ef: dict[str, int] = {}
+        self._markets: dict[str, list[str]] = {}
 
     def create(self, collection: str, config: CollectionConfig) -> None:
         """Create an empty shard, which appears whole or not at all, and keep it open for writing."""
@@ -74,7 +82,7 @@ class EdgeIndex:
                 if not folder.exists():  # still
                     self._create(collection, config)
         same_config(collection, self._config(collection), config)
-        with self._shards.using(collection, writable=True):
+        with self._shards.using(collection, "open", writable=True):
             pass
 
     def _create(self, collection: str, config: CollectionConfig) -> None:
@@ -94,27 +102,27 @@ class EdgeIndex:
         self._write(collection, batch, edge.UpdateMode.InsertOnly)
 
     def _write(self, collection: str, batch: PointBatch, mode: edge.UpdateMode) -> None:
+        # Rows as memory, which Edge reads as it does a list, without a Python number for each of theirs.
+        rows: list[list[Any]] = [[memoryview(row) for row in side] for side in (batch.source, batch.target)]
         points = [
             edge.Point(id=id_, vector={SOURCE: source, TARGET: target}, payload=payload)
-            for id_, source, target, payload in zip(
-                batch.ids, batch.source.tolist(), batch.target.tolist(), batch.payloads, strict=True
-            )
+            for id_, source, target, payload in zip(batch.ids, *rows, batch.payloads, strict=True)
         ]
         collection = self._known(collection)
-        with self._shards.using(collection, writable=True) as shard, explained(f"upload to {collection}"):
+        with self._shards.using(collection, "upload to", writable=True) as shard:
             shard.update(edge.UpdateOperation.upsert_points(points, update_mode=mode))
 
     def build(self, collection: str) -> None:
         """Run the optimisers, which Edge never does by itself, and give the collection free for readers."""
         collection = self._known(collection)
-        with self._shards.using(collection, writable=True) as shard, explained(f"index {collection}"):
+        with self._shards.using(collection, "index", writable=True) as shard:
             shard.optimize()
         self._shards.release(collection)
 
     def count(self, collection: str) -> int:
         """The exact number of points."""
         collection = self._known(collection)
-        with self._shards.using(collection) as shard, explained(f"count {collection}"):
+        with self._shards.using(collection, "count") as shard:
             return shard.count(edge.CountRequest(exact=True))
 
     def metadata(self, collection: str) -> dict[str, str]:
@@ -129,11 +137,16 @@ class EdgeIndex:
         """Rename new notes over the old ones."""
         text = json.dumps(self.notes(collection) | dict(notes), indent=2)
         write_text(self._root / self._known(collection) / "notes.json", text)
+        self._forget(collection)
 
     def search_ef(self, collection: str) -> int | None:
         """The ef that the collection was verified with."""
-        noted = self.notes(collection).get(EF)
-        return None if noted is None else int(noted)
+        if collection not in self._verified_ef:
+            noted = self.notes(collection).get(EF)
+            if noted is None:
+                return None
+            self._verified_ef[collection] = int(noted)
+        return self._verified_ef[collection]
 
     def pages(self, collection: str, rows: int) -> Iterator[tuple[list[str], FloatArray, FloatArray]]:
         """Scroll through the collection."""
@@ -143,29 +156,28 @@ class EdgeIndex:
             wanted = edge.ScrollRequest(
                 offset=offset, limit=rows, with_payload=False, with_vector=[SOURCE, TARGET]
             )
-            with self._shards.using(collection) as shard, explained(f"read {collection}"):
+            with self._shards.using(collection, "read") as shard:
                 records, offset = shard.scroll(wanted)
-            stored = {str(record.id): record.vector for record in records}
-            if stored:
-                yield list(stored), *as_arrays(collection, list(stored), stored)
+            if records:
+                yield as_arrays((str(record.id), record.vector) for record in records)
             if offset is None:
                 return
 
     def vectors(self, collection: str, ids: Sequence[str]) -> tuple[FloatArray, FloatArray]:
         """The source and the target vectors [n, d] float32 of these points, in their order."""
         collection = self._known(collection)
-        with self._shards.using(collection) as shard, explained(f"read {collection}"):
+        with self._shards.using(collection, "read") as shard:
             records = shard.retrieve(list(ids), with_payload=False, with_vector=[SOURCE, TARGET])
-        stored = {str(record.id): record.vector for record in records}
-        return as_arrays(collection, ids, stored)
+        stored = ((str(record.id), record.vector) for record in records)
+        _, source, target = as_arrays(in_order(collection, ids, stored))
+        return source, target
 
     def find(self, collection: str, product_id: str) -> dict[str, Any] | None:
         """The payload of the product with this id, or None."""
         collection = self._known(collection)
-        wanted = edge.Filter(must=[edge.FieldCondition("product_id", match=edge.MatchAny([product_id]))])
-        with self._shards.using(collection) as shard, explained(f"read {collection}"):
-            records, _ = shard.scroll(edge.ScrollRequest(limit=1, filter=wanted, with_payload=True))
-        return records[0].payload if records else None
+        with self._shards.using(collection, "read") as shard:
+            record = asking.find(shard, product_id, self._common_markets(shard, collection))
+        return record.payload if record else None
 
     def search(
         self,
@@ -178,26 +190,34 @@ class EdgeIndex:
     ) -> list[list[Hit]]:
         """The k best targets of each query vector, best first."""
         collection = self._known(collection)
-        conditions = _filter(filters)
-        parameters = edge.SearchParams(hnsw_ef=ef, exact=exact)
-        requests = [_request(query, k, conditions, parameters) for query in queries.tolist()]
-        with self._shards.using(collection) as shard, explained(f"search {collection}"):
-            found = shard.query_batch(edge.QueryBatchRequest(requests))
-        return [list(map(_hit, points)) for points in found]
+        conditions, parameters = as_filter(filters), edge.SearchParams(hnsw_ef=ef, exact=exact)
+        with self._shards.using(collection, "search") as shard:
+            if len(queries) == 1:
+                return [asking.search(shard, queries[0].tolist(), k, conditions, parameters)]
+            return asking.search_all(shard, queries.tolist(), k, conditions, parameters)
 
     def related(
-        self, collection: str, point: str, k: int, filters: Filters | None = None, ef: int | None = None
-    ) -> list[Hit]:
-        """The k best targets of a stored point's source vector, the point itself left out."""
+        self, collection: str, product_id: str, k: int, filters: Filters | None = None, ef: int | None = None
+    ) -> Neighbours | None:
+        """The k best targets of a product's source vector, or None if there is no such product."""
         collection = self._known(collection)
-        with self._shards.using(collection) as shard, explained(f"search {collection}"):
-            records = shard.retrieve([point], with_payload=False, with_vector=[SOURCE])
-        if not records:
-            raise NotFoundError(f"{collection} has no point {point}", "publish a snapshot with this product")
-        stored: Any = records[0].vector
-        request = _request(stored[SOURCE], k, _filter(filters, without=point), edge.SearchParams(hnsw_ef=ef))
-        with self._shards.using(collection) as shard, explained(f"search {collection}"):
-            return list(map(_hit, shard.query(request)))
+        conditions, parameters = as_filter(filters), edge.SearchParams(hnsw_ef=ef)
+        with self._shards.using(collection, "search") as shard:
+            record = asking.find(shard, product_id, self._common_markets(shard, collection), [SOURCE])
+            if record is None:
+                return None
+            vectors: Any = record.vector
+            # One more than wanted, and the product itself left out here: as a condition of the search, every
+            # candidate would be asked whether it meets it, and a small collection scanned whole.
+            found = asking.search(shard, vectors[SOURCE], k + 1, conditions, parameters)
+        payload: Any = record.payload
+        return Neighbours(payload, [hit for hit in found if hit.payload != payload][:k])
+
+    def _common_markets(self, shard: edge.EdgeShard, collection: str) -> list[str]:
+        # Points may yet be written that make others common: a product of theirs is then found more slowly.
+        if collection not in self._markets:
+            self._markets[collection] = asking.common_markets(shard, COMMON_MARKETS)
+        return self._markets[collection]
 
     def switch_alias(self, alias: str, collection: str) -> None:
         """Rename a new alias map over the old one, then read it back."""
@@ -230,10 +250,15 @@ class EdgeIndex:
             # Gone in one step: half a collection would be neither there nor free to be created.
             removed = (self._root / collection).rename(self._root / f".{collection}.{uuid.uuid4().hex}")
             shutil.rmtree(removed)
+        self._forget(collection)
 
     def close(self) -> None:
         """Write what is pending and release every collection."""
         self._shards.release_all()
+
+    def _forget(self, collection: str) -> None:
+        self._verified_ef.pop(collection, None)
+        self._markets.pop(collection, None)
 
     def _aliases(self) -> dict[str, str]:
         return self._files.read("aliases.json") or {}
@@ -243,6 +268,8 @@ class EdgeIndex:
 
     def _known(self, name: str) -> str:
         """The collection of that name or alias; an error that lists the others if there is none."""
+        if self._shards.only(name):  # then its files need not be looked at
+            return name
         collection = self._resolve(name)
         self._config(collection)
         return collection
@@ -279,34 +306,3 @@ def _create_shard(folder: Path, config: CollectionConfig) -> None:
         shard.update(edge.UpdateOperation.create_field_index(name, edge.PayloadSchemaType.Float))
     shard.flush()
     shard.close()
-
-
-def _request(
-    query: list[float], k: int, conditions: edge.Filter | None, parameters: edge.SearchParams
-) -> edge.QueryRequest:
-    return edge.QueryRequest(
-        limit=k,
-        query=edge.Query.Nearest(query, using=TARGET),
-        filter=conditions,
-        params=parameters,
-        with_payload=True,
-    )
-
-
-def _hit(point: edge.ScoredPoint) -> Hit:
-    payload = point.payload or {}
-    return Hit(str(payload.get("product_id")), point.score, payload)
-
-
-def _filter(filters: Filters | None, without: str | None = None) -> edge.Filter | None:
-    filters = filters or Filters()
-    must: list[Any] = [
-        edge.FieldCondition(name, match=edge.MatchAny(list(values)))
-        for name, values in (("category", filters.category), ("marketplace", filters.marketplace))
-        if values
-    ]
-    if filters.min_price is not None or filters.max_price is not None:
-        bounds = edge.RangeFloat(gte=filters.min_price, lte=filters.max_price)
-        must.append(edge.FieldCondition("price", range=bounds))
-    must_not: list[Any] = [edge.HasIdCondition({without})] if without is not None else []
-    return edge.Filter(must=must, must_not=must_not) if must or must_not else None

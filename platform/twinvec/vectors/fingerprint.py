@@ -25,8 +25,8 @@ def fingerprint(ids: Sequence[str], source: FloatArray, target: FloatArray) -> i
         target: [n, d] float32.
     """
     keys = np.frombuffer(bytes.fromhex("".join(ids).replace("-", "")), ">u8").astype(np.uint64).reshape(-1, 2)
-    # Adding 0 makes -0.0, which JSON may lose, the same as 0.0.
-    bits = (np.hstack([source, target]) + np.float32(0)).view(np.uint32).astype(np.uint64)
+    # Two numbers a word, of which there are 2d. Adding 0 makes -0.0, which JSON may lose, the same as 0.0.
+    bits = np.ascontiguousarray(np.hstack([source, target]) + np.float32(0)).view(np.uint64)
     words = np.hstack([keys, bits])
     weights = np.random.default_rng(0).integers(MODULUS, size=words.shape[1], dtype=np.uint64) | np.uint64(1)
     return int(_scrambled(words @ weights).sum(dtype=np.uint64))

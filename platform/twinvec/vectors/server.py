@@ -21,10 +21,12 @@ from twinvec.vectors.index import (
     CollectionConfig,
     Filters,
     Hit,
+    Neighbours,
     as_arrays,
+    in_order,
     same_config,
 )
-from twinvec.vectors.points import FloatArray, PointBatch
+from twinvec.vectors.points import FloatArray, PointBatch, point_id
 
 POLL_SECONDS = 0.2
 
@@ -134,9 +136,8 @@ class ServerIndex:
                 records, offset = self._client.scroll(
                     collection, limit=rows, offset=offset, with_payload=False, with_vectors=[SOURCE, TARGET]
                 )
-            stored = {str(record.id): record.vector for record in records}
-            if stored:
-                yield list(stored), *as_arrays(collection, list(stored), stored)
+            if records:
+                yield as_arrays((str(record.id), record.vector) for record in records)
             if offset is None:
                 return
 
@@ -146,8 +147,9 @@ class ServerIndex:
             records = self._client.retrieve(
                 collection, list(ids), with_payload=False, with_vectors=[SOURCE, TARGET]
             )
-        stored = {str(record.id): record.vector for record in records}
-        return as_arrays(collection, ids, stored)
+        stored = ((str(record.id), record.vector) for record in records)
+        _, source, target = as_arrays(in_order(collection, ids, stored))
+        return source, target
 
     def find(self, collection: str, product_id: str) -> dict[str, Any] | None:
         """The payload of the product with this id, or None."""
@@ -183,9 +185,13 @@ class ServerIndex:
         return [list(map(_hit, response.points)) for response in found]
 
     def related(
-        self, collection: str, point: str, k: int, filters: Filters | None = None, ef: int | None = None
-    ) -> list[Hit]:
-        """The k best targets of a stored point's source vector, in one call; the point itself left out."""
+        self, collection: str, product_id: str, k: int, filters: Filters | None = None, ef: int | None = None
+    ) -> Neighbours | None:
+        """The k best targets of a product's source vector, or None; the server looks the vector up."""
+        payload = self.find(collection, product_id)
+        if payload is None:
+            return None
+        point = point_id(payload["marketplace"], product_id)
         with _explained(f"search {collection}"):
             response = self._client.query_points(
                 collection,
@@ -199,7 +205,7 @@ class ServerIndex:
                 limit=k,
                 with_payload=True,
             )
-        return list(map(_hit, response.points))
+        return Neighbours(payload, list(map(_hit, response.points)))
 
     def switch_alias(self, alias: str, collection: str) -> None:
         """Delete and create the alias in one call, then read it back."""

@@ -43,25 +43,36 @@ class Shards:
         self._root = root
         self._patience = patience
         self._open: dict[str, _Open] = {}
-        self._changed = threading.Condition(threading.RLock())
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
 
     @contextmanager
-    def using(self, collection: str, *, writable: bool = False) -> Iterator[edge.EdgeShard]:
+    def using(self, collection: str, doing: str, *, writable: bool = False) -> Iterator[edge.EdgeShard]:
         """The shard, open for as long as the block runs and usually longer.
 
+        Args:
+            doing: what the block does with it, for the error if Edge refuses.
+
         Raises:
-            StoreError: if it cannot be opened, or other processes hold it.
+            StoreError: if it cannot be opened, other processes hold it, or Edge refuses.
         """
-        with self._changed:
+        with self._lock:
             opened = self._acquire(collection, writable=writable)
             opened.users += 1
         try:
             yield opened.shard
+        except Exception as error:
+            raise _refused(f"{doing} {collection}", error) from error
         finally:
-            with self._changed:
+            with self._lock:
                 opened.users -= 1
                 opened.used = time.monotonic()
-                self._changed.notify_all()
+                if opened.closing:
+                    self._changed.notify_all()
+
+    def only(self, name: str) -> bool:
+        """Whether this is the one shard that is open: it is there, no alias, and there is no other to let go."""
+        return len(self._open) == 1 and name in self._open
 
     def lock(self, collection: str, *, exclusive: bool) -> IO[str]:
         """Take the lock that every process takes before it opens the shard."""
@@ -70,7 +81,7 @@ class Shards:
 
     def release(self, collection: str) -> None:
         """Close the shard once no thread uses it, and give up its lock."""
-        with self._changed:
+        with self._lock:
             opened = self._open.get(collection)
             if opened is None:
                 return
@@ -92,8 +103,10 @@ class Shards:
 
     def release_idle(self, live: Collection[str]) -> None:
         """Close what is read, not live, and not in use, so that other processes may write or drop it."""
+        if self._open.keys() <= set(live):
+            return
         before = time.monotonic() - IDLE_SECONDS
-        with self._changed:
+        with self._lock:
             for collection, opened in list(self._open.items()):
                 if (
                     collection not in live
@@ -104,8 +117,8 @@ class Shards:
                     self.release(collection)
 
     def _acquire(self, collection: str, *, writable: bool) -> _Open:
-        self._changed.wait_for(lambda: collection not in self._open or not self._open[collection].closing)
-        opened = self._open.get(collection)
+        while (opened := self._open.get(collection)) is not None and opened.closing:
+            self._changed.wait()
         if opened is not None and (opened.writable or not writable):
             return opened
         self.release(collection)
@@ -126,4 +139,8 @@ def explained(action: str, hint: str = "") -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise StoreError(f"Qdrant Edge could not {action}: {error}", hint) from error
+        raise _refused(action, error, hint) from error
+
+
+def _refused(action: str, error: Exception, hint: str = "") -> StoreError:
+    return StoreError(f"Qdrant Edge could not {action}: {error}", hint)
