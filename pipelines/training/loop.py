@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel
 from pipelines import processes
 from pipelines.sampling.blocks import Block, Sampler
 from pipelines.training.encoder import GraphEncoder, NodeFeatures
-from pipelines.training.memory import keep_freed_memory
+from pipelines.training.memory import freed_memory_kept
 from pipelines.training.objective import Batch, Objective
 from twinvec.errors import SettingsError
 
@@ -52,6 +52,7 @@ class Epoch:
         return {name: value for name, value in measured.items() if value is not None}
 
 
+@freed_memory_kept()
 def train(
     model: GraphEncoder,
     features: NodeFeatures,
@@ -97,8 +98,6 @@ def train(
         SettingsError: if an epoch has no batch, or fewer than there are processes.
     """
     device = features.device
-    if device.type == "cpu":
-        keep_freed_memory()
     generator = np.random.default_rng(seed)
     optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda epoch: 1 - epoch / epochs)

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
-"""`M_TRIM_THRESHOLD` and `M_MMAP_MAX` of malloc.h."""
-
-_KEPT = 2**30
-"""Bytes at the top of the heap that may stay unused."""
+# Of malloc.h, with their defaults in glibc.
+_TRIM_THRESHOLD, _AT_TOP = -1, 128 * 2**10
+_MMAP_MAX, _MAPPINGS = -4, 65_536
 
 
-def keep_freed_memory() -> None:
-    """Have this process use freed memory again in place of giving it back to the system at once.
+@contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """Within this context, memory that is freed is used again in place of going back to the system at once.
 
     The tensors of a step are of tens to hundreds of MiB, and the next step needs as many. By default, glibc returns
-    each of them when it is freed, and the system clears every page of the next: about a third of a step on a CPU. On
-    other systems this does nothing.
+    each of them when it is freed, and the system clears every page of the next: about a third of a step on a CPU. At
+    the end of the context what is free goes back. On other systems this does nothing.
     """
-    if sys.platform != "linux":
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if not hasattr(library, "gnu_get_libc_version"):
+        yield
         return
-    library = ctypes.CDLL(None)
-    if hasattr(library, "gnu_get_libc_version"):
-        library.mallopt(_MMAP_MAX, 0)
-        library.mallopt(_TRIM_THRESHOLD, _KEPT)
+    assert library is not None
+    library.mallopt(_MMAP_MAX, 0)
+    library.mallopt(_TRIM_THRESHOLD, 2**30)
+    try:
+        yield
+    finally:
+        library.mallopt(_MMAP_MAX, _MAPPINGS)
+        library.mallopt(_TRIM_THRESHOLD, _AT_TOP)
+        library.malloc_trim(ctypes.c_size_t(0))
