@@ -87,9 +87,6 @@ def as_filter(filters: Filters | None) -> edge.Filter | None:
     return edge.Filter(must=must) if must else None
 
 
-def _hits(points: Sequence[edge.ScoredPoint]) -> list[Hit]:
-    payloads: list[Any] = [point.payload for point in points]
-    return [
-        Hit(payload["product_id"], point.score, payload)
-        for point, payload in zip(points, payloads, strict=True)
-    ]
+def _hits(points: Sequence[Any]) -> list[Hit]:
+    # The payload is made anew each time it is asked for.
+    return [Hit((payload := point.payload)["product_id"], point.score, payload) for point in points]

@@ -211,7 +211,8 @@ class EdgeIndex:
             # candidate would be asked whether it meets it, and a small collection scanned whole.
             found = asking.search(shard, vectors[SOURCE], k + 1, conditions, parameters)
         payload: Any = record.payload
-        return Neighbours(payload, [hit for hit in found if hit.payload != payload][:k])
+        others = [hit for hit in found if hit.product_id != product_id or hit.payload != payload]
+        return Neighbours(payload, others[:k])
 
     def _common_markets(self, shard: edge.EdgeShard, collection: str) -> list[str]:
         # Points may yet be written that make others common: a product of theirs is then found more slowly.
