@@ -2,7 +2,7 @@
 
     python benchmarks/scale.py --products 65000 --output benchmarks/results/scale_65000.json
     python benchmarks/scale.py --products 650000 --output benchmarks/results/scale_650000.json
-    python benchmarks/scale.py --products 6500000 --steps 20 --output benchmarks/results/scale_6500000.json
+    python benchmarks/scale.py --products 6500000 --output benchmarks/results/scale_6500000.json
     python benchmarks/scale.py --chart benchmarks/results/scale_*.json
 
 The graph has 9 co-purchase and 65 co-view edges to 6.5 products, as the largest described has; content is random.

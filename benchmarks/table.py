@@ -26,8 +26,9 @@ EXPECTED = {
     "publish": [
         ("publish", "bare Edge", "≤ 1.2"),
         *(
-            (f"query by {way}, {part}", "bare Edge", "≤ 1.2")
+            (f"query by {way}, {part}", f"bare Edge's `{call}`", "≤ 1.2")
             for way in ("id", "vector")
+            for call in ("query", "search")
             for part in ("p50", "p99")
         ),
     ],
