@@ -95,10 +95,8 @@ def twinvec(folder: Path) -> Callable[[], Found]:
             )
             mine_pairs(connection, "orders", "order_id", "mined", LARGEST)
             connection.execute("CREATE TABLE pair AS FROM mined")
-            connection.execute(
-                """CREATE VIEW baskets AS
-                   SELECT order_id AS basket, category FROM orders JOIN products USING (product_id)"""
-            )
+            connection.execute("CREATE VIEW baskets AS SELECT order_id AS basket, product_id FROM orders")
+            connection.execute("CREATE VIEW category_of AS FROM products")
             connection.register("association", npmi_of_baskets(connection, 1))
             return _sums(connection)
 

@@ -40,25 +40,28 @@ def npmi_of_baskets(connection: duckdb.DuckDBPyConnection, min_count: int) -> pa
     P(a) is the share of baskets with a product of category a, P(a, b) the share with both.
 
     Args:
-        connection: with a table or view `baskets(basket, category)`; repeated rows count once.
+        connection: with `baskets(basket, product_id)` and `category_of(product_id, category)`, which holds a product
+            once; baskets without a product that has a category are none, and repeated rows count once.
         min_count: baskets a pair must share to be in the result.
 
     Returns:
         a, b (a < b, strings), together (baskets), npmi (float64), sorted by a and b.
     """
     connection.execute(
-        "CREATE OR REPLACE TEMP TABLE lines AS SELECT basket, category FROM baskets WHERE category IS NOT NULL"
-    )
-    connection.execute(
         """CREATE OR REPLACE TEMP TABLE names AS
            SELECT category AS name, row_number() OVER (ORDER BY category) - 1 AS item
-           FROM (SELECT DISTINCT category FROM lines)"""
+           FROM (SELECT DISTINCT category FROM category_of WHERE category IS NOT NULL)"""
+    )
+    # Products are few beside the lines, which so are joined with numbers and never with names.
+    connection.execute(
+        """CREATE OR REPLACE TEMP TABLE numbered AS
+           SELECT product_id, item FROM category_of JOIN names ON name = category"""
     )
     (names,) = connection.execute("SELECT count(*) FROM names").fetchone() or (0,)
     connection.execute("DROP TABLE IF EXISTS counted")
     counted = count_together(
         connection,
-        "SELECT basket AS name, item FROM lines JOIN names ON names.name = category",
+        "SELECT basket AS name, item FROM baskets JOIN numbered USING (product_id)",
         int(names),
         "counted",
         largest=max(int(names), 1),
@@ -120,18 +123,26 @@ def observed_pairs(snapshot: Snapshot, settings: Settings) -> pa.Table:
 
     Baskets too large to make co-purchase pairs tell nothing here either.
     """
-    level, min_count = settings.category.level, settings.category.min_count
+    level, min_count, largest = (
+        settings.category.level,
+        settings.category.min_count,
+        settings.ingest.max_basket,
+    )
     with snapshot.connect(settings.ingest.memory_limit) as connection:
         if "orders" not in snapshot.tables:
             return npmi_of_pairs(connection, level, min_count)
         connection.execute(
+            f"CREATE TEMP VIEW category_of AS SELECT product_id, {category_expression(level)} AS category FROM products"
+        )
+        # Distinct products are counted only where there are lines enough: in next to no basket.
+        connection.execute(
             f"""
             CREATE TEMP VIEW baskets AS
-            SELECT order_id AS basket, {category_expression(level)} AS category
-            FROM orders JOIN products USING (product_id)
-            WHERE order_id IN (
-                SELECT order_id FROM orders GROUP BY order_id
-                HAVING count(DISTINCT product_id) <= {settings.ingest.max_basket}
+            SELECT order_id AS basket, product_id FROM orders
+            WHERE order_id NOT IN (
+                SELECT order_id FROM orders
+                WHERE order_id IN (SELECT order_id FROM orders GROUP BY order_id HAVING count(*) > {largest})
+                GROUP BY order_id HAVING count(DISTINCT product_id) > {largest}
             )
             """
         )

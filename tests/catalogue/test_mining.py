@@ -1,5 +1,6 @@
 import itertools
 from collections import Counter
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -11,16 +12,22 @@ from twinvec.catalogue.mining import mine_pairs
 
 
 @pytest.mark.parametrize(
-    ("seed", "lines", "pairs"),
-    [(0, together.LINES, together.PAIRS), (1, 7, 40), (2, 64, 1), (3, 64, together.PAIRS)],
-    ids=["at once", "in parts", "an item at a time", "by sorting"],
+    ("few", "lines", "kept", "pairs"),
+    [
+        (together.FEW, together.LINES, together.KEPT, together.PAIRS),
+        (together.FEW, 7, 0, 1),
+        (0, together.LINES, together.KEPT, together.PAIRS),
+        (0, 7, 0, 40),
+        (0, 64, 1_000, 1),
+    ],
+    ids=["counters", "counters in parts", "at once", "in parts", "an item at a time"],
 )
 def test_pairs_are_those_a_loop_over_baskets_counts(
-    seed: int, lines: int, pairs: int, monkeypatch: pytest.MonkeyPatch
+    few: int, lines: int, kept: int, pairs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(together, "LINES", lines)
-    monkeypatch.setattr(together, "PAIRS", pairs)
-    monkeypatch.setattr(together, "FEW", together.FEW if seed % 2 == 0 else 0)
+    for name, value in {"FEW": few, "LINES": lines, "KEPT": kept, "PAIRS": pairs}.items():
+        monkeypatch.setattr(together, name, value)
+    seed = lines + pairs
     random = np.random.default_rng(seed)
     baskets = [random.choice(31, size=random.integers(1, 12)).tolist() for _ in range(1_000)]
     largest = 6
@@ -58,6 +65,37 @@ def test_what_is_counted_beside_the_pairs_is_what_a_loop_counts() -> None:
     alone = Counter(item for basket in baskets if len(basket) <= largest for item in basket)
     assert counted.alone.tolist() == [alone[item] for item in range(9)]
     assert (counted.baskets, counted.too_large) == (200, sum(len(basket) > largest for basket in baskets))
+
+
+def test_what_does_not_fit_into_memory_goes_to_disk(tmp_path: Path) -> None:
+    events = """
+        SELECT 'a basket with a long name ' || hash(range) % 80_000 AS order_id, 'p' || hash(-range) % 500 AS product_id
+        FROM range(300_000)"""
+    products = "CREATE TABLE known AS SELECT 'p' || range AS product_id, range AS line FROM range(500)"
+
+    def mined(memory: str, disk: Path | None) -> list[tuple[str, str, int]]:
+        folder = "" if disk is None else str(disk)
+        with duckdb.connect(
+            config={"memory_limit": memory, "temp_directory": folder, "threads": 2}
+        ) as connection:
+            connection.execute(products)
+            connection.execute(f"CREATE VIEW events AS {events}")
+            mine_pairs(connection, "events", "order_id", "mined", 50)
+            return connection.execute("FROM mined ORDER BY ALL").fetchall()
+
+    with pytest.raises(duckdb.OutOfMemoryException):
+        mined("32MB", None)
+    found = mined("32MB", tmp_path)
+    with duckdb.connect() as connection:
+        assert (
+            found
+            == connection.execute(
+                f"""WITH line AS (SELECT DISTINCT * FROM ({events}))
+                SELECT a.product_id, b.product_id, count(*)
+                FROM line a JOIN line b ON a.order_id = b.order_id AND a.product_id < b.product_id
+                GROUP BY ALL ORDER BY ALL"""
+            ).fetchall()
+        )
 
 
 def test_no_events_make_no_pairs() -> None:

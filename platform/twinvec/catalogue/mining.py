@@ -29,15 +29,14 @@ def mine_pairs(connection: duckdb.DuckDBPyConnection, events: str, key: str, pai
         f"""CREATE TABLE {pairs}_products AS
             SELECT product_id, row_number() OVER (ORDER BY product_id) - 1 AS item FROM known"""
     )
-    connection.execute(
-        f"""CREATE TABLE {pairs}_lines AS
-            SELECT {key} AS name, item::UINTEGER AS item FROM {events} JOIN {pairs}_products USING (product_id)"""
-    )
     (products,) = connection.execute("SELECT count(*) FROM known").fetchone() or (0,)
     counted = count_together(
-        connection, f"SELECT name, item FROM {pairs}_lines", int(products), f"{pairs}_counted", largest
+        connection,
+        f"SELECT {key} AS name, item FROM {events} JOIN {pairs}_products USING (product_id)",
+        int(products),
+        f"{pairs}_counted",
+        largest,
     )
-    connection.execute(f"DROP TABLE {pairs}_lines")
     connection.execute(
         f"""CREATE VIEW {pairs} AS
             SELECT a.product_id AS source, b.product_id AS target, count

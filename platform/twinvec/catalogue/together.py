@@ -2,33 +2,37 @@
 
 A basket of n items has n(n−1)/2 pairs; a self-join makes and throws away twice as many, and groups them by hash. Here
 the lines are sorted once, the pairs of all baskets are written out a distance at a time (each item with the next, with
-the one after, …), and equal pairs become neighbours in one sort of integers.
+the one after, …), and equal pairs become neighbours without a comparison: as entries of a sparse matrix, which is
+turned from rows to columns and back.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice, repeat
+from itertools import islice
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
 
 Ints = NDArray[np.int64]
+Items = NDArray[np.int32]
 
-LINES = 2**21
+LINES = 2**18
 """Lines of baskets that are looked at at once."""
-PAIRS = 2**24
-"""Pairs that are sorted at once, by all threads: 128 MiB, and twice that while equal ones are counted."""
+KEPT = 2**24
+"""Lines up to which all are kept in memory once they are read, at 8 bytes each, and not read again."""
+PAIRS = 2**25
+"""Pairs that are counted at once, by all threads, in 32 bytes each at most."""
 FEW = 2**22
-"""Pairs that could be, such as those of categories, up to which each has a counter and nothing is sorted."""
+"""Pairs that could be, such as those of categories, up to which each has a counter."""
 THREADS = len(os.sched_getaffinity(0))
-HALF = 32
-LOWER = 2**HALF - 1
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,31 @@ class Together:
     alone: Ints
 
 
+@dataclass(frozen=True)
+class _Baskets:
+    """Some whole baskets.
+
+    Attributes:
+        item: sorted and distinct within a basket, int32 [lines].
+        left: items after it in its basket, int32 [lines].
+        count: how many baskets there were, too large or not.
+        too_large: those of them whose lines are left out.
+    """
+
+    item: Items
+    left: Items
+    count: int
+    too_large: int
+
+    def pairs(self, place: Ints) -> Iterator[tuple[Items, Items]]:
+        """Lower and higher items of the pairs whose lower is at `place`, where some is left: a distance at a time."""
+        distance = 1
+        while len(place):
+            yield self.item[place], self.item[place + distance]
+            distance += 1
+            place = place[self.left[place] >= distance]
+
+
 def count_together(
     connection: duckdb.DuckDBPyConnection, lines: str, items: int, table: str, largest: int
 ) -> Together:
@@ -54,70 +83,87 @@ def count_together(
     Each pair is there once, the lower item first, and the table is sorted by it. A basket counts once, however often
     it holds an item.
 
-    Lines are numbered and sorted by DuckDB, within its memory limit and beyond it on disk. Beside that, memory is that
-    of `LINES` lines, of `PAIRS` pairs (more if items alone have more as the lower of the two), and of a few
-    numbers an item. If there are more pairs than that, the lines are read again for every further `PAIRS` of them.
+    Lines are sorted by DuckDB, within its memory limit and beyond it on disk. Beside that, memory is that of `LINES`
+    lines and of `KEPT` kept ones, of `PAIRS` pairs (more if items alone have more as the lower of the two), of `FEW`
+    counters, and of a few numbers an item. If there are more lines and pairs than that, the lines are read again for
+    every further `PAIRS` pairs.
 
     Args:
         connection: where the table is made.
-        lines: a query that gives `name`, of a basket, and `item`, a number from 0 up to `items`; it is run twice.
-        items: how many items there are, under 2³².
+        lines: a query that gives `name`, of a basket and never NULL, and `item`, a number from 0 up to `items`.
+        items: how many items there are, under 2³¹.
         table: name of the table.
         largest: distinct items of the largest basket that makes pairs.
     """
-    _number(connection, lines, f"{table}_lines")
-    baskets = too_large = 0
+    _sort(connection, lines, f"{table}_lines")
+    few = items**2 <= FEW
+    baskets = too_large = read = 0
     alone, pairs = np.zeros(items, np.int64), np.zeros(items, np.int64)
-    for item, left, size in _read(connection, f"{table}_lines"):
-        begins = np.flatnonzero(left + 1 == size)
-        baskets += len(begins)
-        too_large += int(np.count_nonzero(size[begins] > largest))
-        kept = size <= largest
-        np.add.at(alone, item[kept], 1)
-        np.add.at(pairs, item[kept], left[kept])
+    counters = np.zeros(items**2 if few else 0, np.int64)
+    kept: list[_Baskets] = []
+    for some in _read(connection, f"{table}_lines", largest):
+        baskets += some.count
+        too_large += some.too_large
+        np.add.at(alone, some.item, 1)
+        if few:
+            for one, other in some.pairs(np.flatnonzero(some.left)):
+                np.add.at(counters, one * items + other, 1)
+            continue
+        np.add.at(pairs, some.item, some.left.astype(np.int64))
+        read += len(some.item)
+        if read <= KEPT:
+            kept.append(some)
+        else:
+            kept.clear()
     connection.execute(f"CREATE TABLE {table} (one UINTEGER, other UINTEGER, count BIGINT)")
+    if few:
+        place = np.flatnonzero(counters)
+        _insert(connection, table, place // items, place % items, counters[place])
     ranges = iter(_ranges(pairs, max(1, PAIRS // THREADS)))
     with ThreadPoolExecutor(THREADS) as threads:
         while wanted := [_Pairs(pairs, *each) for each in islice(ranges, THREADS)]:
-            for item, left, size in _read(connection, f"{table}_lines"):
-                first = (size <= largest) & (left > 0)
-                list(threads.map(_Pairs.add, wanted, repeat(item), repeat(left), repeat(first)))
+            _add(threads, wanted, kept or _read(connection, f"{table}_lines", largest))
             for counted in threads.map(_Pairs.count, wanted):
-                connection.from_arrow(counted).insert_into(table)
+                _insert(connection, table, *counted)
     connection.execute(f"DROP TABLE {table}_lines")
     return Together(baskets, too_large, alone)
 
 
-def _number(connection: duckdb.DuckDBPyConnection, lines: str, table: str) -> None:
-    """Make `table(line)` of numbers that hold a basket in their upper half and an item in the lower, sorted."""
-    connection.execute(
-        f"""CREATE TABLE {table} AS
-            WITH numbered AS (SELECT name, row_number() OVER () AS basket FROM (SELECT DISTINCT name FROM ({lines})))
-            SELECT basket << {HALF} | item::UINTEGER AS line FROM ({lines}) JOIN numbered USING (name) ORDER BY line"""
-    )
+def _sort(connection: duckdb.DuckDBPyConnection, lines: str, table: str) -> None:
+    """Make `table(name, item)`, where the lines of a basket are together and its items sorted."""
+    connection.execute(f"CREATE TABLE {table}_unsorted AS SELECT name, item::INTEGER AS item FROM ({lines})")
+    # A hash is sorted faster than a name. Should two baskets have the same, their names tell them apart.
+    connection.execute(f"CREATE TABLE {table} AS FROM {table}_unsorted ORDER BY hash(name), name, item")
+    connection.execute(f"DROP TABLE {table}_unsorted")
 
 
-def _read(connection: duckdb.DuckDBPyConnection, table: str) -> Iterator[tuple[Ints, Ints, Ints]]:
-    """Whole baskets, some at a time: item, distinct items after it in its basket, and of its basket, [lines] each."""
-    rest = np.empty(0, np.int64)
+def _read(connection: duckdb.DuckDBPyConnection, table: str, largest: int) -> Iterator[_Baskets]:
+    """All baskets of a sorted table, some at a time; lines of those with more than `largest` items are left out."""
+    names, items = pa.array([]), np.empty(0, np.int32)
     with connection.cursor() as cursor:
-        for batch in cursor.sql(f"SELECT line FROM {table}").to_arrow_reader(LINES):
-            held = np.concatenate([rest, batch["line"].to_numpy()])
-            last = int(np.searchsorted(held, held[-1] >> HALF << HALF))
-            if last:
-                yield _placed(held[:last])
-            rest = held[last:]
-    if len(rest):
-        yield _placed(rest)
+        for batch in cursor.sql(f"SELECT name, item FROM {table}").to_arrow_reader(LINES):
+            names = pa.concat_arrays([names, batch["name"]]) if len(names) else batch["name"]
+            items = np.concatenate([items, batch["item"].to_numpy()])
+            other = pc.not_equal(names[1:], names[:-1])
+            start = np.append(0, np.flatnonzero(other.to_numpy(zero_copy_only=False)) + 1)
+            if last := int(start[-1]):
+                yield _baskets(items[:last], start[:-1], largest)
+            names, items = names[last:], items[last:]
+    if len(items):
+        yield _baskets(items, np.zeros(1, np.int64), largest)
 
 
-def _placed(lines: Ints) -> tuple[Ints, Ints, Ints]:
-    lines = lines[np.append(True, lines[1:] != lines[:-1])]
-    basket = lines >> HALF
-    start = np.flatnonzero(np.append(True, basket[1:] != basket[:-1]))
-    sizes = np.diff(np.append(start, len(lines)))
-    left = np.repeat(start + sizes, sizes) - np.arange(1, len(lines) + 1)
-    return lines & LOWER, left, np.repeat(sizes, sizes)
+def _baskets(item: Items, start: Ints, largest: int) -> _Baskets:
+    """The baskets that begin at `start`, each item once."""
+    first = np.zeros(len(item), np.bool_)
+    first[start] = True
+    fresh = np.append(True, item[1:] != item[:-1]) | first
+    item, start = item[fresh], np.flatnonzero(first[fresh])
+    sizes = np.diff(np.append(start, len(item)))
+    small = sizes <= largest
+    item, kept = item[np.repeat(small, sizes)], sizes[small]
+    left = np.repeat(np.cumsum(kept), kept) - np.arange(1, len(item) + 1)
+    return _Baskets(item, left.astype(np.int32), len(sizes), len(sizes) - len(kept))
 
 
 def _ranges(pairs: Ints, most: int) -> Iterator[tuple[int, int]]:
@@ -134,31 +180,55 @@ class _Pairs:
     """The pairs whose lower item is in a range, each as often as there are baskets with it."""
 
     def __init__(self, pairs: Ints, start: int, stop: int) -> None:
-        self.pairs, self.start, self.stop = pairs, start, stop
-        self.keys = np.empty(int(pairs[start:stop].sum()), np.int64)
+        self.items, self.start, self.stop = len(pairs), start, stop
+        self.one, self.other = np.empty((2, int(pairs[start:stop].sum())), np.int32)
         self.filled = 0
 
-    def add(self, item: Ints, left: Ints, first: NDArray[np.bool_]) -> None:
-        """Add the pairs of some whole baskets; `first` tells which lines are the lower of a pair at all."""
-        place = np.flatnonzero(first & (item >= self.start) & (item < self.stop))
-        distance = 1
-        while len(place):
-            end = self.filled + len(place)
-            self.keys[self.filled : end] = item[place] << HALF | item[place + distance]
+    def add(self, some: _Baskets) -> None:
+        """Add the pairs of some whole baskets."""
+        for one, other in some.pairs(
+            np.flatnonzero((some.item >= self.start) & (some.item < self.stop) & (some.left > 0))
+        ):
+            end = self.filled + len(one)
+            self.one[self.filled : end] = one
+            self.other[self.filled : end] = other
             self.filled = end
-            distance += 1
-            place = place[left[place] >= distance]
 
-    def count(self) -> pa.Table:
-        """How often each pair was added, by one and other; nothing can be added after it."""
-        items = len(self.pairs)
-        if items**2 <= FEW:
-            found = np.bincount((self.keys >> HALF) * items + (self.keys & LOWER))
-            place = np.flatnonzero(found)
-            one, other, count = place // items, place % items, found[place]
-        else:
-            self.keys.sort()
-            start = np.flatnonzero(np.append(len(self.keys) > 0, self.keys[1:] != self.keys[:-1]))
-            distinct = self.keys[start]
-            one, other, count = distinct >> HALF, distinct & LOWER, np.diff(np.append(start, len(self.keys)))
-        return pa.table({"one": one.astype(np.uint32), "other": other.astype(np.uint32), "count": count})
+    def count(self) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.int32]]:
+        """One, other and how often they were added, of each pair; nothing can be added after it."""
+        self.one -= self.start
+        shape = self.stop - self.start, self.items
+        matrix = coo_array((np.ones(len(self.one), np.int32), (self.one, self.other)), shape)
+        del self.one, self.other
+        matrix.has_canonical_format = True  # or equal ones would be looked for before they are neighbours
+        columns = matrix.tocsc()
+        del matrix
+        rows = columns.tocsr()
+        del columns
+        rows.sum_duplicates()
+        one = np.repeat(np.arange(self.start, self.stop, dtype=np.uint32), np.diff(rows.indptr))
+        return one, rows.indices.view(np.uint32), rows.data
+
+
+def _add(threads: ThreadPoolExecutor, wanted: Sequence[_Pairs], baskets: Iterable[_Baskets]) -> None:
+    """Add all baskets to each of the wanted; the next are read while some are added."""
+    adding: list[Future[None]] = []
+    for some in baskets:
+        _finish(adding)
+        adding = [threads.submit(pairs.add, some) for pairs in wanted]
+    _finish(adding)
+
+
+def _finish(running: Iterable[Future[None]]) -> None:
+    for each in running:
+        each.result()
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    one: NDArray[np.integer],
+    other: NDArray[np.integer],
+    count: NDArray[np.integer],
+) -> None:
+    connection.from_arrow(pa.table({"one": one, "other": other, "count": count})).insert_into(table)

@@ -31,12 +31,23 @@ def connect(**tables: pa.Table) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def baskets_table(rows: list[tuple[int, str | None]]) -> pa.Table:
-    return pa.table(
-        {
-            "basket": pa.array([basket for basket, _ in rows], pa.int64()),
-            "category": pa.array([category for _, category in rows], pa.string()),
-        }
+def connect_baskets(rows: list[tuple[int, str | None]]) -> duckdb.DuckDBPyConnection:
+    """Every second line of a category is of a second product of it."""
+    products = [f"{category} {line % 2}" for line, (_, category) in enumerate(rows)]
+    category_of = dict(zip(products, (category for _, category in rows), strict=True))
+    return connect(
+        baskets=pa.table(
+            {
+                "basket": pa.array([basket for basket, _ in rows], pa.int64()),
+                "product_id": pa.array(products, pa.string()),
+            }
+        ),
+        category_of=pa.table(
+            {
+                "product_id": pa.array([*category_of], pa.string()),
+                "category": pa.array([*category_of.values()], pa.string()),
+            }
+        ),
     )
 
 
@@ -69,7 +80,7 @@ def groceries() -> list[tuple[int, str | None]]:
 @pytest.mark.parametrize("min_count", [1, 30])
 def test_real_baskets_match_a_plain_count(groceries: list[tuple[int, str | None]], min_count: int) -> None:
     total, alone, together = count_baskets(groceries)
-    result = npmi_of_baskets(connect(baskets=baskets_table(groceries)), min_count)
+    result = npmi_of_baskets(connect_baskets(groceries), min_count)
     found = as_rows(result)
     assert set(found) == {pair for pair, count in together.items() if count >= min_count}
     assert list(found) == sorted(found)
@@ -80,7 +91,7 @@ def test_real_baskets_match_a_plain_count(groceries: list[tuple[int, str | None]
 
 
 def test_real_baskets_match_values_worked_by_hand(groceries: list[tuple[int, str | None]]) -> None:
-    found = as_rows(npmi_of_baskets(connect(baskets=baskets_table(groceries)), 1))
+    found = as_rows(npmi_of_baskets(connect_baskets(groceries), 1))
     # 9,835 baskets; whole milk in 2,513, other vegetables in 1,903, both in 736:
     #   P(a,b) = .0748348, P(a) P(b) = .2555160 × .1934926 = .0494405,
     #   ln(.0748348 / .0494405) = .4145159, −ln .0748348 = 2.5924733, and the ratio is .1598921.
@@ -100,7 +111,7 @@ def test_real_baskets_match_values_worked_by_hand(groceries: list[tuple[int, str
 )
 def test_small_baskets_match_a_plain_count(rows: list[tuple[int, str | None]], min_count: int) -> None:
     total, alone, together = count_baskets(rows)
-    found = as_rows(npmi_of_baskets(connect(baskets=baskets_table(rows)), min_count))
+    found = as_rows(npmi_of_baskets(connect_baskets(rows), min_count))
     # A pair that is in every basket has P(a, b) = 1 and no NPMI: the formula is 0 / 0.
     assert set(found) == {pair for pair, count in together.items() if min_count <= count < total}
     for (a, b), (_, score) in found.items():
@@ -112,10 +123,8 @@ def test_only_together_is_one_and_independence_is_zero() -> None:
     rows: list[tuple[int, str | None]] = [(0, "x"), (0, "y"), (1, "z"), (2, "z")]
     # p and q in half of four further baskets each, together in a quarter of them.
     independent: list[tuple[int, str | None]] = [(0, "p"), (0, "q"), (1, "p"), (2, "q"), (3, "other")]
-    assert as_rows(npmi_of_baskets(connect(baskets=baskets_table(rows)), 1))["x", "y"][1] == pytest.approx(1)
-    assert as_rows(npmi_of_baskets(connect(baskets=baskets_table(independent)), 1))["p", "q"][
-        1
-    ] == pytest.approx(0)
+    assert as_rows(npmi_of_baskets(connect_baskets(rows), 1))["x", "y"][1] == pytest.approx(1)
+    assert as_rows(npmi_of_baskets(connect_baskets(independent), 1))["p", "q"][1] == pytest.approx(0)
 
 
 CATALOGUE_CATEGORIES: list[list[str]] = [

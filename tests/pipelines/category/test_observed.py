@@ -12,10 +12,12 @@ from twinvec.catalogue.snapshot import Snapshot
 from twinvec.settings import Settings
 from twinvec.workspace import Workspace
 
-# Basket 3 holds both products of A; basket 5 is too large to tell anything.
+# Basket 1 has more lines than products; basket 3 holds both products of A; basket 5 is too large to tell anything.
 LINES = """order_id,product_id,category
 1,a1,A
 1,b1,B
+1,a1,A
+1,a1,A
 2,a1,A
 2,b2,B
 3,a1,A
