@@ -96,37 +96,20 @@ def count_together(
         largest: distinct items of the largest basket that makes pairs.
     """
     _sort(connection, lines, f"{table}_lines")
-    few = items**2 <= FEW
-    baskets = too_large = read = 0
-    alone, pairs = np.zeros(items, np.int64), np.zeros(items, np.int64)
-    counters = np.zeros(items**2 if few else 0, np.int64)
-    kept: list[_Baskets] = []
-    for some in _read(connection, f"{table}_lines", largest):
-        baskets += some.count
-        too_large += some.too_large
-        np.add.at(alone, some.item, 1)
-        if few:
-            for one, other in some.pairs(np.flatnonzero(some.left)):
-                np.add.at(counters, one * items + other, 1)
-            continue
-        np.add.at(pairs, some.item, some.left.astype(np.int64))
-        read += len(some.item)
-        if read <= KEPT:
-            kept.append(some)
-        else:
-            kept.clear()
+    few = [_Counters(items)] if items**2 <= FEW else []
+    all_lines = _Lines(items, 0 if few else KEPT)
     connection.execute(f"CREATE TABLE {table} (one UINTEGER, other UINTEGER, count BIGINT)")
-    if few:
-        place = np.flatnonzero(counters)
-        _insert(connection, table, place // items, place % items, counters[place])
-    ranges = iter(_ranges(pairs, max(1, PAIRS // THREADS)))
     with ThreadPoolExecutor(THREADS) as threads:
-        while wanted := [_Pairs(pairs, *each) for each in islice(ranges, THREADS)]:
-            _add(threads, wanted, kept or _read(connection, f"{table}_lines", largest))
+        _add(threads, [all_lines, *few], _read(connection, f"{table}_lines", largest))
+        for counters in few:
+            _insert(connection, table, *counters.count())
+        ranges = iter([] if few else _ranges(all_lines.pairs, max(1, PAIRS // THREADS)))
+        while wanted := [_Pairs(all_lines.pairs, *each) for each in islice(ranges, THREADS)]:
+            _add(threads, wanted, all_lines.kept or _read(connection, f"{table}_lines", largest))
             for counted in threads.map(_Pairs.count, wanted):
                 _insert(connection, table, *counted)
     connection.execute(f"DROP TABLE {table}_lines")
-    return Together(baskets, too_large, alone)
+    return Together(all_lines.baskets, all_lines.too_large, all_lines.alone)
 
 
 def _sort(connection: duckdb.DuckDBPyConnection, lines: str, table: str) -> None:
@@ -176,6 +159,44 @@ def _ranges(pairs: Ints, most: int) -> Iterator[tuple[int, int]]:
         start, before = stop, int(running[stop - 1])
 
 
+class _Lines:
+    """What is known once all lines were read: see `Together`, and which pairs are to be expected."""
+
+    def __init__(self, items: int, keep: int) -> None:
+        self.alone, self.pairs = np.zeros(items, np.int64), np.zeros(items, np.int64)
+        self.baskets = self.too_large = self.read = 0
+        self.keep, self.kept = keep, list[_Baskets]()
+
+    def add(self, some: _Baskets) -> None:
+        """Add some whole baskets; they are kept unless all lines are too many."""
+        self.baskets += some.count
+        self.too_large += some.too_large
+        np.add.at(self.alone, some.item, 1)
+        np.add.at(self.pairs, some.item, some.left.astype(np.int64))
+        self.read += len(some.item)
+        if self.read <= self.keep:
+            self.kept.append(some)
+        else:
+            self.kept.clear()
+
+
+class _Counters:
+    """All pairs of few items, with a counter each."""
+
+    def __init__(self, items: int) -> None:
+        self.items, self.counters = items, np.zeros(items**2, np.int64)
+
+    def add(self, some: _Baskets) -> None:
+        """Add the pairs of some whole baskets."""
+        for one, other in some.pairs(np.flatnonzero(some.left)):
+            np.add.at(self.counters, one * self.items + other, 1)
+
+    def count(self) -> tuple[Ints, Ints, Ints]:
+        """One, other and how often they were added, of each pair."""
+        place = np.flatnonzero(self.counters)
+        return place // self.items, place % self.items, self.counters[place]
+
+
 class _Pairs:
     """The pairs whose lower item is in a range, each as often as there are baskets with it."""
 
@@ -210,12 +231,14 @@ class _Pairs:
         return one, rows.indices.view(np.uint32), rows.data
 
 
-def _add(threads: ThreadPoolExecutor, wanted: Sequence[_Pairs], baskets: Iterable[_Baskets]) -> None:
-    """Add all baskets to each of the wanted; the next are read while some are added."""
+def _add(
+    threads: ThreadPoolExecutor, wanted: Sequence[_Lines | _Counters | _Pairs], baskets: Iterable[_Baskets]
+) -> None:
+    """Add all baskets to each of `wanted`; the next are read while some are added."""
     adding: list[Future[None]] = []
     for some in baskets:
         _finish(adding)
-        adding = [threads.submit(pairs.add, some) for pairs in wanted]
+        adding = [threads.submit(each.add, some) for each in wanted]
     _finish(adding)
 
 
