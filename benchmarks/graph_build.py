@@ -93,8 +93,7 @@ def twinvec(folder: Path) -> Callable[[], Found]:
             connection.execute(
                 "CREATE TABLE known AS SELECT product_id, row_number() OVER () AS line FROM products"
             )
-            mine_pairs(connection, "orders", "order_id", "mined", LARGEST)
-            connection.execute("CREATE TABLE pair AS FROM mined")
+            mine_pairs(connection, "orders", "order_id", "pair", LARGEST)
             connection.execute("CREATE VIEW baskets AS SELECT order_id AS basket, product_id FROM orders")
             connection.execute("CREATE VIEW category_of AS FROM products")
             connection.register("association", npmi_of_baskets(connection, 1))

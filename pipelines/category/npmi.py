@@ -57,25 +57,22 @@ def npmi_of_baskets(connection: duckdb.DuckDBPyConnection, min_count: int) -> pa
         """CREATE OR REPLACE TEMP TABLE numbered AS
            SELECT product_id, item FROM category_of JOIN names ON name = category"""
     )
-    (names,) = connection.execute("SELECT count(*) FROM names").fetchone() or (0,)
+    names = connection.sql("SELECT name FROM names ORDER BY item").to_arrow_table()["name"].combine_chunks()
     connection.execute("DROP TABLE IF EXISTS counted")
     counted = count_together(
         connection,
         "SELECT basket AS name, item FROM baskets JOIN numbered USING (product_id)",
-        int(names),
+        names,
         "counted",
-        largest=max(int(names), 1),
+        largest=max(len(names), 1),
     )
-    alone = pa.table({"item": np.arange(len(counted.alone)), "alone": counted.alone.astype(np.float64)})
+    alone = pa.table({"name": names, "alone": counted.alone.astype(np.float64)})
     connection.register("alone_in_baskets", alone)
     return connection.sql(
         f"""
         WITH size AS (SELECT $baskets::DOUBLE AS total),
-             category AS (SELECT name, alone FROM names JOIN alone_in_baskets USING (item)),
-             pair AS (
-                SELECT l.name AS a, r.name AS b, count::DOUBLE AS together
-                FROM counted JOIN names l ON one = l.item JOIN names r ON other = r.item
-             )
+             category AS (FROM alone_in_baskets),
+             pair AS (SELECT source AS a, target AS b, count::DOUBLE AS together FROM counted)
         {NPMI_SQL}
         """,
         params={"min_count": min_count, "baskets": counted.baskets},

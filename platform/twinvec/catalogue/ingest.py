@@ -19,7 +19,7 @@ from twinvec.catalogue.loaders.staging import Bench
 from twinvec.catalogue.mining import mine_pairs
 from twinvec.catalogue.quarantine import Admission, admit, prepare
 from twinvec.catalogue.snapshot import Snapshot, open_snapshot, write_record
-from twinvec.catalogue.writing import SELECTED, write_pairs, write_quarantine, write_rows
+from twinvec.catalogue.writing import SELECTED, write_mined, write_pairs, write_quarantine, write_rows
 from twinvec.errors import CatalogueError, NotFoundError, TwinvecError
 from twinvec.settings import IngestSettings, Settings
 
@@ -126,15 +126,16 @@ def _build(
         progress("writing tables")
         tables = {table: write_rows(connection, table, draft) for table in SELECTED if table in admissions}
         for table, (events, key) in MINED.items():
-            view = f"admitted_{table}" if table in admissions else None
-            if view is None and events in admissions:
-                view = f"mined_{table}"
-                large = mine_pairs(connection, f"admitted_{events}", key, view, settings.max_basket)
-                quarantined[table] = (
-                    {f"basket of more than {settings.max_basket} products": large} if large else {}
-                )
-            directed = staged.directed or table == "coview"
-            tables[table] = write_pairs(connection, table, view, directed, draft)
+            if table in admissions or events not in admissions:
+                view = f"admitted_{table}" if table in admissions else None
+                directed = staged.directed or table == "coview"
+                tables[table] = write_pairs(connection, table, view, directed, draft)
+                continue
+            mined = f"mined_{table}"
+            large = mine_pairs(connection, f"admitted_{events}", key, mined, settings.max_basket)
+            reason = f"basket of more than {settings.max_basket} products"
+            quarantined[table] = {reason: large} if large else {}
+            tables[table] = write_mined(connection, table, mined, draft)
         write_quarantine(connection, draft)
     progress("hashing contents")
     identity = contents.digest_of({table: draft / f"{table}.parquet" for table in tables}, staged.directed)

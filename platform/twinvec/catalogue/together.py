@@ -76,38 +76,39 @@ class _Baskets:
 
 
 def count_together(
-    connection: duckdb.DuckDBPyConnection, lines: str, items: int, table: str, largest: int
+    connection: duckdb.DuckDBPyConnection, lines: str, names: pa.Array, table: str, largest: int
 ) -> Together:
-    """Make `table(one UINTEGER, other UINTEGER, count BIGINT)` of the pairs of items that share baskets.
+    """Make `table(source VARCHAR, target VARCHAR, count BIGINT)` of the pairs of items that share baskets.
 
     Each pair is there once, the lower item first, and the table is sorted by it. A basket counts once, however often
     it holds an item.
 
     Lines are sorted by DuckDB, within its memory limit and beyond it on disk. Beside that, memory is that of `LINES`
     lines and of `KEPT` kept ones, of `PAIRS` pairs (more if items alone have more as the lower of the two), of `FEW`
-    counters, and of a few numbers an item. If there are more lines and pairs than that, the lines are read again for
-    every further `PAIRS` pairs.
+    counters, and of a name and a few numbers an item. If there are more lines and pairs than that, the lines are read
+    again for every further `PAIRS` pairs.
 
     Args:
         connection: where the table is made.
-        lines: a query that gives `name`, of a basket and never NULL, and `item`, a number from 0 up to `items`.
-        items: how many items there are, under 2³¹.
+        lines: a query that gives `name`, of a basket and never NULL, and `item`, a place in `names`.
+        names: of all items, under 2³¹ of them.
         table: name of the table.
         largest: distinct items of the largest basket that makes pairs.
     """
+    items = len(names)
     _sort(connection, lines, f"{table}_lines")
     few = [_Counters(items)] if items**2 <= FEW else []
     all_lines = _Lines(items, 0 if few else KEPT)
-    connection.execute(f"CREATE TABLE {table} (one UINTEGER, other UINTEGER, count BIGINT)")
+    connection.execute(f"CREATE TABLE {table} (source VARCHAR, target VARCHAR, count BIGINT)")
     with ThreadPoolExecutor(THREADS) as threads:
         _add(threads, [all_lines, *few], _read(connection, f"{table}_lines", largest))
         for counters in few:
-            _insert(connection, table, *counters.count())
+            _insert(connection, table, names, *counters.count())
         ranges = iter([] if few else _ranges(all_lines.pairs, max(1, PAIRS // THREADS)))
         while wanted := [_Pairs(all_lines.pairs, *each) for each in islice(ranges, THREADS)]:
             _add(threads, wanted, all_lines.kept or _read(connection, f"{table}_lines", largest))
             for counted in threads.map(_Pairs.count, wanted):
-                _insert(connection, table, *counted)
+                _insert(connection, table, names, *counted)
     connection.execute(f"DROP TABLE {table}_lines")
     return Together(all_lines.baskets, all_lines.too_large, all_lines.alone)
 
@@ -215,7 +216,7 @@ class _Pairs:
             self.other[self.filled : end] = other
             self.filled = end
 
-    def count(self) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.int32]]:
+    def count(self) -> tuple[Items, Items, Items]:
         """One, other and how often they were added, of each pair; nothing can be added after it."""
         self.one -= self.start
         shape = self.stop - self.start, self.items
@@ -227,8 +228,8 @@ class _Pairs:
         rows = columns.tocsr()
         del columns
         rows.sum_duplicates()
-        one = np.repeat(np.arange(self.start, self.stop, dtype=np.uint32), np.diff(rows.indptr))
-        return one, rows.indices.view(np.uint32), rows.data
+        one = np.repeat(np.arange(self.start, self.stop, dtype=np.int32), np.diff(rows.indptr))
+        return one, rows.indices, rows.data
 
 
 def _add(
@@ -250,8 +251,12 @@ def _finish(running: Iterable[Future[None]]) -> None:
 def _insert(
     connection: duckdb.DuckDBPyConnection,
     table: str,
-    one: NDArray[np.integer],
-    other: NDArray[np.integer],
-    count: NDArray[np.integer],
+    names: pa.Array,
+    one: Ints | Items,
+    other: Ints | Items,
+    count: Ints | Items,
 ) -> None:
-    connection.from_arrow(pa.table({"one": one, "other": other, "count": count})).insert_into(table)
+    """Insert pairs by name. Arrow gives them as places in a dictionary, which costs less than two joins."""
+    source, target = (pa.DictionaryArray.from_arrays(end, names) for end in (one, other))
+    rows = pa.table({"source": source, "target": target, "count": count})
+    connection.from_arrow(rows).insert_into(table)

@@ -53,6 +53,11 @@ def write_pairs(
     )
 
 
+def write_mined(connection: duckdb.DuckDBPyConnection, table: str, mined: str, folder: Path) -> int:
+    """Write `copurchase` or `coview` as it was mined: each pair once, and sorted; returns how many there are."""
+    return _copy(connection, f"FROM {mined}", table, folder)
+
+
 def write_quarantine(connection: duckdb.DuckDBPyConnection, folder: Path) -> int:
     """Write the rows that broke the contract, in the order of the source; returns how many there are."""
     return _copy(connection, 'FROM quarantine ORDER BY "table", line', "quarantine", folder)
