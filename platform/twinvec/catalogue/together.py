@@ -29,7 +29,9 @@ LINES = 2**18
 KEPT = 2**24
 """Lines up to which all are kept in memory once they are read, at 8 bytes each, and not read again."""
 PAIRS = 2**25
-"""Pairs that are counted at once, by all threads, in 32 bytes each at most."""
+"""Pairs that are counted at once, by all threads, in 20 bytes each at most."""
+INSERTED = 2**20
+"""Pairs that a thread of DuckDB inserts at once."""
 FEW = 2**22
 """Pairs that could be, such as those of categories, up to which each has a counter."""
 THREADS = len(os.sched_getaffinity(0))
@@ -115,6 +117,7 @@ def count_together(
 
 def _sort(connection: duckdb.DuckDBPyConnection, lines: str, table: str) -> None:
     """Make `table(name, item)`, where the lines of a basket are together and its items sorted."""
+    # Of a table DuckDB knows the longest name, which makes the sort three times as fast as that of a query.
     connection.execute(f"CREATE TABLE {table}_unsorted AS SELECT name, item::INTEGER AS item FROM ({lines})")
     # A hash is sorted faster than a name. Should two baskets have the same, their names tell them apart.
     connection.execute(f"CREATE TABLE {table} AS FROM {table}_unsorted ORDER BY hash(name), name, item")
@@ -259,4 +262,4 @@ def _insert(
     """Insert pairs by name. Arrow gives them as places in a dictionary, which costs less than two joins."""
     source, target = (pa.DictionaryArray.from_arrays(end, names) for end in (one, other))
     rows = pa.table({"source": source, "target": target, "count": count})
-    connection.from_arrow(rows).insert_into(table)
+    connection.from_arrow(pa.Table.from_batches(rows.to_batches(INSERTED), rows.schema)).insert_into(table)
