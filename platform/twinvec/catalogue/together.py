@@ -117,7 +117,7 @@ def count_together(
 
 def _sort(connection: duckdb.DuckDBPyConnection, lines: str, table: str) -> None:
     """Make `table(name, item)`, where the lines of a basket are together and its items sorted."""
-    # Of a table DuckDB knows the longest name, which makes the sort three times as fast as that of a query.
+    # Into a table first: sorting the query as it is read was measured slower by two fifths.
     connection.execute(f"CREATE TABLE {table}_unsorted AS SELECT name, item::INTEGER AS item FROM ({lines})")
     # A hash is sorted faster than a name. Should two baskets have the same, their names tell them apart.
     connection.execute(f"CREATE TABLE {table} AS FROM {table}_unsorted ORDER BY hash(name), name, item")
