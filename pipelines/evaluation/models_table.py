@@ -20,8 +20,6 @@ from twinvec.catalogue.snapshot import Snapshot
 from twinvec.settings import Settings
 from twinvec.workspace import Workspace
 
-ROWS = RECIPES
-
 
 @dataclass(frozen=True)
 class Row:
@@ -72,11 +70,11 @@ def compare(
         SettingsError: if there is no such row.
         CatalogueError: if the snapshot has no held-out edges.
     """
-    require_rows(names, ROWS)
+    require_rows(names, RECIPES)
     ground = read_ground(workspace, snapshot, progress)
     _import_sampler(workspace.settings, ground.graph)
     rows = []
-    for name in names or ROWS:
+    for name in names or RECIPES:
         progress(f"{name}: fitting")
         row = fit_and_judge(name, ground, workspace.settings)
         progress(
@@ -92,7 +90,7 @@ def fit_and_judge(name: str, ground: Ground, settings: Settings) -> Row:
     """Fit a model, and measure how good it is and what that takes."""
     device = resolve_device(settings.device)
     started = time.perf_counter()
-    fitted, memory = measured(partial(fit_recipe, ground, ROWS[name], settings), device)
+    fitted, memory = measured(partial(fit_recipe, ground, RECIPES[name], settings), device)
     seconds = time.perf_counter() - started
     quality = judge(name, DotProducts(fitted.source, fitted.target), ground.graph, seconds, settings.seed)
     return Row(

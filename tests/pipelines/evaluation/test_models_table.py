@@ -9,7 +9,8 @@ import pytest
 from mlflow import MlflowClient
 from typer.testing import CliRunner
 
-from pipelines.evaluation import links_table, models_table, related_table
+from pipelines.evaluation import links_table, related_table
+from pipelines.evaluation.contenders import RECIPES
 from pipelines.related.models import MODELS
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic.store import generate
@@ -31,10 +32,10 @@ SMALL = {
 
 
 def test_a_row_for_each_model() -> None:
-    assert list(models_table.ROWS.values()) == list(MODELS)
-    assert models_table.ROWS["merlin"] == "paper"
+    assert list(RECIPES.values()) == list(MODELS)
+    assert RECIPES["merlin"] == "paper"
     for rows in (related_table.ROWS, links_table.ROWS):
-        assert rows[-len(MODELS) :] == tuple(models_table.ROWS)
+        assert rows[-len(MODELS) :] == tuple(RECIPES)
 
 
 @pytest.mark.slow
