@@ -30,6 +30,8 @@ from twinvec.workspace import Workspace
 SPACES: tuple[str, ...] = ("text", "image")
 # Row → `related.recipe`: MERLIN as published goes by its own name beside other people's models.
 RECIPES = {("merlin" if recipe == "paper" else recipe): recipe for recipe in MODELS}
+# Ours; the other models stand in tables as they were published, without our calibration.
+OWN = "twinvec"
 # Gives None where the snapshot has nothing to rank by.
 Fit = Callable[[], Scores | None]
 
@@ -83,7 +85,12 @@ def contenders(ground: Ground, settings: Settings) -> dict[str, Fit]:
     """
     given = Given(ground.graph.training_part(), ground.content, settings.related.dimension, settings.seed)
     fits: dict[str, Fit] = {name: partial(baseline, given) for name, baseline in BASELINES.items()}
-    return fits | {name: partial(scores_of, ground, recipe, settings) for name, recipe in RECIPES.items()}
+    published = settings.related.model_copy(update={"calibrate": False})
+    others = settings.model_copy(update={"related": published})
+    return fits | {
+        name: partial(scores_of, ground, recipe, settings if name == OWN else others)
+        for name, recipe in RECIPES.items()
+    }
 
 
 def fit_recipe(ground: Ground, recipe: str, settings: Settings) -> Fitted:

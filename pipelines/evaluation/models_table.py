@@ -92,7 +92,7 @@ def fit_and_judge(name: str, ground: Ground, settings: Settings) -> Row:
     started = time.perf_counter()
     fitted, memory = measured(partial(fit_recipe, ground, RECIPES[name], settings), device)
     seconds = time.perf_counter() - started
-    quality = judge(name, DotProducts(fitted.source, fitted.target), ground.graph, seconds, settings.seed)
+    quality = judge(name, DotProducts(fitted.source, fitted.target), ground.graph, seconds, settings)
     return Row(
         name,
         mrr_at_10=quality.mrr_at_10,

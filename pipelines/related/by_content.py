@@ -50,18 +50,20 @@ def softmax_plan(
     content: Tensor,
     relations: Mapping[str, Neighbours],
     recipe: SoftmaxRecipe,
+    calibrate: bool,
     factors: Tensor | None = None,
 ) -> Plan:
     """Train `model` to find each product's co-purchase targets among all products, or a corrected sample of them.
 
-    It is Twinvec's objective without positives by proximity; see `pipelines.related.softmax`. Scores are calibrated.
+    It is Twinvec's objective without positives by proximity; see `pipelines.related.softmax`.
 
     Args:
-        model: of vectors one shorter than those to be published: the last coordinate is the calibration's.
+        model: of vectors one shorter than those to be published, if these are calibrated.
         graph: of n products.
         content: float32 [n, c].
         relations: what it aggregates over.
         recipe: of the objective and the loop.
+        calibrate: whether scores are.
         factors: of each node, float32 [2n, p]; none if not given.
     """
     return Plan(
@@ -74,5 +76,5 @@ def softmax_plan(
         epochs=recipe.epochs,
         learning_rate=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
-        calibrate=True,
+        calibrate=calibrate,
     )

@@ -17,6 +17,7 @@ from pipelines.evaluation.held_out import TESTED
 from pipelines.evaluation.ranking import rank_targets, ranking_metrics
 from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
 from pipelines.outline import Inputs, Outcome, Progress
+from pipelines.related.calibration import settle_by
 from pipelines.related.export import full_graph_inputs
 from pipelines.related.features import Features
 from pipelines.related.recipes import Fitted, fit, make_plan
@@ -57,7 +58,9 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     if options.refit:
         progress(f"training again on all {len(graph.copurchase):,} edges, {best.number} epochs")
         plan = make_plan(graph, content, options, settings.seed)
-        kept = fit(plan, options, device, settings.seed, last=best.number)
+        calibration = tested.model.calibration  # trained on all edges, none are left to settle it by
+        settle = None if calibration is None else calibration.as_settled
+        kept = fit(plan, options, device, settings.seed, last=best.number, settle=settle)
     return Outcome(
         keys=graph.product_ids.to_pylist(),
         vectors={SOURCE_FIELD: kept.source.cpu().numpy(), TARGET_FIELD: kept.target.cpu().numpy()},
@@ -79,9 +82,10 @@ def fit_on_training_edges(
     seed: int,
     report: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Fitted:
-    """Fit by the settings' recipe on the training edges alone, the best epoch chosen by the validation edges."""
+    """Fit by the settings' recipe on the training edges alone; the validation edges choose the epoch, and calibrate."""
     held_out = _some(graph.edges(Split.VALIDATION), options.validation_edges, seed)
     known = graph.copurchase.matrix(graph.products)
+    seen = graph.edges(Split.TRAIN, Split.VALIDATION).matrix(graph.products)
 
     def validate(source: Tensor, target: Tensor) -> float:
         ranks = rank_targets(source, target, held_out.ends, known)
@@ -93,6 +97,7 @@ def fit_on_training_edges(
         device,
         seed,
         validate=validate if len(held_out) else None,
+        settle=settle_by(held_out, seen, options.direction, seed),
         report=report,
     )
 

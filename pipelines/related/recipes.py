@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pipelines.graph.product_graph import ProductGraph
-from pipelines.related.calibration import Calibration
+from pipelines.related.calibration import Settle, calibrated
 from pipelines.related.data import COPURCHASE, EITHER
 from pipelines.related.export import FullGraph
 from pipelines.related.features import Features
@@ -62,6 +62,7 @@ def fit(
     seed: int,
     validate: Callable[[Tensor, Tensor], float] | None = None,
     last: int | None = None,
+    settle: Settle | None = None,
     report: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Fitted:
     """Carry a plan out.
@@ -73,6 +74,7 @@ def fit(
         seed: of everything random.
         validate: gives a figure of source and target vectors, to stop early by.
         last: epoch to stop after.
+        settle: gives the weights of the calibration; see `pipelines.related.calibration`.
         report: called after each epoch.
     """
     torch.manual_seed(seed)
@@ -100,8 +102,7 @@ def fit(
     calibration = None
     if plan.calibrate:
         predicted = next(iter(on_device.values()))
-        calibration = Calibration(target, predicted, seed, options.direction)
-        source, target = calibration(source, target, predicted)
+        calibration, source, target = calibrated(source, target, predicted, seed, settle)
         calibration = calibration.cpu()
     model = FullGraph(plan.model.cpu(), list(plan.graph), calibration)
     return Fitted(model, plan.features, plan.graph, source, target, history)

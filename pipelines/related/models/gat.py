@@ -152,5 +152,5 @@ def plan(graph: ProductGraph, content: Tensor, options: RelatedSettings, seed: i
     """Graph attention on the content, by a softmax over the co-purchase edges."""
     cover = relations(graph)
     recipe = options.gat
-    model = GatEncoder(content.shape[1], options.dimension - 1, options.layers, recipe.heads, list(cover))
-    return softmax_plan(model, graph, content, cover, recipe)
+    model = GatEncoder(content.shape[1], options.uncalibrated, options.layers, recipe.heads, list(cover))
+    return softmax_plan(model, graph, content, cover, recipe, options.calibrate)

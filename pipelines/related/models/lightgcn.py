@@ -78,5 +78,7 @@ def factors(graph: ProductGraph) -> Tensor:
 
 def plan(graph: ProductGraph, content: Tensor, options: RelatedSettings, seed: int) -> Plan:
     """LightGCN on the content, by a softmax over the co-purchase edges."""
-    model = LightGcnEncoder(content.shape[1], options.dimension - 1, options.layers)
-    return softmax_plan(model, graph, content, relations(graph), options.lightgcn, factors(graph))
+    model = LightGcnEncoder(content.shape[1], options.uncalibrated, options.layers)
+    return softmax_plan(
+        model, graph, content, relations(graph), options.lightgcn, options.calibrate, factors(graph)
+    )

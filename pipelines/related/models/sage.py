@@ -47,5 +47,5 @@ def relations(graph: ProductGraph) -> dict[str, Neighbours]:
 def plan(graph: ProductGraph, content: Tensor, options: RelatedSettings, seed: int) -> Plan:
     """GraphSAGE on the content, by a softmax over the co-purchase edges."""
     cover = relations(graph)
-    model = SageEncoder(content.shape[1], options.dimension - 1, options.layers, list(cover))
-    return softmax_plan(model, graph, content, cover, options.sage)
+    model = SageEncoder(content.shape[1], options.uncalibrated, options.layers, list(cover))
+    return softmax_plan(model, graph, content, cover, options.sage, options.calibrate)

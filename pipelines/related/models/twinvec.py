@@ -109,7 +109,7 @@ def plan(graph: ProductGraph, content: Tensor, options: RelatedSettings, seed: i
     """Twinvec's: proximity factors beside the content, residual layers, softmax over near products."""
     recipe = options.twinvec
     cover = relations(graph)
-    width = options.dimension - 1  # the last coordinate is the calibration's
+    width = options.uncalibrated
     walked = settle_coview_weight(graph, recipe.proximity, seed)
     near = proximity(graph, width, **walked.model_dump(), seed=seed)
     return Plan(
@@ -133,5 +133,5 @@ def plan(graph: ProductGraph, content: Tensor, options: RelatedSettings, seed: i
         learning_rate=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
         averaging=recipe.averaging,
-        calibrate=True,
+        calibrate=options.calibrate,
     )

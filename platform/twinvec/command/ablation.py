@@ -31,6 +31,7 @@ TITLES = {
     "mrr_high": "to",
     "auc_random": "AUC-random",
     "auc_dir": "AUC-dir",
+    "auc_dir_calibrated": "calibrated",
     "right_way": "right way",
     "epochs": "epochs",
     "seconds_an_epoch": "s an epoch",

@@ -264,11 +264,17 @@ class RelatedSettings(Group):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="`bfloat16` runs the model in mixed precision."
     )
+    calibrate: bool = Field(
+        True,
+        description="Make scores of different sources comparable, by one coordinate; `paper` and `daemon` are as "
+        "published.",
+    )
     direction: float = Field(
-        2.0,
+        0.75,
         ge=0,
-        description="Weight, in scores of different sources, of what degrees say of an edge's direction; the order of "
-        "one source's targets is none of it. 2 was best for AUC-dir on validation edges.",
+        le=1,
+        description="How much calibrated scores are to tell an edge from its reverse, the rest being to tell "
+        "it from pairs at random; the order of one source's targets is none of it.",
     )
     refit: bool = Field(
         True,
@@ -280,6 +286,11 @@ class RelatedSettings(Group):
     sage: SoftmaxRecipe = Field(SoftmaxRecipe(), description="The recipe `sage`.")
     gat: GatRecipe = Field(GatRecipe(), description="The recipe `gat`.")
     lightgcn: SoftmaxRecipe = Field(SoftmaxRecipe(), description="The recipe `lightgcn`.")
+
+    @property
+    def uncalibrated(self) -> int:
+        """Length of a vector without the coordinate that calibrates it."""
+        return self.dimension - self.calibrate
 
     def deciding(self) -> dict[str, Any]:
         """Without the groups of other recipes: what is set of them makes nothing out of date."""

@@ -1,15 +1,18 @@
-"""Calibrated vectors: the dot product is the logarithm of a probability, and tells direction."""
+"""Calibrated vectors: the dot product is the log-odds of an edge, and tells direction."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize_scalar
 from torch import Tensor
 
+from pipelines.evaluation.links import link_metrics
+from pipelines.evaluation.scores import DotProducts
+from pipelines.graph.product_graph import Edges
 from pipelines.related import calibration
-from pipelines.related.calibration import Calibration
-from pipelines.related.leading import fit_direction, log_degrees
+from pipelines.related.calibration import Calibration, calibrated, settle_by
 from pipelines.sampling.blocks import Neighbours, double_cover
 
 
@@ -36,45 +39,115 @@ def test_scores_are_log_probabilities_and_the_order_stays() -> None:
     assert torch.equal(found.argsort(1), (source @ target.T).argsort(1))
 
 
-def test_direction_moves_all_scores_of_a_source_alike() -> None:
+def weighed_by_hand(weights: np.ndarray, into: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """τ and c of each product, by its degrees."""
+    one, other = ((np.log1p(each) - np.log1p(each).mean()) / np.log1p(each).std() for each in (into, out))
+    one, other = one.clip(-3, 3), other.clip(-3, 3)
+    terms = np.stack([np.ones_like(one), one, other, one**2, one * other, other**2])
+    return np.exp(weights[0] @ terms), weights[1] @ terms
+
+
+def test_scores_are_weighed_by_the_degrees_of_the_source_and_the_order_stays() -> None:
     source, target = torch.randn(2, 50, 6).unbind()
-    cover = double_cover(*popular_targets(50, 400), 50)
-    as_source, as_target = Calibration(target, cover, seed=1, weight=1.5)(source, target, cover)
-    moved = as_source @ as_target.T - torch.log_softmax(source @ target.T, 1)
-    expected = -1.5 * (log_degrees(cover) @ fit_direction(cover))
-    torch.testing.assert_close(moved, expected.unsqueeze(1).expand(50, 50), atol=1e-5, rtol=1e-5)
-    assert expected[:10].mean() < expected[-10:].mean() - 1  # what is led to does not lead
+    edges = popular_targets(50, 400)
+    cover = double_cover(*edges, 50)
+    calibration = Calibration(target, cover, seed=1)
+    weights = 0.3 * torch.randn(2, 6)
+    calibration.weigh(weights)
+    as_source, as_target = calibration(source, target, cover)
+    into, out = (np.bincount(end.numpy(), minlength=50) for end in edges[::-1])
+    weight, constant = weighed_by_hand(weights.numpy(), into, out)
+    expected = weight[:, None] * torch.log_softmax(source @ target.T, 1).numpy() + constant[:, None]
+    np.testing.assert_allclose((as_source @ as_target.T).numpy(), expected, atol=1e-4, rtol=1e-4)
+    assert torch.equal((as_source @ as_target.T).argmax(1), (source @ target.T).argmax(1))
 
 
-def test_direction_is_fitted_as_if_each_edge_were_not_there_yet() -> None:
-    source, target = popular_targets(60, 300)
-    both = torch.tensor([3]), torch.tensor([40])  # this pair is an edge each way, and tells nothing
-    source, target = torch.cat([source, *both]), torch.cat([target, *both[::-1]])
-    pairs = sorted(set(zip(source.tolist(), target.tolist(), strict=True)) | {(40, 3)})
-    weights = fit_direction(double_cover(*torch.tensor(pairs).T, 60)).double()
+@pytest.mark.parametrize("direction", [0.0, 0.6, 1.0])
+def test_the_weights_are_those_of_the_least_loss(direction: float) -> None:
+    products, random = 60, np.random.default_rng(3)
+    source, target = torch.randn(2, products, 5).unbind()
+    start, end = (each.numpy() for each in popular_targets(products, 500))
+    start, end = np.append(start, end[:9]), np.append(end, start[:9])  # nine pairs are edges both ways
+    held_out = random.random(len(start)) < 0.4
+    edges = Edges(start, end, np.ones(len(start), np.int64))
+    trained = edges.only(~held_out)
+    cover = double_cover(torch.from_numpy(trained.source), torch.from_numpy(trained.target), products)
+    known = edges.matrix(products)
+    settle = settle_by(edges.only(held_out), known, direction, seed=4)
+    calibration, *_ = calibrated(source, target, cover, 1, settle)
+    found = calibration.get_buffer("weights").double().numpy()
 
-    def log_degrees_without(edge: tuple[int, int], product: int) -> list[float]:
-        rest = [other for other in pairs if other != edge]
-        return [np.log1p(sum(other[end] == product for other in rest)) for end in (1, 0)]
+    pairs = set(zip(start.tolist(), end.tolist(), strict=True))
+    asked = [(u, v) for u, v in zip(start[held_out], end[held_out], strict=True)]
+    one_way = [(u, v) for u, v in asked if (v, u) not in pairs]
+    drawn = np.random.default_rng(4).integers(0, products, 3 * len(asked))
+    at_random = zip(np.repeat(start[held_out], 3), drawn, strict=True)
+    wrong = [(u, v) for u, v in at_random if (u, v) not in pairs and u != v]
+    log_p = torch.log_softmax(source.double() @ target.double().T, 1).numpy()
+    into, out = (np.bincount(each, minlength=products) for each in (trained.target, trained.source))
 
-    one_way = [(u, v) for u, v in pairs if (v, u) not in pairs]
-    rows = torch.tensor(
-        [
-            np.subtract(log_degrees_without(edge, edge[1]), log_degrees_without(edge, edge[0])).tolist()
-            for edge in one_way
-        ],
-        dtype=torch.float64,
-    )
-    # The gradient of the ridge-penalised logistic loss (each edge counted both ways) vanishes at the weights.
-    gradient = weights - 2 * (torch.sigmoid(-rows @ weights).unsqueeze(1) * rows).sum(0)
-    assert gradient.abs().max() < 0.05
-    assert weights[0] > 0.5
+    def loss(weights: np.ndarray) -> float:
+        weight, constant = weighed_by_hand(weights, into, out)
+
+        def against(right: list[tuple[int, int]], other: list[tuple[int, int]]) -> float:
+            ours, theirs = (
+                np.array([weight[u] * log_p[u, v] + constant[u] for u, v in each]) for each in (right, other)
+            )
+            return float(
+                minimize_scalar(
+                    lambda threshold: (
+                        np.logaddexp(0, threshold - ours).mean() + np.logaddexp(0, theirs - threshold).mean()
+                    )
+                ).fun
+            )
+
+        swapped = [(v, u) for u, v in one_way]
+        told = direction * against(one_way, swapped) + (1 - direction) * against(asked, wrong)
+        return told + 1e-3 * float((weights[:, 1:] ** 2).sum())
+
+    least = loss(found)
+    assert least < loss(np.zeros((2, 6))) - 0.02
+    for _ in range(40):
+        step = random.standard_normal((2, 6))
+        for size in (0.003, 0.1, 1.0):
+            assert loss(found + size * step) > least - 1e-7
 
 
-def test_without_one_way_edges_direction_is_left_alone() -> None:
-    source, target = popular_targets(20, 60)
-    cover = double_cover(torch.cat([source, target]), torch.cat([target, source]), 20)
-    assert torch.equal(fit_direction(cover), torch.zeros(2))
+def test_edges_are_told_from_their_reverses_and_from_random_pairs() -> None:
+    products, random = 300, np.random.default_rng(6)
+    start, end = (each.numpy() for each in popular_targets(products, 6_000))
+    position = random.standard_normal((products, 4)).astype(np.float32)
+    near = ((position[start] - position[end]) ** 2).sum(1) < 5
+    edges = Edges(start[near], end[near], np.ones(int(near.sum()), np.int64))
+    part = random.integers(0, 3, len(edges))
+    trained, settled_by, tested = (edges.only(part == number) for number in range(3))
+    cover = double_cover(torch.from_numpy(trained.source), torch.from_numpy(trained.target), products)
+    # Scores know how near two products are, and nothing of direction.
+    squares = (position**2).sum(1, keepdims=True)
+    one = np.ones_like(squares)
+    source = torch.from_numpy(np.hstack([2 * position, one]))
+    target = torch.from_numpy(np.hstack([position, -squares]))
+    known = edges.matrix(products)
+    _, *plain = calibrated(source, target, cover, 1, None)
+    _, *settled = calibrated(source, target, cover, 1, settle_by(settled_by, known, 0.75, 1))
+    before, after = (link_metrics(DotProducts(*each), tested.ends, known, 0) for each in (plain, settled))
+    assert before.auc_dir == pytest.approx(0.5, abs=0.05)
+    assert after.auc_dir > before.auc_dir + 0.2
+    assert after.auc_random > before.auc_random - 0.1
+    assert after.mrr == pytest.approx(before.mrr)
+
+
+def test_without_edges_to_settle_by_scores_stay_log_probabilities() -> None:
+    start, end = (each.numpy() for each in popular_targets(20, 60))
+    both = Edges(np.append(start, end), np.append(end, start), np.ones(2 * len(start), np.int64))
+    source, target = torch.randn(2, 20, 3).unbind()
+    cover = double_cover(torch.from_numpy(both.source), torch.from_numpy(both.target), 20)
+    none = both.only(np.zeros(len(both), bool))
+    for edges, direction in ((none, 0.75), (both, 1.0)):
+        calibration, *_ = calibrated(
+            source, target, cover, 1, settle_by(edges, both.matrix(20), direction, 1)
+        )
+        assert torch.equal(calibration.get_buffer("weights"), torch.zeros(2, 6))
 
 
 def test_a_sample_of_targets_estimates_the_total(monkeypatch: pytest.MonkeyPatch) -> None:
