@@ -27,9 +27,11 @@ from sklearn.preprocessing import normalize
 
 from pipelines.baselines.given import Given
 from pipelines.baselines.registry import BASELINES
-from pipelines.evaluation.contenders import RECIPES
+from pipelines.evaluation.contenders import OWN, RECIPES
 from pipelines.evaluation.dirlinkbench import Documents, FloatArray, Task, judge, read_documents, split
 from pipelines.evaluation.scores import DotProducts, Scores
+from pipelines.graph.product_graph import Edges
+from pipelines.related.calibration import settle_by
 from pipelines.related.link_recipe import LinkRecipe, fit_links, smoothed
 from pipelines.related.recipes import fit, make_plan
 from twinvec.command.output import markdown_table
@@ -64,8 +66,11 @@ def baseline(task: Task, content: FloatArray, seed: int, name: str, dimension: i
 
 
 def model(task: Task, content: FloatArray, seed: int, recipe: str, options: RelatedSettings) -> Scores:
-    """A recipe of `related`, stopped early by the validation pairs' area under the curve."""
-    options = options.model_copy(update={"recipe": recipe})
+    """A recipe of `related`, stopped early and, if it is ours, calibrated by the validation pairs."""
+    options = options.model_copy(update={"recipe": recipe, "calibrate": recipe == OWN})
+    graph, (first, second) = task.graph, task.validation.edges
+    held_out = Edges(first, second, np.ones(len(first), np.int64))
+    known = graph.copurchase.matrix(graph.products) + held_out.matrix(graph.products)
     plan = make_plan(task.graph, torch.from_numpy(content), options, seed)
     fitted = fit(
         plan,
@@ -73,6 +78,7 @@ def model(task: Task, content: FloatArray, seed: int, recipe: str, options: Rela
         torch.device("cpu"),
         seed,
         validate=lambda source, target: judge(DotProducts(source, target), task.validation).auc,
+        settle=settle_by(held_out, known, options.direction, seed),
     )
     return DotProducts(fitted.source, fitted.target)
 
@@ -99,7 +105,13 @@ def ways(dimension: int) -> dict[str, Way]:
     # The graph has a tenth of the edges that the defaults are made for: smaller batches, more epochs.
     short = {"batch": 512, "epochs": 60}
     options = RelatedSettings.model_validate(
-        {"dimension": dimension, "sampler": "csr", "paper": {**short, "learning_rate": 3e-3}, "daemon": short}
+        {
+            "dimension": dimension,
+            "sampler": "csr",
+            "direction": 0,  # reverses are not asked for
+            "paper": {**short, "learning_rate": 3e-3},
+            "daemon": short,
+        }
     )
     found: dict[str, Way] = {
         name: partial(baseline, name=name, dimension=dimension)

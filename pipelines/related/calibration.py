@@ -35,7 +35,8 @@ TERMS = 6
 # Standard deviations from the mean that a logarithm of a degree counts for at most.
 FARTHEST = 3.0
 RIDGE = 1e-3
-RANDOM_PAIRS = 3
+# Pairs at random for each edge: as many of its source as of any.
+RANDOM_PAIRS = 4
 # Weights, float32 [2, 6], from vectors whose dot product is log p(v | u), float32 [n, d], and the terms, [n, 6].
 Settle = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -131,8 +132,9 @@ def settle_by(edges: Edges, known: sp.csr_array, direction: float, seed: int) ->
         seed: of the random pairs.
     """
     one_way = edges.only(~_is_edge(known, *edges.ends[::-1]))
-    sources = np.repeat(edges.source, RANDOM_PAIRS)
-    drawn = np.random.default_rng(seed).integers(0, known.shape[0], len(sources))
+    anyone, drawn = np.random.default_rng(seed).integers(0, known.shape[0], (2, RANDOM_PAIRS * len(edges)))
+    sources = np.tile(edges.source, RANDOM_PAIRS)
+    sources[len(sources) // 2 :] = anyone[len(sources) // 2 :]
     wrong = ~_is_edge(known, sources, drawn) & (sources != drawn)
     contests = [
         (share, right, other)

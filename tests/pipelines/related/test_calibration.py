@@ -80,9 +80,9 @@ def test_the_weights_are_those_of_the_least_loss(direction: float) -> None:
     pairs = set(zip(start.tolist(), end.tolist(), strict=True))
     asked = [(u, v) for u, v in zip(start[held_out], end[held_out], strict=True)]
     one_way = [(u, v) for u, v in asked if (v, u) not in pairs]
-    drawn = np.random.default_rng(4).integers(0, products, 3 * len(asked))
-    at_random = zip(np.repeat(start[held_out], 3), drawn, strict=True)
-    wrong = [(u, v) for u, v in at_random if (u, v) not in pairs and u != v]
+    anyone, drawn = np.random.default_rng(4).integers(0, products, (2, 4 * len(asked)))
+    sources = [*start[held_out], *start[held_out], *anyone[2 * len(asked) :]]
+    wrong = [(u, v) for u, v in zip(sources, drawn, strict=True) if (u, v) not in pairs and u != v]
     log_p = torch.log_softmax(source.double() @ target.double().T, 1).numpy()
     into, out = (np.bincount(each, minlength=products) for each in (trained.target, trained.source))
 
