@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -9,10 +13,23 @@ import torch
 from torch import Tensor
 
 from pipelines.graph.product_graph import Edges, ProductGraph
+from pipelines.training.objective import Batch, Objective
 
 COPURCHASES = 9 / 6.5
 COVIEWS = 65 / 6.5
 """Edges a product of each kind."""
+
+
+@dataclass(frozen=True)
+class FirstBatches:
+    """The first batches of another objective's epoch, where a whole one would take too long."""
+
+    objective: Objective
+    count: int
+
+    def batches(self, generator: np.random.Generator) -> Iterator[Batch]:
+        """Some of an epoch's batches."""
+        return itertools.islice(self.objective.batches(generator), self.count)
 
 
 def generate_graph(products: int, seed: int) -> ProductGraph:

@@ -14,41 +14,26 @@ Memory is the peak of the process after each stage; what `--limit` says is held 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.graphs import generate_content, generate_graph
+from benchmarks.graphs import FirstBatches, generate_content, generate_graph
 from benchmarks.measuring import Ratio, add_output, finish, lines, peak_mib
 from pipelines.related.inference import infer
 from pipelines.related.models import paper
 from pipelines.related.recipes import fanout
 from pipelines.sampling.samplers import make_sampler
 from pipelines.training.loop import train
-from pipelines.training.objective import Batch, Objective
 from twinvec.settings import RelatedSettings
 
 Result = TypeVar("Result")
 STAGES = ("generating", "graph", "epoch", "inference")
-
-
-class Some:
-    """The first batches of another objective's epoch."""
-
-    def __init__(self, objective: Objective, steps: int) -> None:
-        self.objective, self.steps = objective, steps
-
-    def batches(self, generator: np.random.Generator) -> Iterator[Batch]:
-        """Some of an epoch's batches."""
-        return itertools.islice(self.objective.batches(generator), self.steps)
 
 
 class Stages:
@@ -81,7 +66,7 @@ def measure(products: int, steps: int | None, width: int, seed: int) -> dict[str
     done = min(steps or every, every)
     fanouts = {name: fanout(name, options) for name in plan.graph}
     sampler = stages.run("sampler", make_sampler, "dgl", plan.graph, fanouts, options.layers, seed)
-    objective = Some(plan.objective, done)
+    objective = FirstBatches(plan.objective, done)
     (epoch,) = stages.run(
         "epoch", train, plan.model, plan.features, sampler, objective, 1, plan.learning_rate, 0.0, seed
     )

@@ -12,25 +12,22 @@ were trained on. Both run in turns in one process, an epoch of the same steps ea
 from __future__ import annotations
 
 import argparse
-import itertools
 import multiprocessing
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import dgl
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.graphs import COPURCHASES, COVIEWS, generate_content, generate_graph
+from benchmarks.graphs import COPURCHASES, COVIEWS, FirstBatches, generate_content, generate_graph
 from benchmarks.measuring import Ratio, add_output, bars, finish, in_turns, medians, peak_mib
 from pipelines.graph.product_graph import ProductGraph
 from pipelines.related.models import paper
@@ -38,24 +35,11 @@ from pipelines.related.recipes import fanout
 from pipelines.sampling.samplers import make_sampler
 from pipelines.training.loop import train
 from pipelines.training.margin import MarginObjective, margin_loss
-from pipelines.training.objective import Batch
 from twinvec.settings import RelatedSettings
 
 BOUGHT, BOUGHT_BACK = ("source", "copurchase", "target"), ("target", "copurchase_back", "source")
 VIEWED, VIEWED_BACK = ("source", "coview", "target"), ("target", "coview_back", "source")
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Some:
-    """The first batches of another objective."""
-
-    objective: MarginObjective
-    steps: int
-
-    def batches(self, generator: np.random.Generator) -> Iterator[Batch]:
-        """Some of an epoch's batches."""
-        return itertools.islice(self.objective.batches(generator), self.steps)
 
 
 class TutorialModel(nn.Module):
@@ -141,7 +125,7 @@ def ours(graph: ProductGraph, content: Tensor, options: RelatedSettings, steps: 
     assert isinstance(plan.objective, MarginObjective)
     fanouts = {name: fanout(name, options) for name in plan.graph}
     sampler = make_sampler(options.sampler, plan.graph, fanouts, options.layers, seed=0)
-    objective = Some(plan.objective, steps)
+    objective = FirstBatches(plan.objective, steps)
 
     def epoch() -> None:
         train(plan.model, plan.features, sampler, objective, 1, plan.learning_rate, plan.weight_decay, seed=0)

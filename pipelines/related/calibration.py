@@ -62,7 +62,7 @@ class Calibration(nn.Module):
         self.register_buffer("weights", torch.zeros(2, TERMS, device=target.device))
 
     def weigh(self, weights: Tensor) -> None:
-        """Set what `fit_weights` gave, float32 [2, 6]. Without, scores are log p(v | u)."""
+        """Set what a `Settle` gave, float32 [2, 6]. With zeros, scores are log p(v | u)."""
         self.get_buffer("weights").copy_(weights)
 
     def as_settled(self, _source: Tensor, _target: Tensor, _terms: Tensor) -> Tensor:

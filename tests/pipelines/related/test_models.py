@@ -178,3 +178,40 @@ def test_the_exported_program_takes_a_graph_of_another_size(random_graph: MakeGr
         program = torch.export.export(result.model.eval(), example, dynamic_shapes=free).module()
         found = program(*full_graph_inputs(result.features, result.graph).values())
     torch.testing.assert_close(found, (result.source, result.target), atol=1e-5, rtol=1e-5)
+
+
+@EVERY
+def test_calibration_is_settled_by_what_is_given_and_can_be_left_out(
+    random_graph: MakeGraph, name: str
+) -> None:
+    graph = random_graph(13)
+    seen: list[torch.Tensor] = []
+
+    def settle(source: torch.Tensor, target: torch.Tensor, _terms: torch.Tensor) -> torch.Tensor:
+        seen.append(source @ target.T)
+        return torch.full((2, 6), 0.1)
+
+    chosen, plain = options(name), options(name, calibrate=False)
+    result, again, uncalibrated = (
+        fit(make_plan(graph, content_of(graph), each, 5), each, torch.device("cpu"), 5, settle=settle)
+        for each in (chosen, chosen, plain)
+    )
+    assert uncalibrated.model.calibration is None
+    assert uncalibrated.source.shape == (graph.products, 12)
+    calibration = result.model.calibration
+    if calibration is None:
+        assert name in ("paper", "daemon")
+        assert not seen
+        return
+    assert len(seen) == 2
+    torch.testing.assert_close(seen[0].exp().sum(1), torch.ones(graph.products))
+    assert not torch.allclose((result.source @ result.target.T).exp().sum(1), torch.ones(graph.products))
+    taken_over = fit(
+        make_plan(graph, content_of(graph), chosen, 5),
+        chosen,
+        torch.device("cpu"),
+        5,
+        settle=calibration.as_settled,
+    )
+    for other in (again, taken_over):
+        assert torch.equal(result.source, other.source)
