@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
 
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.cold_start.description import compose_text, find_path, read_paths
 from pipelines.text.texts import read_texts
+from twinvec.catalogue.ingest import ingest
+from twinvec.catalogue.snapshot import Snapshot
+from twinvec.catalogue.synthetic.store import generate
 from twinvec.serving.related import UnusableProductError
+from twinvec.settings import Settings
 from twinvec.workspace import Workspace
 
 PATHS = [("Music", "Jazz"), ("Music", "Pop", "Live"), ("Films", "Live"), ("Films", "Drama")]
 
 
-@pytest.mark.slow
-def test_texts_are_composed_as_the_catalogue_s(shop: Any, workspace: Workspace) -> None:
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Snapshot]:
+    folder = tmp_path_factory.mktemp("described")
+    generate(folder / "store", 300, seed=11, images=False)
+    workspace = Workspace(Settings(home=folder / "home"))
+    yield ingest(folder / "store", "parquet", workspace.settings, workspace.engine).snapshot
+    workspace.engine.dispose()
+
+
+def test_texts_are_composed_as_the_catalogue_s(snapshot: Snapshot) -> None:
     catalogue = {
         product: text
-        for batch in read_texts(workspace.snapshot(), 64)
+        for batch in read_texts(snapshot, 64)
         for product, text in zip(batch.product_ids.to_pylist(), batch.texts.to_pylist(), strict=True)
     }
     assert len(catalogue) == 300
+    products = pq.read_table(snapshot.table("products")).to_pydict()
     untitled = 0
     for product, titles, path in zip(
-        *(shop.products[n] for n in ("product_id", "title", "category")), strict=True
+        *(products[n] for n in ("product_id", "title", "category")), strict=True
     ):
         by_language = dict(titles or ())
         title = by_language.get("en", next(iter(by_language.values()), None))
@@ -37,11 +51,9 @@ def test_texts_are_composed_as_the_catalogue_s(shop: Any, workspace: Workspace) 
     assert compose_text(None, ()) is None
 
 
-@pytest.mark.slow
-def test_the_catalogue_s_paths_are_each_read_once(shop: Any, workspace: Workspace) -> None:
-    assert read_paths(workspace.snapshot()) == sorted(
-        {tuple(path) for path in shop.products["category"] if path}
-    )
+def test_the_catalogue_s_paths_are_each_read_once(snapshot: Snapshot) -> None:
+    paths = pq.read_table(snapshot.table("products"))["category"].to_pylist()
+    assert read_paths(snapshot) == sorted({tuple(path) for path in paths if path})
 
 
 @pytest.mark.parametrize(
