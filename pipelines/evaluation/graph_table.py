@@ -61,8 +61,9 @@ def compare(
 ) -> list[Row]:
     """Fit each variant on its own graph, and rank the test edges of the graph as the settings have it.
 
-    No variant is trained on a pair of products that is held out of that graph, in either direction. Graphs that are
-    not there are made, as versions of the home. Figures go to MLflow: a run, with one in it a row.
+    No variant is trained on a pair of products that is held out of that graph, but for an edge of that graph that goes
+    the other way. Graphs that are not there are made, as versions of the home. Figures go to MLflow: a run, with one
+    in it a row.
 
     Raises:
         SettingsError: if there is no such row.
@@ -104,13 +105,16 @@ def _settings_of(settings: Settings, variant: Variant) -> Settings:
 def with_the_tests_of(graph: ProductGraph, other: ProductGraph) -> ProductGraph:
     """The edges of `other` to train on, and the held-out edges of `graph`.
 
-    Edges of `other` whose pair of products is held out of `graph`, either way, are left out.
+    Edges of `other` whose pair of products is held out of `graph`, either way, are left out, unless `graph` is trained
+    on them: where shops list products both ways, one way may be held out alone.
     """
     held_out = graph.split != Split.TRAIN
     kept = graph.copurchase.only(held_out)
     trained = other.copurchase
-    rest = ~np.isin(_pair_numbers(trained, graph.products), _pair_numbers(kept, graph.products))
-    trained = trained.only(rest)
+    unknown = ~np.isin(_pair_numbers(trained, graph.products), _pair_numbers(kept, graph.products))
+    before = graph.edges(Split.TRAIN)
+    known = trained.source * graph.products + trained.target
+    trained = trained.only(unknown | np.isin(known, before.source * graph.products + before.target))
     return replace(
         other,
         copurchase=Edges(

@@ -92,9 +92,15 @@ def test_a_variant_is_tested_on_the_edges_of_the_graph_and_trained_on_none_of_th
     for split in (Split.VALIDATION, Split.TEST):
         assert pairs(found.edges(split)) == pairs(graph.edges(split))
     held_out = {frozenset(pair) for pair in pairs(graph.edges(Split.VALIDATION, Split.TEST))}
-    expected = [pair for pair in pairs(other.copurchase) if frozenset(pair) not in held_out]
+    trained = set(pairs(graph.edges(Split.TRAIN)))
+    expected = [
+        pair for pair in pairs(other.copurchase) if frozenset(pair) not in held_out or pair in trained
+    ]
     assert pairs(found.edges(Split.TRAIN)) == expected
     assert len(expected) < len(other.copurchase)
+    assert any(frozenset(pair) in held_out for pair in expected)
+    same = with_the_tests_of(graph, graph)
+    assert pairs(same.edges(Split.TRAIN)) == pairs(graph.edges(Split.TRAIN))
 
 
 def random_graph(random: np.random.Generator) -> ProductGraph:
