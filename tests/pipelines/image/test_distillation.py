@@ -149,7 +149,7 @@ def test_neighbours_share_the_style_twice_as_often_as_untrained(
         encoder,
         batch.pixels,
         pairs[~unseen[pairs].any(axis=1)],
-        ImageTraining(epochs=24, batch=32),
+        ImageTraining(epochs=30),
         tmp_path,
         0,
         torch.device("cpu"),
