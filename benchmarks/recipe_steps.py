@@ -26,6 +26,7 @@ from pipelines.evaluation.direction import direction_metrics
 from pipelines.evaluation.ranking import rank_targets, ranking_metrics
 from pipelines.graph.product_graph import ProductGraph, Split, load_graph
 from pipelines.outline import Inputs
+from pipelines.related.calibration import settle_by
 from pipelines.related.coview_weight import settle_coview_weight
 from pipelines.related.data import blend, edge_positives, proximity, relations
 from pipelines.related.features import Features
@@ -179,6 +180,8 @@ def main() -> None:
     training = graph.training_part()
     held_out = graph.edges(Split.VALIDATION)
     known = graph.copurchase.matrix(graph.products)
+    seen = graph.edges(Split.TRAIN, Split.VALIDATION).matrix(graph.products)
+    settle = settle_by(held_out, seen, settings.related.direction, settings.seed)
     device = resolve_device(settings.device)
 
     def validate(source: Tensor, target: Tensor) -> float:
@@ -209,7 +212,7 @@ def main() -> None:
         if not options.only or any(part in name for part in options.only):
             started = time.perf_counter()
             torch.manual_seed(settings.seed)
-            fitted = fit(plan(), settings.related, device, settings.seed, validate)
+            fitted = fit(plan(), settings.related, device, settings.seed, validate, settle=settle)
             rows.append(judge(name, fitted.source, fitted.target, graph, time.perf_counter() - started))
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)
