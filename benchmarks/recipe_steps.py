@@ -2,9 +2,9 @@
 
     TWINVEC_HOME=… python benchmarks/recipe_steps.py --output benchmarks/results/recipe_steps.json
 
-Reads the latest `graph` and `aligned` versions of the home (`twinvec run` makes them) and trains on the training
-edges alone. Every row ranks all products for the source of each test edge, without the source and its known
-co-purchases; models have vectors of the same length.
+Trains on the training edges of the latest snapshot alone; versions that are needed and not there are made. Every row
+ranks all products for the source of each test edge, without the source and its known co-purchases; models have vectors
+of the same length.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ import torch
 from torch import Tensor
 
 from pipelines.device import resolve_device
+from pipelines.evaluation.contenders import read_ground
 from pipelines.evaluation.direction import direction_metrics
 from pipelines.evaluation.ranking import rank_targets, ranking_metrics
-from pipelines.graph.product_graph import ProductGraph, Split, load_graph
-from pipelines.outline import Inputs
+from pipelines.graph.product_graph import ProductGraph, Split
 from pipelines.related.calibration import settle_by
 from pipelines.related.coview_weight import settle_coview_weight
 from pipelines.related.data import blend, edge_positives, proximity, relations
 from pipelines.related.features import Features
 from pipelines.related.models import paper, twinvec
 from pipelines.related.models.twinvec import TwinvecEncoder
-from pipelines.related.pipeline import read_content
 from pipelines.related.plan import Plan
 from pipelines.related.proximity import personalised_pagerank, walk_matrix
 from pipelines.related.recipes import fit
 from pipelines.related.softmax import SoftmaxObjective
 from twinvec.settings import RelatedSettings, load_settings
+from twinvec.settings.related_models import ProximitySettings
 from twinvec.workspace import Workspace
 
 
@@ -104,7 +104,7 @@ def pagerank(graph: ProductGraph, coview_weight: float) -> tuple[Tensor, Tensor]
 
 
 def steps(
-    graph: ProductGraph, content: Tensor, options: RelatedSettings, seed: int
+    graph: ProductGraph, content: Tensor, options: RelatedSettings, walked: ProximitySettings, seed: int
 ) -> dict[str, Callable[[], Plan]]:
     """Plans from the paper's to ours, each with one thing more than the one before."""
     recipe = options.twinvec
@@ -125,8 +125,6 @@ def steps(
         return replace(
             residual(), objective=objective, epochs=recipe.epochs, weight_decay=recipe.weight_decay
         )
-
-    walked = settle_coview_weight(graph, recipe.proximity, seed)
 
     def factors() -> Plan:
         near = proximity(graph, options.dimension, **walked.model_dump(), seed=seed)
@@ -161,7 +159,7 @@ def steps(
         "+ proximity factors as features": factors,
         "+ positives by proximity": near_positives,
         "+ reverse edges as relations": reverse,
-        "+ factor dropout, calibration = twinvec": whole,
+        "+ factor dropout, averaged weights, calibration": whole,
     }
 
 
@@ -173,10 +171,9 @@ def main() -> None:
     options = parser.parse_args()
     settings = load_settings()
     workspace = Workspace(settings)
-    versions = {space: workspace.version(space) for space in ("graph", "aligned")}
-    inputs = Inputs(workspace, workspace.snapshot(versions["graph"].snapshot_id), versions)
-    graph = load_graph(inputs.folder("graph"))
-    content = read_content(inputs, graph)
+    snapshot = workspace.snapshot()
+    ground = read_ground(workspace, snapshot, print)
+    graph, content = ground.graph, ground.features
     training = graph.training_part()
     held_out = graph.edges(Split.VALIDATION)
     known = graph.copurchase.matrix(graph.products)
@@ -192,6 +189,7 @@ def main() -> None:
     print(
         f"{'':44} {'MRR@10':>9} {'Hits@1':>7} {'Hits@10':>8} {'AUC-dir':>8} {'right way':>9} {'seconds':>8}"
     )
+    walked = settle_coview_weight(training, settings.related.twinvec.proximity, settings.seed)
     rows = []
     baselines = {
         "popularity": lambda: popularity(training),
@@ -201,14 +199,14 @@ def main() -> None:
         ),
         "personalised PageRank, co-purchases (no vectors)": lambda: pagerank(training, 0.0),
         "personalised PageRank, and co-views (no vectors)": lambda: pagerank(
-            training, settings.related.twinvec.proximity.coview_weight
+            training, walked.coview_weight or 0.0
         ),
     }
     for name, baseline in baselines.items():
         if not options.only or any(part in name for part in options.only):
             started = time.perf_counter()
             rows.append(judge(name, *baseline(), graph, time.perf_counter() - started))
-    for name, plan in steps(training, content, settings.related, settings.seed).items():
+    for name, plan in steps(training, content, settings.related, walked, settings.seed).items():
         if not options.only or any(part in name for part in options.only):
             started = time.perf_counter()
             torch.manual_seed(settings.seed)
@@ -216,7 +214,7 @@ def main() -> None:
             rows.append(judge(name, fitted.source, fitted.target, graph, time.perf_counter() - started))
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)
-        record = {"snapshot": versions["graph"].snapshot_id, "edges": len(graph.edges(Split.TEST))}
+        record = {"snapshot": snapshot.id, "edges": len(graph.edges(Split.TEST))}
         options.output.write_text(
             json.dumps({**record, "rows": [asdict(row) for row in rows]}, indent=2) + "\n"
         )
