@@ -6,7 +6,8 @@ The model is MERLIN's as published (the recipe `paper`): two layers, sums over c
 margin loss over an edge and its uniform negatives; the same fan-outs, batch, width and optimiser on both sides. DGL's
 side is that of its guide to link prediction on heterogeneous graphs: `dgl.nn.HeteroGraphConv` of `GraphConv`s, and a
 `DataLoader` over `as_edge_prediction_sampler` with the `Uniform` negative sampler. Edges/s are co-purchase edges that
-were trained on. Both run in turns in one process, an epoch of the same steps each time; the first does not count.
+were trained on. They run in turns, each in a process of its own, an epoch of the same steps each time; the first does
+not count.
 """
 
 from __future__ import annotations
