@@ -34,6 +34,7 @@ REFERENCE = 4096
 TERMS = 6
 # Standard deviations from the mean that a logarithm of a degree counts for at most.
 FARTHEST = 3.0
+# Of the weights but the constants, so that few edges make little of them.
 RIDGE = 1e-3
 # Pairs at random for each edge: as many of its source as of any.
 RANDOM_PAIRS = 4
