@@ -6,19 +6,20 @@ The model is MERLIN's as published (the recipe `paper`): two layers, sums over c
 margin loss over an edge and its uniform negatives; the same fan-outs, batch, width and optimiser on both sides. DGL's
 side is that of its guide to link prediction on heterogeneous graphs: `dgl.nn.HeteroGraphConv` of `GraphConv`s, and a
 `DataLoader` over `as_edge_prediction_sampler` with the `Uniform` negative sampler. Edges/s are co-purchase edges that
-were trained on. They run in turns, each in a process of its own, an epoch of the same steps each time; the first does
-not count.
+were trained on. They run in turns, each in a process of its own, a training of some epochs of the same steps each
+time; the first does not count. What is stated is of the median epoch.
 """
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
+import statistics
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,7 +30,7 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.graphs import COPURCHASES, COVIEWS, FirstBatches, generate_content, generate_graph
-from benchmarks.measuring import Ratio, add_output, bars, finish, in_turns, medians, peak_mib
+from benchmarks.measuring import Ratio, add_output, bars, finish, peak_mib
 from pipelines.graph.product_graph import ProductGraph
 from pipelines.related.models import paper
 from pipelines.related.recipes import fanout
@@ -78,9 +79,9 @@ class TutorialModel(nn.Module):
 
 
 def tutorial(
-    graph: ProductGraph, content: Tensor, options: RelatedSettings, steps: int
-) -> Callable[[], None]:
-    """An epoch of DGL's."""
+    graph: ProductGraph, content: Tensor, options: RelatedSettings, steps: int, epochs: int
+) -> Callable[[], list[float]]:
+    """A training by DGL's, which gives the seconds of each epoch."""
     ends = {
         kind: (torch.from_numpy(edges.source), torch.from_numpy(edges.target))
         for kind, edges in ((BOUGHT, graph.copurchase), (VIEWED, graph.coview))
@@ -102,7 +103,8 @@ def tutorial(
     model = TutorialModel(content.shape[1], options.dimension, options.layers)
     optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate)
 
-    def epoch() -> None:
+    def epoch() -> float:
+        started = time.perf_counter()
         for inputs, positive, negative, blocks in loader:
             vectors = model(blocks, {name: content[nodes] for name, nodes in inputs.items()})
             source, target = positive.edges(etype=BOUGHT)
@@ -116,42 +118,57 @@ def tutorial(
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
+        return time.perf_counter() - started
 
-    return epoch
+    return lambda: [epoch() for _ in range(epochs)]
 
 
-def ours(graph: ProductGraph, content: Tensor, options: RelatedSettings, steps: int) -> Callable[[], None]:
-    """An epoch of `pipelines.training.loop.train` by the plan of the recipe."""
+def ours(
+    graph: ProductGraph, content: Tensor, options: RelatedSettings, steps: int, epochs: int
+) -> Callable[[], list[float]]:
+    """A training by `pipelines.training.loop.train` and the plan of the recipe: the seconds of each epoch."""
     plan = paper.plan(graph, content, options, seed=0)
     assert isinstance(plan.objective, MarginObjective)
     fanouts = {name: fanout(name, options) for name in plan.graph}
     sampler = make_sampler(options.sampler, plan.graph, fanouts, options.layers, seed=0)
     objective = FirstBatches(plan.objective, steps)
 
-    def epoch() -> None:
-        train(plan.model, plan.features, sampler, objective, 1, plan.learning_rate, plan.weight_decay, seed=0)
+    def training() -> list[float]:
+        history = train(
+            plan.model,
+            plan.features,
+            sampler,
+            objective,
+            epochs,
+            plan.learning_rate,
+            plan.weight_decay,
+            seed=0,
+        )
+        return [epoch.seconds for epoch in history]
 
-    return epoch
+    return training
 
 
 SIDES = {"twinvec": ours, "DGL tutorial": tutorial}
-_epoch: Callable[[], None] | None = None  # of the side that this process is for
+_training: Callable[[], list[float]] | None = None  # of the side that this process is for
 
 
-def prepare(side: str, products: int, steps: int, width: int, options: RelatedSettings) -> None:
+def prepare(side: str, products: int, steps: int, epochs: int, width: int, options: RelatedSettings) -> None:
     """Make this process one of a side, with a graph that is the same in both."""
-    global _epoch
+    global _training
     graph, content = generate_graph(products, seed=0), generate_content(products, width, seed=0)
-    _epoch = SIDES[side](graph, content, options, steps)
+    _training = SIDES[side](graph, content, options, steps, epochs)
 
 
-def run_epoch() -> None:
-    """An epoch of this process's side."""
-    assert _epoch is not None  # `prepare` was called first
-    _epoch()
+def run_training() -> list[float]:
+    """Seconds of each epoch of a training by this process's side."""
+    assert _training is not None  # `prepare` was called first
+    return _training()
 
 
-def measure(products: int, steps: int, repeats: int, options: RelatedSettings, width: int) -> dict[str, Any]:
+def measure(
+    products: int, steps: int, epochs: int, repeats: int, options: RelatedSettings, width: int
+) -> dict[str, Any]:
     """Seconds an epoch of each, and edges/s."""
     edges = round(products * COPURCHASES)
     steps = min(steps, -(-edges // options.paper.batch))
@@ -163,16 +180,19 @@ def measure(products: int, steps: int, repeats: int, options: RelatedSettings, w
                     1,
                     multiprocessing.get_context("spawn"),
                     initializer=prepare,
-                    initargs=(side, products, steps, width, options),
+                    initargs=(side, products, steps, epochs, width, options),
                 )
             )
             for side in SIDES
         }
-        runs = {side: partial(_wait, worker, run_epoch) for side, worker in workers.items()}
-        for run in runs.values():
-            run()
-        seconds = medians(in_turns(runs, repeats))
+        turns = [
+            {side: _wait(worker, run_training) for side, worker in workers.items()}
+            for _ in range(1 + repeats)
+        ]
         peaks = {side: _wait(worker, peak_mib) for side, worker in workers.items()}
+    seconds = {
+        side: statistics.median(value for turn in turns[1:] for value in turn[side]) for side in workers
+    }
     return {
         "edges": {"copurchase": edges, "coview": round(products * COVIEWS), "trained": trained},
         "seconds": seconds,
@@ -190,6 +210,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--size", type=int, nargs="+", default=[65_000, 650_000], help="products")
     parser.add_argument("--steps", type=int, default=10, help="batches of an epoch, at most")
+    parser.add_argument("--epochs", type=int, default=3, help="of a training")
     parser.add_argument("--batch", type=int, default=RelatedSettings().paper.batch, help="edges a step")
     parser.add_argument("--width", type=int, default=128, help="length of the content features")
     parser.add_argument("--repeats", type=int, default=3)
@@ -200,7 +221,9 @@ def main() -> None:
         {"recipe": "paper", "sampler": options.sampler, "paper": {"batch": options.batch}}
     )
     sizes = {
-        f"{size:,} products": measure(size, options.steps, options.repeats, settings, options.width)
+        f"{size:,} products": measure(
+            size, options.steps, options.epochs, options.repeats, settings, options.width
+        )
         for size in options.size
     }
     rates = {name: figures["edges_per_second"] for name, figures in sizes.items()}

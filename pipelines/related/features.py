@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,12 @@ class Features:
     def of(self, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Content, factors and role of some nodes: what the encoders' `start` takes."""
         is_target = nodes >= self.products
-        return self.content[nodes - is_target * self.products], self.proximity[nodes], is_target
+        # `embedding`, not indexing: on a CPU it is three times as fast.
+        content, proximity = (
+            functional.embedding(rows, values)
+            for rows, values in ((nodes - is_target * self.products, self.content), (nodes, self.proximity))
+        )
+        return content, proximity, is_target
 
     def to(self, device: torch.device) -> Features:
         """The same on another device."""

@@ -23,14 +23,22 @@ def sum_neighbours(values: Tensor, neighbours: Neighbours) -> Tensor:
     return result
 
 
+def rows_at(values: Tensor, positions: Tensor) -> Tensor:
+    """Rows of values [inputs, d] at some positions, [*positions, d]: `values[positions]`, with a faster gradient."""
+    one_each = torch.arange(positions.numel() + 1, device=positions.device)
+    rows = sum_neighbours(values, Neighbours(one_each, positions.flatten()))
+    return rows.view(*positions.shape, values.shape[1])
+
+
 def mean_neighbours(values: Tensor, neighbours: Neighbours) -> Tensor:
     """Mean of the values of each row's neighbours, [rows, d], of values [inputs, d]; zero where there are none."""
     return sum_neighbours(values, neighbours) / neighbours.degrees().clamp_min(1).unsqueeze(1)
 
 
 def _bag(values: Tensor, neighbours: Neighbours) -> Tensor:
+    # Detached, or it would prepare for a gradient of its own.
     return functional.embedding_bag(
-        neighbours.positions, values, neighbours.offsets, mode="sum", include_last_offset=True
+        neighbours.positions, values.detach(), neighbours.offsets, mode="sum", include_last_offset=True
     )
 
 

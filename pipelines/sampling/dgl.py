@@ -44,6 +44,8 @@ class DglSampler:
         self.fanouts = dict(fanouts)
         self.hops = hops
         self.generator = torch.Generator().manual_seed(seed)
+        # DGL's own: an int64 for each node of the graph, made by the first sample and kept for the next.
+        self.numbers: dict[str, list[Tensor]] = {}
 
     def sample(self, seeds: Tensor) -> Block:
         """The sampled neighbourhood of `seeds`, distinct nodes, int64 [batch]."""
@@ -54,10 +56,9 @@ class DglSampler:
         dgl.seed(seed)
         hops: list[Hop] = []
         for _ in range(self.hops):
-            frontier = dgl.sampling.sample_neighbors(
-                self.graph, {NODE: nodes}, self.fanouts, copy_ndata=False, copy_edata=False
+            block = dgl.sampling.sample_neighbors_fused(
+                self.graph, {NODE: nodes}, self.fanouts, copy_edata=False, mapping=self.numbers
             )
-            block = dgl.to_block(frontier, {NODE: nodes})
             inputs = block.srcnodes[NODE].data[dgl.NID]
             neighbours = {}
             for name in self.fanouts:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pipelines.sampling.aggregation import rows_at
+
 
 def margin_loss(source: Tensor, target: Tensor, negatives: Tensor, margin: float) -> Tensor:
     """loss_pt of MERLIN 3.5 and loss_tr of 3.6.3: mean of max(0, M − s_u·t_v + s_u·t_z) over pairs and negatives.
@@ -43,10 +45,8 @@ class MarginBatch:
 
     def loss(self, vectors: Tensor) -> Tensor:
         """The margin loss."""
-        # `embedding`, not indexing: its gradient is the faster of the two.
         source, target, negatives = (
-            functional.embedding(place.to(vectors.device), vectors)
-            for place in (self.source, self.target, self.negatives)
+            rows_at(vectors, place.to(vectors.device)) for place in (self.source, self.target, self.negatives)
         )
         return margin_loss(source, target, negatives, self.margin)
 

@@ -70,7 +70,7 @@ class PaperEncoder(GraphEncoder):
 
     def activation(self, vectors: Tensor) -> Tensor:
         """ReLU between layers."""
-        return torch.relu(vectors)
+        return vectors.relu_()
 
 
 def relations(graph: ProductGraph) -> dict[str, Neighbours]:

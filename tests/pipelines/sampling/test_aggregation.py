@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipelines.sampling.aggregation import mean_neighbours, sum_neighbours
+from pipelines.sampling.aggregation import mean_neighbours, rows_at, sum_neighbours
 from pipelines.sampling.blocks import Neighbours, from_edges
 
 Aggregate = Callable[[Tensor, Neighbours], Tensor]
@@ -75,3 +75,15 @@ def test_other_precisions_are_kept_and_close(aggregate: Aggregate, dtype: torch.
     torch.testing.assert_close(
         found.double(), dense_aggregate(aggregate, dense, values), atol=tolerance, rtol=tolerance
     )
+
+
+@pytest.mark.parametrize("shape", [(0,), (9,), (4, 3), (5, 0)])
+def test_rows_at_positions_are_those_of_indexing_and_so_is_the_gradient(shape: tuple[int, ...]) -> None:
+    values = torch.randn(6, 4, dtype=torch.float64, requires_grad=True)
+    positions = torch.randint(5, shape)  # with repeats, and one row that is never read
+    probe = torch.randn(*shape, 4, dtype=torch.float64)
+    found, expected = rows_at(values, positions), values[positions]
+    assert torch.equal(found, expected)
+    (gradient,) = torch.autograd.grad((found * probe).sum(), values)
+    (indexed,) = torch.autograd.grad((expected * probe).sum(), values)
+    torch.testing.assert_close(gradient, indexed)
