@@ -45,8 +45,8 @@ def test_publish_and_queries_are_timed_on_the_same_points(tmp_path: Path) -> Non
 
 def test_both_trainings_and_both_inferences_run() -> None:
     settings = RelatedSettings.model_validate({"recipe": "paper", "dimension": 8, "paper": {"batch": 64}})
-    trained = training.measure(100, steps=2, repeats=1, options=settings, width=8)
-    assert trained["edges"]["trained"] == 128
+    trained = training.measure(100, steps=2, epochs=2, repeats=1, options=settings, width=8)
+    assert trained["edges"]["trained"] == 128, "of an epoch"
     inferred = inference.measure(100, batches=[16, 64], steps=2, repeats=1, width=8)
     assert inferred["largest_difference"] < 1e-4
     assert inferred["nodes_done"] == {"layer by layer": 200, "blocks of 16": 32, "blocks of 64": 128}
