@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.evaluation.dirlinkbench import read_documents
+from benchmarks.dirlinkbench_data import read_documents
 from twinvec.columns import PAIRS, PRODUCTS
 
 

@@ -32,14 +32,14 @@ from pipelines.cold_start.description import SEPARATOR, compose_text
 from pipelines.cold_start.encoders import Encoders, find_encoders
 from pipelines.cold_start.neighbours import weigh
 from pipelines.cold_start.service import NEIGHBOURS, ColdStart
-from pipelines.evaluation.ranking import ranking_metrics
 from pipelines.graph.product_graph import ProductGraph, load_graph
 from pipelines.image.reading import read_images
 from pipelines.related.pipeline import FACTORS
-from pipelines.sampling.blocks import double_cover
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.snapshot import Snapshot, quoted
 from twinvec.features.reading import read_vectors
+from twinvec.metrics.ranking import ranking_metrics
+from twinvec.nn.sampling.blocks import double_cover
 from twinvec.serving.related import NewProduct, live_collection
 from twinvec.settings import Settings, load_settings
 from twinvec.workspace import Workspace
@@ -119,8 +119,8 @@ def write_without(snapshot: Snapshot, left_out: list[str], folder: Path) -> None
 
 def make_release(snapshot: Snapshot, left_out: list[str], scratch: Path, settings: Settings) -> Workspace:
     """A home in `scratch` where a release of the reduced catalogue is live; one that is there is taken as it is."""
-    from twinvec.command.progress import shown
-    from twinvec.command.training import refresh
+    from pipelines.command.progress import shown
+    from pipelines.command.training import refresh
 
     reduced = Workspace(settings.model_copy(update={"home": scratch / "home"}))
     if not (scratch / "source").exists():

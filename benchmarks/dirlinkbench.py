@@ -25,17 +25,17 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.preprocessing import normalize
 
-from pipelines.baselines.given import Given
+from benchmarks.dirlinkbench_data import Documents, FloatArray, Task, judge, read_documents, split
+from benchmarks.link_recipe import LinkRecipe, fit_links, smoothed
+from pipelines.baselines.problem import Given
 from pipelines.baselines.registry import BASELINES
+from pipelines.command.output import markdown_table
 from pipelines.evaluation.contenders import OWN, RECIPES
-from pipelines.evaluation.dirlinkbench import Documents, FloatArray, Task, judge, read_documents, split
-from pipelines.evaluation.scores import DotProducts, Scores
 from pipelines.graph.product_graph import Edges
 from pipelines.related.calibration import settle_by
-from pipelines.related.link_recipe import LinkRecipe, fit_links, smoothed
 from pipelines.related.recipes import fit, make_plan
-from twinvec.command.output import markdown_table
 from twinvec.files import write_text
+from twinvec.metrics.scores import DotProducts, Scores
 from twinvec.settings import RelatedSettings
 
 HOPS = (1, 2, 3)

@@ -29,7 +29,6 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from pipelines.device import resolve_device
 from pipelines.image.encoder import ImageEncoder, PatchSpread, encode_images
 from pipelines.image.encoder import load_encoder as load_image_encoder
 from pipelines.image.reading import read_images
@@ -39,6 +38,7 @@ from pipelines.text.texts import read_texts
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.catalogue.synthetic import generate
+from twinvec.nn.device import resolve_device
 from twinvec.settings import ImageSettings, Settings, TextSettings, load_settings
 from twinvec.workspace import Workspace
 

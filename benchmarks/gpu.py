@@ -19,12 +19,12 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from pipelines.related.features import Features
 from pipelines.related.models.twinvec import TwinvecEncoder
-from pipelines.sampling.blocks import Neighbours, double_cover
-from pipelines.sampling.csr import CsrSampler
-from pipelines.training.loop import train
-from pipelines.training.margin import MarginObjective
+from twinvec.nn.features import Features
+from twinvec.nn.losses.margin import MarginObjective
+from twinvec.nn.sampling.blocks import Neighbours, double_cover
+from twinvec.nn.sampling.csr import CsrSampler
+from twinvec.nn.training.loop import train
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pipelines.graph.product_graph import Edges, ProductGraph
-from pipelines.training.objective import Batch, Objective
+from twinvec.nn.losses.objective import Batch, Objective
 
 COPURCHASES = 9 / 6.5
 COVIEWS = 65 / 6.5

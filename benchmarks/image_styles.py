@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipelines import road
+from pipelines import dag
 from pipelines.graph.product_graph import load_graph
 from pipelines.image.encoder import encode_images, load_encoder
 from pipelines.image.pairs import coview_pairs
@@ -48,7 +48,7 @@ def main(products: int, epochs: int, folder: Path) -> None:
     workspace = Workspace(load_settings(home=folder / "home", device="cpu"))
     options = workspace.settings.image
     snapshot = ingest(folder / "source", "parquet", workspace.settings, workspace.engine).snapshot
-    steps = road.run(workspace, snapshot, ["graph"])
+    steps = dag.run(workspace, snapshot, ["graph"])
     (version,) = (step.version for step in steps if step.space == "graph")
     assert version is not None
     batches = list(read_images(snapshot, options, 512))

@@ -23,10 +23,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.graphs import generate_content, generate_graph
 from benchmarks.measuring import Ratio, add_output, bars, finish, in_turns, medians, peak_mib
-from pipelines.related.features import Features
 from pipelines.related.models import twinvec
-from pipelines.sampling.samplers import make_sampler
-from pipelines.training.inference import infer
+from twinvec.nn.features import Features
+from twinvec.nn.sampling.samplers import make_sampler
+from twinvec.nn.training.inference import infer
 from twinvec.settings import RelatedSettings
 
 OURS = "layer by layer"

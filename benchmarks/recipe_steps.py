@@ -21,21 +21,21 @@ import scipy.sparse.linalg
 import torch
 from torch import Tensor
 
-from pipelines.device import resolve_device
 from pipelines.evaluation.contenders import read_ground
-from pipelines.evaluation.direction import direction_metrics
-from pipelines.evaluation.ranking import rank_targets, ranking_metrics
 from pipelines.graph.product_graph import ProductGraph, Split
 from pipelines.related.calibration import settle_by
 from pipelines.related.coview_weight import settle_coview_weight
 from pipelines.related.data import blend, edge_positives, proximity, relations
-from pipelines.related.features import Features
 from pipelines.related.models import paper, twinvec
 from pipelines.related.models.twinvec import TwinvecEncoder
 from pipelines.related.plan import Plan
-from pipelines.related.proximity import personalised_pagerank, walk_matrix
 from pipelines.related.recipes import fit
 from pipelines.related.softmax import SoftmaxObjective
+from twinvec.metrics.direction import direction_metrics
+from twinvec.metrics.ranking import rank_targets, ranking_metrics
+from twinvec.nn.device import resolve_device
+from twinvec.nn.features import Features
+from twinvec.nn.pagerank import personalised_pagerank, walk_matrix
 from twinvec.settings import RelatedSettings, load_settings
 from twinvec.settings.related_models import ProximitySettings
 from twinvec.workspace import Workspace

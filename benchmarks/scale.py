@@ -28,8 +28,8 @@ from benchmarks.measuring import Ratio, add_output, finish, lines, peak_mib
 from pipelines.related.inference import infer
 from pipelines.related.models import paper
 from pipelines.related.recipes import fanout
-from pipelines.sampling.samplers import make_sampler
-from pipelines.training.loop import train
+from twinvec.nn.sampling.samplers import make_sampler
+from twinvec.nn.training.loop import train
 from twinvec.settings import RelatedSettings
 
 Result = TypeVar("Result")

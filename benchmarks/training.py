@@ -34,9 +34,9 @@ from benchmarks.measuring import Ratio, add_output, bars, finish, peak_mib
 from pipelines.graph.product_graph import ProductGraph
 from pipelines.related.models import paper
 from pipelines.related.recipes import fanout
-from pipelines.sampling.samplers import make_sampler
-from pipelines.training.loop import train
-from pipelines.training.margin import MarginObjective, margin_loss
+from twinvec.nn.losses.margin import MarginObjective, margin_loss
+from twinvec.nn.sampling.samplers import make_sampler
+from twinvec.nn.training.loop import train
 from twinvec.settings import RelatedSettings
 
 BOUGHT, BOUGHT_BACK = ("source", "copurchase", "target"), ("target", "copurchase_back", "source")
@@ -126,7 +126,7 @@ def tutorial(
 def ours(
     graph: ProductGraph, content: Tensor, options: RelatedSettings, steps: int, epochs: int
 ) -> Callable[[], list[float]]:
-    """A training by `pipelines.training.loop.train` and the plan of the recipe: the seconds of each epoch."""
+    """A training by `twinvec.nn.training.loop.train` and the plan of the recipe: the seconds of each epoch."""
     plan = paper.plan(graph, content, options, seed=0)
     assert isinstance(plan.objective, MarginObjective)
     fanouts = {name: fanout(name, options) for name in plan.graph}

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines import road
+from pipelines import dag
 from pipelines.update.live import find_live
 from pipelines.update.models import load_frozen
 from pipelines.update.pipeline import embed, make_graph, update
@@ -77,7 +77,7 @@ def measure(folder: Path, products: int, share: float, seed: int) -> dict[str, A
     generate(folder / "store", products, seed, images=True)
     started = time.perf_counter()
     before = ingest(folder / "store", "parquet", workspace.settings, workspace.engine).snapshot
-    steps = road.run(workspace, before)
+    steps = dag.run(workspace, before)
     training = time.perf_counter() - started
     related = next(step.version for step in steps if step.space == "related" and step.version)
     releases.promote(workspace, releases.publish(workspace, related))

@@ -29,17 +29,17 @@ from pipelines.graph.product_graph import Split
 from pipelines.related.data import EITHER
 from pipelines.related.models.gat import GatLayer
 from pipelines.related.models.lightgcn import Propagation
-from pipelines.sampling.blocks import Hop, Sampler
-from pipelines.sampling.csr import CsrSampler
 from pipelines.sellers.fitting import Cached, CachedFeatures, NoNeighbours, objective_of, start_of
 from pipelines.sellers.graph import SellerGraph
 from pipelines.sellers.products import read_graph
 from pipelines.sellers.waml import FeedForward, layers
-from pipelines.training.encoder import GraphEncoder, NodeFeatures
-from pipelines.training.loop import train
 from registry.database import migrate, open_engine
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic import generate
+from twinvec.nn.graph_encoder import GraphEncoder, NodeFeatures
+from twinvec.nn.sampling.blocks import Hop, Sampler
+from twinvec.nn.sampling.csr import CsrSampler
+from twinvec.nn.training.loop import train
 from twinvec.settings import SellerSettings, Settings
 
 CONTENT = 384

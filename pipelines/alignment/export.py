@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pipelines.alignment.model import AlignmentEncoder
-from pipelines.sampling.blocks import Hop, Neighbours
+from twinvec.nn.models.alignment import AlignmentEncoder
+from twinvec.nn.sampling.blocks import Hop, Neighbours
 
 
 class FullCoviews(nn.Module):
@@ -36,7 +36,7 @@ class FullCoviews(nn.Module):
             has_text: bool [n].
             image: float32 [n, i].
             has_image: bool [n].
-            coview_offsets: int64 [n + 1]; see `pipelines.sampling.blocks.Neighbours`.
+            coview_offsets: int64 [n + 1]; see `twinvec.nn.sampling.blocks.Neighbours`.
             coview_positions: int64 [edges].
         """
         start = self.encoder.start(text, has_text, image, has_image)

@@ -10,19 +10,19 @@ import scipy.sparse as sp
 import torch
 
 from pipelines.alignment.export import FullCoviews, example
-from pipelines.alignment.model import AlignmentEncoder, ContentFeatures
-from pipelines.device import resolve_device
 from pipelines.evaluation.coviews import among, rank_coviews
 from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
-from pipelines.outline import Inputs, Outcome, Progress
-from pipelines.sampling.blocks import Neighbours
-from pipelines.sampling.samplers import make_sampler
-from pipelines.training.encoder import GraphEncoder
-from pipelines.training.inference import infer
-from pipelines.training.loop import Epoch
-from pipelines.training.loop import train as train_encoder
-from pipelines.training.margin import MarginObjective
+from pipelines.stage import Inputs, Outcome, Progress
 from twinvec import digest
+from twinvec.nn.device import resolve_device
+from twinvec.nn.graph_encoder import GraphEncoder
+from twinvec.nn.losses.margin import MarginObjective
+from twinvec.nn.models.alignment import AlignmentEncoder, ContentFeatures
+from twinvec.nn.sampling.blocks import Neighbours
+from twinvec.nn.sampling.samplers import make_sampler
+from twinvec.nn.training.inference import infer
+from twinvec.nn.training.loop import Epoch
+from twinvec.nn.training.loop import train as train_encoder
 from twinvec.tracking import model_digest
 
 if TYPE_CHECKING:

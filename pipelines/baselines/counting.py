@@ -6,8 +6,8 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from pipelines.baselines.given import Given
-from pipelines.evaluation.scores import DotProducts, SparseScores
+from pipelines.baselines.problem import Given
+from twinvec.metrics.scores import DotProducts, SparseScores
 
 # An edge against its own direction outweighs any number of neighbours in common.
 RECIPROCAL = 1e3

@@ -6,8 +6,8 @@ import numpy as np
 import scipy.sparse.linalg
 import torch
 
-from pipelines.baselines.given import Given
-from pipelines.evaluation.scores import DotProducts
+from pipelines.baselines.problem import Given
+from twinvec.metrics.scores import DotProducts
 
 
 def directed_svd(given: Given) -> DotProducts:

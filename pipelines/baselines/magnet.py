@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipelines.baselines.given import Given, counts
-from pipelines.evaluation.scores import DotProducts
+from pipelines.baselines.problem import Given, counts
 from pipelines.related.data import Positives
 from pipelines.related.softmax import SoftmaxObjective
+from twinvec.metrics.scores import DotProducts
 
 # The library's defaults: phase of a one-way edge in turns, order of the filter, layers. The dropout before its last
 # layer was left out, and the learning rate chosen, since validation edges were found better so.

@@ -8,8 +8,8 @@ from functools import partial
 import torch
 
 from pipelines.baselines import counting, factorising, magnet, walking
-from pipelines.baselines.given import Given
-from pipelines.evaluation.scores import DotProducts, Scores
+from pipelines.baselines.problem import Given
+from twinvec.metrics.scores import DotProducts, Scores
 
 
 def cosine(given: Given, space: str) -> DotProducts | None:

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 
-from pipelines.baselines.given import Given
-from pipelines.evaluation.scores import DotProducts, SparseScores
-from pipelines.related.proximity import factorise, personalised_pagerank, walk_matrix
+from pipelines.baselines.problem import Given
+from twinvec.metrics.scores import DotProducts, SparseScores
+from twinvec.nn.pagerank import factorise, personalised_pagerank, walk_matrix
 
 RESTART, STEPS, LEAST = 0.15, 10, 1e-5
 # Most products that are near one.

@@ -10,8 +10,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from twinvec.catalogue.cooccurrence import count_together
 from twinvec.catalogue.snapshot import Snapshot
-from twinvec.catalogue.together import count_together
 from twinvec.settings import Settings
 
 # A category as one string: its path from the root, at most `level` names of it (0: all of them).

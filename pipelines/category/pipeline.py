@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from pipelines.category.model import CategoryEmbedding, fit
 from pipelines.category.npmi import observed_pairs
-from pipelines.outline import Inputs, Outcome, Progress
+from pipelines.stage import Inputs, Outcome, Progress
 from twinvec import digest
 from twinvec.columns import CATEGORY
 from twinvec.features.manifest import vector_fields
+from twinvec.nn.models.category import CategoryEmbedding, fit
 from twinvec.tracking import model_digest
 
 if TYPE_CHECKING:

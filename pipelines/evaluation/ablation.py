@@ -8,7 +8,7 @@ from typing import Literal
 
 from sqlalchemy import inspect
 
-from pipelines import road
+from pipelines import dag
 from registry import operations
 from registry.database import transaction
 from registry.models import Snapshot as SnapshotRow
@@ -80,7 +80,7 @@ def ablate(
         def report(message: str, row: str = scheme) -> None:
             progress(f"{row}: {message}")
 
-        steps = road.run(variant, snapshot, {judged}, progress=report)
+        steps = dag.run(variant, snapshot, {judged}, progress=report)
         step = next(step for step in steps if step.space == judged)
         if step.version is None:
             raise CatalogueError(

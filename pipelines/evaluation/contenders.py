@@ -11,18 +11,18 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from pipelines import road
-from pipelines.baselines.given import Given
+from pipelines import dag
+from pipelines.baselines.problem import Given
 from pipelines.baselines.registry import BASELINES
-from pipelines.device import resolve_device
-from pipelines.evaluation.scores import DotProducts, Scores
 from pipelines.graph.product_graph import ProductGraph, Split, load_graph
-from pipelines.outline import Inputs
 from pipelines.related.models import MODELS
 from pipelines.related.pipeline import fit_on_training_edges, read_content
 from pipelines.related.recipes import Fitted
+from pipelines.stage import Inputs
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.errors import CatalogueError
+from twinvec.metrics.scores import DotProducts, Scores
+from twinvec.nn.device import resolve_device
 from twinvec.settings import Settings
 from twinvec.workspace import Workspace
 
@@ -70,7 +70,7 @@ def read_inputs(
     workspace: Workspace, snapshot: Snapshot, spaces: Collection[str], progress: Callable[[str], None]
 ) -> Inputs:
     """The versions of some spaces, and of all on the way to them; those that are not there are made."""
-    steps = road.run(workspace, snapshot, spaces, progress=progress)
+    steps = dag.run(workspace, snapshot, spaces, progress=progress)
     return Inputs(
         workspace, snapshot, {step.space: step.version for step in steps if step.version is not None}
     )

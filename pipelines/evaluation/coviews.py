@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from pipelines.evaluation.ranking import RankingMetrics, rank_targets, ranking_metrics
 from pipelines.graph.product_graph import Edges, ProductGraph, Split
+from twinvec.metrics.ranking import RankingMetrics, rank_targets, ranking_metrics
 
 MOST_PAIRS = 5_000
 

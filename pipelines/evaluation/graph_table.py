@@ -12,9 +12,9 @@ import numpy.typing as npt
 from pipelines.evaluation.contenders import Ground, read_ground, read_inputs, scores_of
 from pipelines.evaluation.related_table import Row, rank_each
 from pipelines.evaluation.rows import require_rows
-from pipelines.evaluation.scores import DotProducts
 from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
 from twinvec.catalogue.snapshot import Snapshot
+from twinvec.metrics.scores import DotProducts
 from twinvec.settings import Settings
 from twinvec.workspace import Workspace
 

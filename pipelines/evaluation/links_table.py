@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass, replace
 
 from pipelines.baselines.registry import BASELINES
 from pipelines.evaluation.contenders import RECIPES, contenders, fit_each, read_ground
-from pipelines.evaluation.links import link_metrics
 from pipelines.evaluation.rows import log_rows, require_rows
-from pipelines.evaluation.scores import Scores
 from pipelines.graph.product_graph import ProductGraph, Split
 from twinvec.catalogue.snapshot import Snapshot
+from twinvec.metrics.link_prediction import link_metrics
+from twinvec.metrics.scores import Scores
 from twinvec.workspace import Workspace
 
 # Without co-views, this one is `pagerank`.

@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from pipelines.device import resolve_device
 from pipelines.evaluation.contenders import RECIPES, Ground, fit_recipe, read_ground
 from pipelines.evaluation.memory import measured
 from pipelines.evaluation.related_table import judge
 from pipelines.evaluation.rows import log_rows, require_rows
-from pipelines.evaluation.scores import DotProducts
 from pipelines.graph.product_graph import ProductGraph
 from pipelines.related.models import MODELS
-from pipelines.sampling.samplers import make_sampler
 from twinvec.catalogue.snapshot import Snapshot
+from twinvec.metrics.scores import DotProducts
+from twinvec.nn.device import resolve_device
+from twinvec.nn.sampling.samplers import make_sampler
 from twinvec.settings import Settings
 from twinvec.workspace import Workspace
 

@@ -11,14 +11,14 @@ from scipy import stats
 
 from pipelines.baselines.registry import BASELINES
 from pipelines.evaluation.contenders import RECIPES, Fit, contenders, fit_each, read_ground
-from pipelines.evaluation.direction import direction_by
-from pipelines.evaluation.ranking import rank_by, ranking_metrics
 from pipelines.evaluation.rows import log_rows, require_rows
-from pipelines.evaluation.scores import DotProducts, Scores
 from pipelines.graph.product_graph import ProductGraph, Split
 from pipelines.related.calibration import calibrated, settle_by
 from pipelines.related.data import COPURCHASE, relations
 from twinvec.catalogue.snapshot import Snapshot
+from twinvec.metrics.direction import direction_by
+from twinvec.metrics.ranking import rank_by, ranking_metrics
+from twinvec.metrics.scores import DotProducts, Scores
 from twinvec.settings import Settings
 from twinvec.workspace import Workspace
 

@@ -12,10 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from pipelines.device import resolve_device
-from pipelines.evaluation.as_served import ranks_as_served
-from pipelines.evaluation.direction import direction_metrics
-from pipelines.evaluation.ranking import rank_targets, ranking_metrics
+from pipelines.evaluation.index_ranks import ranks_as_served
 from pipelines.graph.product_graph import Edges
 from registry import operations
 from registry.database import transaction
@@ -23,6 +20,9 @@ from registry.models import Version
 from twinvec.catalogue.snapshot import open_snapshot
 from twinvec.errors import CatalogueError, NotFoundError
 from twinvec.features.reading import read_vectors
+from twinvec.metrics.direction import direction_metrics
+from twinvec.metrics.ranking import rank_targets, ranking_metrics
+from twinvec.nn.device import resolve_device
 from twinvec.workspace import Workspace
 
 

@@ -12,13 +12,13 @@ import pyarrow.compute as pc
 import scipy.sparse as sp
 import torch
 
-from pipelines.evaluation.held_out import read_tested
-from pipelines.evaluation.ranking import rank_by, ranking_metrics
-from pipelines.evaluation.scores import DotProducts, Scores
 from pipelines.graph.product_graph import Edges, ProductGraph
+from pipelines.related.held_out import read_tested
 from registry.models import Version
 from twinvec.catalogue.snapshot import open_snapshot
 from twinvec.errors import CatalogueError
+from twinvec.metrics.ranking import rank_by, ranking_metrics
+from twinvec.metrics.scores import DotProducts, Scores
 from twinvec.workspace import Workspace
 
 Flags = npt.NDArray[np.bool_]

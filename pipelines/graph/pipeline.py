@@ -21,7 +21,7 @@ from pipelines.graph.edges import (
     split_edges,
 )
 from pipelines.graph.product_graph import Split
-from pipelines.outline import Inputs, Outcome, Progress
+from pipelines.stage import Inputs, Outcome, Progress
 from twinvec import digest
 from twinvec.catalogue.snapshot import quoted
 from twinvec.errors import CatalogueError

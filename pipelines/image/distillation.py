@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.distributed.nn import functional as together
 from torch.nn import functional as F
 
-from pipelines import processes
 from pipelines.image.augmentation import Augmentation, augment
 from pipelines.image.encoder import ImageEncoder
+from twinvec.nn import processes
 
 HIDDEN = 256
 BOTTLENECK = 64

@@ -15,8 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from pipelines import processes
-from pipelines.device import resolve_device
 from pipelines.encoding.logged import log_once
 from pipelines.encoding.matrix import disk_matrix
 from pipelines.encoding.trainer import peak_memory
@@ -27,8 +25,10 @@ from pipelines.image.encoder import ImageEncoder, encode_images, load_encoder
 from pipelines.image.pairs import Pairs, coview_pairs
 from pipelines.image.pixels import CHUNK, decode_images, open_images
 from pipelines.image.training import distil
-from pipelines.outline import Inputs, Outcome, Progress
+from pipelines.stage import Inputs, Outcome, Progress
 from twinvec.features.manifest import vector_fields
+from twinvec.nn import processes
+from twinvec.nn.device import resolve_device
 from twinvec.tracking import model_digest
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.image.reading import SKIPPED, count_images, list_reasons, read_images
-from pipelines.outline import Progress
+from pipelines.stage import Progress
 from twinvec import files
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.errors import CatalogueError

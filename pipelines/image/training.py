@@ -10,15 +10,15 @@ import numpy.typing as npt
 import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from pipelines import processes
 from pipelines.encoding.trainer import Reporter, train_to_the_end, training_arguments
 from pipelines.image.augmentation import Augmentation
 from pipelines.image.distillation import Distillation
 from pipelines.image.encoder import ImageEncoder
 from pipelines.image.pairs import Pairs, Views
+from twinvec.nn import processes
 
 if TYPE_CHECKING:
-    from pipelines.outline import Progress
+    from pipelines.stage import Progress
     from twinvec.settings.pipelines import ImageTraining
     from twinvec.tracking import Run
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipelines.graph.product_graph import Edges
-from pipelines.sampling.blocks import Neighbours
+from twinvec.nn.sampling.blocks import Neighbours
 
 IntArray = npt.NDArray[np.int64]
 REFERENCE = 4096

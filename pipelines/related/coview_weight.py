@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from pipelines.evaluation.ranking import rank_by, ranking_metrics
-from pipelines.evaluation.scores import SparseScores
 from pipelines.graph.product_graph import Edges, ProductGraph
-from pipelines.related.proximity import directed_nearness
+from twinvec.metrics.ranking import rank_by, ranking_metrics
+from twinvec.metrics.scores import SparseScores
+from twinvec.nn.pagerank import directed_nearness
 from twinvec.settings.related_models import ProximitySettings
 
 WEIGHTS = (1.0, 0.25, 0.0)

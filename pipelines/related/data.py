@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from pipelines.graph.product_graph import Edges, ProductGraph
-from pipelines.related.proximity import directed_nearness, factorise
-from pipelines.sampling.blocks import Neighbours, double_cover, within_roles
+from twinvec.nn.pagerank import directed_nearness, factorise
+from twinvec.nn.sampling.blocks import Neighbours, double_cover, within_roles
 
 COPURCHASE = "copurchase"
 COVIEW = "coview"
@@ -122,7 +122,7 @@ def proximity(
     keep: int,
     seed: int,
 ) -> Proximity:
-    """Personalised PageRank over both kinds of edges, and its factors; see `pipelines.related.proximity`."""
+    """Personalised PageRank over both kinds of edges, and its factors; see `twinvec.nn.pagerank`."""
     copurchase, coview = (edges.matrix(graph.products) for edges in (graph.copurchase, graph.coview))
     directed = directed_nearness(copurchase, coview, coview_weight, restart, steps, least, keep)
     source, target = factorise(directed, dimension, least, seed)

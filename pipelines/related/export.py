@@ -8,16 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.related.calibration import Calibration
-from pipelines.related.features import Features
-from pipelines.sampling.blocks import Hop, Neighbours
-from pipelines.training.encoder import GraphEncoder
+from twinvec.nn.features import Features
+from twinvec.nn.graph_encoder import GraphEncoder
+from twinvec.nn.sampling.blocks import Hop, Neighbours
 
 
 class FullGraph(nn.Module):
     """Source and target vectors of all n products, from their features and the whole graph.
 
     The neighbours of each relation are two tensors, offsets int64 [2n + 1] and positions int64 [edges]; see
-    `pipelines.sampling.blocks.Neighbours`. Relations that the encoder does not have are left out at the end.
+    `twinvec.nn.sampling.blocks.Neighbours`. Relations that the encoder does not have are left out at the end.
 
     Args:
         encoder: the trained model.

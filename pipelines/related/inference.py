@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from pipelines.related.features import Features
-from pipelines.sampling.blocks import Neighbours
-from pipelines.training import inference
-from pipelines.training.encoder import GraphEncoder
+from twinvec.nn.features import Features
+from twinvec.nn.graph_encoder import GraphEncoder
+from twinvec.nn.sampling.blocks import Neighbours
+from twinvec.nn.training import inference
 
 
 def infer(

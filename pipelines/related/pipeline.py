@@ -11,20 +11,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines.device import resolve_device
-from pipelines.evaluation.direction import direction_metrics
-from pipelines.evaluation.held_out import TESTED
-from pipelines.evaluation.ranking import rank_targets, ranking_metrics
 from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
-from pipelines.outline import Inputs, Outcome, Progress
 from pipelines.related.calibration import settle_by
 from pipelines.related.export import full_graph_inputs
-from pipelines.related.features import Features
+from pipelines.related.held_out import TESTED
 from pipelines.related.recipes import Fitted, fit, make_plan
-from pipelines.sampling.blocks import Neighbours
-from pipelines.training.loop import Epoch
+from pipelines.stage import Inputs, Outcome, Progress
 from twinvec import digest
 from twinvec.features.manifest import vector_fields
+from twinvec.metrics.direction import direction_metrics
+from twinvec.metrics.ranking import rank_targets, ranking_metrics
+from twinvec.nn.device import resolve_device
+from twinvec.nn.features import Features
+from twinvec.nn.sampling.blocks import Neighbours
+from twinvec.nn.training.loop import Epoch
 from twinvec.tracking import model_digest
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from pipelines.graph.product_graph import ProductGraph
-from pipelines.related.features import Features
-from pipelines.sampling.blocks import Neighbours
-from pipelines.training.encoder import GraphEncoder
-from pipelines.training.objective import Objective
+from twinvec.nn.features import Features
+from twinvec.nn.graph_encoder import GraphEncoder
+from twinvec.nn.losses.objective import Objective
+from twinvec.nn.sampling.blocks import Neighbours
 from twinvec.settings import RelatedSettings
 
 

@@ -12,13 +12,13 @@ from pipelines.graph.product_graph import ProductGraph
 from pipelines.related.calibration import Settle, calibrated
 from pipelines.related.data import COPURCHASE, EITHER
 from pipelines.related.export import FullGraph
-from pipelines.related.features import Features
 from pipelines.related.inference import infer
 from pipelines.related.models import MODELS
 from pipelines.related.plan import Plan
-from pipelines.sampling.blocks import Neighbours
-from pipelines.sampling.samplers import make_sampler
-from pipelines.training.loop import Epoch, train
+from twinvec.nn.features import Features
+from twinvec.nn.sampling.blocks import Neighbours
+from twinvec.nn.sampling.samplers import make_sampler
+from twinvec.nn.training.loop import Epoch, train
 from twinvec.settings import RelatedSettings
 
 

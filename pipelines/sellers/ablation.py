@@ -9,8 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pipelines import road
-from pipelines.device import resolve_device
+from pipelines import dag
 from pipelines.evaluation.contenders import read_inputs
 from pipelines.evaluation.rows import log_rows, require_rows
 from pipelines.graph.product_graph import Split
@@ -19,6 +18,7 @@ from pipelines.sellers.graph import SellerGraph
 from pipelines.sellers.products import read_content, read_graph, test_metrics
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.errors import CatalogueError
+from twinvec.nn.device import resolve_device
 from twinvec.settings import Settings
 from twinvec.workspace import Workspace
 
@@ -85,7 +85,7 @@ def compare(
     """
     require_rows(names, ROWS)
     settings = workspace.settings
-    if (reason := road.without_offers(snapshot, settings)) is not None:
+    if (reason := dag.without_offers(snapshot, settings)) is not None:
         raise CatalogueError(f"snapshot {snapshot.id}: {reason}", "ingest a source with offers.parquet")
     inputs = read_inputs(workspace, snapshot, {"text"}, progress)
     reduced, graph = read_graph(snapshot, settings)

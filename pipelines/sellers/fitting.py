@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipelines.graph.product_graph import Split
-from pipelines.sampling.blocks import Block
 from pipelines.sellers.graph import SellerGraph
 from pipelines.sellers.objective import OfferObjective
 from pipelines.sellers.recall import rank_offers
 from pipelines.sellers.waml import FeedForward, compress, initial_vectors, layers, tune
-from pipelines.training.encoder import GraphEncoder
-from pipelines.training.loop import Epoch, train
+from twinvec.nn.graph_encoder import GraphEncoder
+from twinvec.nn.sampling.blocks import Block
+from twinvec.nn.training.loop import Epoch, train
 from twinvec.settings.sellers import SellerSettings
 
 

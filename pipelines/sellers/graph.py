@@ -11,10 +11,10 @@ import scipy.sparse as sp
 import torch
 
 from pipelines.graph.product_graph import Split
-from pipelines.sampling.blocks import Neighbours, from_edges
 from pipelines.sellers.hashing import hash_ids
 from pipelines.sellers.reduction import Reduced
 from twinvec import draws
+from twinvec.nn.sampling.blocks import Neighbours, from_edges
 
 IntArray = npt.NDArray[np.int64]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow.parquet as pq
 
-from pipelines.outline import Inputs, Outcome, Progress
 from pipelines.sellers.products import SELLERS, VECTORS
+from pipelines.stage import Inputs, Outcome, Progress
 from twinvec.columns import SELLER_ID
 from twinvec.features.manifest import Manifest, vector_fields
 

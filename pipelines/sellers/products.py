@@ -15,18 +15,18 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from pipelines.device import resolve_device
 from pipelines.graph.product_graph import Split
-from pipelines.outline import Inputs, Outcome, Progress
 from pipelines.sellers.fitting import Fitted, fit, vectors_of
 from pipelines.sellers.graph import SellerGraph, build_graph
 from pipelines.sellers.recall import rank_offers, recall_metrics
 from pipelines.sellers.reduction import Reduced, reduce_graph
-from pipelines.training.loop import Epoch
+from pipelines.stage import Inputs, Outcome, Progress
 from twinvec import digest
 from twinvec.columns import SELLER_ID
 from twinvec.errors import CatalogueError
 from twinvec.features.manifest import vector_fields
+from twinvec.nn.device import resolve_device
+from twinvec.nn.training.loop import Epoch
 from twinvec.settings import Settings
 from twinvec.tracking import model_digest
 

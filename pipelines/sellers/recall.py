@@ -9,10 +9,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pipelines.evaluation.ranking import rank_by
-from pipelines.evaluation.scores import DotProducts
 from pipelines.graph.product_graph import Split
 from pipelines.sellers.graph import SellerGraph
+from twinvec.metrics.ranking import rank_by
+from twinvec.metrics.scores import DotProducts
 
 IntArray = npt.NDArray[np.int64]
 # The rows of the paper's Table 1: name → least and most offers in training.

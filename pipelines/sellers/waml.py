@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipelines.sampling.aggregation import sum_neighbours
-from pipelines.sampling.blocks import Neighbours
 from pipelines.sellers.graph import SellerGraph
 from pipelines.sellers.hashing import hash_ids, hash_vectors
+from twinvec.nn.sampling.aggregation import sum_neighbours
+from twinvec.nn.sampling.blocks import Neighbours
 
 TUNING_STEP = 0.1
 

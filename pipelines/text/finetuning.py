@@ -20,18 +20,18 @@ from sentence_transformers.sentence_transformer.training_args import SentenceTra
 from torch import nn
 from torch.utils.data import SequentialSampler
 
-from pipelines import processes
 from pipelines.encoding.trainer import Reporter, ValidatedTrainer, train_to_the_end, training_arguments
 from pipelines.evaluation.coviews import among, rank_coviews
 from pipelines.graph.product_graph import ProductGraph, Split
-from pipelines.text.coviewed import open_coviewed, write_coviewed
+from pipelines.text.coview_lookup import open_coviewed, write_coviewed
 from pipelines.text.encoder import encode_texts
 from pipelines.text.losses import make_loss
 from pipelines.text.triplets import count_pairs, open_graph, write_epochs
+from twinvec.nn import processes
 
 if TYPE_CHECKING:
     from pipelines.encoding.trainer import Validate
-    from pipelines.outline import Inputs, Progress
+    from pipelines.stage import Inputs, Progress
     from twinvec.tracking import Run
 
 

@@ -17,8 +17,8 @@ from sentence_transformers.util import all_gather, get_rank
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipelines import processes
-from pipelines.text.coviewed import Coviewed
+from pipelines.text.coview_lookup import Coviewed
+from twinvec.nn import processes
 from twinvec.settings.pipelines import TextTraining
 
 # Texts in one forward pass; of the cached loss, what bounds its memory.

@@ -13,18 +13,18 @@ import torch
 from mlflow.models import infer_signature
 from sentence_transformers import SentenceTransformer
 
-from pipelines.device import resolve_device
 from pipelines.encoding.logged import log_once
 from pipelines.encoding.matrix import disk_matrix
 from pipelines.encoding.trainer import peak_memory
 from pipelines.evaluation.coviews import coview_metrics
 from pipelines.graph.product_graph import load_graph
-from pipelines.outline import Inputs, Outcome, Progress
+from pipelines.stage import Inputs, Outcome, Progress
 from pipelines.text.encoder import dimension, encode_texts, load_encoder, preprocessing_digest
 from pipelines.text.finetuning import fine_tune
 from pipelines.text.forward import build_forward
 from pipelines.text.texts import count_texts, read_texts
 from twinvec.features.manifest import vector_fields
+from twinvec.nn.device import resolve_device
 from twinvec.tracking import model_digest
 
 if TYPE_CHECKING:

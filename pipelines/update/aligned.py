@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipelines.alignment.model import AlignmentEncoder, ContentFeatures
 from pipelines.alignment.pipeline import FIELD, neighbours_of
 from pipelines.evaluation.coviews import among, row_of
 from pipelines.graph.product_graph import ProductGraph, Split, load_graph
-from pipelines.outline import Inputs, Outcome, Progress, Train
-from pipelines.sampling.blocks import Neighbours
+from pipelines.stage import Inputs, Outcome, Progress, Train
 from pipelines.update.frontier import part_around, reached, rows_that_differ, touched
 from pipelines.update.live import Live
 from registry.models import Version
 from twinvec.features.manifest import Manifest
 from twinvec.features.reading import read_vectors
+from twinvec.nn.models.alignment import AlignmentEncoder, ContentFeatures
+from twinvec.nn.sampling.blocks import Neighbours
 from twinvec.tracking import Run
 from twinvec.workspace import Workspace
 

@@ -22,7 +22,7 @@ from pipelines.encoding.matrix import disk_matrix
 from pipelines.image.pipeline import SKIPPED_FILE
 from pipelines.image.pixels import CHUNK as IMAGES
 from pipelines.image.reading import SKIPPED, count_images, read_images
-from pipelines.outline import Inputs, Outcome, Progress, Train
+from pipelines.stage import Inputs, Outcome, Progress, Train
 from pipelines.text.encoder import encode_texts
 from pipelines.text.forward import build_forward
 from pipelines.text.pipeline import CHUNK as TEXTS

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pipelines.graph.product_graph import ProductGraph
-from pipelines.related.proximity import personalised_pagerank, target_share, walk_matrix
+from twinvec.nn.pagerank import personalised_pagerank, target_share, walk_matrix
 from twinvec.settings.related_models import ProximitySettings
 
 Floats = npt.NDArray[np.float32]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipelines.sampling.aggregation import sum_neighbours
-from pipelines.sampling.blocks import Neighbours, offsets_of
-from pipelines.sampling.csr import take
+from twinvec.nn.sampling.aggregation import sum_neighbours
+from twinvec.nn.sampling.blocks import Neighbours, offsets_of
+from twinvec.nn.sampling.csr import take
 
 Graph = Mapping[str, Neighbours]
 

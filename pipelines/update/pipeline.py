@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from pipelines.evaluation.held_out import compare
+from pipelines.dag import find_stage
 from pipelines.graph import pipeline as graph_pipeline
-from pipelines.outline import FROZEN, Inputs, Progress, Train, fingerprint, make_version
-from pipelines.road import find_stage
+from pipelines.related.held_out import compare
+from pipelines.stage import FROZEN, Inputs, Progress, Train, fingerprint, make_version
 from pipelines.update.live import Live, find_live, require_same_settings
 from pipelines.update.report import Report, compose
 from registry import operations

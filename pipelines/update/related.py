@@ -12,21 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.evaluation.coviews import row_of
-from pipelines.evaluation.ranking import rank_targets, ranking_metrics
 from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
-from pipelines.outline import Inputs, Outcome, Progress, Train
 from pipelines.related.coview_weight import settle_coview_weight
 from pipelines.related.export import full_graph_inputs
-from pipelines.related.features import Features
 from pipelines.related.models import MODELS
 from pipelines.related.pipeline import FACTORS, SOURCE_FIELD, TARGET_FIELD
-from pipelines.sampling.blocks import Neighbours
+from pipelines.stage import Inputs, Outcome, Progress, Train
 from pipelines.update.factors import fold_in
 from pipelines.update.frontier import part_around, reached, rows_that_differ, touched
 from pipelines.update.live import Live
 from registry.models import Version
 from twinvec.features.manifest import Manifest
 from twinvec.features.reading import read_vectors
+from twinvec.metrics.ranking import rank_targets, ranking_metrics
+from twinvec.nn.features import Features
+from twinvec.nn.sampling.blocks import Neighbours
 from twinvec.settings import RelatedSettings, Settings
 from twinvec.tracking import Run
 from twinvec.workspace import Workspace

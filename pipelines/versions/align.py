@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pipelines.evaluation.ranking import ranking_metrics
-from pipelines.outline import Inputs, Outcome, Progress, fingerprint, make_version
+from pipelines.stage import Inputs, Outcome, Progress, fingerprint, make_version
 from pipelines.versions.kind import Kind
 from pipelines.versions.model import Aligner
+from pipelines.versions.pairing import Batch, SideBySide, side_by_side
 from pipelines.versions.retrieval import Floats, Nearest, own_ranks, recall, unit
-from pipelines.versions.shared import Batch, SideBySide, side_by_side
 from pipelines.versions.transform import Moments, Transform, fit_affine, fit_orthogonal
 from registry import operations
 from registry.database import transaction
@@ -26,6 +25,7 @@ from registry.models import Version
 from twinvec import digest
 from twinvec.catalogue.snapshot import open_snapshot
 from twinvec.errors import StateError
+from twinvec.metrics.ranking import ranking_metrics
 from twinvec.tracking import model_digest
 from twinvec.workspace import Workspace
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from pipelines.text.texts import count_texts
 from pipelines.versions.distributions import Shift, norms, pair_similarities
+from pipelines.versions.pairing import SideBySide, side_by_side
 from pipelines.versions.retrieval import Doubles, Floats, Nearest, jaccard, unit
-from pipelines.versions.shared import SideBySide, side_by_side
 from registry.models import Version
 from twinvec.catalogue.snapshot import open_snapshot
 from twinvec.columns import PRODUCT_ID

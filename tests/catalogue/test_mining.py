@@ -7,16 +7,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from twinvec.catalogue import together
+from twinvec.catalogue import cooccurrence
 from twinvec.catalogue.mining import mine_pairs
 
 
 @pytest.mark.parametrize(
     ("few", "lines", "kept", "pairs"),
     [
-        (together.FEW, together.LINES, together.KEPT, together.PAIRS),
-        (together.FEW, 7, 0, 1),
-        (0, together.LINES, together.KEPT, together.PAIRS),
+        (cooccurrence.FEW, cooccurrence.LINES, cooccurrence.KEPT, cooccurrence.PAIRS),
+        (cooccurrence.FEW, 7, 0, 1),
+        (0, cooccurrence.LINES, cooccurrence.KEPT, cooccurrence.PAIRS),
         (0, 7, 0, 40),
         (0, 64, 1_000, 1),
     ],
@@ -26,7 +26,7 @@ def test_pairs_are_those_a_loop_over_baskets_counts(
     few: int, lines: int, kept: int, pairs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {"FEW": few, "LINES": lines, "KEPT": kept, "PAIRS": pairs}.items():
-        monkeypatch.setattr(together, name, value)
+        monkeypatch.setattr(cooccurrence, name, value)
     seed = lines + pairs
     random = np.random.default_rng(seed)
     baskets = [random.choice(31, size=random.integers(1, 12)).tolist() for _ in range(1_000)]
@@ -63,7 +63,7 @@ def test_what_is_counted_beside_the_pairs_is_what_a_loop_counts() -> None:
         rows = [(f"b{n}", item) for n, basket in enumerate(baskets) for item in [*basket, *basket]]
         connection.executemany("INSERT INTO line VALUES (?, ?)", rows)
         names = pa.array([f"item {item}" for item in range(9)])
-        counted = together.count_together(
+        counted = cooccurrence.count_together(
             connection, "SELECT name, item FROM line", names, "counted", largest
         )
     alone = Counter(item for basket in baskets if len(basket) <= largest for item in basket)

@@ -26,7 +26,7 @@ import torch
 from qdrant_client import QdrantClient
 from sqlalchemy import func, insert, make_url, select
 
-from pipelines.outline import FROZEN, Inputs, Outcome, Progress, make_version
+from pipelines.stage import FROZEN, Inputs, Outcome, Progress, make_version
 from registry import operations
 from registry.database import migrate, open_engine, transaction
 from registry.models import Base, Version

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 import twinvec.tracked_models  # noqa: F401
 from registry import operations
 from twinvec.features import removal
-from twinvec.releases import holdings, retention
+from twinvec.releases import retention
 from twinvec.settings import RetentionSettings, Settings
 from twinvec.vectors.edge import EdgeIndex
 from twinvec.workspace import Workspace
@@ -25,7 +25,7 @@ switcher.STEPS.update(
         "rename": [(Path, "rename")],
         "logged": [(MlflowClient, "delete_logged_model")],
         "model-version": [(MlflowClient, "delete_model_version")],
-        "folder": [(holdings, "remove_folder")],
+        "folder": [(storage, "remove_folder")],
     }
 )
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from twinvec.command import app
+from pipelines.command import app
 from twinvec.workspace import Workspace
 
 

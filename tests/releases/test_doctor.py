@@ -16,11 +16,11 @@ import pytest
 from feast.infra.provider import get_provider
 from typer.testing import CliRunner
 
+from pipelines.command import app
 from registry import journal, operations
 from registry.database import migrate, transaction
 from registry.models import Release, State, Version
 from twinvec import releases, tracking
-from twinvec.command import app
 from twinvec.doctor import Finding, diagnose, mend
 from twinvec.errors import StoreError
 from twinvec.features.store import apply_release, apply_version, find_service

@@ -16,19 +16,19 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
-from pipelines import road
-from pipelines.evaluation.held_out import TESTED, compare
+from pipelines import dag
+from pipelines.command import app
+from pipelines.command.training import refresh
 from pipelines.graph import pipeline as graph_pipeline
 from pipelines.graph.product_graph import ProductGraph, Split, load_graph
-from pipelines.outline import Inputs, make_version
+from pipelines.related.held_out import TESTED, compare
+from pipelines.stage import Inputs, make_version
 from registry import operations
 from registry.database import transaction
 from registry.models import State, Version
 from tests.homes import copied
 from twinvec import releases
 from twinvec.catalogue.ingest import ingest
-from twinvec.command import app
-from twinvec.command.training import refresh
 from twinvec.features.store import find_service
 from twinvec.releases.changes import changed_top_10, covered, gone
 from twinvec.releases.gates import GateError, Quality, measure
@@ -366,8 +366,8 @@ def test_a_run_that_gates_refuse_leaves_its_release_ready(
     home: Path, shop: Shop, opened: Callable[..., Workspace], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The road is left out: it would train for a minute."""
-    made = road.Step("related", shop.versions[1], True, 1.0, "out of date")
-    monkeypatch.setattr(road, "run", lambda *_arguments: [made])
+    made = dag.Step("related", shop.versions[1], True, 1.0, "out of date")
+    monkeypatch.setattr(dag, "run", lambda *_arguments: [made])
     monkeypatch.setenv("TWINVEC_HOME", str(home))
     result = CliRunner().invoke(app, ["run", "--json"])
     assert result.exit_code == 1

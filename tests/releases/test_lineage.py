@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from pipelines.command import app
 from registry import operations
 from registry.database import migrate, open_engine, transaction
 from registry.models import Release, Snapshot, State, Version
-from twinvec.command import app
 from twinvec.errors import NotFoundError
 from twinvec.releases.lineage import depths, trace
 from twinvec.releases.picture import HEIGHT, WIDTH, layout

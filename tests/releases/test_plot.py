@@ -11,9 +11,9 @@ from mlflow import MlflowClient
 from sklearn.neighbors import NearestNeighbors
 from typer.testing import CliRunner
 
+from pipelines.command.app import app
 from pipelines.evaluation import index_curve, maps
 from twinvec import releases
-from twinvec.command.app import app
 from twinvec.workspace import Workspace
 
 

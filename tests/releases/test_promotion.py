@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from pipelines.command import app
 from registry import journal, operations
 from registry.database import transaction
 from registry.models import Release, State, Version
 from twinvec import releases, tracking
-from twinvec.command import app
 from twinvec.errors import NotFoundError, StateError, StoreError
 from twinvec.features.store import find_service
 from twinvec.releases import promotion, stores

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from pipelines.command import app
 from registry import journal, operations
 from registry.database import held, transaction
 from registry.models import State, Version
 from twinvec import releases, tracking
-from twinvec.command import app
 from twinvec.errors import StateError
-from twinvec.releases.holdings import size_of
 from twinvec.releases.retention import leftovers, prune
+from twinvec.releases.storage import size_of
 from twinvec.serving.related import Recommender
 from twinvec.settings.stores import RetentionSettings
 from twinvec.tracked_models import registered_models

@@ -17,11 +17,11 @@ from torch.nn import functional
 from pipelines.graph.product_graph import Edges, ProductGraph
 from pipelines.related import data
 from pipelines.related.data import COPURCHASE, SIMILAR
-from pipelines.related.features import Features
-from pipelines.related.layers import MeanLayer
 from pipelines.related.plan import Plan
-from pipelines.sampling.blocks import Neighbours
-from pipelines.training.encoder import GraphEncoder
+from twinvec.nn.features import Features
+from twinvec.nn.graph_encoder import GraphEncoder
+from twinvec.nn.layers.mean import MeanLayer
+from twinvec.nn.sampling.blocks import Neighbours
 from twinvec.settings import RelatedSettings
 
 

@@ -14,9 +14,9 @@ from torch.nn import functional
 
 from pipelines.graph.product_graph import ProductGraph
 from pipelines.related import data
-from pipelines.related.by_content import ContentEncoder, softmax_plan
+from pipelines.related.content_encoder import ContentEncoder, softmax_plan
 from pipelines.related.plan import Plan
-from pipelines.sampling.blocks import Hop, Neighbours
+from twinvec.nn.sampling.blocks import Hop, Neighbours
 from twinvec.settings import RelatedSettings
 
 SLOPE = 0.2

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.graph.product_graph import ProductGraph
-from pipelines.related.by_content import ContentEncoder, softmax_plan
+from pipelines.related.content_encoder import ContentEncoder, softmax_plan
 from pipelines.related.data import EITHER, either
 from pipelines.related.plan import Plan
-from pipelines.sampling.aggregation import mean_neighbours
-from pipelines.sampling.blocks import Hop, Neighbours
+from twinvec.nn.sampling.aggregation import mean_neighbours
+from twinvec.nn.sampling.blocks import Hop, Neighbours
 from twinvec.settings import RelatedSettings
 
 

@@ -1,6 +1,6 @@
 """MERLIN as published (3.6): equations 3 and 4 on the content, a margin loss on the co-purchase edges.
 
-The layer does not know the two roles apart: on the double cover (see `pipelines.sampling.blocks.double_cover`) the
+The layer does not know the two roles apart: on the double cover (see `twinvec.nn.sampling.blocks.double_cover`) the
 neighbours of a source node are target nodes and the other way round.
 """
 
@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from pipelines.graph.product_graph import ProductGraph
 from pipelines.related import data
-from pipelines.related.features import Features
 from pipelines.related.plan import Plan
-from pipelines.sampling.aggregation import sum_neighbours
-from pipelines.sampling.blocks import Hop, Neighbours
-from pipelines.training.encoder import GraphEncoder
-from pipelines.training.margin import MarginObjective
+from twinvec.nn.features import Features
+from twinvec.nn.graph_encoder import GraphEncoder
+from twinvec.nn.losses.margin import MarginObjective
+from twinvec.nn.sampling.aggregation import sum_neighbours
+from twinvec.nn.sampling.blocks import Hop, Neighbours
 from twinvec.settings import RelatedSettings
 
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from pipelines.graph.product_graph import ProductGraph
 from pipelines.related import data
-from pipelines.related.by_content import ContentEncoder, softmax_plan
-from pipelines.related.layers import MeanLayer
+from pipelines.related.content_encoder import ContentEncoder, softmax_plan
 from pipelines.related.plan import Plan
-from pipelines.sampling.blocks import Neighbours
+from twinvec.nn.layers.mean import MeanLayer
+from twinvec.nn.sampling.blocks import Neighbours
 from twinvec.settings import RelatedSettings
 
 

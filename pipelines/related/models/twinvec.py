@@ -12,12 +12,12 @@ from pipelines.graph.product_graph import ProductGraph
 from pipelines.related import data
 from pipelines.related.coview_weight import settle_coview_weight
 from pipelines.related.data import blend, edge_positives, proximity
-from pipelines.related.features import Features
 from pipelines.related.plan import Plan
 from pipelines.related.softmax import SoftmaxObjective
-from pipelines.sampling.aggregation import mean_neighbours
-from pipelines.sampling.blocks import Hop, Neighbours
-from pipelines.training.encoder import GraphEncoder
+from twinvec.nn.features import Features
+from twinvec.nn.graph_encoder import GraphEncoder
+from twinvec.nn.sampling.aggregation import mean_neighbours
+from twinvec.nn.sampling.blocks import Hop, Neighbours
 from twinvec.settings import RelatedSettings
 
 

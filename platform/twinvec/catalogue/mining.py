@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import duckdb
 
-from twinvec.catalogue.together import count_together
+from twinvec.catalogue.cooccurrence import count_together
 
 
 def mine_pairs(connection: duckdb.DuckDBPyConnection, events: str, key: str, pairs: str, largest: int) -> int:

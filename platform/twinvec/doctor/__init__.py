@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from twinvec.doctor import features, files, models, orphans, places, schema, unfinished, vectors
+from twinvec.doctor import configuration, features, files, models, orphans, schema, unfinished, vectors
 from twinvec.doctor.finding import Finding
 from twinvec.errors import TwinvecError
 from twinvec.settings import Settings
@@ -59,7 +59,7 @@ def diagnose(
         progress: told what is looked at.
     """
     progress("settings and registry")
-    found = list(places.check(settings))
+    found = list(configuration.check(settings))
     if schema.is_new(settings):
         return found
     registry = list(schema.check(settings))

@@ -146,6 +146,6 @@ def _remove_view(workspace: Workspace, name: str) -> None:
 
 
 def _delete(folder: Path, home: Path) -> None:
-    from twinvec.releases.holdings import remove_folder
+    from twinvec.releases.storage import remove_folder
 
     remove_folder(folder, home)

@@ -86,7 +86,7 @@ def check_building(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
 
 def check_temporary(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
     """Hidden folders and files into which nothing was written for an hour."""
-    from twinvec.releases.holdings import size_of
+    from twinvec.releases.storage import size_of
 
     home = workspace.settings.home
     for place in PLACES:

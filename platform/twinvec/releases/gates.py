@@ -44,7 +44,7 @@ class Quality:
 
 
 # Judges the version of a new release and that of the live one. Models are the pipelines' affair, which this package
-# does not import: `pipelines.evaluation.held_out.compare` is the one there is.
+# does not import: `pipelines.related.held_out.compare` is the one there is.
 Judge: TypeAlias = Callable[[Workspace, Version, Version], Quality]
 
 

@@ -35,7 +35,7 @@ def promote(
 
     Args:
         why: kept with the release's history.
-        judge: compares the quality of the two versions: `pipelines.evaluation.held_out.compare`. Without one, only
+        judge: compares the quality of the two versions: `pipelines.related.held_out.compare`. Without one, only
             coverage and answers are compared.
         force: promote it whatever the figures are; those it was forced over are kept with its history.
 

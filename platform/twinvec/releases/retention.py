@@ -18,7 +18,7 @@ from registry import journal, operations
 from registry.database import held, lock, transaction
 from registry.models import WHOLE, Release, Snapshot, State, Version
 from twinvec.errors import StateError, TwinvecError
-from twinvec.releases.holdings import Holding, holdings
+from twinvec.releases.storage import Holding, holdings
 from twinvec.releases.switching import settle_alone
 from twinvec.settings.stores import RetentionSettings
 from twinvec.vectors.publish import Progress, silent

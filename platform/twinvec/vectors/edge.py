@@ -32,8 +32,8 @@ import qdrant_edge as edge
 
 from twinvec.errors import NotFoundError, StateError, StoreError
 from twinvec.files import new_folder, write_text
-from twinvec.vectors import asking
-from twinvec.vectors.asking import as_filter
+from twinvec.vectors import shard_queries
+from twinvec.vectors.cached_json import JsonFiles
 from twinvec.vectors.index import (
     EF,
     FLOAT_FIELDS,
@@ -50,8 +50,8 @@ from twinvec.vectors.index import (
 )
 from twinvec.vectors.locks import take_lock
 from twinvec.vectors.points import FloatArray, PointBatch
+from twinvec.vectors.shard_queries import as_filter
 from twinvec.vectors.shards import Shards, explained
-from twinvec.vectors.unchanged import JsonFiles
 
 PATIENCE_SECONDS = 3.0
 # A product is looked for first at the points it would have in so many marketplaces, those with most products.
@@ -176,7 +176,7 @@ class EdgeIndex:
         """The payload of the product with this id, or None."""
         collection = self._known(collection)
         with self._shards.using(collection, "read") as shard:
-            record = asking.find(shard, product_id, self._common_markets(shard, collection))
+            record = shard_queries.find(shard, product_id, self._common_markets(shard, collection))
         return record.payload if record else None
 
     def search(
@@ -193,8 +193,8 @@ class EdgeIndex:
         conditions, parameters = as_filter(filters), edge.SearchParams(hnsw_ef=ef, exact=exact)
         with self._shards.using(collection, "search") as shard:
             if len(queries) == 1:
-                return [asking.search(shard, queries[0].tolist(), k, conditions, parameters)]
-            return asking.search_all(shard, queries.tolist(), k, conditions, parameters)
+                return [shard_queries.search(shard, queries[0].tolist(), k, conditions, parameters)]
+            return shard_queries.search_all(shard, queries.tolist(), k, conditions, parameters)
 
     def related(
         self, collection: str, product_id: str, k: int, filters: Filters | None = None, ef: int | None = None
@@ -203,13 +203,13 @@ class EdgeIndex:
         collection = self._known(collection)
         conditions, parameters = as_filter(filters), edge.SearchParams(hnsw_ef=ef)
         with self._shards.using(collection, "search") as shard:
-            record = asking.find(shard, product_id, self._common_markets(shard, collection), [SOURCE])
+            record = shard_queries.find(shard, product_id, self._common_markets(shard, collection), [SOURCE])
             if record is None:
                 return None
             vectors: Any = record.vector
             # One more than wanted, and the product itself left out here: as a condition of the search, every
             # candidate would be asked whether it meets it, and a small collection scanned whole.
-            found = asking.search(shard, vectors[SOURCE], k + 1, conditions, parameters)
+            found = shard_queries.search(shard, vectors[SOURCE], k + 1, conditions, parameters)
         payload: Any = record.payload
         others = [hit for hit in found if hit.product_id != product_id or hit.payload != payload]
         return Neighbours(payload, others[:k])
@@ -217,7 +217,7 @@ class EdgeIndex:
     def _common_markets(self, shard: edge.EdgeShard, collection: str) -> list[str]:
         # Points may yet be written that make others common: a product of theirs is then found more slowly.
         if collection not in self._markets:
-            self._markets[collection] = asking.common_markets(shard, COMMON_MARKETS)
+            self._markets[collection] = shard_queries.common_markets(shard, COMMON_MARKETS)
         return self._markets[collection]
 
     def switch_alias(self, alias: str, collection: str) -> None:

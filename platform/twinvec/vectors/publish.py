@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from twinvec.errors import StoreError, VerificationError
 from twinvec.settings.stores import QdrantSettings
+from twinvec.vectors.checksum import Sent
 from twinvec.vectors.index import ATTEMPT, EF, CollectionConfig, VectorIndex
 from twinvec.vectors.points import PointBatch
-from twinvec.vectors.sent import Sent
 from twinvec.vectors.verify import Progress, Verification, verify
 
 __all__ = ["Progress", "SupersededError", "Verification", "publish", "silent"]

@@ -12,10 +12,10 @@ import numpy as np
 
 from twinvec.errors import VerificationError
 from twinvec.settings.stores import QdrantSettings
+from twinvec.vectors.checksum import Sent
 from twinvec.vectors.fingerprint import MODULUS, fingerprint
 from twinvec.vectors.index import VectorIndex
 from twinvec.vectors.recall import Question, ask_exactly
-from twinvec.vectors.sent import Sent
 
 # Told the step, such as `upload`, what is done of it and of how much.
 Progress: TypeAlias = Callable[[str, int, int], None]

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from pipelines.alignment.export import FullCoviews, example
-from pipelines.alignment.model import AlignmentEncoder, ContentFeatures
-from pipelines.sampling.blocks import from_edges
-from pipelines.training.inference import infer
+from twinvec.nn.models.alignment import AlignmentEncoder, ContentFeatures
+from twinvec.nn.sampling.blocks import from_edges
+from twinvec.nn.training.inference import infer
 from twinvec.tracking import Run
 
 PRODUCTS = 31

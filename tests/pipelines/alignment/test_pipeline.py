@@ -13,7 +13,7 @@ import pytest
 
 from pipelines.alignment.pipeline import neighbours_of, train
 from pipelines.graph.product_graph import Edges
-from pipelines.outline import Inputs, Outcome, Progress, make_version
+from pipelines.stage import Inputs, Outcome, Progress, make_version
 from registry.models import Version
 from twinvec.catalogue.ingest import ingest
 from twinvec.columns import PRODUCTS

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 
 from pipelines.baselines import counting, factorising, magnet, walking
-from pipelines.baselines.given import Given
+from pipelines.baselines.problem import Given
 from pipelines.baselines.registry import BASELINES
-from pipelines.evaluation.ranking import rank_by, ranking_metrics
-from pipelines.evaluation.scores import Scores
 from pipelines.graph.product_graph import Edges, ProductGraph
+from twinvec.metrics.ranking import rank_by, ranking_metrics
+from twinvec.metrics.scores import Scores
 
 
 def edges(*rows: tuple[int, int, int]) -> Edges:

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import road
+from pipelines import dag
 from registry.models import Version
 from tests.homes import copied
 from twinvec import releases
@@ -67,7 +67,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     for size in SIZES:
         workspace = Workspace(small(folder / "home", size))
         snapshot = ingest(folder / "store", "parquet", workspace.settings, workspace.engine).snapshot
-        steps = road.run(workspace, snapshot)
+        steps = dag.run(workspace, snapshot)
         made.append({step.space: step.version for step in steps if step.version})
         release = releases.publish(workspace, made[-1]["related"])
         if size == SIZES[0]:

@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from typer.testing import CliRunner, Result
 
 from pipelines.cold_start.service import ColdStart
-from twinvec.command import app
+from pipelines.command import app
 from twinvec.serving.api import create_app
 from twinvec.serving.related import NewProduct, Recommender
 from twinvec.vectors import Filters

@@ -9,10 +9,10 @@ import pytest
 from mlflow import MlflowClient
 from typer.testing import CliRunner
 
+from pipelines.command import app
 from pipelines.evaluation.links_table import ROWS, compare
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic.store import generate
-from twinvec.command import app
 from twinvec.errors import SettingsError
 from twinvec.settings import load_settings
 from twinvec.workspace import Workspace

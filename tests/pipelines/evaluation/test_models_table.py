@@ -9,12 +9,12 @@ import pytest
 from mlflow import MlflowClient
 from typer.testing import CliRunner
 
+from pipelines.command import app
 from pipelines.evaluation import links_table, related_table
 from pipelines.evaluation.contenders import RECIPES
 from pipelines.related.models import MODELS
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic.store import generate
-from twinvec.command import app
 from twinvec.settings import Settings
 from twinvec.workspace import Workspace
 

@@ -16,14 +16,14 @@ import pytest
 from feast import FeatureStore
 from typer.testing import CliRunner
 
+from pipelines.command import app
 from pipelines.evaluation.served import evaluate_edges
-from pipelines.outline import Inputs, Outcome, Progress, make_version
+from pipelines.stage import Inputs, Outcome, Progress, make_version
 from registry.models import Version
 from twinvec import releases
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.columns import PAIRS, PRODUCTS
-from twinvec.command import app
 from twinvec.errors import CatalogueError, NotFoundError, StateError
 from twinvec.settings import Settings
 from twinvec.tracking import Run

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.evaluation.scores import DotProducts
 from pipelines.evaluation.slices import best_targets, kinds_of, slices, what_is_shown
 from pipelines.graph.product_graph import Edges
+from twinvec.metrics.scores import DotProducts
 
 PRODUCTS = 40
 

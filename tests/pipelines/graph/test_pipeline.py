@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.graph.pipeline import REPORT, train
 from pipelines.graph.product_graph import load_graph
-from pipelines.outline import Inputs, Outcome
+from pipelines.stage import Inputs, Outcome
 from registry.models import Version
 from twinvec import columns
 from twinvec.catalogue.ingest import ingest

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipelines import road
+from pipelines import dag
 from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
 from pipelines.image.augmentation import DRAWS, augment
 from pipelines.image.distillation import Head
@@ -122,7 +122,7 @@ def test_neighbours_share_the_style_twice_as_often_as_untrained(
 ) -> None:
     source, snapshot = store
     workspace = Workspace(load_settings(home=snapshot.path.parent.parent, device="cpu"))
-    (version,) = (step.version for step in road.run(workspace, snapshot, ["graph"]) if step.space == "graph")
+    (version,) = (step.version for step in dag.run(workspace, snapshot, ["graph"]) if step.space == "graph")
     assert version is not None
     (batch,) = read_images(snapshot, workspace.settings.image, 1_000)
     truth = dict(

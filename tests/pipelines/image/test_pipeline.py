@@ -10,7 +10,7 @@ import torch
 from pipelines.image.encoder import UNTRAINED, encode_images, load_encoder
 from pipelines.image.pipeline import SKIPPED_FILE, train
 from pipelines.image.reading import read_images, reason_to_skip
-from pipelines.outline import Inputs, make_version
+from pipelines.stage import Inputs, make_version
 from registry.models import State
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.errors import CatalogueError

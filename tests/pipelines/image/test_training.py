@@ -13,10 +13,10 @@ import pytest
 import torch
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from pipelines import processes
 from pipelines.image import training
 from pipelines.image.encoder import UNTRAINED, encode_images, load_encoder
 from tests import forked
+from twinvec.nn import processes
 from twinvec.settings.pipelines import ImageTraining
 from twinvec.tracking import SilentRun
 

@@ -8,12 +8,12 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from pipelines.evaluation.links import link_metrics
-from pipelines.evaluation.scores import DotProducts
 from pipelines.graph.product_graph import Edges
 from pipelines.related import calibration
 from pipelines.related.calibration import Calibration, calibrated, settle_by
-from pipelines.sampling.blocks import Neighbours, double_cover
+from twinvec.metrics.link_prediction import link_metrics
+from twinvec.metrics.scores import DotProducts
+from twinvec.nn.sampling.blocks import Neighbours, double_cover
 
 
 def without_edges(products: int) -> Neighbours:

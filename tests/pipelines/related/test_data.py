@@ -13,9 +13,9 @@ from scipy.stats import chi2
 
 from pipelines.graph.product_graph import ProductGraph
 from pipelines.related.data import Positives, blend, edge_positives, either, proximity, relations, similar
-from pipelines.related.features import Features
-from pipelines.related.proximity import personalised_pagerank, target_share, walk_matrix
-from pipelines.sampling.blocks import Neighbours
+from twinvec.nn.features import Features
+from twinvec.nn.pagerank import personalised_pagerank, target_share, walk_matrix
+from twinvec.nn.sampling.blocks import Neighbours
 
 MakeGraph = Callable[..., ProductGraph]
 

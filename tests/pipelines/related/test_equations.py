@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from pipelines.graph.product_graph import ProductGraph
 from pipelines.related.data import COPURCHASE, COVIEW, relations
-from pipelines.related.features import Features
 from pipelines.related.inference import infer
 from pipelines.related.models.paper import PaperEncoder
 from pipelines.related.models.twinvec import TwinvecEncoder
-from pipelines.sampling.blocks import double_cover
-from pipelines.sampling.csr import CsrSampler
-from pipelines.sampling.dgl import DglSampler
-from pipelines.training.encoder import GraphEncoder
+from twinvec.nn.features import Features
+from twinvec.nn.graph_encoder import GraphEncoder
+from twinvec.nn.sampling.blocks import double_cover
+from twinvec.nn.sampling.csr import CsrSampler
+from twinvec.nn.sampling.dgl import DglSampler
 
 MakeGraph = Callable[..., ProductGraph]
 SAMPLERS = pytest.mark.parametrize("sampler", [CsrSampler, DglSampler])

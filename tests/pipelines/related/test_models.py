@@ -9,17 +9,17 @@ import pyarrow as pa
 import pytest
 import torch
 
-from pipelines.evaluation.ranking import rank_targets, ranking_metrics
 from pipelines.graph.product_graph import ProductGraph
 from pipelines.related.export import FullGraph, full_graph_inputs
-from pipelines.related.features import Features
 from pipelines.related.inference import infer
 from pipelines.related.models import MODELS
 from pipelines.related.pipeline import example_of
 from pipelines.related.plan import Plan
 from pipelines.related.recipes import Fitted, fit, make_plan
-from pipelines.sampling.csr import CsrSampler
-from pipelines.sampling.dgl import DglSampler
+from twinvec.metrics.ranking import rank_targets, ranking_metrics
+from twinvec.nn.features import Features
+from twinvec.nn.sampling.csr import CsrSampler
+from twinvec.nn.sampling.dgl import DglSampler
 from twinvec.settings import RelatedSettings
 from twinvec.settings.pipelines import RelatedRecipe
 

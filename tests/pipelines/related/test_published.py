@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import road
+from pipelines import dag
 from pipelines.related import pipeline
 from pipelines.related.models import MODELS
 from pipelines.update.live import find_live
@@ -69,7 +69,7 @@ def with_model(workspace: Workspace, name: str) -> Workspace:
 
 
 def trained(workspace: Workspace, snapshot: Snapshot) -> Version:
-    steps = road.run(workspace, snapshot, {"related"})
+    steps = dag.run(workspace, snapshot, {"related"})
     return next(step.version for step in steps if step.space == "related" and step.version is not None)
 
 

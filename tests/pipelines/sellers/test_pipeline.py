@@ -12,12 +12,12 @@ import pytest
 from feast import FeatureService
 from typer.testing import CliRunner
 
-from pipelines import road
-from pipelines.road import STAGES, Step
+from pipelines import dag
+from pipelines.command import app
+from pipelines.dag import STAGES, Step
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.catalogue.synthetic import generate
-from twinvec.command import app
 from twinvec.errors import CatalogueError, NotFoundError, SettingsError, StateError
 from twinvec.features.manifest import Manifest
 from twinvec.features.reading import read_vectors
@@ -46,9 +46,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
 def steps(home: Workspace) -> list[Step]:
     """Of the road without text, which takes long."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(road, "STAGES", tuple(stage for stage in STAGES if stage.space in SPACES))
-        made = road.run(home, home.snapshot(), {"sellers"})
-        again = road.run(home, home.snapshot())
+        patch.setattr(dag, "STAGES", tuple(stage for stage in STAGES if stage.space in SPACES))
+        made = dag.run(home, home.snapshot(), {"sellers"})
+        again = dag.run(home, home.snapshot())
     assert [step.made for step in made] == [True, True]
     assert [(step.space, step.made) for step in again] == [("seller_products", False), ("sellers", False)]
     return made
@@ -174,8 +174,8 @@ def test_another_version_takes_the_place_and_the_first_comes_back(home: Workspac
     first = steps[1].version
     assert first is not None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(road, "STAGES", tuple(stage for stage in STAGES if stage.space in SPACES))
-        second = road.run(home, home.snapshot(), {"sellers"}, force=True)[1].version
+        patch.setattr(dag, "STAGES", tuple(stage for stage in STAGES if stage.space in SPACES))
+        second = dag.run(home, home.snapshot(), {"sellers"}, force=True)[1].version
     assert second is not None
     for version, number in ((first, 1), (second, 2), (first, 1)):
         release = publish_sellers(home, version)
@@ -204,10 +204,10 @@ def test_a_source_without_offers_has_no_such_stages(
     generate(tmp_path / "plain", "tiny", seed=2, images=False)
     plain: Snapshot = ingest(tmp_path / "plain", "parquet", home.settings, home.engine).snapshot
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(road, "STAGES", tuple(stage for stage in STAGES if stage.space in SPACES))
-        assert road.run(home, plain) == []
-        assert road.standing(home, plain) == []
-        asked = road.run(home, plain, {"sellers"})
+        patch.setattr(dag, "STAGES", tuple(stage for stage in STAGES if stage.space in SPACES))
+        assert dag.run(home, plain) == []
+        assert dag.standing(home, plain) == []
+        asked = dag.run(home, plain, {"sellers"})
     assert [(step.version, step.made) for step in asked] == [(None, False), (None, False)]
     assert asked[0].reason == "skipped: the source has no table `offers`"
 
@@ -228,7 +228,7 @@ def test_an_ablation_compares_its_rows_with_the_whole_model(
 
     version = steps[0].version
     assert version is not None
-    monkeypatch.setattr(road, "run", lambda *_arguments, **_options: [])  # text, which takes long
+    monkeypatch.setattr(dag, "run", lambda *_arguments, **_options: [])  # text, which takes long
     rows = compare(home, home.snapshot(version.snapshot_id), lambda message: None, ["- feed-forward", "waml"])
     part, whole = rows
     # The model of the version: of the same settings and seed, it is the same.

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import torch
 
-from pipelines import processes
 from pipelines.graph.product_graph import load_graph
-from pipelines.outline import Inputs
+from pipelines.stage import Inputs
 from pipelines.text.encoder import load_encoder
 from pipelines.text.finetuning import fine_tune
 from registry.models import Version
 from tests import forked
 from twinvec.catalogue.snapshot import Snapshot
+from twinvec.nn import processes
 from twinvec.settings import load_settings
 from twinvec.tracking import Run
 from twinvec.workspace import Workspace

@@ -14,7 +14,7 @@ from sentence_transformers.sentence_transformer.losses import MultipleNegativesR
 from torch import Tensor
 from torch.nn import functional
 
-from pipelines.text.coviewed import Coviewed
+from pipelines.text.coview_lookup import Coviewed
 from pipelines.text.losses import make_loss, ranking_loss
 from twinvec.settings.pipelines import TextTraining
 

@@ -8,10 +8,10 @@ import pytest
 from mlflow import MlflowClient
 from sentence_transformers import SentenceTransformer
 
+from pipelines.dag import run
 from pipelines.evaluation.coviews import coview_metrics
 from pipelines.graph.product_graph import load_graph
-from pipelines.outline import Inputs, make_version
-from pipelines.road import run
+from pipelines.stage import Inputs, make_version
 from pipelines.text.encoder import encode_texts, preprocessing_digest
 from pipelines.text.pipeline import train
 from pipelines.text.texts import reason_to_skip

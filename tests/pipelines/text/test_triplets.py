@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from pipelines.text.coviewed import open_coviewed, write_coviewed
+from pipelines.text.coview_lookup import open_coviewed, write_coviewed
 from pipelines.text.triplets import SOURCES, count_pairs, mine, open_graph, write_epochs
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.settings.pipelines import TextTraining

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import road
+from pipelines import dag
 from tests.homes import copied
 from twinvec import columns, releases
 from twinvec.catalogue.ingest import ingest
@@ -123,7 +123,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     workspace = Workspace(small(folder / "home"))
     generate(folder / "store", 220, seed=SEED, images=True)
     before = ingest(folder / "store", "parquet", workspace.settings, workspace.engine).snapshot
-    made = {step.space: step.version for step in road.run(workspace, before) if step.version}
+    made = {step.space: step.version for step in dag.run(workspace, before) if step.version}
     releases.promote(workspace, releases.publish(workspace, made["related"]))
     products = pq.read_table(folder / "store" / "products.parquet")
     little = [*products.to_pylist(), {**products.to_pylist()[3], "product_id": "new-1"}]

@@ -9,10 +9,10 @@ import torch
 
 from pipelines.graph.product_graph import Edges, ProductGraph
 from pipelines.related.export import FullGraph, full_graph_inputs
-from pipelines.related.features import Features
 from pipelines.related.models import MODELS
 from pipelines.related.recipes import make_plan
 from pipelines.update.related import State, compute, find_affected
+from twinvec.nn.features import Features
 from twinvec.settings import RelatedSettings
 
 PRODUCTS, WIDTH = 120, 4

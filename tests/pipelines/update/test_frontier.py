@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.sampling.blocks import Neighbours, from_edges
 from pipelines.update.frontier import part_around, reached, rows_that_differ, touched
+from twinvec.nn.sampling.blocks import Neighbours, from_edges
 
 
 def random_graph(random: np.random.Generator, nodes: int, edges: int) -> Neighbours:

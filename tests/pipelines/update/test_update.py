@@ -12,13 +12,13 @@ import pytest
 from mlflow import MlflowClient
 from typer.testing import CliRunner
 
+from pipelines.command import app
 from pipelines.text.encoder import encode_texts
 from pipelines.update.live import find_live
 from pipelines.update.models import load_frozen
 from pipelines.update.pipeline import embed, update
 from registry.models import State, Version
 from twinvec import releases, tracking
-from twinvec.command import app
 from twinvec.errors import StateError
 from twinvec.features.manifest import Manifest
 from twinvec.features.reading import read_vectors

@@ -25,7 +25,6 @@ import pipelines.update.aligned
 import pipelines.update.content
 import pipelines.update.models
 import pipelines.update.related  # noqa: F401
-from pipelines import outline
 from pipelines.update import pipeline
 from registry import operations
 from twinvec.features import store
@@ -37,10 +36,10 @@ from twinvec.workspace import Workspace
 # What is called, the call at which the process dies, and whether that is before or after it; in the order in which a
 # process that goes on after each kill comes to them.
 STEPS: dict[str, tuple[Any, str, int, str]] = {
-    "graph begun": (outline, "_keep", 1, "before"),
-    "text written": (outline, "_keep", 2, "after"),
-    "image made": (outline, "_record", 2, "after"),
-    "related written": (outline, "_keep", 2, "after"),
+    "graph begun": (stage, "_keep", 1, "before"),
+    "text written": (stage, "_keep", 2, "after"),
+    "image made": (stage, "_record", 2, "after"),
+    "related written": (stage, "_keep", 2, "after"),
     "embedded": (updating, "publish_update", 1, "before"),
     "collection created": (edge, "_create_shard", 1, "after"),
     "uploaded": (edge.EdgeIndex, "build", 1, "before"),

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.outline import Inputs, Outcome, make_version
+from pipelines.stage import Inputs, Outcome, make_version
 from registry.models import Version
 from tests.homes import copied
 from twinvec.catalogue.ingest import ingest

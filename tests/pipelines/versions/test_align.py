@@ -14,9 +14,9 @@ import torch
 from feast import FeatureStore
 from typer.testing import CliRunner
 
+from pipelines.command import app
 from pipelines.versions.align import Kind, align
 from registry.models import State
-from twinvec.command import app
 from twinvec.errors import StateError
 from twinvec.features.reading import read_vectors
 from twinvec.releases.lineage import trace
@@ -110,7 +110,7 @@ def test_what_cannot_be_aligned_is_refused_before_a_version_is_begun(plan: Any, 
 
 
 def make_few(workspace: Workspace) -> Any:
-    from pipelines.outline import Inputs, Outcome, make_version
+    from pipelines.stage import Inputs, Outcome, make_version
 
     vectors = np.ones((1, 6), np.float32)
     outcome = Outcome(["p100"], {"source_vector": vectors, "target_vector": vectors}, "dot", False, "0", "0")

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from pipelines.command import app
 from pipelines.versions.drift import drift
 from pipelines.versions.drift import overlap as overlap_of
-from pipelines.versions.shared import side_by_side
-from twinvec.command import app
+from pipelines.versions.pairing import side_by_side
 from twinvec.workspace import Workspace
 
 

@@ -12,12 +12,12 @@ from torch.nn import functional
 
 from pipelines.graph.product_graph import Edges, ProductGraph
 from pipelines.related.data import COPURCHASE, COVIEW, SIMILAR
-from pipelines.related.features import Features
 from pipelines.related.inference import infer
 from pipelines.related.models import daemon, gat, lightgcn, sage
 from pipelines.related.models.gat import Attention, softmax_within
-from pipelines.sampling.blocks import Hop, from_edges
-from pipelines.sampling.csr import CsrSampler
+from twinvec.nn.features import Features
+from twinvec.nn.sampling.blocks import Hop, from_edges
+from twinvec.nn.sampling.csr import CsrSampler
 
 MakeGraph = Callable[..., ProductGraph]
 LAYERS = pytest.mark.parametrize("layers", [1, 2, 3])

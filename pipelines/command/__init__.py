@@ -1,0 +1,59 @@
+"""The `twinvec` command. What a command needs is imported when it runs, so that `--help` is quick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pipelines.command import (
+    ablation,
+    align,
+    catalogue,
+    demo,
+    doctor,
+    drift,
+    evaluation,
+    lineage,
+    plot,
+    prune,
+    query,
+    releases,
+    sellers,
+    status,
+    training,
+    update,
+)
+from pipelines.command.app import app, start
+
+__all__ = ["app", "main"]
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo.demo,
+    "ingest": catalogue.ingest,
+    "run": training.run,
+    "train": training.train,
+    "evaluate": evaluation.evaluate,
+    "ablate": ablation.ablate,
+    "plot": plot.plot,
+    "align": align.align,
+    "drift": drift.drift,
+    "publish": releases.publish,
+    "promote": releases.promote,
+    "rollback": releases.rollback,
+    "update": update.update,
+    "prune": prune.prune,
+    "doctor": doctor.doctor,
+    "lineage": lineage.lineage,
+    "related": query.related,
+    "serve": query.serve,
+    "status": status.status,
+    "settings": status.settings,
+}
+for name, function in COMMANDS.items():
+    app.command(name)(function)
+app.add_typer(sellers.sellers, name="sellers")
+app.callback()(start)
+
+
+def main() -> None:
+    """Run the command with the arguments of the process, and exit."""
+    app(prog_name="twinvec")

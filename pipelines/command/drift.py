@@ -1,0 +1,69 @@
+"""`twinvec drift`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.command.app import open_workspace
+from pipelines.command.output import AsJson, print_json, print_table
+from pipelines.command.progress import shown
+
+if TYPE_CHECKING:
+    from pipelines.versions.distributions import Shift
+    from pipelines.versions.drift import Drift
+
+
+def drift(
+    new: Annotated[str, typer.Argument(help="A version, such as text@v3.")],
+    old: Annotated[str, typer.Argument(help="What it is compared with, such as text@v2.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what changed between two versions of a space: norms, similarities, neighbours, products and content.
+
+    It is logged to MLflow, with plots, in the experiment twinvec/drift.
+    """
+    workspace = open_workspace()
+    with shown() as progress:
+        progress(f"comparing {new} with {old}")
+        from pipelines.versions.drift import drift as compare
+
+        found = compare(workspace, workspace.version(new), workspace.version(old), progress)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        f"From {found.old} to {found.new}",
+        ["what", found.new, found.old, "distance"],
+        [*_products(found), *_distributions(found)],
+    )
+    print_table(
+        "Products and their neighbours",
+        ["shared", "new", "gone", "overlap of the nearest 10"],
+        [(found.shared, found.added, found.gone, found.overlap_at_10)],
+    )
+    typer.echo(f"MLflow: run {found.run} of the experiment twinvec/drift")
+
+
+def _products(found: Drift) -> list[tuple[object, ...]]:
+    new, old = found.content["new"], found.content["old"]
+    return [
+        ("snapshot", new.snapshot, old.snapshot, None),
+        ("products of the snapshot", new.products, old.products, None),
+        ("share without text", new.without_text, old.without_text, None),
+        ("share without image", new.without_image, old.without_image, None),
+        ("share without vector", new.without_vector, old.without_vector, None),
+    ]
+
+
+def _distributions(found: Drift) -> list[tuple[object, ...]]:
+    rows: list[tuple[object, ...]] = []
+    shifts: dict[str, Shift] = {f"norm of {field}": shift for field, shift in found.norms.items()}
+    for name, shift in (shifts | {"similarity of pairs": found.similarities}).items():
+        rows.append((f"{name}, mean", shift.new.mean, shift.old.mean, shift.distance))
+        rows.append((f"{name}, std", shift.new.std, shift.old.std, None))
+        rows.append((f"{name}, 5 %", shift.new.p5, shift.old.p5, None))
+        rows.append((f"{name}, median", shift.new.median, shift.old.median, None))
+        rows.append((f"{name}, 95 %", shift.new.p95, shift.old.p95, None))
+    return rows

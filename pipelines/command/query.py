@@ -1,0 +1,147 @@
+"""`twinvec related` and `twinvec serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.command.app import open_workspace
+from pipelines.command.output import AsJson, print_json, print_table
+from pipelines.command.progress import shown
+from twinvec.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from twinvec.serving.related import Product, Recommender, Related
+    from twinvec.settings import Settings
+    from twinvec.vectors.index import Filters
+
+NEW = "A product that is not in the catalogue"
+
+
+def related(
+    product_id: Annotated[
+        str | None, typer.Argument(help="The product to start from; not given for one that is new.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many to find.")] = 10,
+    title: Annotated[
+        str | None, typer.Option(help="Title of a product that is not in the catalogue.", rich_help_panel=NEW)
+    ] = None,
+    category: Annotated[
+        str | None,
+        typer.Option(
+            help="Its category: the path, as 'Music > Jazz', or the name alone.", rich_help_panel=NEW
+        ),
+    ] = None,
+    image: Annotated[Path | None, typer.Option(help="A file with its image.", rich_help_panel=NEW)] = None,
+    in_category: Annotated[
+        list[str] | None, typer.Option(help="Find products of this category, at any level; may be repeated.")
+    ] = None,
+    marketplace: Annotated[
+        list[str] | None, typer.Option(help="Find products of this marketplace; may be repeated.")
+    ] = None,
+    min_price: Annotated[
+        float | None, typer.Option(min=0, help="Find products at this price or more.")
+    ] = None,
+    max_price: Annotated[
+        float | None, typer.Option(min=0, help="Find products at this price or less.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the products most related to one, from the live release.
+
+    The one is a product of the catalogue, named by its id, or a new one, described by --title, --category and
+    --image, or some of them: it is encoded as the catalogue was.
+    """
+    from twinvec.settings import load_settings
+    from twinvec.vectors.index import Filters
+
+    described = title is not None or category is not None or image is not None
+    if described == (product_id is not None):
+        raise typer.BadParameter(
+            "give either the id of a product, or --title, --category and --image of one that is not in the "
+            "catalogue (--in-category chooses among what is found)"
+        )
+    filters = Filters(tuple(in_category or ()), tuple(marketplace or ()), min_price, max_price)
+    if product_id is not None:
+        found = open_recommender(load_settings()).related(product_id, k, filters)
+    else:
+        found = related_to_new(title, category, image, k, filters)
+    print_json(found) if as_json else print_related(found)
+
+
+def related_to_new(
+    title: str | None, category: str | None, image: Path | None, k: int, filters: Filters
+) -> Related:
+    """What is related to a product that is not in the catalogue.
+
+    Raises:
+        NotFoundError: if there is no such image file.
+    """
+    from twinvec.serving.related import NewProduct
+
+    workspace = open_workspace()
+    content = read_image(image, workspace.settings.image.max_bytes) if image is not None else None
+    with shown() as progress:
+        progress("loading the encoders of the live release")
+        from pipelines.cold_start.service import ColdStart
+
+        return ColdStart(workspace).related(NewProduct(title, category, content), k, filters)
+
+
+def read_image(path: Path, max_bytes: int) -> bytes:
+    """The bytes of an image file, no more than one over `max_bytes`.
+
+    Raises:
+        NotFoundError: if it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(max_bytes + 1)
+    except OSError as error:
+        raise NotFoundError(
+            f"the image {path} cannot be read: {error.strerror}", "name an image file, or leave --image out"
+        ) from error
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
+) -> None:
+    """Serve related products over HTTP; /docs describes the API."""
+    import uvicorn
+
+    from pipelines.cold_start.service import ColdStart
+    from twinvec.serving.api import create_app
+    from twinvec.serving.related import Recommender
+
+    workspace = open_workspace()
+    settings = workspace.settings
+    # One index for both: Qdrant Edge keeps what it has open in memory.
+    recommender = Recommender(workspace.index, settings.release, settings.qdrant.ef)
+    uvicorn.run(create_app(recommender, ColdStart(workspace)), host=host, port=port)
+
+
+def open_recommender(settings: Settings) -> Recommender:
+    """What answers queries, with the index that the settings name."""
+    from twinvec.serving.related import Recommender
+    from twinvec.vectors import open_index
+
+    return Recommender(open_index(settings), settings.release, settings.qdrant.ef)
+
+
+def print_related(found: Related) -> None:
+    """Print a product and what was found for it."""
+    asked = found.product
+    rows = [(None, *_columns(asked)), *((hit.score, *_columns(hit.product)) for hit in found.hits)]
+    print_table(
+        f"Related to {asked.title or asked.product_id or 'a new product'} in {found.release}",
+        ["score", "product", "title", "category", "price"],
+        rows,
+    )
+
+
+def _columns(product: Product) -> tuple[object, ...]:
+    price = f"{product.price:,.2f}" if product.price is not None else None
+    return product.product_id, product.title, product.category, price

@@ -1,0 +1,128 @@
+"""`twinvec publish`, `twinvec promote` and `twinvec rollback`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.command.app import open_workspace
+from pipelines.command.output import AsJson, print_json, print_table
+from pipelines.command.progress import shown
+
+if TYPE_CHECKING:
+    from registry.models import Release
+    from twinvec.workspace import Workspace
+
+# What is shown of each figure that gates looked at.
+GATE = ("figure", "new", "live", "least", "most", "passed", "setting")
+Why = Annotated[str | None, typer.Option("--why", help="Kept with the release's history.")]
+
+
+def publish(
+    version: Annotated[
+        str, typer.Argument(help="A version of related, such as related@v3; the latest if not given.")
+    ] = "related",
+    as_json: AsJson = False,
+) -> None:
+    """Put a version's vectors into a new collection and verify it; nothing goes live."""
+    workspace = open_workspace()
+    with shown() as progress:
+        from twinvec import releases
+
+        settle(workspace)
+        release = releases.publish(workspace, workspace.version(version), progress.count)
+    _show(release, as_json)
+    if not as_json:
+        typer.echo(f"`twinvec promote {release.number}` makes it live")
+
+
+def promote(
+    release: Annotated[
+        str | None,
+        typer.Argument(help="Such as related_products@v7 or 7; the newest that is ready if not given."),
+    ] = None,
+    why: Why = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Promote it even if gates refuse it; what they found is recorded.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a release live everywhere at once: features, models and vectors.
+
+    It is compared with the live one first, and refused if it falls short of it by more than `gates` of the settings
+    allow.
+    """
+    workspace = open_workspace()
+    with shown() as progress:
+        from twinvec import releases
+
+        settle(workspace)
+        chosen = releases.find(workspace, release) if release else releases.waiting(workspace)
+        from pipelines.related.held_out import compare  # imports torch
+
+        promoted = releases.promote(workspace, chosen, progress.count, why or "promoted", compare, force)
+    _show(promoted, as_json)
+    if not as_json:
+        _show_gates(promoted)
+
+
+def _show_gates(release: Release) -> None:
+    from twinvec.releases.gates import RECORD
+
+    found = release.verification.get(RECORD)
+    if found is None:
+        return
+    beside = f"beside {found['live']}" if found["live"] else "none was live"
+    print_table(
+        f"Gates ({beside}" + (", forced)" if found["forced"] else ")"),
+        ["figure", "new", "live", "at least", "at most", "passed", "setting"],
+        [[gate[name] for name in GATE] for gate in found["figures"]],
+    )
+    if found["remark"]:
+        typer.echo(found["remark"])
+
+
+def rollback(why: Why = None, as_json: AsJson = False) -> None:
+    """Make the release live again that was live before this one."""
+    workspace = open_workspace()
+    with shown() as progress:
+        from twinvec import releases
+
+        settle(workspace)
+        release = releases.rollback(workspace, progress.count, why)
+    _show(release, as_json)
+
+
+def settle(workspace: Workspace) -> None:
+    """Settle the switch of releases that a crash left, if there is one, and say so on stderr."""
+    from twinvec import releases
+
+    if (said := releases.settle(workspace)) is not None:
+        typer.echo(said, err=True)
+
+
+def record(release: Release) -> dict[str, object]:
+    """A release as JSON-like values."""
+    return {
+        "release": f"{release.name}@v{release.number}",
+        "state": release.state,
+        "version": release.version.name,
+        "snapshot": release.version.snapshot_id,
+        "collection": release.collection,
+        "created_at": release.created_at,
+        "promoted_at": release.promoted_at,
+        "error": release.error,
+        "verification": release.verification,
+    }
+
+
+def _show(release: Release, as_json: bool) -> None:
+    values = record(release)
+    if as_json:
+        print_json(values)
+        return
+    rows = {name: value for name, value in values.items() if value is not None and name != "verification"}
+    # Recalls by filter and the queries' answers are for --json.
+    checked = {name: value for name, value in release.verification.items() if not isinstance(value, dict)}
+    print_table("Release", ["", "value"], [*rows.items(), *checked.items()])

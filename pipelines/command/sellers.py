@@ -1,0 +1,112 @@
+"""`twinvec sellers`: recommend, publish, reduction, store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.command.app import open_workspace
+from pipelines.command.output import AsJson, print_json, print_table
+from pipelines.command.progress import shown
+
+sellers = typer.Typer(
+    help="Products to recommend to sellers; `twinvec train sellers` trains what they are found by.",
+    no_args_is_help=True,
+)
+
+
+@sellers.command()
+def recommend(
+    seller_id: Annotated[str, typer.Argument(help="The seller to recommend to.")],
+    top: Annotated[int, typer.Option("--top", "-n", min=1, max=1000, help="How many products to find.")] = 10,
+    version: Annotated[
+        str | None,
+        typer.Option(help="A version, as `sellers@v2`; if not given what is published, or else the latest."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show candidate products that a seller does not offer, the best first."""
+    from twinvec.serving import sellers as serving
+
+    found = serving.recommend(open_workspace(), seller_id, top, version)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (hit.score, hit.product.product_id, hit.product.title, hit.product.category, hit.product.price)
+        for hit in found.hits
+    ]
+    title = f"Recommended to {seller_id}, who offers {found.offers:,} products, by {found.release or found.version}"
+    print_table(title, ["score", "product", "title", "category", "price"], rows)
+
+
+@sellers.command()
+def publish(
+    version: Annotated[
+        str, typer.Argument(help="A version, as `sellers@v2`; the latest if not given.")
+    ] = "sellers",
+    as_json: AsJson = False,
+) -> None:
+    """Put a version's candidates into Qdrant and its sellers online, verify them, and make them live."""
+    workspace = open_workspace()
+    with shown() as progress:
+        from twinvec.releases.sellers import publish_sellers
+
+        release = publish_sellers(workspace, workspace.version(version), progress.count)
+    if as_json:
+        print_json({"release": release.collection, "version": release.version.name, **release.verification})
+        return
+    verified = release.verification
+    typer.echo(
+        f"live: {release.collection}, of {release.version.name}: {verified['points']:,} candidates, "
+        f"recall@10 {verified['recall_at_10']:.3f}"
+    )
+
+
+@sellers.command()
+def reduction(
+    version: Annotated[
+        str, typer.Option(help="A version, as `seller_products@v2`; the latest if not given.")
+    ] = "seller_products",
+    as_json: AsJson = False,
+) -> None:
+    """Show what the graph reduction of a version kept (WAML, Table 5)."""
+    found = open_workspace().version(version)
+    record = json.loads((Path(found.path) / "reduction.json").read_text(encoding="utf-8"))
+    if as_json:
+        print_json({"version": found.name, **record})
+        return
+    print_table(
+        f"Graph reduction of {found.name}",
+        ["what", "before", "after"],
+        [tuple(row.values()) for row in record["counts"]],
+    )
+    typer.echo(
+        f"{record['bounded_customers']:,} customers had more products than are linked: "
+        f"{record['interactions_left_out']:,} interactions were left out"
+    )
+
+
+@sellers.command()
+def store(
+    folder: Annotated[Path, typer.Argument(help="A new folder, or that of a synthetic store.")],
+    size: Annotated[
+        str, typer.Option(help="Of the store: tiny (500 products), small, medium, large or huge.")
+    ] = "tiny",
+    seed: Annotated[int, typer.Option(help="The same seed makes the same store.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Write a synthetic store with sellers and customers; `twinvec ingest FOLDER --format parquet` reads it."""
+    with shown() as progress:
+        from twinvec.catalogue.synthetic import generate
+
+        made = generate(folder, size, seed, sellers=True, progress=progress)
+    if as_json:
+        print_json(made)
+        return
+    typer.echo(
+        f"{made.products:,} products, {made.offers:,} offers and {made.interactions:,} interactions in {made.folder}"
+    )

@@ -1,0 +1,126 @@
+"""`twinvec status` and `twinvec settings`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from pipelines.command.app import open_workspace
+from pipelines.command.output import AsJson, print_json, print_table
+from pipelines.command.releases import record, settle
+from twinvec.errors import StoreError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from registry.models import Version
+    from twinvec.workspace import Workspace
+
+
+def status(as_json: AsJson = False) -> None:
+    """Show snapshots, versions and releases: what is live, and what is out of date."""
+    from pipelines import dag
+    from registry import operations
+    from registry.database import transaction
+    from twinvec.releases.lookup import all_releases
+
+    workspace = open_workspace()
+    try:
+        settle(workspace)
+    except StoreError as error:  # What can be told is told all the same.
+        typer.echo(f"warning: {error}", err=True)
+    with transaction(workspace.engine) as session:
+        snapshots = operations.snapshots(session)
+        latest = operations.latest_snapshot(session)
+        versions = operations.versions(session)
+    releases = all_releases(workspace)
+    stages = dag.standing(workspace, workspace.snapshot(latest.id)) if latest else []
+    found: dict[str, Any] = {
+        "home": workspace.settings.home,
+        "snapshots": [
+            {
+                "snapshot": snapshot.id,
+                "latest": latest is not None and snapshot.id == latest.id,
+                "products": snapshot.products,
+                "format": snapshot.format,
+                "source": snapshot.source,
+                "created_at": snapshot.created_at,
+            }
+            for snapshot in snapshots
+        ],
+        "stages": [
+            {
+                "space": stage.space,
+                "version": stage.version and stage.version.name,
+                "stale": stage.stale,
+                "reason": stage.reason,
+            }
+            for stage in stages
+        ],
+        "versions": [_version(version) for version in versions],
+        "releases": [record(release) for release in releases],
+        "live": next((release.collection for release in releases if release.state == "live"), None),
+    }
+    print_json(found) if as_json else _print(found, workspace)
+
+
+def settings(as_json: AsJson = False) -> None:
+    """Show every setting, its effective value and what it means; secrets are masked."""
+    from twinvec.settings import Settings, load_settings
+
+    rows = list(_settings(Settings, load_settings().masked()))
+    if as_json:
+        print_json({name: {"value": value, "description": text} for name, value, text in rows})
+        return
+    # As text: a setting is to be read as it would be written, without a thousand's separator.
+    print_table(
+        "Settings, from twinvec.toml and TWINVEC_… variables",
+        ["setting", "value", "meaning"],
+        [(name, None if value is None else str(value), text) for name, value, text in rows],
+    )
+
+
+def _settings(
+    model: type[BaseModel], values: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, object, str]]:
+    for name, field in model.model_fields.items():
+        group: Any = field.annotation
+        if hasattr(group, "model_fields"):
+            yield from _settings(group, values[name], f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", values[name], field.description or ""
+
+
+def _version(version: Version) -> dict[str, Any]:
+    return {
+        "version": version.name,
+        "state": version.state,
+        "snapshot": version.snapshot_id,
+        "rows": version.rows,
+        "dimension": version.dimension,
+        "inputs": [parent.name for parent in version.inputs],
+        "run": version.run_id,
+        "metrics": version.metrics,
+        "error": version.error,
+        "created_at": version.created_at,
+    }
+
+
+def _print(found: Mapping[str, Any], workspace: Workspace) -> None:
+    columns = {
+        "snapshots": ["snapshot", "latest", "products", "format", "source", "created_at"],
+        "stages": ["space", "version", "stale", "reason"],
+        "versions": ["version", "state", "snapshot", "rows", "dimension", "created_at"],
+        "releases": ["release", "state", "version", "snapshot", "collection", "promoted_at"],
+    }
+    titles = {
+        "snapshots": f"Snapshots in {workspace.settings.home}",
+        "stages": "Stages, for the latest snapshot",
+        "versions": "Versions",
+        "releases": f"Releases (live: {found['live'] or 'none'})",
+    }
+    for part, names in columns.items():
+        rows = [[row[name] for name in names] for row in found[part]]
+        print_table(titles[part] if rows else f"{titles[part]}: none yet", names, rows)

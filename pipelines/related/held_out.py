@@ -1,0 +1,140 @@
+"""Two versions of `related` judged on the same edges, on which neither was trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+import torch
+
+from pipelines.evaluation.coviews import among, row_of
+from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
+from registry.models import Version
+from twinvec.features.manifest import Manifest
+from twinvec.features.reading import read_vectors
+from twinvec.metrics.direction import direction_metrics
+from twinvec.metrics.ranking import rank_targets, ranking_metrics
+from twinvec.nn.device import resolve_device
+from twinvec.releases.gates import Judged, Quality
+from twinvec.releases.lookup import lineage
+from twinvec.tracking import run_parameters
+from twinvec.workspace import Workspace
+
+# In the folder of a version whose own vectors were trained on the test edges as well: those it was tested with,
+# float32 [2, products, dimension], sources first, in the order of its graph.
+TESTED = "tested.npy"
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What a version is judged by; its products are those of its graph.
+
+    Attributes:
+        graph: that it was made from.
+        source, target: vectors, float32 [products, d].
+        present: which products have them, bool [products].
+        trained: the co-purchase edges that these vectors were trained on.
+    """
+
+    graph: ProductGraph
+    source: FloatArray
+    target: FloatArray
+    present: npt.NDArray[np.bool_]
+    trained: Edges
+
+    def test_edges(self) -> Edges:
+        """The test edges of the graph; none if these vectors were trained on all edges."""
+        edges = self.graph.edges(Split.TEST)
+        return edges.evenly(0) if len(self.trained) == len(self.graph.copurchase) else edges
+
+
+def compare(workspace: Workspace, new: Version, live: Version) -> Quality:
+    """Rank the same edges by both versions, among the products that both have.
+
+    They are the test edges of the new version's graph, less those that the live version was trained on, in either
+    direction. Both versions are judged by the vectors they were tested with: those they serve were, unless
+    `related.refit` is off, trained again on all edges. Left out of the ranking are all edges of the new graph and
+    those that the live version was trained on. In place of a live version that an update made, the one whose model it
+    has is judged.
+
+    Returns:
+        The figures, of at most `gates.edges` edges, or why there are none.
+    """
+    settings = workspace.settings
+    while (frozen := Manifest.from_json(live.manifest).frozen) is not None:
+        live = workspace.version(frozen)
+    ours, other = read_tested(workspace, new), read_tested(workspace, live)
+    if ours is None or other is None:
+        without = new if ours is None else live
+        return Quality(
+            None, None, remark=f"quality was not compared: {without.name} was made from no graph with edges"
+        )
+    there = row_of(ours.graph, other.graph.product_ids)
+    rows = np.flatnonzero((there >= 0) & ours.present & other.present[there])
+    products = len(rows)
+    numbers = _numbers(rows, ours.graph.products), _numbers(there[rows], other.graph.products)
+    trained = among(ours.trained, numbers[0]), among(other.trained, numbers[1])
+    known = among(ours.graph.copurchase, numbers[0]).matrix(products) + trained[1].matrix(products)
+    seen = sum((edges.both_ways().matrix(products) for edges in trained), sp.csr_array((products, products)))
+    edges = _without(among(ours.graph.edges(Split.TEST), numbers[0]), seen).evenly(settings.gates.edges)
+    if not len(edges):
+        return Quality(
+            None,
+            None,
+            remark=f"quality was not compared: of the test edges of {new.name}, none is left between products of "
+            f"both versions on which neither {new.name} nor {live.name} was trained",
+        )
+    device = resolve_device(settings.device)
+    new_figures, one_way = _judge(ours, rows, edges, known, device)
+    live_figures, _ = _judge(other, there[rows], edges, known, device)
+    return Quality(new_figures, live_figures, len(edges), one_way)
+
+
+def _judge(
+    tested: Tested, rows: IntArray, edges: Edges, known: sp.csr_array, device: torch.device
+) -> tuple[Judged, int]:
+    """The figures of the vectors in these rows, and how many of the edges have a direction."""
+    source, target = (
+        torch.from_numpy(vectors[rows]).to(device) for vectors in (tested.source, tested.target)
+    )
+    ranking = ranking_metrics(rank_targets(source, target, edges.ends, known))
+    direction = direction_metrics(source, target, edges.ends, known)
+    return Judged(ranking.mrr_at_10, ranking.hits_at_10, direction.auc_dir), direction.one_way_edges
+
+
+def read_tested(workspace: Workspace, version: Version) -> Tested | None:
+    """What a version is to be judged by; None if it was made from no graph."""
+    digest = Manifest.from_json(version.manifest).graph
+    graphs = [
+        each for each in lineage(workspace, version.id) if each.space == "graph" and each.digest == digest
+    ]
+    if not graphs:
+        return None
+    graph = load_graph(Path(graphs[-1].path))
+    kept = Path(version.path) / TESTED
+    if kept.is_file():
+        source, target = np.load(kept, mmap_mode="r")
+        everything = np.ones(graph.products, np.bool_)
+        return Tested(graph, source, target, everything, graph.edges(Split.TRAIN))
+    read = read_vectors(workspace.features, version, graph.product_ids.to_pylist())
+    source, target = read.fields.values()
+    # One whose run does not say so was made in another way, perhaps from all edges.
+    tested = run_parameters(workspace.settings, version.run_id).get("related.refit") == "False"
+    trained = graph.edges(Split.TRAIN) if tested else graph.copurchase
+    return Tested(graph, source, target, read.present, trained)
+
+
+def _numbers(rows: IntArray, products: int) -> IntArray:
+    """Place of each product in `rows`, −1 where it is not among them, int64 [products]."""
+    numbers = np.full(products, -1)
+    numbers[rows] = np.arange(len(rows))
+    return numbers
+
+
+def _without(edges: Edges, seen: sp.csr_array) -> Edges:
+    return edges.only(np.asarray(seen[edges.source, edges.target]).ravel() == 0)

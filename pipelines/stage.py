@@ -1,0 +1,220 @@
+"""The outline that every pipeline follows: read the inputs, train in one run, write one new version.
+
+A pipeline is a function that takes `Inputs`, its settings and the run, and gives an `Outcome`. All that is the same
+for every space is here: numbering the version, the MLflow run, the files, the manifest, Feast, the registry last.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from registry import operations
+from registry.database import transaction
+from registry.models import State, Version
+from twinvec import digest, files
+from twinvec.catalogue.snapshot import Snapshot
+from twinvec.columns import PRODUCT_ID
+from twinvec.nn import processes
+from twinvec.settings import Settings
+from twinvec.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from twinvec.features.manifest import Metric
+    from twinvec.features.reading import Vectors
+    from twinvec.tracking import Run
+
+Progress = Callable[[str], None]
+# Key of the version, of the same space, whose model an update uses as it is.
+FROZEN = "frozen"
+GroupT = TypeVar("GroupT", bound="BaseModel")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a pipeline reads: one snapshot, and versions made from it.
+
+    Attributes:
+        workspace: the stores.
+        snapshot: opened.
+        versions: space → version; an optional input that there is none of is absent. `FROZEN` is a version of the
+            space itself, whose model is used and not trained.
+        checkpoints: folder in which training that was interrupted finds how far it had come. The next training with
+            the same inputs and settings gets the same one; it is gone when the version is there. None keeps nothing.
+    """
+
+    workspace: Workspace
+    snapshot: Snapshot
+    versions: Mapping[str, Version]
+    checkpoints: Path | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of everything."""
+        return self.workspace.settings
+
+    def vectors(self, space: str, keys: Sequence[str]) -> Vectors:
+        """The vectors of an input version, read through the feature store in the order of `keys`."""
+        from twinvec.features.reading import read_vectors
+
+        return read_vectors(self.workspace.features, self.versions[space], keys)
+
+    def folder(self, space: str) -> Path:
+        """Where the files of an input version are."""
+        return Path(self.versions[space].path)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a pipeline made.
+
+    Attributes:
+        keys: product ids (or categories), each once.
+        vectors: one array a vector column, float32 [keys, dimension]; none for the graph, which has edges.
+        metric: how two vectors are compared.
+        normalised: whether every vector has length one.
+        model: digest of the weights.
+        preprocessing: digest of what is done before the model.
+        metrics: the figures the version is judged by.
+        log_model: logs the model to MLflow and gives its URI; called within the run.
+        entity: what a key is.
+        write: writes further files into the version's folder.
+    """
+
+    keys: Sequence[str]
+    vectors: Mapping[str, npt.NDArray[np.float32]]
+    metric: Metric
+    normalised: bool
+    model: str
+    preprocessing: str
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    log_model: Callable[[], str] | None = None
+    entity: str = PRODUCT_ID
+    write: Callable[[Path], None] = lambda folder: None
+
+
+Train = Callable[[Inputs, "Run", Progress], Outcome]
+
+
+def fingerprint(
+    space: str, snapshot_id: str, versions: Mapping[str, Version], settings: Mapping[str, Any], revision: int
+) -> str:
+    """Digest of all that a version would be made from; one with the same fingerprint need not be made again."""
+    return digest.of_json(
+        {
+            "space": space,
+            "snapshot": snapshot_id,
+            "inputs": {name: version.digest for name, version in versions.items()},
+            "settings": settings,
+            "revision": revision,
+        }
+    )
+
+
+def make_version(
+    inputs: Inputs, space: str, mark: str, parameters: Mapping[str, Any], train: Train, progress: Progress
+) -> Version:
+    """Run `train` and keep what it made as the next version of `space`.
+
+    The number is reserved first and the version made `ready` last, so that a failure at any point leaves a version
+    in state `failed` that nobody reads, and no half-written folder.
+
+    Args:
+        inputs: what the pipeline reads.
+        space: that a version is made of.
+        mark: the fingerprint.
+        parameters: logged with the run.
+        train: the pipeline.
+        progress: told what is going on.
+    """
+    from twinvec.tracking import start_run
+
+    workspace = inputs.workspace
+    row = workspace.snapshot_row(inputs.snapshot.id)
+    with transaction(workspace.engine) as session:
+        version = operations.begin_version(
+            session,
+            space,
+            inputs.snapshot.id,
+            mark,
+            [session.merge(parent) for parent in inputs.versions.values()],
+            str(workspace.settings.home / "versions" / space / "v{number}"),
+        )
+    parents = tuple(inputs.versions.values())
+    try:
+        with start_run(workspace.settings, space, version.name, parameters, row, parents) as run:
+            version.run_id = run.id
+            outcome = train(inputs, run, progress)
+            run.log_best(outcome.metrics)
+            version.model_uri = outcome.log_model() if outcome.log_model is not None else None
+            _keep(inputs, version, outcome, run)
+    except BaseException as error:
+        version.error = f"{type(error).__name__}: {error}"[:500]
+        _record(workspace, version, State.FAILED, "its training failed")
+        raise
+    version = _record(workspace, version, State.READY, "made")
+    processes.wait()  # the others may still read the checkpoints
+    if inputs.checkpoints is not None:
+        shutil.rmtree(inputs.checkpoints, ignore_errors=True)
+    return version
+
+
+def help_train(inputs: Inputs, train: Train) -> None:
+    """Train along with the first process, which makes the version, until it is there; see `twinvec.nn.processes`."""
+    from twinvec.tracking import SilentRun
+
+    train(inputs, SilentRun("", ""), lambda message: None)
+    processes.wait()
+
+
+def _keep(inputs: Inputs, version: Version, outcome: Outcome, run: Run) -> None:
+    """Write the files, then register the view; the registry's row is still `building`."""
+    from twinvec.features.manifest import Manifest, write_manifest
+    from twinvec.features.store import apply_snapshot, apply_version
+    from twinvec.features.vectors import write_vectors
+
+    dimensions = {vectors.shape[1] for vectors in outcome.vectors.values()}
+    graph, frozen = inputs.versions.get("graph"), inputs.versions.get(FROZEN)
+    manifest = Manifest(
+        space=version.space,
+        entity=outcome.entity,
+        fields=tuple(outcome.vectors),
+        dimension=dimensions.pop() if dimensions else 0,
+        metric=outcome.metric,
+        normalised=outcome.normalised,
+        rows=len(outcome.keys),
+        snapshot=inputs.snapshot.id,
+        graph=graph.digest if graph else None,
+        model=outcome.model,
+        preprocessing=outcome.preprocessing,
+        inputs={parent.name: parent.digest or "" for key, parent in inputs.versions.items() if key != FROZEN},
+        frozen=frozen.name if frozen is not None else None,
+    )
+    with files.new_folder(Path(version.path)) as folder:
+        outcome.write(folder)
+        if outcome.vectors:
+            write_vectors(folder, outcome.entity, outcome.keys, outcome.vectors, inputs.snapshot.created_at)
+        write_manifest(folder, manifest)
+    run.log_manifest(manifest.digest, manifest.to_json())
+    version.digest, version.manifest = manifest.digest, manifest.to_json()
+    version.rows, version.dimension = manifest.rows, manifest.dimension or None
+    version.metrics = dict(outcome.metrics)
+    if outcome.vectors:
+        workspace = inputs.workspace
+        apply_snapshot(workspace.features, workspace.settings, workspace.snapshot_row(inputs.snapshot.id))
+        apply_version(workspace.features, version)
+
+
+def _record(workspace: Workspace, version: Version, state: State, why: str) -> Version:
+    with transaction(workspace.engine) as session:
+        row = session.merge(version)
+        operations.move(session, row, state, why, workspace.settings.registry.user)
+        return row

@@ -1,0 +1,1 @@
+"""Ranking, direction and link-prediction metrics over score matrices."""

@@ -1,0 +1,1 @@
+"""Training objectives: margin and softmax losses over sampled pairs."""

@@ -1,0 +1,1 @@
+"""Neighbour sampling: blocks of sampled neighbours, and the samplers that draw them."""
