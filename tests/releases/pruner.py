@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 import twinvec.tracked_models  # noqa: F401
 from registry import operations
 from twinvec.features import removal
-from twinvec.releases import retention
+from twinvec.releases import retention, storage
 from twinvec.settings import RetentionSettings, Settings
 from twinvec.vectors.edge import EdgeIndex
 from twinvec.workspace import Workspace

@@ -25,6 +25,7 @@ import pipelines.update.aligned
 import pipelines.update.content
 import pipelines.update.models
 import pipelines.update.related  # noqa: F401
+from pipelines import stage
 from pipelines.update import pipeline
 from registry import operations
 from twinvec.features import store
