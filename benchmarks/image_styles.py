@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipelines import dag
 from pipelines.graph.product_graph import load_graph
 from pipelines.image.encoder import encode_images, load_encoder
 from pipelines.image.pairs import coview_pairs
 from pipelines.image.reading import read_images
 from pipelines.image.training import distil
+from twinvec import dag
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic import generate
 from twinvec.settings import load_settings

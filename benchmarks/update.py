@@ -21,11 +21,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines import dag
 from pipelines.update.live import find_live
 from pipelines.update.models import load_frozen
 from pipelines.update.pipeline import embed, make_graph, update
-from twinvec import columns, releases
+from twinvec import columns, dag, releases
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic.store import generate
 from twinvec.features.reading import read_vectors

@@ -12,7 +12,6 @@ import torch
 from pipelines.alignment.export import FullCoviews, example
 from pipelines.evaluation.coviews import among, rank_coviews
 from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
-from pipelines.stage import Inputs, Outcome, Progress
 from twinvec import digest
 from twinvec.nn.device import resolve_device
 from twinvec.nn.graph_encoder import GraphEncoder
@@ -23,6 +22,7 @@ from twinvec.nn.sampling.samplers import make_sampler
 from twinvec.nn.training.inference import infer
 from twinvec.nn.training.loop import Epoch
 from twinvec.nn.training.loop import train as train_encoder
+from twinvec.stage import Inputs, Outcome, Progress
 from twinvec.tracking import model_digest
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import pyarrow.compute as pc
 import torch
 
 from pipelines.category.npmi import observed_pairs
-from pipelines.stage import Inputs, Outcome, Progress
 from twinvec import digest
 from twinvec.columns import CATEGORY
 from twinvec.features.manifest import vector_fields
 from twinvec.nn.models.category import CategoryEmbedding, fit
+from twinvec.stage import Inputs, Outcome, Progress
 from twinvec.tracking import model_digest
 
 if TYPE_CHECKING:

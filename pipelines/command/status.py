@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 def status(as_json: AsJson = False) -> None:
     """Show snapshots, versions and releases: what is live, and what is out of date."""
-    from pipelines import dag
     from registry import operations
     from registry.database import transaction
+    from twinvec import dag
     from twinvec.releases.lookup import all_releases
 
     workspace = open_workspace()

@@ -14,9 +14,9 @@ from pipelines.command.progress import Progress, shown
 from twinvec.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from pipelines.dag import Step
     from registry.models import Release
     from twinvec.catalogue.snapshot import Snapshot
+    from twinvec.dag import Step
     from twinvec.releases.gates import GateError
     from twinvec.workspace import Workspace
 
@@ -29,7 +29,7 @@ Force = Annotated[bool, typer.Option("--force", help="Make new versions even if 
 
 def run(snapshot: SnapshotId = None, force: Force = False, as_json: AsJson = False) -> None:
     """Run every stage that is out of date, in order; publish and promote what is new."""
-    from pipelines import dag
+    from twinvec import dag
     from twinvec.nn import processes
 
     workspace = open_workspace()
@@ -72,7 +72,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train one space, and what it needs if that is out of date; nothing is published."""
-    from pipelines import dag
+    from twinvec import dag
     from twinvec.nn import processes
 
     workspace = open_workspace(**({"related": {"recipe": recipe}} if recipe is not None else {}))
@@ -111,8 +111,7 @@ def refresh(workspace: Workspace, snapshot: Snapshot, force: bool, progress: Pro
     A version that was live and is not any more was rolled back or replaced by someone who knew why: it stays so. One
     that gates refuse remains ready.
     """
-    from pipelines import dag
-    from twinvec import releases
+    from twinvec import dag, releases
     from twinvec.releases.gates import GateError
 
     steps = dag.run(workspace, snapshot, None, force, progress)

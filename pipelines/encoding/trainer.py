@@ -28,7 +28,7 @@ from transformers.utils import logging
 from twinvec.settings.pipelines import EncoderTraining
 
 if TYPE_CHECKING:
-    from pipelines.stage import Progress
+    from twinvec.stage import Progress
     from twinvec.tracking import Run
 
 ArgumentsT = TypeVar("ArgumentsT", bound=TrainingArguments)

@@ -8,11 +8,11 @@ from typing import Literal
 
 from sqlalchemy import inspect
 
-from pipelines import dag
 from registry import operations
 from registry.database import transaction
 from registry.models import Snapshot as SnapshotRow
 from registry.models import Version
+from twinvec import dag
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.errors import CatalogueError
 from twinvec.settings import FeastSettings, RegistrySettings, Settings

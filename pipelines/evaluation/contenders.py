@@ -11,19 +11,19 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from pipelines import dag
 from pipelines.baselines.problem import Given
 from pipelines.baselines.registry import BASELINES
 from pipelines.graph.product_graph import ProductGraph, Split, load_graph
 from pipelines.related.models import MODELS
 from pipelines.related.pipeline import fit_on_training_edges, read_content
 from pipelines.related.recipes import Fitted
-from pipelines.stage import Inputs
+from twinvec import dag
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.errors import CatalogueError
 from twinvec.metrics.scores import DotProducts, Scores
 from twinvec.nn.device import resolve_device
 from twinvec.settings import Settings
+from twinvec.stage import Inputs
 from twinvec.workspace import Workspace
 
 # Spaces whose vectors baselines compare.

@@ -21,10 +21,10 @@ from pipelines.graph.edges import (
     split_edges,
 )
 from pipelines.graph.product_graph import Split
-from pipelines.stage import Inputs, Outcome, Progress
 from twinvec import digest
 from twinvec.catalogue.snapshot import quoted
 from twinvec.errors import CatalogueError
+from twinvec.stage import Inputs, Outcome, Progress
 
 if TYPE_CHECKING:
     from twinvec.tracking import Run

@@ -25,10 +25,10 @@ from pipelines.image.encoder import ImageEncoder, encode_images, load_encoder
 from pipelines.image.pairs import Pairs, coview_pairs
 from pipelines.image.pixels import CHUNK, decode_images, open_images
 from pipelines.image.training import distil
-from pipelines.stage import Inputs, Outcome, Progress
 from twinvec.features.manifest import vector_fields
 from twinvec.nn import processes
 from twinvec.nn.device import resolve_device
+from twinvec.stage import Inputs, Outcome, Progress
 from twinvec.tracking import model_digest
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.image.reading import SKIPPED, count_images, list_reasons, read_images
-from pipelines.stage import Progress
 from twinvec import files
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.errors import CatalogueError
 from twinvec.settings import ImageSettings
+from twinvec.stage import Progress
 
 # Products whose images are in memory at a time.
 CHUNK = 512

@@ -18,8 +18,8 @@ from pipelines.image.pairs import Pairs, Views
 from twinvec.nn import processes
 
 if TYPE_CHECKING:
-    from pipelines.stage import Progress
     from twinvec.settings.pipelines import ImageTraining
+    from twinvec.stage import Progress
     from twinvec.tracking import Run
 
 

@@ -16,7 +16,6 @@ from pipelines.related.calibration import settle_by
 from pipelines.related.export import full_graph_inputs
 from pipelines.related.held_out import TESTED
 from pipelines.related.recipes import Fitted, fit, make_plan
-from pipelines.stage import Inputs, Outcome, Progress
 from twinvec import digest
 from twinvec.features.manifest import vector_fields
 from twinvec.metrics.direction import direction_metrics
@@ -25,6 +24,7 @@ from twinvec.nn.device import resolve_device
 from twinvec.nn.features import Features
 from twinvec.nn.sampling.blocks import Neighbours
 from twinvec.nn.training.loop import Epoch
+from twinvec.stage import Inputs, Outcome, Progress
 from twinvec.tracking import model_digest
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ from typing import Any
 
 from torch import Tensor
 
-from pipelines import dag
 from pipelines.evaluation.contenders import read_inputs
 from pipelines.evaluation.rows import log_rows, require_rows
 from pipelines.graph.product_graph import Split
 from pipelines.sellers.fitting import fit
 from pipelines.sellers.graph import SellerGraph
 from pipelines.sellers.products import read_content, read_graph, test_metrics
+from twinvec import dag
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.errors import CatalogueError
 from twinvec.nn.device import resolve_device

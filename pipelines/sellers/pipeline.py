@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from pipelines.sellers.products import SELLERS, VECTORS
-from pipelines.stage import Inputs, Outcome, Progress
 from twinvec.columns import SELLER_ID
 from twinvec.features.manifest import Manifest, vector_fields
+from twinvec.stage import Inputs, Outcome, Progress
 
 if TYPE_CHECKING:
     from twinvec.tracking import Run

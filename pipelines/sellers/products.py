@@ -20,7 +20,6 @@ from pipelines.sellers.fitting import Fitted, fit, vectors_of
 from pipelines.sellers.graph import SellerGraph, build_graph
 from pipelines.sellers.recall import rank_offers, recall_metrics
 from pipelines.sellers.reduction import Reduced, reduce_graph
-from pipelines.stage import Inputs, Outcome, Progress
 from twinvec import digest
 from twinvec.columns import SELLER_ID
 from twinvec.errors import CatalogueError
@@ -28,6 +27,7 @@ from twinvec.features.manifest import vector_fields
 from twinvec.nn.device import resolve_device
 from twinvec.nn.training.loop import Epoch
 from twinvec.settings import Settings
+from twinvec.stage import Inputs, Outcome, Progress
 from twinvec.tracking import model_digest
 
 if TYPE_CHECKING:

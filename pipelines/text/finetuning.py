@@ -31,7 +31,7 @@ from twinvec.nn import processes
 
 if TYPE_CHECKING:
     from pipelines.encoding.trainer import Validate
-    from pipelines.stage import Inputs, Progress
+    from twinvec.stage import Inputs, Progress
     from twinvec.tracking import Run
 
 

@@ -18,13 +18,13 @@ from pipelines.encoding.matrix import disk_matrix
 from pipelines.encoding.trainer import peak_memory
 from pipelines.evaluation.coviews import coview_metrics
 from pipelines.graph.product_graph import load_graph
-from pipelines.stage import Inputs, Outcome, Progress
 from pipelines.text.encoder import dimension, encode_texts, load_encoder, preprocessing_digest
 from pipelines.text.finetuning import fine_tune
 from pipelines.text.forward import build_forward
 from pipelines.text.texts import count_texts, read_texts
 from twinvec.features.manifest import vector_fields
 from twinvec.nn.device import resolve_device
+from twinvec.stage import Inputs, Outcome, Progress
 from twinvec.tracking import model_digest
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from pipelines.alignment.pipeline import FIELD, neighbours_of
 from pipelines.evaluation.coviews import among, row_of
 from pipelines.graph.product_graph import ProductGraph, Split, load_graph
-from pipelines.stage import Inputs, Outcome, Progress, Train
 from pipelines.update.frontier import part_around, reached, rows_that_differ, touched
 from pipelines.update.live import Live
 from registry.models import Version
@@ -20,6 +19,7 @@ from twinvec.features.manifest import Manifest
 from twinvec.features.reading import read_vectors
 from twinvec.nn.models.alignment import AlignmentEncoder, ContentFeatures
 from twinvec.nn.sampling.blocks import Neighbours
+from twinvec.stage import Inputs, Outcome, Progress, Train
 from twinvec.tracking import Run
 from twinvec.workspace import Workspace
 

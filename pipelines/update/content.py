@@ -22,7 +22,6 @@ from pipelines.encoding.matrix import disk_matrix
 from pipelines.image.pipeline import SKIPPED_FILE
 from pipelines.image.pixels import CHUNK as IMAGES
 from pipelines.image.reading import SKIPPED, count_images, read_images
-from pipelines.stage import Inputs, Outcome, Progress, Train
 from pipelines.text.encoder import encode_texts
 from pipelines.text.forward import build_forward
 from pipelines.text.pipeline import CHUNK as TEXTS
@@ -34,6 +33,7 @@ from twinvec.errors import StateError
 from twinvec.features.manifest import Manifest
 from twinvec.features.vectors import FOLDER
 from twinvec.settings import ImageSettings
+from twinvec.stage import Inputs, Outcome, Progress, Train
 from twinvec.tracking import Run
 
 ROWS = 10_000

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from pipelines.dag import find_stage
 from pipelines.graph import pipeline as graph_pipeline
 from pipelines.related.held_out import compare
-from pipelines.stage import FROZEN, Inputs, Progress, Train, fingerprint, make_version
 from pipelines.update.live import Live, find_live, require_same_settings
 from pipelines.update.report import Report, compose
 from registry import operations
 from registry.database import transaction
 from registry.models import Version
 from twinvec.catalogue.snapshot import Snapshot
+from twinvec.dag import find_stage
 from twinvec.errors import StateError
 from twinvec.releases import updating
 from twinvec.releases.switching import settle
+from twinvec.stage import FROZEN, Inputs, Progress, Train, fingerprint, make_version
 from twinvec.tracking import log_report
 from twinvec.vectors.locks import take_lock
 from twinvec.vectors.publish import Progress as Counter

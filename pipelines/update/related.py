@@ -17,7 +17,6 @@ from pipelines.related.coview_weight import settle_coview_weight
 from pipelines.related.export import full_graph_inputs
 from pipelines.related.models import MODELS
 from pipelines.related.pipeline import FACTORS, SOURCE_FIELD, TARGET_FIELD
-from pipelines.stage import Inputs, Outcome, Progress, Train
 from pipelines.update.factors import fold_in
 from pipelines.update.frontier import part_around, reached, rows_that_differ, touched
 from pipelines.update.live import Live
@@ -28,6 +27,7 @@ from twinvec.metrics.ranking import rank_targets, ranking_metrics
 from twinvec.nn.features import Features
 from twinvec.nn.sampling.blocks import Neighbours
 from twinvec.settings import RelatedSettings, Settings
+from twinvec.stage import Inputs, Outcome, Progress, Train
 from twinvec.tracking import Run
 from twinvec.workspace import Workspace
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pipelines.stage import Inputs, Outcome, Progress, fingerprint, make_version
 from pipelines.versions.kind import Kind
 from pipelines.versions.model import Aligner
 from pipelines.versions.pairing import Batch, SideBySide, side_by_side
@@ -26,6 +25,7 @@ from twinvec import digest
 from twinvec.catalogue.snapshot import open_snapshot
 from twinvec.errors import StateError
 from twinvec.metrics.ranking import ranking_metrics
+from twinvec.stage import Inputs, Outcome, Progress, fingerprint, make_version
 from twinvec.tracking import model_digest
 from twinvec.workspace import Workspace
 

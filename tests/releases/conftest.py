@@ -26,7 +26,6 @@ import torch
 from qdrant_client import QdrantClient
 from sqlalchemy import func, insert, make_url, select
 
-from pipelines.stage import FROZEN, Inputs, Outcome, Progress, make_version
 from registry import operations
 from registry.database import migrate, open_engine, transaction
 from registry.models import Base, Version
@@ -38,6 +37,7 @@ from twinvec.features.manifest import vector_fields
 from twinvec.features.repository import feast_objects
 from twinvec.features.store import apply_snapshot, apply_version, materialize_release
 from twinvec.settings import QdrantSettings, Settings
+from twinvec.stage import FROZEN, Inputs, Outcome, Progress, make_version
 from twinvec.tracking import Run
 from twinvec.vectors.server import ServerIndex
 from twinvec.workspace import Workspace

@@ -16,24 +16,23 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
-from pipelines import dag
 from pipelines.command import app
 from pipelines.command.training import refresh
 from pipelines.graph import pipeline as graph_pipeline
 from pipelines.graph.product_graph import ProductGraph, Split, load_graph
 from pipelines.related.held_out import TESTED, compare
-from pipelines.stage import Inputs, make_version
 from registry import operations
 from registry.database import transaction
 from registry.models import State, Version
 from tests.homes import copied
-from twinvec import releases
+from twinvec import dag, releases
 from twinvec.catalogue.ingest import ingest
 from twinvec.features.store import find_service
 from twinvec.releases.changes import changed_top_10, covered, gone
 from twinvec.releases.gates import GateError, Quality, measure
 from twinvec.releases.lookup import all_releases
 from twinvec.settings import GateSettings, Settings
+from twinvec.stage import Inputs, make_version
 from twinvec.workspace import Workspace
 
 Floats = npt.NDArray[np.float32]

@@ -13,12 +13,12 @@ import pytest
 
 from pipelines.alignment.pipeline import neighbours_of, train
 from pipelines.graph.product_graph import Edges
-from pipelines.stage import Inputs, Outcome, Progress, make_version
 from registry.models import Version
 from twinvec.catalogue.ingest import ingest
 from twinvec.columns import PRODUCTS
 from twinvec.features.reading import read_vectors
 from twinvec.settings import AlignedSettings, Settings
+from twinvec.stage import Inputs, Outcome, Progress, make_version
 from twinvec.tracking import Run
 from twinvec.workspace import Workspace
 

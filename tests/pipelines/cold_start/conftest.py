@@ -10,10 +10,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import dag
 from registry.models import Version
 from tests.homes import copied
-from twinvec import releases
+from twinvec import dag, releases
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic.store import generate
 from twinvec.features.reading import read_vectors

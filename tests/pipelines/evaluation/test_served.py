@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 
 from pipelines.command import app
 from pipelines.evaluation.served import evaluate_edges
-from pipelines.stage import Inputs, Outcome, Progress, make_version
 from registry.models import Version
 from twinvec import releases
 from twinvec.catalogue.ingest import ingest
@@ -26,6 +25,7 @@ from twinvec.catalogue.snapshot import Snapshot
 from twinvec.columns import PAIRS, PRODUCTS
 from twinvec.errors import CatalogueError, NotFoundError, StateError
 from twinvec.settings import Settings
+from twinvec.stage import Inputs, Outcome, Progress, make_version
 from twinvec.tracking import Run
 from twinvec.workspace import Workspace
 

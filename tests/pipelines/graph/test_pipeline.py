@@ -12,12 +12,12 @@ import pytest
 
 from pipelines.graph.pipeline import REPORT, train
 from pipelines.graph.product_graph import load_graph
-from pipelines.stage import Inputs, Outcome
 from registry.models import Version
 from twinvec import columns
 from twinvec.catalogue.ingest import ingest
 from twinvec.features.reading import Vectors
 from twinvec.settings import Settings
+from twinvec.stage import Inputs, Outcome
 from twinvec.workspace import Workspace
 
 KNOWN = {"all > phones": [1.0, 0.0], "all > cases": [0.8, 0.6], "all > shoes": [-1.0, 0.0]}

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipelines import dag
 from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
 from pipelines.image.augmentation import DRAWS, augment
 from pipelines.image.distillation import Head
@@ -15,6 +14,7 @@ from pipelines.image.encoder import UNTRAINED, ImageEncoder, encode_images, load
 from pipelines.image.pairs import Views, coview_pairs
 from pipelines.image.reading import read_images
 from pipelines.image.training import build, distil
+from twinvec import dag
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.settings import load_settings
 from twinvec.settings.pipelines import ImageTraining

@@ -10,11 +10,11 @@ import torch
 from pipelines.image.encoder import UNTRAINED, encode_images, load_encoder
 from pipelines.image.pipeline import SKIPPED_FILE, train
 from pipelines.image.reading import read_images, reason_to_skip
-from pipelines.stage import Inputs, make_version
 from registry.models import State
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.errors import CatalogueError
 from twinvec.features.reading import read_vectors
+from twinvec.stage import Inputs, make_version
 from twinvec.tracking import model_digest
 from twinvec.workspace import Workspace
 

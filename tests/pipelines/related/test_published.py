@@ -16,13 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import dag
 from pipelines.related import pipeline
 from pipelines.related.models import MODELS
 from pipelines.update.live import find_live
 from pipelines.update.pipeline import embed
 from registry.models import State, Version
-from twinvec import columns, releases
+from twinvec import columns, dag, releases
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.catalogue.synthetic.store import generate

@@ -12,12 +12,12 @@ import pytest
 from feast import FeatureService
 from typer.testing import CliRunner
 
-from pipelines import dag
 from pipelines.command import app
-from pipelines.dag import STAGES, Step
+from twinvec import dag
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.catalogue.synthetic import generate
+from twinvec.dag import STAGES, Step
 from twinvec.errors import CatalogueError, NotFoundError, SettingsError, StateError
 from twinvec.features.manifest import Manifest
 from twinvec.features.reading import read_vectors

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from pipelines.graph.product_graph import load_graph
-from pipelines.stage import Inputs
 from pipelines.text.encoder import load_encoder
 from pipelines.text.finetuning import fine_tune
 from registry.models import Version
@@ -20,6 +19,7 @@ from tests import forked
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.nn import processes
 from twinvec.settings import load_settings
+from twinvec.stage import Inputs
 from twinvec.tracking import Run
 from twinvec.workspace import Workspace
 

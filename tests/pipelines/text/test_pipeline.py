@@ -8,18 +8,18 @@ import pytest
 from mlflow import MlflowClient
 from sentence_transformers import SentenceTransformer
 
-from pipelines.dag import run
 from pipelines.evaluation.coviews import coview_metrics
 from pipelines.graph.product_graph import load_graph
-from pipelines.stage import Inputs, make_version
 from pipelines.text.encoder import encode_texts, preprocessing_digest
 from pipelines.text.pipeline import train
 from pipelines.text.texts import reason_to_skip
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.catalogue.synthetic import generate
+from twinvec.dag import run
 from twinvec.features.reading import read_vectors
 from twinvec.settings import load_settings
+from twinvec.stage import Inputs, make_version
 from twinvec.tracking import model_digest
 from twinvec.workspace import Workspace
 

@@ -12,9 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import dag
 from tests.homes import copied
-from twinvec import columns, releases
+from twinvec import columns, dag, releases
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic.store import generate
 from twinvec.settings import Settings

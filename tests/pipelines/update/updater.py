@@ -25,9 +25,9 @@ import pipelines.update.aligned
 import pipelines.update.content
 import pipelines.update.models
 import pipelines.update.related  # noqa: F401
-from pipelines import stage
 from pipelines.update import pipeline
 from registry import operations
+from twinvec import stage
 from twinvec.features import store
 from twinvec.releases import stores, updating
 from twinvec.settings import Settings

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.stage import Inputs, Outcome, make_version
 from registry.models import Version
 from tests.homes import copied
 from twinvec.catalogue.ingest import ingest
@@ -20,6 +19,7 @@ from twinvec.catalogue.snapshot import Snapshot
 from twinvec.columns import PRODUCTS
 from twinvec.features.manifest import vector_fields
 from twinvec.settings import Settings
+from twinvec.stage import Inputs, Outcome, make_version
 from twinvec.workspace import Workspace
 
 Floats = npt.NDArray[np.float32]

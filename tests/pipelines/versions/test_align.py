@@ -110,7 +110,7 @@ def test_what_cannot_be_aligned_is_refused_before_a_version_is_begun(plan: Any, 
 
 
 def make_few(workspace: Workspace) -> Any:
-    from pipelines.stage import Inputs, Outcome, make_version
+    from twinvec.stage import Inputs, Outcome, make_version
 
     vectors = np.ones((1, 6), np.float32)
     outcome = Outcome(["p100"], {"source_vector": vectors, "target_vector": vectors}, "dot", False, "0", "0")

@@ -11,7 +11,6 @@ from typing import Any
 
 from pipelines.category import npmi
 from pipelines.image import reading
-from pipelines.stage import Inputs, fingerprint, help_train, make_version
 from pipelines.text import texts
 from registry import operations
 from registry.database import transaction
@@ -20,6 +19,7 @@ from twinvec.catalogue.snapshot import Snapshot
 from twinvec.errors import NotFoundError
 from twinvec.nn import processes
 from twinvec.settings import Settings
+from twinvec.stage import Inputs, fingerprint, help_train, make_version
 from twinvec.workspace import Workspace
 
 NOTHING: Mapping[str, Version] = MappingProxyType({})

@@ -11,12 +11,12 @@ from types import ModuleType
 
 import pytest
 
-from pipelines import dag
-from pipelines.dag import STAGES, Stage, Step
-from pipelines.stage import Inputs, Outcome, Progress
+from twinvec import dag
 from twinvec.catalogue.snapshot import Snapshot
+from twinvec.dag import STAGES, Stage, Step
 from twinvec.errors import NotFoundError, StateError
 from twinvec.settings import AlignedSettings, Settings, TextSettings
+from twinvec.stage import Inputs, Outcome, Progress
 from twinvec.tracking import Run
 from twinvec.workspace import Workspace
 

@@ -14,7 +14,6 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 from pydantic import SecretStr
 
-from pipelines.stage import Inputs, Outcome, Progress, Train, fingerprint, make_version
 from registry import operations
 from registry.database import transaction
 from registry.models import State, Version
@@ -22,6 +21,7 @@ from twinvec.catalogue.snapshot import Snapshot
 from twinvec.errors import StoreError
 from twinvec.features.manifest import Manifest
 from twinvec.settings import MlflowSettings
+from twinvec.stage import Inputs, Outcome, Progress, Train, fingerprint, make_version
 from twinvec.tracking import Run
 from twinvec.workspace import Workspace
 

@@ -18,14 +18,13 @@ import pytest
 import torch
 from feast import FeatureStore
 
-from pipelines import dag
 from pipelines.graph.product_graph import ProductGraph, load_graph
 from pipelines.related import pipeline
 from pipelines.related.data import relations
 from registry import operations
 from registry.database import transaction
 from registry.models import Release, State, Version
-from twinvec import releases
+from twinvec import dag, releases
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.catalogue.synthetic.store import generate
@@ -224,7 +223,7 @@ def test_the_model_in_mlflow_gives_the_published_vectors_without_our_code(shop: 
 
 AGAIN = """
 import sys
-from pipelines import dag
+from twinvec import dag
 from twinvec.settings import Settings
 from twinvec.workspace import Workspace
 workspace = Workspace(Settings.model_validate_json(sys.argv[1]))
