@@ -55,7 +55,7 @@ def demo(
     good.
     """
     workspace = open_workspace(**BRIEF)
-    folder = workspace.settings.home / "demo" / f"{size}-{seed}"
+    folder = workspace.settings.paths.demo / f"{size}-{seed}"
     with shown() as progress:
         _refuse_other_releases(workspace)
         snapshot = _snapshot(workspace, folder, size, seed, progress)
@@ -84,7 +84,7 @@ def _refuse_other_releases(workspace: Workspace) -> None:
     from twinvec import releases
 
     live = releases.live(workspace)
-    demos = workspace.settings.home / "demo"
+    demos = workspace.settings.paths.demo
     if live is not None and not Path(live.version.snapshot.source).is_relative_to(demos):
         raise StateError(
             f"{live.collection} is live in {workspace.settings.home}, made from {live.version.snapshot.source}; "

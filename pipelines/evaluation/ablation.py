@@ -112,7 +112,7 @@ def _workspace(
 ) -> Workspace:
     group = getattr(settings, space).model_copy(update={"scheme": scheme})
     own = {
-        "home": settings.home / "ablations",
+        "home": settings.paths.ablations,
         "registry": RegistrySettings(),
         "feast": FeastSettings(),
         space: group,

@@ -18,6 +18,7 @@ from pipelines.image.cache import ImageCache
 from pipelines.image.decoding import ImageError, decode
 from pipelines.image.fetching import Fetcher
 from twinvec.catalogue.snapshot import Snapshot
+from twinvec.paths import HomePaths
 from twinvec.settings import ImageSettings, Settings
 
 SKIPPED = pa.schema(
@@ -37,7 +38,6 @@ IMAGES_SQL = f"""
 # Products whose images are tried to find one that can be read: some of all the table, always the same.
 TRIED, TRIED_AT_A_TIME = 256, 16
 TRIED_SQL = f"{NAMED_SQL} ORDER BY hash(product_id), product_id LIMIT {TRIED}"
-CACHE = "images"
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -119,8 +119,8 @@ def _read(snapshot: Snapshot, options: ImageSettings, sql: str, chunk: int) -> I
 def _loader(snapshot: Snapshot, options: ImageSettings) -> Callable[[str], Pixels]:
     """A function from the column `image` to pixels; it raises `AddressError` and `ImageError`."""
     fetcher = Fetcher(options.max_bytes, options.timeout, options.attempts)
-    home = snapshot.path.parent.parent
-    cache = ImageCache(options.cache.expanduser() if options.cache else home / CACHE, options.cache_bytes)
+    paths = HomePaths(snapshot.path.parents[1])
+    cache = ImageCache(options.cache.expanduser() if options.cache else paths.images, options.cache_bytes)
 
     def load(image: str) -> Pixels:
         address = resolve(image, snapshot.image_root, options.remote)

@@ -162,7 +162,7 @@ def _validation(
 def _scratch(inputs: Inputs) -> Iterator[Path]:
     """The folder of checkpoints; one for the meantime where none is to be kept."""
     disable_progress_bars()
-    folder = inputs.checkpoints or inputs.settings.home / "checkpoints" / "text"
+    folder = inputs.checkpoints or inputs.settings.paths.checkpoints / "text"
     folder.mkdir(parents=True, exist_ok=True)
     yield folder
     if inputs.checkpoints is None:

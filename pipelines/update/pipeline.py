@@ -58,7 +58,7 @@ def update(
     if dry_run:
         live = _find(workspace, snapshot)
         return compose(live, snapshot, settings, {}, None)
-    lock_file = settings.home / "releases" / f".{settings.release}.update"
+    lock_file = settings.paths.update_lock(settings.release)
     with take_lock(lock_file, f"the live release of {settings.release}", exclusive=True):
         finished = _finished(workspace, snapshot, progress)
         if finished is not None:

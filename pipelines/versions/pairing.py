@@ -130,7 +130,7 @@ def side_by_side(settings: Settings, new: Version, old: Version) -> Iterator[Sid
         raise StateError(
             f"{new.name} and {old.name} are not of the same space", "name two versions of one space"
         )
-    with duckdb.connect(config={"temp_directory": str(settings.home / ".spill")}) as connection:
+    with duckdb.connect(config={"temp_directory": str(settings.paths.spill)}) as connection:
         connection.execute("SET memory_limit = $limit", {"limit": settings.ingest.memory_limit})
         for name, version, manifest in zip(("new", "old"), (new, old), manifests, strict=True):
             files = quoted(Path(version.path) / FOLDER / "*.parquet")

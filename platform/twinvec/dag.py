@@ -273,7 +273,7 @@ def _run_stage(
         workspace,
         snapshot,
         {space: versions[space] for space in stage.inputs if space in versions},
-        workspace.settings.home / "checkpoints" / f"{stage.space}-{mark}",
+        workspace.settings.paths.checkpoints / f"{stage.space}-{mark}",
     )
     progress(f"{stage.space}: training")
     train = importlib.import_module(stage.module).train

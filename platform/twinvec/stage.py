@@ -146,7 +146,7 @@ def make_version(
             inputs.snapshot.id,
             mark,
             [session.merge(parent) for parent in inputs.versions.values()],
-            str(workspace.settings.home / "versions" / space / "v{number}"),
+            str(workspace.settings.paths.version(space, "{number}")),
         )
     parents = tuple(inputs.versions.values())
     try:

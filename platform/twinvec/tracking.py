@@ -258,9 +258,7 @@ def _experiment(settings: Settings, space: str) -> str:
     if known is not None:
         return str(known.experiment_id)
     # A server knows where its artifacts belong; a database in the home has no such place.
-    location = (
-        (settings.home / "mlartifacts" / space).as_uri() if settings.mlflow.tracking_uri is None else None
-    )
+    location = (settings.paths.mlartifacts / space).as_uri() if settings.mlflow.tracking_uri is None else None
     return mlflow.create_experiment(name, artifact_location=location)
 
 

@@ -14,7 +14,6 @@ from feast import FeatureStore, FeatureView
 from sqlalchemy import make_url
 
 from twinvec.errors import StoreError
-from twinvec.features.definitions import scalars_folder
 from twinvec.features.repository import feast_objects
 from twinvec.features.scalars import write_scalars
 from twinvec.features.store import materialize_release, open_store
@@ -31,7 +30,7 @@ NAMES = {
 
 @pytest.fixture(scope="module")
 def written(shop: Any) -> Any:
-    write_scalars(Path(shop.snapshot.path) / "products.parquet", scalars_folder(shop.settings.home, "cafe"),
+    write_scalars(Path(shop.snapshot.path) / "products.parquet", shop.settings.paths.product_scalars("cafe"),
                   shop.snapshot.created_at)  # fmt: skip
     return shop
 

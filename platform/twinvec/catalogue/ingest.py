@@ -72,9 +72,9 @@ def ingest(
     source = Path(source).expanduser().absolute()
     if not source.exists():
         raise NotFoundError(f"no such file or folder: {source}", "name the source to ingest")
-    home = settings.home / "snapshots"
-    home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".ingest-", dir=home) as folder:
+    snapshots = settings.paths.snapshots
+    snapshots.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".ingest-", dir=snapshots) as folder:
         try:
             report = _build(source, format, settings.ingest, Path(folder), loader, progress)
         except duckdb.OutOfMemoryException as error:
@@ -85,7 +85,7 @@ def ingest(
             raise CatalogueError(
                 f"{source} cannot be ingested: {error}", "mend what the message names"
             ) from error
-        report = _keep(report, home)
+        report = _keep(report, snapshots)
     _record(report, engine)
     return report
 
@@ -152,10 +152,10 @@ def _require_products(source: Path, products: Admission) -> None:
         )
 
 
-def _keep(report: IngestReport, home: Path) -> IngestReport:
+def _keep(report: IngestReport, snapshots: Path) -> IngestReport:
     """Move the draft to its name, unless the same snapshot is there whole."""
     draft = report.snapshot
-    target = home / draft.id
+    target = snapshots / draft.id
     try:
         known = open_snapshot(target)
     except TwinvecError:

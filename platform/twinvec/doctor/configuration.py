@@ -17,10 +17,11 @@ def check(settings: Settings) -> Iterator[Finding]:
     """Folders that can be written, files and models that are there; nothing is fetched."""
     folders = {
         "home": settings.home,
-        **{
-            f"home/{name}": settings.home / name
-            for name in ("snapshots", "versions", "qdrant", "feast", "mlartifacts")
-        },
+        "home/snapshots": settings.paths.snapshots,
+        "home/versions": settings.paths.versions,
+        "home/qdrant": settings.paths.qdrant,
+        "home/feast": settings.paths.feast,
+        "home/mlartifacts": settings.paths.mlartifacts,
         "image.cache": settings.image.cache,
     }
     for name, folder in folders.items():

@@ -23,7 +23,7 @@ APPLY = "twinvec doctor --fix registers it anew from the registry"
 
 def check_views(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
     """Every usable version with vectors has a view, of its manifest and over its files."""
-    from twinvec.features.definitions import scalars_folder, scalars_name
+    from twinvec.features.definitions import scalars_name
 
     views = {view.name: view for view in workspace.features.list_feature_views()}
     with transaction(workspace.engine) as session:
@@ -41,7 +41,7 @@ def check_views(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
                 STORE, f"view {version.view}", fault, APPLY if there else "mend its files first", fix
             )
     for snapshot in {version.snapshot_id: version.snapshot for version in versions}.values():
-        name, folder = scalars_name(snapshot.id), scalars_folder(workspace.settings.home, snapshot.id)
+        name, folder = scalars_name(snapshot.id), workspace.settings.paths.product_scalars(snapshot.id)
         fault = _fault(views.get(name), folder)
         if fault is None and not folder.is_dir():
             fault = f"has no files in {folder}"

@@ -11,10 +11,9 @@ from registry import operations
 from registry.database import transaction
 from registry.models import State
 from twinvec.doctor.finding import Finding
+from twinvec.paths import HomePaths
 from twinvec.workspace import Workspace
 
-# Where files go that no row names: they cannot be made again, and may be another registry's.
-ASIDE = "orphans"
 VERSION = re.compile(r"v(\d+)")
 VIEW = re.compile(r"([a-z_]+)__v(\d+)")
 SCALARS = re.compile(r"products__([0-9a-f]{16})")
@@ -93,23 +92,23 @@ def check_features(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
 
 def check_folders(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
     """Folders of versions and snapshots of which there is no row, and checkpoints that nothing will go on from."""
-    home = workspace.settings.home
+    paths = workspace.settings.paths
     with transaction(workspace.engine) as session:
         versions = operations.versions(session)
         snapshots = {snapshot.id for snapshot in operations.snapshots(session)}
     named = {f"{version.space}/v{version.number}" for version in versions}
-    for folder in sorted(home.glob("versions/*/*")):
+    for folder in sorted(paths.versions.glob("*/*")):
         scalars = folder.parent.name == "products" and SNAPSHOT.fullmatch(folder.name)
         if scalars and folder.name in snapshots:
             continue
         if scalars or (VERSION.fullmatch(folder.name) and f"{folder.parent.name}/{folder.name}" not in named):
-            yield _aside(home, folder, "version")
-    for folder in sorted((home / "snapshots").glob("*")):
+            yield _aside(paths, folder, "version")
+    for folder in sorted(paths.snapshots.glob("*")):
         if SNAPSHOT.fullmatch(folder.name) and folder.name not in snapshots:
-            yield _aside(home, folder, "snapshot")
+            yield _aside(paths, folder, "snapshot")
     done = {f"{each.space}-{each.fingerprint}": each for each in versions if each.state == State.READY}
     making = {version.space for version in versions if version.state == State.BUILDING}
-    for folder in sorted((home / "checkpoints").glob("*")):
+    for folder in sorted(paths.checkpoints.glob("*")):
         version = done.get(folder.name)
         if version is not None and version.space not in making:
             yield Finding(
@@ -117,22 +116,23 @@ def check_folders(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
                 str(folder),
                 f"has checkpoints of {version.name}, which is ready",
                 f"rm -r {folder}",
-                partial(_delete, folder, home),
+                partial(_delete, folder, paths.home),
             )
 
 
-def _aside(home: Path, folder: Path, what: str) -> Finding:
+def _aside(paths: HomePaths, folder: Path, what: str) -> Finding:
     return Finding(
         "files",
         str(folder),
         f"is of no {what} in the registry",
-        f"see that registry.url is right; twinvec doctor --fix moves it into {home / ASIDE}, then delete it",
-        partial(_move_aside, home, folder),
+        f"see that registry.url is right; twinvec doctor --fix moves it into {paths.orphans}, then delete it",
+        partial(_move_aside, paths, folder),
     )
 
 
-def _move_aside(home: Path, folder: Path) -> None:
-    target = home / ASIDE / folder.relative_to(home)
+def _move_aside(paths: HomePaths, folder: Path) -> None:
+    # Not deleted: what no row names cannot be made again, and may be another registry's.
+    target = paths.orphans / folder.relative_to(paths.home)
     while target.exists():
         target = target.with_name(f"{target.name}_again")
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ STORE = "registry"
 def is_new(settings: Settings) -> bool:
     """Whether nothing was ever kept under these settings: neither a registry nor anything it would name."""
     file = _file(settings)
-    kept = [settings.home / name for name in ("snapshots", "versions", "qdrant")]
+    kept = [settings.paths.snapshots, settings.paths.versions, settings.paths.qdrant]
     return file is not None and not file.is_file() and not any(map(_has_something, kept))
 
 

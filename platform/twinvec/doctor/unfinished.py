@@ -22,7 +22,6 @@ from twinvec.workspace import Workspace
 STORE = "releases"
 # As `files.new_folder` and `EdgeIndex.drop` call what is not there yet, or not any more; and what ingesting calls it.
 HIDDEN = re.compile(r"\..+\.[0-9a-f]{32}|\.ingest-.+")
-PLACES = ("versions/*", "versions", "snapshots", "qdrant", "checkpoints", ".")
 # Somebody may be writing into a temporary folder; into none for so long.
 IDLE_SECONDS = 3600.0
 LONG = timedelta(days=1)
@@ -88,9 +87,10 @@ def check_temporary(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
     """Hidden folders and files into which nothing was written for an hour."""
     from twinvec.releases.storage import size_of
 
-    home = workspace.settings.home
-    for place in PLACES:
-        for left in sorted(home.glob(f"{place}/.*")):
+    paths = workspace.settings.paths
+    kept = (paths.versions, paths.snapshots, paths.qdrant, paths.checkpoints, paths.home)
+    for folder in (*sorted(paths.versions.glob("*")), *kept):
+        for left in sorted(folder.glob(".*")):
             if HIDDEN.fullmatch(left.name) and time.time() - _newest(left) > IDLE_SECONDS:
                 yield Finding(
                     "files",

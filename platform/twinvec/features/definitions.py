@@ -107,11 +107,6 @@ def scalars_name(snapshot_id: str) -> str:
     return f"products__{snapshot_id}"
 
 
-def scalars_folder(home: Path, snapshot_id: str) -> Path:
-    """Where a snapshot's scalars are kept as features."""
-    return home / "versions" / "products" / snapshot_id
-
-
 def _source(name: str, folder: Path) -> FileSource:
     # The folder, not a pattern of files: Feast reads the schema with pyarrow, which knows no patterns.
     return FileSource(

@@ -20,10 +20,10 @@ from twinvec.features.definitions import (
     product_versions,
     release_services,
     released_entity,
-    scalars_folder,
     scalars_view,
     version_view,
 )
+from twinvec.paths import HomePaths
 from twinvec.settings import Settings
 
 FeastObject = Entity | FeatureView | FeatureService
@@ -42,11 +42,11 @@ def feast_objects(settings: Settings) -> list[FeastObject]:
         raise StoreError(
             f"there is no registry at {url.database}", "set TWINVEC_HOME, or ingest a catalogue first"
         )
-    (settings.home / "feast").mkdir(parents=True, exist_ok=True)
+    settings.paths.feast.mkdir(parents=True, exist_ok=True)
     engine = open_engine(settings.registry_url())
     try:
         with Session(engine) as session:
-            return _objects(session, settings.home)
+            return _objects(session, settings.paths)
     except SQLAlchemyError as error:
         raise StoreError(
             f"the registry at {url.render_as_string()} cannot be read: {error}", "bring its tables up to date"
@@ -55,13 +55,13 @@ def feast_objects(settings: Settings) -> list[FeastObject]:
         engine.dispose()
 
 
-def _objects(session: Session, home: Path) -> list[FeastObject]:
+def _objects(session: Session, paths: HomePaths) -> list[FeastObject]:
     usable = operations.versions(session, [State.READY])
     views = {version.view: version_view(version) for version in usable if version.dimension is not None}
     scalars = {
-        snapshot.id: scalars_view(snapshot.id, scalars_folder(home, snapshot.id))
+        snapshot.id: scalars_view(snapshot.id, paths.product_scalars(snapshot.id))
         for snapshot in operations.snapshots(session)
-        if scalars_folder(home, snapshot.id).is_dir()
+        if paths.product_scalars(snapshot.id).is_dir()
     }
     services: list[FeatureService] = []
     for release in session.scalars(select(Release).where(Release.state.in_(WHOLE)).order_by(Release.id)):

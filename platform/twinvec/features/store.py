@@ -24,7 +24,6 @@ from twinvec.features.definitions import (
     product_versions,
     release_services,
     released_entity,
-    scalars_folder,
     scalars_name,
     scalars_view,
     version_view,
@@ -33,8 +32,6 @@ from twinvec.features.scalars import write_scalars
 from twinvec.settings import Settings
 
 CONFIG = "feature_store.yaml"
-WITH_ASOF = "feature_store.asof.yaml"
-"""The configuration that we open ourselves: as `CONFIG`, but for our offline store."""
 ASOF = "twinvec.features.asof.AsofDuckDBOfflineStore"
 ONLINE_BATCH = 10_000
 
@@ -73,12 +70,15 @@ def open_store(settings: Settings) -> FeatureStore:
         raise SettingsError(
             f"{template} needs the environment variable {unset[0]}", f"set {', '.join(unset)}"
         )
-    for name, content in {CONFIG: text.replace(ASOF, "duckdb"), WITH_ASOF: text}.items():
-        rendered = settings.home / name
+    paths = settings.paths
+    for rendered, content in (
+        (paths.feature_store, text.replace(ASOF, "duckdb")),
+        (paths.feature_store_asof, text),
+    ):
         if not rendered.is_file() or rendered.read_text("utf-8") != content:
             files.write_text(rendered, content)
-    (settings.home / "feast").mkdir(exist_ok=True)
-    return FeatureStore(repo_path=str(settings.home), fs_yaml_file=settings.home / WITH_ASOF)
+    paths.feast.mkdir(exist_ok=True)
+    return FeatureStore(repo_path=str(settings.home), fs_yaml_file=paths.feature_store_asof)
 
 
 def apply_version(store: FeatureStore, version: Version) -> FeatureView:
@@ -100,7 +100,7 @@ def apply_version(store: FeatureStore, version: Version) -> FeatureView:
 
 def apply_snapshot(store: FeatureStore, settings: Settings, snapshot: Snapshot) -> FeatureView:
     """Write a snapshot's product scalars, unless they are there, and register their view."""
-    folder = scalars_folder(settings.home, snapshot.id)
+    folder = settings.paths.product_scalars(snapshot.id)
     if not folder.is_dir():
         products = Path(snapshot.path) / "products.parquet"
         write_scalars(products, folder, snapshot.created_at, settings.ingest.memory_limit)

@@ -15,7 +15,7 @@ from twinvec.workspace import Workspace
 
 def lock_file(settings: Settings) -> Path:
     """What a process of this machine locks while it publishes."""
-    return settings.home / "releases" / f".{settings.release}.publish"
+    return settings.paths.publish_lock(settings.release)
 
 
 def begin(workspace: Workspace, version: Version, name: str | None = None) -> tuple[Release, int]:

@@ -94,7 +94,7 @@ def _sample(workspace: Workspace, new: Version, live: Version) -> tuple[Ids, tup
 def _opened(workspace: Workspace, **versions: Version) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with a view of the vectors of each version; what exceeds `ingest.memory_limit` goes to disk."""
     settings = workspace.settings
-    with duckdb.connect(config={"temp_directory": str(settings.home / ".spill")}) as connection:
+    with duckdb.connect(config={"temp_directory": str(settings.paths.spill)}) as connection:
         connection.execute("SET memory_limit = $limit", {"limit": settings.ingest.memory_limit})
         for name, version in versions.items():
             files = quoted(Path(version.path) / FOLDER / "*.parquet")

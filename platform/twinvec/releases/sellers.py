@@ -67,7 +67,7 @@ def publish_sellers(workspace: Workspace, version: Version, progress: Progress =
     from twinvec.features.store import apply_release, materialize_release
 
     products = products_of(workspace, version)
-    lock = workspace.settings.home / "releases" / f".{NAME}.publish"
+    lock = workspace.settings.paths.publish_lock(NAME)
     with take_lock(lock, f"a new release of {NAME}", exclusive=True):
         release = _whole(workspace, version) or _make(workspace, version, products, progress)
         apply_release(workspace.features, release, lineage(workspace, version.id), live=False)

@@ -118,7 +118,7 @@ def collection_size(workspace: Workspace, collection: str) -> int | None:
     """Bytes of a collection on this disk; None if a server has it."""
     if workspace.settings.qdrant.url is not None:
         return None
-    return size_of(workspace.settings.home / "qdrant" / collection)
+    return size_of(workspace.settings.paths.qdrant / collection)
 
 
 def _models(workspace: Workspace, versions: Sequence[Version]) -> list[Holding]:
@@ -164,15 +164,13 @@ def _folders(
     versions: Sequence[Version],
     snapshots: Sequence[Snapshot],
 ) -> list[Holding]:
-    from twinvec.features.definitions import scalars_folder
-
-    home = workspace.settings.home
+    paths = workspace.settings.paths
     places = [(version.name, Path(version.path)) for version in versions]
     for snapshot in snapshots:
         name = f"snapshot {snapshot.id}"
-        places += [(name, scalars_folder(home, snapshot.id)), (name, Path(snapshot.path))]
+        places += [(name, paths.product_scalars(snapshot.id)), (name, Path(snapshot.path))]
     found = [(name, folder) for name, folder in places if folder.is_dir()]
-    places += [(release.label, home / "qdrant" / release.collection) for release in releases]
+    places += [(release.label, paths.qdrant / release.collection) for release in releases]
     # What was hidden for being deleted, or not yet whole, when a process was killed.
     found += [
         (name, hidden)
@@ -180,7 +178,7 @@ def _folders(
         for hidden in folder.parent.glob(f".{folder.name}.{'[0-9a-f]' * 32}")
     ]
     return [
-        Holding("files", str(folder), name, size_of(folder), partial(remove_folder, folder, home))
+        Holding("files", str(folder), name, size_of(folder), partial(remove_folder, folder, paths.home))
         for name, folder in found
     ]
 

@@ -24,6 +24,7 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as SourceError
 
 from twinvec.errors import SettingsError
+from twinvec.paths import HomePaths
 from twinvec.settings.gates import GateSettings
 from twinvec.settings.pipelines import (
     AlignedSettings,
@@ -124,15 +125,20 @@ class Settings(BaseSettings):
         """Make the home absolute, so that what is stored under it can be found from any folder."""
         object.__setattr__(self, "home", self.home.expanduser().absolute())
 
+    @property
+    def paths(self) -> HomePaths:
+        """Paths of the files and folders in the home."""
+        return HomePaths(self.home)
+
     def registry_url(self) -> str:
         """The registry's database: as set, or SQLite in the home."""
         url = self.registry.url
-        return url.get_secret_value() if url else f"sqlite:///{self.home / 'registry.db'}"
+        return url.get_secret_value() if url else f"sqlite:///{self.paths.registry}"
 
     def tracking_uri(self) -> str:
         """MLflow's tracking store: as set, or SQLite in the home."""
         uri = self.mlflow.tracking_uri
-        return uri.get_secret_value() if uri else f"sqlite:///{self.home / 'mlflow.db'}"
+        return uri.get_secret_value() if uri else f"sqlite:///{self.paths.mlflow}"
 
     def masked(self) -> dict[str, Any]:
         """The effective settings with secrets as `**********`, ready to print."""

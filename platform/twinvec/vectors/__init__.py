@@ -32,7 +32,7 @@ def open_index(settings: Settings) -> VectorIndex:
     if qdrant.url is None:
         from twinvec.vectors.edge import EdgeIndex
 
-        return EdgeIndex(settings.home / "qdrant")
+        return EdgeIndex(settings.paths.qdrant)
     from twinvec.vectors.server import ServerIndex, connect
 
     key = qdrant.api_key.get_secret_value() if qdrant.api_key else None

@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 from pipelines.image import fetching
-from pipelines.image.reading import CACHE, ImageBatch, read_images
+from pipelines.image.reading import ImageBatch, read_images
 from twinvec.catalogue.snapshot import Snapshot
+from twinvec.paths import HomePaths
 from twinvec.settings import ImageSettings
 
 SnapshotOf = Callable[[Mapping[str, str | None]], Snapshot]
@@ -255,7 +256,7 @@ def test_a_server_out_of_reach_and_a_damaged_cache(
     snapshot = snapshot_of({"red": f"{url}/red", "off": "http://127.0.0.1:9/a.png"})
     (batch,) = read_all(snapshot)
     assert reasons([batch]) == {"off": "its server does not answer"}
-    (kept,) = (file for file in (snapshot.path.parents[1] / CACHE).rglob("*") if file.is_file())
+    (kept,) = (file for file in HomePaths(snapshot.path.parents[1]).images.rglob("*") if file.is_file())
     kept.write_bytes(kept.read_bytes()[:20])
     (again,) = read_all(snapshot)
     np.testing.assert_array_equal(again.pixels, batch.pixels)
