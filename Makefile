@@ -1,5 +1,7 @@
-# On a machine with Python 3.11 and nothing else, `make demo` and `make test` do everything, set-up included.
-PYTHON ?= python3.11
+# On a machine with Python 3.11, 3.12 or 3.13 and nothing else, `make demo` and `make test` do everything, set-up
+# included. The first of the three that runs is used; another is named by `make PYTHON=python3.12 …`.
+PYTHONS := python3.11 python3.12 python3.13
+PYTHON ?= $(or $(firstword $(foreach python,$(PYTHONS),$(shell $(python) -c 'print("$(python)")' 2>/dev/null))),python3.11)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 # Bytecode that is kept is worth twenty seconds to every process that imports torch, Feast and MLflow.
@@ -31,8 +33,8 @@ setup: $(INSTALLED)
 
 # uv is quick, but knows nothing of pip's configuration: where it cannot install, pip does.
 $(INSTALLED): requirements.txt pyproject.toml
-	@test -x $(BIN)/python || command -v $(PYTHON) >/dev/null || \
-		{ echo "Python 3.11 is needed; if it is not called $(PYTHON): make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || \
+		{ echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	test -x $(BIN)/uv || { $(BIN)/python -m ensurepip && $(BIN)/python -m pip install --quiet -c requirements.txt uv; }
 	$(BIN)/uv pip install --python $(BIN)/python -r requirements.txt || \

@@ -214,7 +214,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=RelatedSettings().paper.batch, help="edges a step")
     parser.add_argument("--width", type=int, default=128, help="length of the content features")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--sampler", choices=("dgl", "csr"), default=RelatedSettings().sampler)
+    parser.add_argument("--sampler", choices=("dgl", "csr"), default="dgl")
     add_output(parser)
     options = parser.parse_args()
     settings = RelatedSettings.model_validate(

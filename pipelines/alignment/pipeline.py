@@ -18,7 +18,7 @@ from twinvec.nn.graph_encoder import GraphEncoder
 from twinvec.nn.losses.margin import MarginObjective
 from twinvec.nn.models.alignment import AlignmentEncoder, ContentFeatures
 from twinvec.nn.sampling.blocks import Neighbours
-from twinvec.nn.sampling.samplers import make_sampler
+from twinvec.nn.sampling.samplers import make_sampler, resolve_sampler
 from twinvec.nn.training.inference import infer
 from twinvec.nn.training.loop import Epoch
 from twinvec.nn.training.loop import train as train_encoder
@@ -60,10 +60,12 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     before = validate(model) if len(held_out) else 0.0
     history = []
     if len(training):
+        sampler = resolve_sampler(options.sampler)
+        sampled = on_device if sampler == "csr" else relation
         history = train_encoder(
             model,
             features,
-            make_sampler("dgl", relation, {AlignmentEncoder.RELATION: options.fanout}, 1, settings.seed),
+            make_sampler(sampler, sampled, {AlignmentEncoder.RELATION: options.fanout}, 1, settings.seed),
             MarginObjective(
                 torch.from_numpy(training.source),
                 torch.from_numpy(training.target),
@@ -93,7 +95,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         metric="cosine",
         normalised=True,
         model=model_digest(model),
-        preprocessing=digest.of_json(options.model_dump()),
+        preprocessing=digest.of_json(options.deciding()),
         metrics={
             "untrained_mrr_at_10": before,
             "validation_mrr_at_10": max((e.validation or 0.0 for e in history), default=before),

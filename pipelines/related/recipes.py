@@ -17,7 +17,7 @@ from pipelines.related.models import MODELS
 from pipelines.related.plan import Plan
 from twinvec.nn.features import Features
 from twinvec.nn.sampling.blocks import Neighbours
-from twinvec.nn.sampling.samplers import make_sampler
+from twinvec.nn.sampling.samplers import make_sampler, resolve_sampler
 from twinvec.nn.training.loop import Epoch, train
 from twinvec.settings import RelatedSettings
 
@@ -81,11 +81,12 @@ def fit(
     features = plan.features.to(device)
     on_device = {name: neighbours.to(device) for name, neighbours in plan.graph.items()}
     fanouts = {name: fanout(name, options) for name in plan.graph}
-    sampled = on_device if options.sampler == "csr" else plan.graph
+    sampler = resolve_sampler(options.sampler)
+    sampled = on_device if sampler == "csr" else plan.graph
     history = train(
         plan.model.to(device),
         features,
-        make_sampler(options.sampler, sampled, fanouts, options.layers, seed),
+        make_sampler(sampler, sampled, fanouts, options.layers, seed),
         plan.objective,
         plan.epochs,
         plan.learning_rate,

@@ -43,8 +43,44 @@ def test_another_python_may_be_named(bare: Path) -> None:
         ["make", "--directory", str(bare), "setup", "PYTHON=no-such-python"], capture_output=True, text=True
     )
     assert refused.returncode != 0
+    assert "no-such-python is not Python 3.11, 3.12 or 3.13" in refused.stderr
     assert "make PYTHON=/path/to/python3.11" in refused.stderr
     assert not (bare / ".venv").exists()
+
+
+@pytest.mark.parametrize(
+    ("installed", "used"),
+    [
+        (("3.11", "3.12", "3.13"), "python3.11"),
+        (("3.12", "3.13"), "python3.12"),
+        (("3.13",), "python3.13"),
+        ((), "python3.11"),
+    ],
+)
+def test_the_oldest_python_that_runs_is_used(
+    bare: Path, installed: tuple[str, ...], used: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A name on the path is not enough: pyenv puts one there for every version, and most of them refuse to run.
+    folder = bare / "bin"
+    folder.mkdir()
+    for version in ("3.11", "3.12", "3.13"):
+        runs = "exec echo python" + version if version in installed else "exit 127"
+        script = folder / f"python{version}"
+        script.write_text(f"#!/bin/sh\n{runs}\n")
+        script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    monkeypatch.delenv("PYTHON", raising=False)
+    assert f"{used} -m venv .venv" in dry_run(bare, "setup")
+
+
+def test_an_old_python_is_refused(bare: Path) -> None:
+    old = bare / "old-python"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    command = ["make", "--directory", str(bare), "setup", f"PYTHON={old}"]
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert refused.returncode != 0
+    assert "is not Python 3.11, 3.12 or 3.13" in refused.stderr
 
 
 def test_ci_stops_at_the_first_failure_and_keeps_the_last_line(root: Path, tmp_path: Path) -> None:

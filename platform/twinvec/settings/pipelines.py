@@ -10,6 +10,11 @@ from pydantic import Field
 from twinvec.settings.related_models import DaemonRecipe, GatRecipe, PaperRecipe, SoftmaxRecipe, TwinvecRecipe
 from twinvec.settings.stores import Group
 
+# `auto` and `dgl` count as one where settings decide whether a version is up to date: both samplers draw from the same
+# distribution, and versions of a home that moves to a machine without DGL stay usable. An explicit `csr` counts.
+SamplerName = Literal["auto", "dgl", "csr"]
+SAMPLER = "Neighbour sampler: `dgl` (on the CPU), `csr` (torch, on any device); `auto` is DGL where it is installed."
+
 
 class CategorySettings(Group):
     """Category associations and embeddings (MERLIN 3.2)."""
@@ -236,6 +241,15 @@ class AlignedSettings(Group):
     epochs: int = Field(20, ge=1, description="At most (4.1.3).")
     patience: int = Field(3, ge=1, description="Epochs without a better validation MRR before stopping.")
     learning_rate: float = Field(1e-3, gt=0, description="Of AdamW (4.1.3).")
+    sampler: SamplerName = Field("auto", description=SAMPLER)
+
+    def deciding(self) -> dict[str, Any]:
+        """Return the settings that decide the result, the sampler as `SamplerName` says."""
+        values = super().deciding()
+        # Older versions were made with DGL before there was a choice: only another choice is part of the digest.
+        if self.sampler != "csr":
+            del values["sampler"]
+        return values
 
 
 # Each has a group of settings of its name.
@@ -254,7 +268,7 @@ class RelatedSettings(Group):
     layers: int = Field(2, ge=1, le=4, description="Hops (4.1.3).")
     fanout_copurchase: int = Field(20, ge=1, description="Co-purchase neighbours sampled a hop (4.1.3).")
     fanout_coview: int = Field(10, ge=1, description="Co-view neighbours sampled a hop (4.1.3).")
-    sampler: Literal["dgl", "csr"] = Field("dgl", description="DGL on the CPU, or plain torch on any device.")
+    sampler: SamplerName = Field("auto", description=SAMPLER)
     patience: int = Field(
         4, ge=1, description="Epochs without a better validation MRR before stopping (4.1.3)."
     )
@@ -295,4 +309,5 @@ class RelatedSettings(Group):
     def deciding(self) -> dict[str, Any]:
         """Without the groups of other recipes: what is set of them makes nothing out of date."""
         others = set(get_args(RelatedRecipe)) - {self.recipe}
-        return self.model_dump(mode="json", exclude=others)
+        values = self.model_dump(mode="json", exclude=others)
+        return {**values, "sampler": "csr" if self.sampler == "csr" else "dgl"}

@@ -1,10 +1,12 @@
-"""What every neighbour sampler must do; a new one is added to `SAMPLERS` and to nothing else."""
+"""The contract of every neighbour sampler; a new one is added to `tests.samplers.SAMPLERS` and to nothing else."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +14,12 @@ import torch
 from scipy.stats import chi2
 from torch import Tensor
 
+from tests.samplers import HAS_DGL, SAMPLERS, needs_dgl
+from twinvec.errors import SettingsError
 from twinvec.nn.sampling.blocks import Block, Neighbours, Sampler, from_edges
 from twinvec.nn.sampling.csr import CsrSampler
-from twinvec.nn.sampling.dgl import DglSampler
+from twinvec.nn.sampling.samplers import SamplerName, make_sampler, resolve_sampler
 
-SAMPLERS = {"csr": CsrSampler, "dgl": DglSampler}
 NODES = 61
 Make = Callable[..., Sampler]
 Sets = dict[str, list[set[int]]]
@@ -24,7 +27,12 @@ Sets = dict[str, list[set[int]]]
 
 @pytest.fixture(params=SAMPLERS)
 def make(request: pytest.FixtureRequest) -> Make:
-    return SAMPLERS[request.param]
+    def sampler(
+        graph: Mapping[str, Neighbours], fanouts: Mapping[str, int], hops: int, seed: int = 0
+    ) -> Sampler:
+        return make_sampler(request.param, graph, fanouts, hops, seed)
+
+    return sampler
 
 
 def random_graph(seed: int) -> tuple[dict[str, Neighbours], Sets]:
@@ -177,3 +185,53 @@ def test_nodes_without_neighbours(make: Make) -> None:
     block = make(graph, {"copurchase": 4, "coview": 4}, 2).sample(seeds)
     assert torch.equal(block.nodes, seeds)
     assert all(not len(part.positions) for hop in block.hops for part in hop.neighbours.values())
+
+
+@needs_dgl
+def test_both_samplers_find_the_same_neighbours_at_full_fanout() -> None:
+    graph, _ = random_graph(9)
+    seeds = torch.tensor([5, 40, 2])
+    by_dgl, by_csr = (
+        make_sampler(name, graph, dict.fromkeys(graph, NODES), 2, seed=0).sample(seeds)
+        for name in ("dgl", "csr")
+    )
+    assert set(by_dgl.nodes.tolist()) == set(by_csr.nodes.tolist())
+    for depth in range(2):
+        for name in graph:
+            found = [
+                dict(zip(block.nodes.tolist(), map(sorted, chosen(block, depth, name)), strict=False))
+                for block in (by_dgl, by_csr)
+            ]
+            assert found[0] == found[1]
+
+
+def test_auto_is_dgl_where_it_is_installed() -> None:
+    assert resolve_sampler("auto") == ("dgl" if HAS_DGL else "csr")
+
+
+@pytest.mark.parametrize("name", ["auto", "csr"])
+def test_torch_samples_where_dgl_is_not_installed(name: SamplerName, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dgl", None)
+    graph, _ = random_graph(3)
+    assert isinstance(make_sampler(name, graph, dict.fromkeys(graph, 2), 1, 0), CsrSampler)
+
+
+def test_dgl_that_is_asked_for_and_not_installed_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dgl", None)
+    graph, _ = random_graph(3)
+    with pytest.raises(SettingsError, match="DGL is not installed") as caught:
+        make_sampler("dgl", graph, dict.fromkeys(graph, 2), 1, 0)
+    assert "auto or csr" in caught.value.hint
+
+
+def test_dgl_that_cannot_be_imported_is_an_error_and_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dgl.py").write_text("raise OSError('libgomp.so.1 is missing')")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "dgl"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "twinvec.nn.sampling.dgl", raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    graph, _ = random_graph(3)
+    with pytest.raises(SettingsError, match=r"cannot be imported: libgomp.so.1 is missing"):
+        make_sampler("auto", graph, dict.fromkeys(graph, 2), 1, 0)

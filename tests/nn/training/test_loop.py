@@ -18,20 +18,18 @@ from pipelines.related.inference import infer
 from pipelines.related.models.paper import PaperEncoder
 from pipelines.related.models.twinvec import TwinvecEncoder
 from pipelines.related.softmax import SoftmaxObjective
+from tests.samplers import SAMPLERS
 from twinvec.metrics.ranking import rank_targets, ranking_metrics
 from twinvec.nn.features import Features
 from twinvec.nn.graph_encoder import GraphEncoder
 from twinvec.nn.losses.margin import MarginObjective
 from twinvec.nn.losses.objective import Objective
-from twinvec.nn.sampling.csr import CsrSampler
-from twinvec.nn.sampling.dgl import DglSampler
 from twinvec.nn.sampling.samplers import make_sampler
 from twinvec.nn.training.loop import Epoch, train
 
 GROUPS, SIZE = 12, 15
 PRODUCTS = GROUPS * SIZE
 DIMENSION = 16
-SAMPLERS = ["csr", "dgl"]
 
 
 @dataclass(frozen=True)
@@ -252,13 +250,6 @@ def test_mixed_precision_is_close(planted: Planted, recipe: str) -> None:
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     figures = [planted.mrr(*vectors(planted, recipe, trained, features)) for trained in (exact_model, model)]
     assert figures[0] == pytest.approx(figures[1], abs=0.05)
-
-
-def test_samplers_by_name(planted: Planted) -> None:
-    cover = relations(planted.graph, reverse=False)
-    fanouts = dict.fromkeys(cover, 2)
-    assert isinstance(make_sampler("csr", cover, fanouts, 1, 0), CsrSampler)
-    assert isinstance(make_sampler("dgl", cover, fanouts, 1, 0), DglSampler)
 
 
 def test_an_error_in_sampling_reaches_the_caller(planted: Planted) -> None:

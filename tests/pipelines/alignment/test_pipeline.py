@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,10 @@ import pytest
 from pipelines.alignment.pipeline import neighbours_of, train
 from pipelines.graph.product_graph import Edges
 from registry.models import Version
+from tests.samplers import needs_dgl
 from twinvec.catalogue.ingest import ingest
 from twinvec.columns import PRODUCTS
+from twinvec.errors import SettingsError
 from twinvec.features.reading import read_vectors
 from twinvec.settings import AlignedSettings, Settings
 from twinvec.stage import Inputs, Outcome, Progress, make_version
@@ -71,7 +75,7 @@ def align(workspace: Workspace) -> Align:
         return of(space, Outcome(ids, {f"{space}_vector": stacked}, "cosine", False, "", ""))
 
     def call(
-        coview: list[tuple[int, int]], **features: dict[int, Floats]
+        coview: list[tuple[int, int]], options: AlignedSettings | None = None, **features: dict[int, Floats]
     ) -> tuple[Version, Floats, npt.NDArray[np.bool_]]:
         def write(folder: Path) -> None:
             pq.write_table(pa.table({"product_id": IDS}), folder / "nodes.parquet")
@@ -84,7 +88,8 @@ def align(workspace: Workspace) -> Align:
 
         graph = of("graph", Outcome((), {}, "dot", False, str(len(coview)), "", write=write))
         versions = {"graph": graph, **{space: vectors(space, given) for space, given in features.items()}}
-        inputs = Inputs(workspace, workspace.snapshot(), versions)
+        settings = workspace.settings.model_copy(update={"aligned": options or workspace.settings.aligned})
+        inputs = Inputs(replace(workspace, settings=settings), workspace.snapshot(), versions)
         version = make_version(inputs, "aligned", "", {}, train, print)
         read = read_vectors(workspace.features, version, IDS)
         return version, read.only(), read.present
@@ -124,6 +129,35 @@ def test_training_finds_held_out_co_views_of_a_planted_catalogue(align: Align) -
     assert (version.dimension, version.rows) == (8, COUNT)
     assert set(version.manifest["inputs"]) == {parent.name for parent in version.inputs}
     assert {parent.space for parent in version.inputs} == {"graph", "text", "image"}
+
+
+def sampled(workspace: Workspace, name: str, fanout: int) -> AlignedSettings:
+    return workspace.settings.aligned.model_copy(update={"sampler": name, "fanout": fanout, "epochs": 3})
+
+
+@needs_dgl
+def test_both_samplers_align_alike_where_they_keep_every_neighbour(
+    align: Align, workspace: Workspace
+) -> None:
+    text, image, views = planted(np.random.default_rng(7))
+    aligned = {
+        name: align(views, sampled(workspace, name, COUNT), text=text, image=image)[1]
+        for name in ("dgl", "csr", "auto")
+    }
+    # Blocks list their nodes in another order, and sums are rounded accordingly.
+    np.testing.assert_allclose(aligned["csr"], aligned["dgl"], atol=1e-4)
+    np.testing.assert_array_equal(aligned["auto"], aligned["dgl"])
+
+
+def test_alignment_without_dgl(align: Align, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dgl", None)
+    text, image, views = planted(np.random.default_rng(7))
+    aligned = {
+        name: align(views, sampled(workspace, name, 3), text=text, image=image)[1] for name in ("auto", "csr")
+    }
+    np.testing.assert_array_equal(aligned["auto"], aligned["csr"])
+    with pytest.raises(SettingsError, match="DGL is not installed"):
+        align(views, sampled(workspace, "dgl", 3), text=text, image=image)
 
 
 def test_a_product_with_neither_is_absent_and_tells_its_neighbours_nothing(align: Align) -> None:

@@ -13,14 +13,14 @@ from pipelines.related.data import COPURCHASE, COVIEW, relations
 from pipelines.related.inference import infer
 from pipelines.related.models.paper import PaperEncoder
 from pipelines.related.models.twinvec import TwinvecEncoder
+from tests.samplers import SAMPLERS
 from twinvec.nn.features import Features
 from twinvec.nn.graph_encoder import GraphEncoder
 from twinvec.nn.sampling.blocks import double_cover
 from twinvec.nn.sampling.csr import CsrSampler
-from twinvec.nn.sampling.dgl import DglSampler
+from twinvec.nn.sampling.samplers import SamplerName, make_sampler
 
 MakeGraph = Callable[..., ProductGraph]
-SAMPLERS = pytest.mark.parametrize("sampler", [CsrSampler, DglSampler])
 
 
 def randomise(model: nn.Module, seed: int) -> None:
@@ -79,13 +79,15 @@ def test_layerwise_inference_is_the_dense_equations(random_graph: MakeGraph, lay
     assert (found[0] - found[1]).abs().max() > 0.1, "source and target are the same; the test shows nothing"
 
 
-@SAMPLERS
-def test_a_block_with_full_fanout_is_the_dense_equations(random_graph: MakeGraph, sampler: type) -> None:
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_block_with_full_fanout_is_the_dense_equations(
+    random_graph: MakeGraph, sampler: SamplerName
+) -> None:
     graph = random_graph(20)
     model, features = paper_case(graph, layers=2)
     cover = relations(graph, reverse=False)
     seeds = torch.randperm(features.nodes, generator=torch.Generator().manual_seed(4))[:31]
-    block = sampler(cover, dict.fromkeys(cover, -1), 2).sample(seeds)
+    block = make_sampler(sampler, cover, dict.fromkeys(cover, -1), 2, 0).sample(seeds)
     vectors = model(*features.of(block.nodes), block)
     with torch.no_grad():
         expected = torch.cat(dense_paper(model, features.content, *adjacency(graph)))[seeds]

@@ -16,10 +16,10 @@ from pipelines.related.models import MODELS
 from pipelines.related.pipeline import example_of
 from pipelines.related.plan import Plan
 from pipelines.related.recipes import Fitted, fit, make_plan
+from tests.samplers import SAMPLERS
 from twinvec.metrics.ranking import rank_targets, ranking_metrics
 from twinvec.nn.features import Features
-from twinvec.nn.sampling.csr import CsrSampler
-from twinvec.nn.sampling.dgl import DglSampler
+from twinvec.nn.sampling.samplers import SamplerName, make_sampler
 from twinvec.settings import RelatedSettings
 from twinvec.settings.pipelines import RelatedRecipe
 
@@ -79,9 +79,9 @@ def test_a_plan_aggregates_over_the_relations_of_its_model(random_graph: MakeGra
 
 
 @EVERY
-@pytest.mark.parametrize("sampler", [CsrSampler, DglSampler])
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_full_fanout_chunks_and_the_export_give_the_layerwise_inference(
-    random_graph: MakeGraph, name: str, sampler: type
+    random_graph: MakeGraph, name: str, sampler: SamplerName
 ) -> None:
     graph = random_graph(30)
     plan = randomised(graph, name, 6)
@@ -94,7 +94,7 @@ def test_full_fanout_chunks_and_the_export_give_the_layerwise_inference(
         )
         for fanout in (-1, 2 * graph.products):
             seeds = torch.randperm(2 * graph.products)[:17]
-            block = sampler(plan.graph, dict.fromkeys(plan.graph, fanout), 2).sample(seeds)
+            block = make_sampler(sampler, plan.graph, dict.fromkeys(plan.graph, fanout), 2, 0).sample(seeds)
             vectors = plan.model(*plan.features.of(block.nodes), block)
             torch.testing.assert_close(vectors, torch.cat(whole)[seeds], atol=1e-5, rtol=1e-5)
     for chunk in (1, 10, 95):

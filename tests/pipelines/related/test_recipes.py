@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +10,8 @@ import torch
 
 from pipelines.graph.product_graph import ProductGraph
 from pipelines.related.recipes import Fitted, fanout, fit, make_plan
+from tests.samplers import needs_dgl
+from twinvec.errors import SettingsError
 from twinvec.settings import RelatedSettings
 
 MakeGraph = Callable[..., ProductGraph]
@@ -24,12 +27,37 @@ def fitted(graph: ProductGraph, content: torch.Tensor, chosen: RelatedSettings) 
     return fit(make_plan(graph, content, chosen, 5), chosen, torch.device("cpu"), 5)
 
 
+@needs_dgl
 def test_dgl_repeats_a_training_as_csr_does(random_graph: MakeGraph) -> None:
     graph = random_graph(8)
     content = torch.randn(graph.products, 6)
     one, again = (fitted(graph, content, options("dgl")) for _ in range(2))
     assert torch.equal(one.source, again.source)
     assert torch.equal(one.target, again.target)
+
+
+@needs_dgl
+def test_both_samplers_train_the_same_model_where_they_keep_every_neighbour(random_graph: MakeGraph) -> None:
+    graph = random_graph(8)
+    content = torch.randn(graph.products, 6)
+    every = {"fanout_copurchase": 10_000, "fanout_coview": 10_000}
+    by_dgl, by_csr, by_auto = (
+        fitted(graph, content, options(name).model_copy(update=every)) for name in ("dgl", "csr", "auto")
+    )
+    # Blocks list their nodes in another order, and sums are rounded accordingly.
+    torch.testing.assert_close(by_csr.source, by_dgl.source, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(by_csr.target, by_dgl.target, atol=1e-4, rtol=1e-4)
+    assert torch.equal(by_auto.source, by_dgl.source)
+
+
+def test_training_without_dgl(random_graph: MakeGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dgl", None)
+    graph = random_graph(8)
+    content = torch.randn(graph.products, 6)
+    by_auto, by_csr = (fitted(graph, content, options(name)) for name in ("auto", "csr"))
+    assert torch.equal(by_auto.source, by_csr.source)
+    with pytest.raises(SettingsError, match="DGL is not installed"):
+        fitted(graph, content, options("dgl"))
 
 
 def test_the_best_epoch_by_the_given_figure_is_kept(random_graph: MakeGraph) -> None:
