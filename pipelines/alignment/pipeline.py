@@ -10,9 +10,10 @@ import scipy.sparse as sp
 import torch
 
 from pipelines.alignment.export import FullCoviews, example
-from pipelines.evaluation.coviews import among, rank_coviews
 from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
+from pipelines.graph.renumbering import renumbered
 from twinvec import digest
+from twinvec.metrics.coviews import rank_coviews
 from twinvec.nn.device import resolve_device
 from twinvec.nn.graph_encoder import GraphEncoder
 from twinvec.nn.losses.margin import MarginObjective
@@ -42,7 +43,8 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     embeddable = (features.has_text | features.has_image).cpu().numpy()
     # A product without either has nothing to tell those it was viewed with.
     number = np.where(embeddable, np.arange(graph.products), -1)
-    training, held_out, test = (among(graph.coviews(split), number) for split in Split)
+    training, held_out, test = (renumbered(graph.coviews(split), number) for split in Split)
+    seen = training.matrix(graph.products)
     # Everything sees the same co-views in both directions; those held out are seen by none.
     relation = {AlignmentEncoder.RELATION: neighbours_of(training, graph.products)}
     model = AlignmentEncoder(features.text.shape[1], features.image.shape[1], options.dimension).to(device)
@@ -51,7 +53,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     on_device = {name: neighbours.to(device) for name, neighbours in relation.items()}
 
     def validate(trained: GraphEncoder) -> float:
-        return rank_coviews(infer(trained, features, on_device), held_out, training).mrr_at_10
+        return rank_coviews(infer(trained, features, on_device), held_out.ends, seen).mrr_at_10
 
     def report(epoch: Epoch) -> None:
         run.log_epoch(epoch.number, epoch.figures())
@@ -84,8 +86,8 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
             patience=options.patience,
             report=report,
         )
-    tested = rank_coviews(infer(model, features, on_device), test, training)
-    coview = among(graph.coviews(*Split), number)
+    tested = rank_coviews(infer(model, features, on_device), test.ends, seen)
+    coview = renumbered(graph.coviews(*Split), number)
     everything = {AlignmentEncoder.RELATION: neighbours_of(coview, graph.products).to(device)}
     vectors = infer(model, features, everything).cpu().numpy()
     present = np.flatnonzero(embeddable)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from pipelines.evaluation.coviews import among, row_of
 from pipelines.graph.product_graph import ProductGraph, Split
+from pipelines.graph.renumbering import renumbered, row_of
 from pipelines.image.augmentation import draw
 from twinvec.draws import bits
 
@@ -29,7 +29,7 @@ def coview_pairs(graph: ProductGraph, product_ids: Sequence[str], min_count: int
         product_ids: of some of its products; a pair is given by two places in this list.
         min_count: co-views of a frequent pair.
     """
-    pairs = among(graph.coviews(Split.TRAIN), row_of(graph, product_ids))
+    pairs = renumbered(graph.coviews(Split.TRAIN), row_of(graph, product_ids))
     frequent = pairs.count >= min_count
     chosen = pairs.only(frequent) if frequent.any() else pairs
     return np.stack([chosen.source, chosen.target], axis=1)

@@ -18,7 +18,7 @@ import torch
 from pipelines.encoding.logged import log_once
 from pipelines.encoding.matrix import disk_matrix
 from pipelines.encoding.trainer import peak_memory
-from pipelines.evaluation.coviews import coview_metrics
+from pipelines.graph.coviews import coview_metrics
 from pipelines.graph.product_graph import ProductGraph, load_graph
 from pipelines.image.decoding import preprocessing_digest
 from pipelines.image.encoder import ImageEncoder, encode_images, load_encoder

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 
-from pipelines.evaluation.coviews import among, row_of
 from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
+from pipelines.graph.renumbering import renumbered, row_of
 from registry.models import Version
 from twinvec.features.manifest import Manifest
 from twinvec.features.reading import read_vectors
@@ -78,10 +78,10 @@ def compare(workspace: Workspace, new: Version, live: Version) -> Quality:
     rows = np.flatnonzero((there >= 0) & ours.present & other.present[there])
     products = len(rows)
     numbers = _numbers(rows, ours.graph.products), _numbers(there[rows], other.graph.products)
-    trained = among(ours.trained, numbers[0]), among(other.trained, numbers[1])
-    known = among(ours.graph.copurchase, numbers[0]).matrix(products) + trained[1].matrix(products)
+    trained = renumbered(ours.trained, numbers[0]), renumbered(other.trained, numbers[1])
+    known = renumbered(ours.graph.copurchase, numbers[0]).matrix(products) + trained[1].matrix(products)
     seen = sum((edges.both_ways().matrix(products) for edges in trained), sp.csr_array((products, products)))
-    edges = _without(among(ours.graph.edges(Split.TEST), numbers[0]), seen).evenly(settings.gates.edges)
+    edges = _without(renumbered(ours.graph.edges(Split.TEST), numbers[0]), seen).evenly(settings.gates.edges)
     if not len(edges):
         return Quality(
             None,

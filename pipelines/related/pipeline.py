@@ -47,7 +47,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         progress(str(epoch))
 
     tested = fit_on_training_edges(graph, content, options, device, settings.seed, report)
-    metrics = test_metrics(tested.source, tested.target, graph)
+    metrics = held_out_metrics(tested.source, tested.target, graph)
     # Without edges to validate by, training ends with the last epoch's weights.
     best = (
         max(tested.history, key=lambda epoch: epoch.validation or 0.0)
@@ -115,7 +115,7 @@ def read_content(inputs: Inputs, graph: ProductGraph) -> Tensor:
     return torch.from_numpy(np.concatenate([read.only(), present], axis=1))
 
 
-def test_metrics(source: Tensor, target: Tensor, graph: ProductGraph) -> dict[str, float]:
+def held_out_metrics(source: Tensor, target: Tensor, graph: ProductGraph) -> dict[str, float]:
     """Node recommendation and direction on the test edges, all known edges left out of the ranking."""
     known = graph.copurchase.matrix(graph.products)
     test = graph.edges(Split.TEST)

@@ -14,7 +14,7 @@ from pipelines.evaluation.rows import log_rows, require_rows
 from pipelines.graph.product_graph import Split
 from pipelines.sellers.fitting import fit
 from pipelines.sellers.graph import SellerGraph
-from pipelines.sellers.products import read_content, read_graph, test_metrics
+from pipelines.sellers.products import held_out_metrics, read_content, read_graph
 from twinvec import dag
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.errors import CatalogueError
@@ -110,7 +110,7 @@ def fit_and_judge(name: str, graph: SellerGraph, content: Tensor, settings: Sett
     started = time.perf_counter()
     fitted = fit(graph, content, options, device, settings.seed)
     seconds = time.perf_counter() - started
-    metrics = test_metrics(fitted, graph, k, options.normalise, device)
+    metrics = held_out_metrics(fitted, graph, k, options.normalise, device)
     epochs = [epoch.seconds for epoch in fitted.history]
     return Row(
         name=name,

@@ -54,7 +54,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         progress(f"epoch {epoch.number}: loss {epoch.loss:.4f}{figure}")
 
     fitted = fit(graph, read_content(inputs, reduced.products), options, device, settings.seed, report)
-    metrics = test_metrics(fitted, graph, options.recall_at, options.normalise, device)
+    metrics = held_out_metrics(fitted, graph, options.recall_at, options.normalise, device)
     vectors = vectors_of(fitted, graph, tuple(Split), options.normalise, device).numpy()
     return Outcome(
         # Of other products, which are there for what they link, nothing is recommended.
@@ -102,7 +102,7 @@ def read_content(inputs: Inputs, products: pa.StringArray) -> Tensor:
     return torch.from_numpy(inputs.vectors("text", products.to_pylist()).only())
 
 
-def test_metrics(
+def held_out_metrics(
     fitted: Fitted, graph: SellerGraph, k: int, normalise: bool, device: torch.device
 ) -> dict[str, float]:
     """Recall@k of the test offers by vectors that know of the training offers alone; how the model became so."""

@@ -21,12 +21,13 @@ from torch import nn
 from torch.utils.data import SequentialSampler
 
 from pipelines.encoding.trainer import Reporter, ValidatedTrainer, train_to_the_end, training_arguments
-from pipelines.evaluation.coviews import among, rank_coviews
 from pipelines.graph.product_graph import ProductGraph, Split
+from pipelines.graph.renumbering import renumbered
 from pipelines.text.coview_lookup import open_coviewed, write_coviewed
 from pipelines.text.encoder import encode_texts
 from pipelines.text.losses import make_loss
 from pipelines.text.triplets import count_pairs, open_graph, write_epochs
+from twinvec.metrics.coviews import rank_coviews
 from twinvec.nn import processes
 
 if TYPE_CHECKING:
@@ -146,14 +147,14 @@ def _validation(
     pool = np.union1d(ends, others)
     row = np.full(graph.products, -1)
     row[pool] = np.arange(len(pool))
-    held_out, known = among(held_out, row), among(graph.coviews(Split.TRAIN), row)
+    held_out, known = renumbered(held_out, row), renumbered(graph.coviews(Split.TRAIN), row).matrix(len(pool))
     connection.register("pool", {"node": pool})
     texts = connection.execute("SELECT text FROM described JOIN pool USING (node) ORDER BY node").fetchall()
 
     def validate(model: nn.Module) -> float:
         assert isinstance(model, SentenceTransformer)
         vectors = torch.from_numpy(encode_texts(model, [text for (text,) in texts], batch))
-        return rank_coviews(vectors, held_out, known).mrr_at_10
+        return rank_coviews(vectors, held_out.ends, known).mrr_at_10
 
     return validate
 

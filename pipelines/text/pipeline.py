@@ -16,7 +16,7 @@ from sentence_transformers import SentenceTransformer
 from pipelines.encoding.logged import log_once
 from pipelines.encoding.matrix import disk_matrix
 from pipelines.encoding.trainer import peak_memory
-from pipelines.evaluation.coviews import coview_metrics
+from pipelines.graph.coviews import coview_metrics
 from pipelines.graph.product_graph import load_graph
 from pipelines.text.encoder import dimension, encode_texts, load_encoder, preprocessing_digest
 from pipelines.text.finetuning import fine_tune

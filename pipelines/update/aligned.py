@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.alignment.pipeline import FIELD, neighbours_of
-from pipelines.evaluation.coviews import among, row_of
 from pipelines.graph.product_graph import ProductGraph, Split, load_graph
+from pipelines.graph.renumbering import renumbered, row_of
 from pipelines.update.frontier import part_around, reached, rows_that_differ, touched
 from pipelines.update.live import Live
 from registry.models import Version
@@ -129,4 +129,4 @@ def _content(workspace: Workspace, versions: dict[str, Version], live: Live, gra
     features = ContentFeatures(*parts)
     embeddable = (features.has_text | features.has_image).numpy()
     number = np.where(embeddable, np.arange(graph.products), -1)
-    return Content(features, neighbours_of(among(graph.coviews(*Split), number), graph.products))
+    return Content(features, neighbours_of(renumbered(graph.coviews(*Split), number), graph.products))

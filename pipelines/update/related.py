@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipelines.evaluation.coviews import row_of
 from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
+from pipelines.graph.renumbering import row_of
 from pipelines.related.coview_weight import settle_coview_weight
 from pipelines.related.export import full_graph_inputs
 from pipelines.related.models import MODELS

@@ -14,8 +14,7 @@ from pipelines.graph.product_graph import Split
 from pipelines.sellers.ablation import ROWS
 from pipelines.sellers.fitting import Fitted, fit, vectors_of, without_type
 from pipelines.sellers.graph import SellerGraph
-from pipelines.sellers.products import read_graph
-from pipelines.sellers.products import test_metrics as metrics_of
+from pipelines.sellers.products import held_out_metrics, read_graph
 from pipelines.sellers.recall import rank_offers
 from registry.database import open_engine
 from registry.models import Base
@@ -49,7 +48,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> tuple[SellerGraph, Tensor
 def fitted(store: tuple[SellerGraph, Tensor], changes: Mapping[str, Any]) -> tuple[Fitted, dict[str, float]]:
     options = BRIEF.model_copy(update={**changes})
     model = fit(*store, options, CPU, seed=1)
-    return model, metrics_of(model, store[0], 20, options.normalise, CPU)
+    return model, held_out_metrics(model, store[0], 20, options.normalise, CPU)
 
 
 def test_held_out_offers_are_found_better_than_by_chance(store: tuple[SellerGraph, Tensor]) -> None:

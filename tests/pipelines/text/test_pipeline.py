@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 from sentence_transformers import SentenceTransformer
 
-from pipelines.evaluation.coviews import coview_metrics
+from pipelines.graph.coviews import coview_metrics
 from pipelines.graph.product_graph import load_graph
 from pipelines.text.encoder import encode_texts, preprocessing_digest
 from pipelines.text.pipeline import train

@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.evaluation.coviews import among, coview_metrics, row_of
+from pipelines.graph.coviews import coview_metrics
 from pipelines.graph.product_graph import Edges, ProductGraph, Split
+from pipelines.graph.renumbering import renumbered, row_of
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -55,6 +56,6 @@ def test_pairs_of_products_without_a_vector_are_left_out() -> None:
     graph = ProductGraph(ids, pairs, pairs, np.zeros(3, np.int8), np.full(3, Split.TEST, np.int8))
     row = row_of(graph, ["d", "c", "a"])
     assert row.tolist() == [2, -1, 1, 0]
-    kept = among(pairs, row)
+    kept = renumbered(pairs, row)
     assert (kept.source.tolist(), kept.target.tolist()) == ([1], [0])
     assert coview_metrics(graph, ["a", "c"], np.eye(2, dtype=np.float32)) == {}

@@ -1,0 +1,34 @@
+"""Retrieval metrics of an encoder on the co-views that a graph holds out for testing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+
+from pipelines.graph.product_graph import ProductGraph, Split
+from pipelines.graph.renumbering import renumbered, row_of
+from twinvec.metrics.coviews import rank_coviews
+
+
+def coview_metrics(
+    graph: ProductGraph, product_ids: pa.Array | Sequence[str], vectors: npt.NDArray[np.float32]
+) -> dict[str, float]:
+    """Return Hits@k and MRR@10 on the test co-views, as `coview_hits_at_1` and so on; empty if there are none.
+
+    Args:
+        graph: the graph that holds the co-views.
+        product_ids: ids of products that have a vector, strings [n]; pairs of other products are left out.
+        vectors: vectors of length one, float32 [n, d].
+    """
+    row = row_of(graph, product_ids)
+    test = renumbered(graph.coviews(Split.TEST), row)
+    known = renumbered(graph.coviews(Split.TRAIN, Split.VALIDATION), row)
+    if not len(test):
+        return {}
+    metrics = rank_coviews(torch.from_numpy(np.asarray(vectors)), test.ends, known.matrix(len(vectors)))
+    names = ("hits_at_1", "hits_at_3", "hits_at_5", "hits_at_10", "mrr_at_10")
+    return {f"coview_{name}": getattr(metrics, name) for name in names}
