@@ -97,7 +97,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         metric="cosine",
         normalised=True,
         model=model_digest(model),
-        preprocessing=digest.of_json(options.deciding()),
+        preprocessing=digest.of_json(options.deciding_as_before()),
         metrics={
             "untrained_mrr_at_10": before,
             "validation_mrr_at_10": max((e.validation or 0.0 for e in history), default=before),

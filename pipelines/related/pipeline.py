@@ -67,7 +67,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         metric="dot",
         normalised=False,
         model=model_digest(kept.model),
-        preprocessing=digest.of_json(options.deciding()),
+        preprocessing=digest.of_json(options.deciding_as_before()),
         metrics={**metrics, "validation_mrr_at_10": best.validation or 0.0, "epochs": best.number},
         log_model=lambda: run.log_model(kept.model, example_of(kept)),
         write=lambda folder: _write_files(folder, kept, tested),

@@ -94,7 +94,7 @@ def require_same_settings(live: Live, snapshot: Snapshot, settings: Settings) ->
     wanted = {
         "graph": {**settings.graph.model_dump(), "direction": direction},
         "category": category,
-        "related": settings.related.deciding(),
+        "related": settings.related.deciding_as_before(),
     }
     for space, values in wanted.items():
         version = live.versions.get(space)

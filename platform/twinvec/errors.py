@@ -1,14 +1,17 @@
-"""The errors a user can cause, each with what was wrong, where, and what to do."""
+"""Errors that a user can cause. Each says what was wrong, where, and what to do."""
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class TwinvecError(Exception):
-    """Base of every error that is the user's to mend; the command prints it without a traceback.
+    """Base of every error that the user can mend; the command prints it without a traceback.
 
     Args:
-        message: what was wrong and where, naming the offending value.
-        hint: what to do about it, as a sentence.
+        message: What was wrong and where, with the offending value.
+        hint: What to do about it, as a sentence.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -22,6 +25,10 @@ class TwinvecError(Exception):
 
 class SettingsError(TwinvecError):
     """A setting is unknown or has a value that cannot be used."""
+
+
+class PluginError(TwinvecError):
+    """A package registers something with Twinvec that cannot be used."""
 
 
 class CatalogueError(TwinvecError):
@@ -42,3 +49,10 @@ class StoreError(TwinvecError):
 
 class VerificationError(TwinvecError):
     """A published index does not hold what its release says it holds."""
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return a hint that lists the known names, and names the closest one if there is any close."""
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    return (f"did you mean {close[0]}? " if close else "") + f"there are: {', '.join(names)}"

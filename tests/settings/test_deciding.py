@@ -1,15 +1,30 @@
-"""What a change of the sampler makes out of date."""
+"""What a change of settings makes out of date."""
 
 from __future__ import annotations
 
+import pytest
+
 from twinvec import digest
-from twinvec.settings.pipelines import AlignedSettings, RelatedSettings
+from twinvec.settings import Group, Settings
+from twinvec.settings.group import is_operational
+from twinvec.settings.pipelines import AlignedSettings, ImageSettings, RelatedSettings, TextSettings
+
+# Digests of the default settings before operational settings were marked, and before there was a choice of sampler.
+BEFORE = {
+    "category": "550e9a6b04db1ad3",
+    "graph": "b3a04b0643965d4b",
+    "text": "414d2ea993aec3f7",
+    "image": "22f35bdb005374ff",
+    "aligned": "e58621c93d6de8b8",
+    "related": "34b79657ee2605a8",
+    "sellers": "61882758b533b499",
+}
 
 
-def test_versions_made_before_there_was_a_choice_of_sampler_stay_up_to_date() -> None:
-    # The digests of the default settings when `related.sampler` was `dgl` by default and `aligned` had none.
-    assert digest.of_json(AlignedSettings().deciding()) == "e58621c93d6de8b8"
-    assert digest.of_json(RelatedSettings().deciding()) == "34b79657ee2605a8"
+@pytest.mark.parametrize("group", BEFORE)
+def test_versions_that_exist_keep_their_digest(group: str) -> None:
+    settings: Group = getattr(Settings(), group)
+    assert digest.of_json(settings.deciding_as_before()) == BEFORE[group]
 
 
 def test_auto_and_dgl_decide_the_same_and_csr_something_else() -> None:
@@ -17,3 +32,26 @@ def test_auto_and_dgl_decide_the_same_and_csr_something_else() -> None:
         auto, dgl, csr = (group(sampler=name).deciding() for name in ("auto", "dgl", "csr"))
         assert auto == dgl != csr
         assert csr["sampler"] == "csr"
+
+
+def test_operational_settings_decide_nothing() -> None:
+    text = TextSettings()
+    moved = TextSettings(batch=7, backend="openvino", training={"checkpoint_steps": 3, "log_steps": 1})
+    assert moved.deciding() == text.deciding()
+    assert moved.deciding_as_before() != text.deciding_as_before()
+    assert {"batch", "backend"}.isdisjoint(text.deciding())
+    assert text.deciding()["training"]["batch"] == 64, "the batch of a training step decides what is made"
+    assert TextSettings(training={"batch": 32}).deciding() != text.deciding()
+    assert TextSettings(precision="bfloat16").deciding() != text.deciding()
+    elsewhere = ImageSettings(
+        batch=7, cache="/elsewhere", cache_bytes=1, connections=1, timeout=1.0, attempts=1
+    )
+    assert elsewhere.deciding() == ImageSettings().deciding()
+    assert ImageSettings(remote=True).deciding() != ImageSettings().deciding()
+
+
+def test_where_things_are_is_operational() -> None:
+    assert is_operational(Settings, "home")
+    assert is_operational(Settings, "device")
+    assert not is_operational(Settings, "seed")
+    assert Settings().mlflow.deciding() == {}

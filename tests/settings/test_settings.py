@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import warnings
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 
 from twinvec.errors import SettingsError
 from twinvec.settings import Settings, load_settings
-from twinvec.settings.stores import Group
+from twinvec.settings.group import Group
 
 
 @pytest.fixture(autouse=True)
@@ -147,6 +148,32 @@ def test_a_group_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().aligned.epochs == 4
     monkeypatch.setenv("TWINVEC_ALIGNED", "{epochs: 4")
     assert 'field "aligned"' in message()
+
+
+def test_the_variable_that_an_error_advises_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = load_settings()
+    monkeypatch.setenv("TWINVEC_ALIGNED", "{epochs: 4")
+    hint = message().partition("hint: ")[2]
+    monkeypatch.delenv("TWINVEC_ALIGNED")
+    (advised,) = re.findall(r"(TWINVEC_\w+)=(\w+)", hint)
+    monkeypatch.setenv(*advised)
+    assert load_settings() != defaults
+
+
+def test_variables_in_the_documentation_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    import twinvec.settings
+
+    page = Path(__file__).parents[2] / "docs" / "settings.md"
+    text = page.read_text(encoding="utf-8") + str(twinvec.settings.__doc__)
+    named = {
+        name
+        for name in re.findall(r"TWINVEC_[A-Z_]*[A-Z]\b(?!…)", text)
+        if not name.startswith("TWINVEC_TOY")
+    }
+    assert {"TWINVEC_HOME", "TWINVEC_ALIGNED__EPOCHS"} <= named
+    for name in named - {"TWINVEC_SETTINGS"}:
+        monkeypatch.setenv(name, "7")
+    load_settings()
 
 
 def test_a_missing_file(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,14 @@
-"""One typed settings object, from `twinvec.toml` and from environment variables named `TWINVEC_…`.
+"""The settings: one typed object, read from `twinvec.toml` and from environment variables.
 
-Environment variables win over the file; a nested setting is written with two underscores
-(`TWINVEC_RELATED__EPOCHS=5`), and an empty variable counts as not set. An unknown key is an error, in the
+Environment variables win over the file. Their names begin with `TWINVEC_`; a nested setting is written with two
+underscores (`TWINVEC_ALIGNED__EPOCHS=5`), and an empty variable counts as not set. An unknown key is an error, in the
 file as in the environment.
+
+An installed package adds a group of its own, `[toy]` in the file and `TWINVEC_TOY__…` in the environment, by an entry
+point that names a subclass of `Group`:
+
+    [project.entry-points."twinvec.settings"]
+    toy = "toy_space.settings:ToySettings"
 """
 
 from __future__ import annotations
@@ -11,10 +17,11 @@ import difflib
 import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, create_model
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -23,9 +30,11 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as SourceError
 
-from twinvec.errors import SettingsError
+from twinvec.errors import PluginError, SettingsError
 from twinvec.paths import HomePaths
+from twinvec.plugins import load_plugin, plugins
 from twinvec.settings.gates import GateSettings
+from twinvec.settings.group import Group, Operational
 from twinvec.settings.pipelines import (
     AlignedSettings,
     CategorySettings,
@@ -54,9 +63,11 @@ __all__ = [
     "FeastSettings",
     "GateSettings",
     "GraphSettings",
+    "Group",
     "ImageSettings",
     "IngestSettings",
     "MlflowSettings",
+    "Operational",
     "QdrantSettings",
     "RegistrySettings",
     "RelatedSettings",
@@ -71,10 +82,13 @@ __all__ = [
 PREFIX = "TWINVEC_"
 FILE_VARIABLE = f"{PREFIX}SETTINGS"
 DEFAULT_FILE = Path("twinvec.toml")
+EXAMPLE = f"{PREFIX}ALIGNED__EPOCHS=5"
+GROUPS = "twinvec.settings"
+"""Entry points of groups of settings."""
 
 
 class Settings(BaseSettings):
-    """Everything that can be set. Each group is documented where it stands."""
+    """All settings. Groups that installed packages register are attributes, too."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -85,14 +99,19 @@ class Settings(BaseSettings):
         validate_default=True,
     )
 
-    home: Path = Field(Path(".twinvec"), description="Folder of everything Twinvec keeps on this machine.")
+    home: Operational[Path] = Field(
+        Path(".twinvec"), description="Folder of all that Twinvec keeps on this machine."
+    )
     release: str = Field(
         "related_products",
         pattern=r"^[a-z][a-z0-9_]{0,40}$",
-        description="Name of the releases, of the alias in Qdrant and of the live feature service.",
+        description="Name of the releases, of their alias in Qdrant and of the live feature service.",
     )
-    seed: int = Field(0, ge=0, description="Seed of everything random.")
-    device: str = Field("auto", description="`cpu`, `cuda`, `cuda:1`, …; `auto` takes a GPU if there is one.")
+    seed: int = Field(0, ge=0, description="Seed of all random numbers.")
+    device: Operational[str] = Field(
+        "auto",
+        description="Device to compute on: `cpu`, `cuda`, `cuda:1`, … `auto` takes a GPU if there is one.",
+    )
     ingest: IngestSettings = IngestSettings()
     registry: RegistrySettings = RegistrySettings()
     feast: FeastSettings = FeastSettings()
@@ -109,6 +128,10 @@ class Settings(BaseSettings):
     sellers: SellerSettings = SellerSettings()
     update: UpdateSettings = UpdateSettings()
 
+    def __new__(cls, *_arguments: Any, **_values: Any) -> Settings:
+        """Return an object that has the groups of installed packages, too."""
+        return super().__new__(_with_plugins(cls) if cls is Settings else cls)
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -118,11 +141,11 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments first, then the environment, then the file."""
+        """Return the sources in order: arguments, the environment, the file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _toml_file())
 
     def model_post_init(self, _context: object) -> None:
-        """Make the home absolute, so that what is stored under it can be found from any folder."""
+        """Make the home absolute, so that paths stored in it are valid in any folder."""
         object.__setattr__(self, "home", self.home.expanduser().absolute())
 
     @property
@@ -131,18 +154,53 @@ class Settings(BaseSettings):
         return HomePaths(self.home)
 
     def registry_url(self) -> str:
-        """The registry's database: as set, or SQLite in the home."""
+        """Return the URL of the registry's database: as set, or SQLite in the home."""
         url = self.registry.url
         return url.get_secret_value() if url else f"sqlite:///{self.paths.registry}"
 
     def tracking_uri(self) -> str:
-        """MLflow's tracking store: as set, or SQLite in the home."""
+        """Return the URI of MLflow's tracking store: as set, or SQLite in the home."""
         uri = self.mlflow.tracking_uri
         return uri.get_secret_value() if uri else f"sqlite:///{self.paths.mlflow}"
 
     def masked(self) -> dict[str, Any]:
-        """The effective settings with secrets as `**********`, ready to print."""
+        """Return the effective settings with secrets as `**********`, ready to print."""
         return self.model_dump(mode="json")
+
+
+def settings_class() -> type[Settings]:
+    """Return the class of the settings with the groups of installed packages.
+
+    Raises:
+        SettingsError: if a package registers a group that cannot be used.
+    """
+    return _with_plugins(Settings)
+
+
+def _with_plugins(base: type[Settings]) -> type[Settings]:
+    try:
+        groups = {name: load_plugin(point) for name, point in plugins(GROUPS).items()}
+    except PluginError as error:
+        raise SettingsError(error.message, error.hint) from error
+    return _extended(base, tuple(groups.items())) if groups else base
+
+
+@lru_cache
+def _extended(base: type[Settings], groups: tuple[tuple[str, object], ...]) -> type[Settings]:
+    fields: dict[str, Any] = {}
+    for name, group in groups:
+        if name in base.model_fields or hasattr(base, name):
+            raise SettingsError(
+                f"a package registers the group of settings {name!r}, which Twinvec has itself",
+                "uninstall the package, or register another name",
+            )
+        if not (_is_group(group) and issubclass(group, Group)):
+            raise SettingsError(
+                f"a package registers {group!r} as the group of settings {name!r}",
+                "register a subclass of twinvec.settings.Group",
+            )
+        fields[name] = (group, group())
+    return create_model(base.__name__, __base__=base, __module__=base.__module__, **fields)
 
 
 def _toml_file() -> Path:
@@ -150,7 +208,7 @@ def _toml_file() -> Path:
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Read the settings; `overrides` win over the environment and the file.
+    """Return the settings; `overrides` win over the environment and the file.
 
     Raises:
         SettingsError: on an unknown key, a value out of range, or a file that is missing or not TOML.
@@ -171,7 +229,7 @@ def load_settings(**overrides: object) -> Settings:
         # A whole group in one variable is read as JSON.
         raise SettingsError(
             f"an environment variable cannot be used: {error}",
-            f"set one value at a time, as {PREFIX}RELATED__EPOCHS=5",
+            f"set one value at a time, as {EXAMPLE}",
         ) from error
     except ValidationError as error:
         problems = "; ".join(_explain(problem, file, overrides) for problem in error.errors())
@@ -182,7 +240,7 @@ def load_settings(**overrides: object) -> Settings:
 
 def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
     # pydantic-settings ignores variables that match no field: a typing error would be silent.
-    known = [FILE_VARIABLE, *_variables(Settings, PREFIX)]
+    known = [FILE_VARIABLE, *_variables(settings_class(), PREFIX)]
     for variable in environment:
         if variable.upper().startswith(PREFIX) and variable.upper() not in known:
             close = difflib.get_close_matches(variable.upper(), known, n=1)
@@ -216,7 +274,7 @@ def _explain(problem: ErrorDetails, file: Path, overrides: Mapping[str, object])
 
 
 def _siblings(location: Sequence[str]) -> list[str]:
-    model: type[BaseModel] = Settings
+    model: type[BaseModel] = settings_class()
     for part in location[:-1]:
         annotation = model.model_fields[part].annotation
         if _is_group(annotation):

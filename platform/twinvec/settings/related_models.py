@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from twinvec.settings.stores import Group
+from twinvec.settings.group import Group
 
 
 class PaperRecipe(Group):

@@ -1,22 +1,13 @@
-"""Settings of the stores: where snapshots, features, runs and vectors are kept."""
+"""Settings of ingestion and of the stores: registry, features, runs, vectors."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
-
-class Group(BaseModel):
-    """A group of settings: unknown keys are refused, values cannot be changed later."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-    def deciding(self) -> dict[str, Any]:
-        """What decides the result, as JSON-like values: if these differ, what was made is out of date."""
-        return self.model_dump(mode="json")
-
+from twinvec.settings.group import Group, Operational
 
 SourceColumn = Literal[
     "order_id",
@@ -35,89 +26,96 @@ SourceColumn = Literal[
 
 
 class IngestSettings(Group):
-    """How sources become snapshots."""
+    """Ingestion of a source into a snapshot."""
 
     max_quarantined: float = Field(
-        0.05, ge=0, le=1, description="Share of rows that may break the contract before the ingest fails."
+        0.05, ge=0, le=1, description="Largest share of rows that may break the data contract."
     )
-    memory_limit: str = Field(
+    memory_limit: Operational[str] = Field(
         "4GB",
         pattern=r"^\d+(\.\d+)?\s?(MB|GB|MiB|GiB)$",
-        description="DuckDB's memory limit; beyond it, disk is used.",
+        description="Memory limit of DuckDB. Beyond it, disk is used.",
     )
     max_basket: int = Field(
         200,
         ge=2,
-        description="Baskets with more distinct products than this make no pairs (resellers, robots).",
+        description="Largest number of distinct products in a basket that makes pairs. Larger ones come from "
+        "resellers and robots.",
     )
     columns: dict[SourceColumn, str] = Field(
         {},
-        description="Names of columns in the header of an `orders` source, where they are not Twinvec's own: "
+        description="Column names of the source, where they differ from those that the loader expects: "
         '`{order_id = "Person", product_id = "item"}`.',
     )
 
 
 class RegistrySettings(Group):
-    """The registry's database."""
+    """Database of the registry."""
 
-    url: SecretStr | None = Field(
-        None, description="SQLAlchemy URL, e.g. `postgresql+psycopg://…`; SQLite in the home if not set."
+    url: Operational[SecretStr | None] = Field(
+        None, description="SQLAlchemy URL, such as `postgresql+psycopg://…`. If not set, SQLite in the home."
     )
-    user: str | None = Field(
+    user: Operational[str | None] = Field(
         None,
-        description="Who is recorded as having changed a state; `user@host` of the process if not set.",
+        description="Name that is recorded with each change of state. If not set, `user@host` of the process.",
     )
 
 
 class FeastSettings(Group):
-    """The feature store."""
+    """Feature store."""
 
-    config: Path | None = Field(
-        None, description="A `feature_store.yaml` to use in place of the one in `feature_repo/`."
+    config: Operational[Path | None] = Field(
+        None, description="Path of a `feature_store.yaml` that replaces the one in `feature_repo/`."
     )
-    materialize: bool = Field(True, description="Put a live release's vectors into the online store.")
+    materialize: Operational[bool] = Field(
+        True, description="Write the vectors of a live release to the online store."
+    )
 
 
 class MlflowSettings(Group):
-    """Where training runs are logged."""
+    """Tracking of training runs and models."""
 
-    tracking_uri: SecretStr | None = Field(
-        None, description="A tracking server or database; SQLite in the home if not set."
+    tracking_uri: Operational[SecretStr | None] = Field(
+        None, description="URI of a tracking server or database. If not set, SQLite in the home."
     )
 
 
 class QdrantSettings(Group):
-    """Where vectors are searched."""
+    """Vector search."""
 
-    url: str | None = Field(None, description="A Qdrant server; Qdrant Edge in the home if not set.")
-    api_key: SecretStr | None = Field(None, description="The server's key.")
-    timeout: int = Field(60, ge=1, description="Seconds before a call to the server is given up.")
-    batch: int = Field(1000, ge=1, description="Points in one upsert.")
-    m: int = Field(16, ge=4, description="HNSW: links a point of the target graph.")
-    ef_construct: int = Field(128, ge=8, description="HNSW: candidates looked at while building.")
+    url: Operational[str | None] = Field(
+        None, description="URL of a Qdrant server. If not set, Qdrant Edge in the home."
+    )
+    api_key: Operational[SecretStr | None] = Field(None, description="API key of the server.")
+    timeout: Operational[int] = Field(60, ge=1, description="Timeout of a call to the server, in seconds.")
+    batch: Operational[int] = Field(1000, ge=1, description="Number of points in one upsert.")
+    m: int = Field(16, ge=4, description="HNSW: number of links of a point.")
+    ef_construct: int = Field(128, ge=8, description="HNSW: number of candidates while building.")
     ef: int = Field(
         128,
         ge=8,
-        description="HNSW: candidates looked at in a query, raised at publishing if they find too little.",
+        description="HNSW: number of candidates in a query. Publishing raises it if recall is below `min_recall`.",
     )
-    max_ef: int = Field(2048, ge=8, description="The most candidates it is raised to.")
+    max_ef: int = Field(2048, ge=8, description="Largest value that `ef` is raised to.")
     full_scan_threshold: int = Field(
-        10_000, ge=1, description="KiB of vectors under which a segment is scanned whole."
+        10_000, ge=1, description="Size of a segment's vectors, in KiB, below which it is scanned whole."
     )
     min_recall: float = Field(
         0.95,
         ge=0,
         le=1,
-        description="Least recall@10 of the index against exact search for a release to be ready, "
-        "over all products and under every filter that is tried.",
+        description="Least recall@10 of the index against exact search, over all products and under every filter "
+        "that is tried. A release below it does not become ready.",
     )
-    verify_sample: int = Field(200, ge=1, description="Products queried to measure that recall.")
+    verify_sample: int = Field(200, ge=1, description="Number of products queried to measure that recall.")
 
 
 class RetentionSettings(Group):
-    """What `twinvec prune` keeps, beside what is live and what was needed to make what is kept."""
+    """What `twinvec prune` keeps, beside what is live and the inputs of what is kept."""
 
     releases: int = Field(
-        3, ge=1, description="Newest releases; the live one, and what a rollback goes back to, stay anyway."
+        3,
+        ge=1,
+        description="Number of newest releases. The live release and the one for a rollback stay in any case.",
     )
-    versions: int = Field(3, ge=1, description="Newest versions of each space.")
+    versions: int = Field(3, ge=1, description="Number of newest versions of each space.")
