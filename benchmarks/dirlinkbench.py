@@ -27,10 +27,10 @@ from sklearn.preprocessing import normalize
 
 from benchmarks.dirlinkbench_data import Documents, FloatArray, Task, judge, read_documents, split
 from benchmarks.link_recipe import LinkRecipe, fit_links, smoothed
-from pipelines.baselines.problem import Given
+from pipelines.baselines.problem import RankingProblem
 from pipelines.baselines.registry import BASELINES
 from pipelines.command.output import markdown_table
-from pipelines.evaluation.contenders import OWN, RECIPES
+from pipelines.comparisons.contenders import MODEL_ROWS, OWN
 from pipelines.graph.product_graph import Edges
 from pipelines.related.calibration import settle_by
 from pipelines.related.recipes import fit, make_plan
@@ -62,7 +62,7 @@ def read_content(documents: Documents, dimension: int) -> FloatArray:
 
 def baseline(task: Task, content: FloatArray, seed: int, name: str, dimension: int) -> Scores | None:
     """One of the registry, on the training edges and the words."""
-    return BASELINES[name](Given(task.graph, {"text": content}, dimension, seed))
+    return BASELINES[name](RankingProblem(task.graph, {"text": content}, dimension, seed))
 
 
 def model(task: Task, content: FloatArray, seed: int, recipe: str, options: RelatedSettings) -> Scores:
@@ -119,7 +119,7 @@ def ways(dimension: int) -> dict[str, Way]:
         if name not in ("image cosine", "pagerank + co-views")  # there are neither images nor co-views
     }
     found["smoothed content"] = smooth_content
-    for name, recipe in RECIPES.items():
+    for name, recipe in MODEL_ROWS.items():
         found[name] = partial(model, recipe=recipe, options=options)
     found["twinvec, link recipe"] = links
     return found

@@ -21,7 +21,7 @@ import scipy.sparse.linalg
 import torch
 from torch import Tensor
 
-from pipelines.evaluation.contenders import read_ground
+from pipelines.comparisons.data import read_data
 from pipelines.graph.product_graph import ProductGraph, Split
 from pipelines.related.calibration import settle_by
 from pipelines.related.coview_weight import settle_coview_weight
@@ -172,7 +172,7 @@ def main() -> None:
     settings = load_settings()
     workspace = Workspace(settings)
     snapshot = workspace.snapshot()
-    ground = read_ground(workspace, snapshot, print)
+    ground = read_data(workspace, snapshot, print)
     graph, content = ground.graph, ground.features
     training = graph.training_part()
     held_out = graph.edges(Split.VALIDATION)

@@ -1,1 +1,1 @@
-"""What Twinvec is measured against: how else products could be ranked, from the same training edges."""
+"""Baselines: other ways of ranking related products, from the same training edges as the models."""

@@ -1,4 +1,4 @@
-"""Baselines that count: popularity, pairs bought together, and neighbours in common."""
+"""Baselines by counting: popularity, pairs bought together, common neighbours."""
 
 from __future__ import annotations
 
@@ -6,51 +6,51 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from pipelines.baselines.problem import Given
+from pipelines.baselines.problem import RankingProblem
 from twinvec.metrics.scores import DotProducts, SparseScores
 
-# An edge against its own direction outweighs any number of neighbours in common.
+# An edge in the other direction outweighs any number of common neighbours.
 RECIPROCAL = 1e3
 
 
-def popularity(given: Given) -> DotProducts:
-    """Every product by how often it is bought after another, whatever the source."""
-    bought = np.asarray(given.copurchase_counts().sum(0), np.float32).ravel()
+def popularity(problem: RankingProblem) -> DotProducts:
+    """Score every product by how often it is bought after another, whatever the source."""
+    bought = np.asarray(problem.copurchase_counts().sum(0), np.float32).ravel()
     return DotProducts(torch.ones(len(bought), 1), torch.from_numpy(bought)[:, None])
 
 
-def projection(given: Given) -> SparseScores:
-    """The share of u's co-purchases that are of v: the orders projected on pairs, with their direction.
+def projection(problem: RankingProblem) -> SparseScores:
+    """Score v by its share of u's co-purchases: orders projected on pairs, with their direction (arXiv 2506.09209).
 
-    The model of arXiv 2506.09209. It knows the pairs it has seen and no others; among held-out edges, those whose
-    pair it saw in the other order are told by that order, at half the share.
+    Pairs without a training edge score zero. A pair that was seen in the other direction scores half its share
+    there.
     """
-    seen = given.copurchase_counts()
+    seen = problem.copurchase_counts()
     share = _rows_to_one(seen)
     return SparseScores(sp.csr_array(share + 0.5 * _rows_to_one(sp.csr_array(seen.T))))
 
 
-def association(given: Given) -> SparseScores:
-    """NPMI of two products in co-purchases of either order, plus one, so that unseen pairs come last.
+def association(problem: RankingProblem) -> SparseScores:
+    """Score pairs by NPMI of co-purchases in either direction, plus one, so that unseen pairs come last.
 
-    NPMI(u, v) = log(p(u, v) / p(u) p(v)) / −log p(u, v), as MERLIN has it for categories (3.2).
+    NPMI(u, v) = log(p(u, v) / p(u) p(v)) / −log p(u, v), as in MERLIN for categories (3.2).
     """
-    directed = given.copurchase_counts()
+    directed = problem.copurchase_counts()
     both = sp.csr_array(directed + directed.T).tocoo()
     total = float(both.data.sum())
     single = np.asarray(both.sum(1)).ravel() / total
     first, second = both.coords
-    together = both.data / total
-    # A pair that is all there is has −log 1 = 0 below the line, and is as associated as can be.
-    surprise = np.maximum(-np.log(together), 1e-12)
-    npmi = np.clip(np.log(together / (single[first] * single[second])) / surprise, -1, 1)
+    joint = both.data / total
+    # For a pair that is all there is, the denominator −log 1 is 0, and the association is the largest.
+    surprise = np.maximum(-np.log(joint), 1e-12)
+    npmi = np.clip(np.log(joint / (single[first] * single[second])) / surprise, -1, 1)
     values = (npmi + 1 + 1e-6).astype(np.float32)
     return SparseScores(sp.csr_array((values, (first, second)), shape=both.shape))
 
 
-def reciprocal_adamic_adar(given: Given) -> SparseScores:
-    """The edge in the other direction first, then neighbours in common, which count the more the fewer they have."""
-    directed = given.copurchases()
+def reciprocal_adamic_adar(problem: RankingProblem) -> SparseScores:
+    """Score the edge in the other direction first, then common neighbours, weighted by 1 / log(degree)."""
+    directed = problem.copurchases()
     either = sp.csr_array(((directed + directed.T) > 0).astype(np.float32))
     degree = np.asarray(either.sum(1)).ravel()
     weight = np.where(degree > 1, 1 / np.log(np.maximum(degree, 2)), 0).astype(np.float32)

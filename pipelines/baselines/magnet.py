@@ -1,4 +1,4 @@
-"""MagNet (Zhang et al., NeurIPS 2021): a graph convolution by the magnetic Laplacian, whose phase is the direction."""
+"""MagNet (Zhang et al., NeurIPS 2021): graph convolution by the magnetic Laplacian, whose phase is the direction."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipelines.baselines.problem import Given, counts
+from pipelines.baselines.problem import RankingProblem, counts
 from pipelines.related.data import Positives
 from pipelines.related.softmax import SoftmaxObjective
 from twinvec.metrics.scores import DotProducts
 
-# The library's defaults: phase of a one-way edge in turns, order of the filter, layers. The dropout before its last
-# layer was left out, and the learning rate chosen, since validation edges were found better so.
+# The library's defaults: phase of a one-way edge in turns, order of the filter, layers. There is no
+# dropout before the last layer, and another learning rate: with both, validation edges ranked higher.
 PHASE, ORDER, LAYERS = 0.25, 1, 2
 EPOCHS, LEARNING_RATE, WEIGHT_DECAY = 100, 0.003, 5e-4
 DRAWS, CANDIDATES, BATCH = 4, 8192, 1024
 
 
 class MagNet(nn.Module):
-    """The library's encoder, and a vector for each role of what it gives.
+    """Encoder of the library, with a linear map of its output for each role.
 
-    MagNet classifies an edge by a linear function of its ends' vectors side by side. That is one number of the source
-    plus one of the target, which ranks the same targets first for every source; so what ranks here is the dot product
-    of two linear functions of the real and imaginary parts.
+    MagNet classifies an edge by a linear function of both ends' vectors side by side. That is one number of the
+    source plus one of the target, which ranks the same targets first for every source. Here the score is the dot
+    product of two linear functions of the real and imaginary parts.
 
     Args:
         edges: int64 [2, e].
-        content: float32 [n, c]; beside it each product has a vector that is learned, as without any content all
-            products of one neighbourhood would be the same.
-        dimension: length of each layer's vectors and of those of either role, d.
+        content: content of the products, float32 [n, c]. Each product has a learned vector beside it: without any
+            content, all products of one neighbourhood would be the same.
+        dimension: length of the vectors of each layer and of each role, d.
     """
 
     def __init__(self, edges: Tensor, content: Tensor, dimension: int) -> None:
@@ -49,29 +49,29 @@ class MagNet(nn.Module):
         self.target = nn.Linear(2 * dimension, dimension)
 
     def forward(self) -> tuple[Tensor, Tensor]:
-        """Vectors of all products as sources and as targets, [n, d] each."""
+        """Return the vectors of all products as sources and as targets, float32 [n, d] each."""
         real = imaginary = torch.cat([self.content, self.own], dim=1)
         for convolution in self.convolutions:
             real, imaginary = convolution(real, imaginary, self.edges)
-            # Complex ReLU: what has a negative real part is zero.
+            # Complex ReLU: values with a negative real part become zero.
             positive = real >= 0
             real, imaginary = real * positive, imaginary * positive
         both = torch.cat([real, imaginary], dim=1)
         return self.source(both), self.target(both)
 
 
-def magnet(given: Given) -> DotProducts:
-    """MagNet's encoder trained on the co-purchases by a softmax over sampled targets, as our own models are."""
-    copurchase, products = given.graph.copurchase, given.graph.products
+def magnet(problem: RankingProblem) -> DotProducts:
+    """Train MagNet's encoder on the co-purchases by a softmax over sampled targets, as Twinvec's own models are."""
+    copurchase, products = problem.graph.copurchase, problem.graph.products
     seen = counts(copurchase, products)
     share = seen.multiply(1 / np.maximum(seen.sum(1), 1)[:, None]).tocsr()
     objective = SoftmaxObjective(Positives(share), DRAWS, CANDIDATES, BATCH)
     edges = torch.from_numpy(np.stack([copurchase.source, copurchase.target]))
-    content = [torch.from_numpy(vectors) for vectors in given.content.values()]
-    random = np.random.default_rng(given.seed)
+    content = [torch.from_numpy(vectors) for vectors in problem.content.values()]
+    random = np.random.default_rng(problem.seed)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(given.seed)
-        model = MagNet(edges, torch.cat([*content, torch.zeros(products, 0)], dim=1), given.dimension)
+        torch.manual_seed(problem.seed)
+        model = MagNet(edges, torch.cat([*content, torch.zeros(products, 0)], dim=1), problem.dimension)
         optimiser = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
         for _ in range(EPOCHS):
             for batch in objective.batches(random):

@@ -1,4 +1,4 @@
-"""What every baseline is given."""
+"""The problem that every baseline solves: rank products from training edges and content."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Given:
-    """A graph without its held-out co-purchases, and what is known of the products' content.
+class RankingProblem:
+    """Ranking of all products as targets of each source, from a graph without its held-out co-purchases.
 
     Attributes:
-        graph: all of whose edges may be used.
+        graph: the training part of a product graph: a baseline may use all of its edges.
         content: space → vectors of length one, float32 [n, d], rows of zeros where a product has none.
-        dimension: length of the vectors of those baselines that learn vectors.
-        seed: of all that is drawn.
+        dimension: length of the vectors that a baseline learns.
+        seed: seed of everything random.
     """
 
     graph: ProductGraph
@@ -31,15 +31,15 @@ class Given:
     seed: int
 
     def copurchases(self) -> sp.csr_array:
-        """Adjacency of the co-purchase edges, float32 [n, n]."""
+        """Return the adjacency matrix of the co-purchase edges, float32 [n, n]."""
         return self.graph.copurchase.matrix(self.graph.products)
 
     def copurchase_counts(self) -> sp.csr_array:
-        """How often each pair was bought, float32 [n, n]."""
+        """Return how often each pair was bought, float32 [n, n]."""
         return counts(self.graph.copurchase, self.graph.products)
 
 
 def counts(edges: Edges, products: int) -> sp.csr_array:
-    """How often each pair was observed, float32 [n, n]."""
+    """Return how often each pair was observed, float32 [n, n]."""
     values = edges.count.astype(np.float32)
     return sp.csr_array((values, (edges.source, edges.target)), shape=(products, products))

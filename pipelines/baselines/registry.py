@@ -1,4 +1,4 @@
-"""The baselines by name: what a table has a row for."""
+"""The baselines by the name of their row."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from functools import partial
 import torch
 
 from pipelines.baselines import counting, factorising, magnet, walking
-from pipelines.baselines.problem import Given
+from pipelines.baselines.problem import RankingProblem
 from twinvec.metrics.scores import DotProducts, Scores
 
 
-def cosine(given: Given, space: str) -> DotProducts | None:
-    """Similarity of content alone; None if no product has any."""
-    vectors = given.content.get(space)
+def cosine(problem: RankingProblem, space: str) -> DotProducts | None:
+    """Score pairs by the cosine of their content in one space; None if no product has any."""
+    vectors = problem.content.get(space)
     return None if vectors is None else DotProducts(*[torch.from_numpy(vectors)] * 2)
 
 
-# None where the catalogue lacks what a baseline goes by.
-BASELINES: dict[str, Callable[[Given], Scores | None]] = {
+# A baseline returns None where the catalogue lacks the data it needs.
+BASELINES: dict[str, Callable[[RankingProblem], Scores | None]] = {
     "popularity": counting.popularity,
     "projection": counting.projection,
     "npmi": counting.association,

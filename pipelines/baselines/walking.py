@@ -1,4 +1,4 @@
-"""Baselines that walk the graph: personalised PageRank, its factorisation, and directed random walks."""
+"""Baselines by walks on the graph: personalised PageRank, its factorisation, and directed random walks."""
 
 from __future__ import annotations
 
@@ -10,60 +10,60 @@ import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 
-from pipelines.baselines.problem import Given
+from pipelines.baselines.problem import RankingProblem
 from twinvec.metrics.scores import DotProducts, SparseScores
 from twinvec.nn.pagerank import factorise, personalised_pagerank, walk_matrix
 
 RESTART, STEPS, LEAST = 0.15, 10, 1e-5
-# Most products that are near one.
+# Largest number of products near one that PageRank keeps.
 KEPT = 2000
-# Walks from each product in an epoch, steps of a walk, how far apart a pair is, epochs.
+# Walks from each product in an epoch, steps of a walk, largest distance of a pair on it, epochs.
 WALKS, LENGTH, WINDOW, EPOCHS = 5, 10, 3, 5
 
 
-def pagerank(given: Given) -> SparseScores:
+def pagerank(problem: RankingProblem) -> SparseScores:
     """Personalised PageRank over co-purchases, walked in both directions."""
-    return SparseScores(_pagerank(given, coview_weight=0))
+    return SparseScores(_pagerank(problem, coview_weight=0))
 
 
-def pagerank_with_coviews(given: Given) -> SparseScores:
+def pagerank_with_coviews(problem: RankingProblem) -> SparseScores:
     """Personalised PageRank over co-purchases and co-views alike, walked in both directions."""
-    return SparseScores(_pagerank(given, coview_weight=1))
+    return SparseScores(_pagerank(problem, coview_weight=1))
 
 
-def strap(given: Given) -> DotProducts:
+def strap(problem: RankingProblem) -> DotProducts:
     """PageRank plus the edge in the other direction, its logarithm factorised (STRAP, Yin & Wei, KDD 2019)."""
-    nearness = _pagerank(given, coview_weight=0)
-    directed = given.copurchases()
-    # As near as PageRank's largest: an edge that leads back.
+    nearness = _pagerank(problem, coview_weight=0)
+    directed = problem.copurchases()
+    # An edge in the other direction counts as much as the largest PageRank.
     either = sp.csr_array(nearness + nearness.max() * directed.T).astype(np.float32)
-    source, target = factorise(either, given.dimension, LEAST, given.seed)
+    source, target = factorise(either, problem.dimension, LEAST, problem.seed)
     return DotProducts(torch.from_numpy(source), torch.from_numpy(target))
 
 
-def directed_walks(given: Given) -> DotProducts:
+def directed_walks(problem: RankingProblem) -> DotProducts:
     """Skip-gram over walks along the edges: what comes after a product within a window is a target of it.
 
     As in APP (Zhou et al., AAAI 2017) and NERD (Khosla et al., ECML 2019), a product has one vector for each role.
-    gensim has no roles: a product is two words to it, and every pair of a source and a target a sentence. It learns
-    the pair in both orders, of which that from the source's input vector to the target's output vector is used.
+    gensim has no roles: here a product is two words, and every pair of a source and a target is a sentence. gensim
+    learns a pair in both orders; the input vector of the source and the output vector of the target are used.
     """
     from gensim.models import Word2Vec  # an optional dependency
 
-    products = given.graph.products
+    products = problem.graph.products
     model = Word2Vec(
-        WalkedPairs(given),
-        vector_size=given.dimension,
+        WalkedPairs(problem),
+        vector_size=problem.dimension,
         window=1,
         min_count=1,
         sg=1,
         negative=10,
         epochs=EPOCHS,
-        seed=given.seed,
-        workers=1,  # more would make it another model each time
+        seed=problem.seed,
+        workers=1,  # with more, each training gives another model
     )
-    source = np.zeros((products, given.dimension), np.float32)
-    target = np.zeros((products, given.dimension), np.float32)
+    source = np.zeros((products, problem.dimension), np.float32)
+    target = np.zeros((products, problem.dimension), np.float32)
     words = np.array(model.wv.index_to_key)
     as_source = words < products
     source[words[as_source]] = model.wv.vectors[as_source]
@@ -73,26 +73,26 @@ def directed_walks(given: Given) -> DotProducts:
 
 @dataclass(frozen=True)
 class WalkedPairs:
-    """Pairs of random walks from every product, walked anew, and the same, each time they are iterated over."""
+    """Pairs of products on random walks from every product; each iteration walks anew and gives the same pairs."""
 
-    given: Given
+    problem: RankingProblem
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Source u as u, target v as n + v."""
-        edges, products = self.given.copurchases(), self.given.graph.products
-        random = np.random.default_rng(self.given.seed)
+        """Yield pairs: source u as the number u, target v as n + v."""
+        edges, products = self.problem.copurchases(), self.problem.graph.products
+        random = np.random.default_rng(self.problem.seed)
         for _ in range(WALKS):
             walks = walk(edges, random.permutation(products), LENGTH, random)
             for step in range(1, WINDOW + 1):
                 source, target = walks[:, :-step].ravel(), walks[:, step:].ravel()
-                there = target >= 0
-                yield from np.stack([source[there], target[there] + products], axis=1).tolist()
+                present = target >= 0
+                yield from np.stack([source[present], target[present] + products], axis=1).tolist()
 
 
 def walk(
     edges: sp.csr_array, starts: npt.NDArray[np.int64], length: int, random: np.random.Generator
 ) -> npt.NDArray[np.int64]:
-    """Walks from each start, each step to a random target, int64 [starts, length + 1]; −1 where there was none."""
+    """Return a walk from each start, every step to a random target, int64 [starts, length + 1]; −1 after its end."""
     walks = np.full((len(starts), length + 1), -1)
     walks[:, 0] = starts
     degree = np.diff(edges.indptr)
@@ -105,7 +105,7 @@ def walk(
     return walks
 
 
-def _pagerank(given: Given, coview_weight: float) -> sp.csr_array:
-    coview = given.graph.coview.matrix(given.graph.products)
-    weights = walk_matrix(given.copurchases(), coview, coview_weight)
+def _pagerank(problem: RankingProblem, coview_weight: float) -> sp.csr_array:
+    coview = problem.graph.coview.matrix(problem.graph.products)
+    weights = walk_matrix(problem.copurchases(), coview, coview_weight)
     return personalised_pagerank(weights, RESTART, STEPS, LEAST, KEPT)

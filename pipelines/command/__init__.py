@@ -23,6 +23,7 @@ from pipelines.command import (
     update,
 )
 from pipelines.command.app import app, start
+from pipelines.command.late_help import LateHelp
 
 __all__ = ["app", "main"]
 
@@ -49,7 +50,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "settings": status.settings,
 }
 for name, function in COMMANDS.items():
-    app.command(name)(function)
+    app.command(name, cls=LateHelp)(function)
 app.add_typer(sellers.sellers, name="sellers")
 app.callback()(start)
 

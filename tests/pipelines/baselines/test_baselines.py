@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.baselines import counting, factorising, magnet, walking
-from pipelines.baselines.problem import Given
+from pipelines.baselines.problem import RankingProblem
 from pipelines.baselines.registry import BASELINES
 from pipelines.graph.product_graph import Edges, ProductGraph
 from twinvec.metrics.ranking import rank_by, ranking_metrics
@@ -22,7 +22,7 @@ def edges(*rows: tuple[int, int, int]) -> Edges:
     return Edges(columns[0], columns[1], columns[2])
 
 
-def given(products: int, copurchase: Edges, dimension: int = 8) -> Given:
+def problem(products: int, copurchase: Edges, dimension: int = 8) -> RankingProblem:
     graph = ProductGraph(
         pa.array([f"p{number:03}" for number in range(products)]),
         copurchase,
@@ -30,32 +30,32 @@ def given(products: int, copurchase: Edges, dimension: int = 8) -> Given:
         np.zeros(len(copurchase), np.int8),
         np.zeros(0, np.int8),
     )
-    return Given(graph, {}, dimension, seed=5)
+    return RankingProblem(graph, {}, dimension, seed=5)
 
 
 @pytest.fixture
-def small() -> Given:
+def small() -> RankingProblem:
     """0 → 1 four times, 1 → 0 once, 0 → 2 once, 2 → 3 twice."""
-    return given(5, edges((0, 1, 4), (1, 0, 1), (0, 2, 1), (2, 3, 2)))
+    return problem(5, edges((0, 1, 4), (1, 0, 1), (0, 2, 1), (2, 3, 2)))
 
 
-def everything(scores: Scores) -> np.ndarray:
+def score_matrix(scores: Scores) -> np.ndarray:
     return scores.block(np.arange(scores.products), 0, scores.products).numpy()
 
 
-def test_popularity_is_how_often_a_product_is_a_target(small: Given) -> None:
-    np.testing.assert_array_equal(everything(counting.popularity(small)), [[1, 4, 1, 2, 0]] * 5)
+def test_popularity_is_how_often_a_product_is_a_target(small: RankingProblem) -> None:
+    np.testing.assert_array_equal(score_matrix(counting.popularity(small)), [[1, 4, 1, 2, 0]] * 5)
 
 
-def test_projection_is_the_share_of_a_source_s_orders(small: Given) -> None:
-    found = everything(counting.projection(small))
+def test_projection_is_the_share_of_a_source_s_orders(small: RankingProblem) -> None:
+    found = score_matrix(counting.projection(small))
     assert found[0, 1] == pytest.approx(4 / 5 + 0.5 * 1)  # back from 1, all of whose orders come from 0
     assert found[2, 0] == pytest.approx(0.5)  # 2 was only bought after 0
     assert found[3, 0] == 0
 
 
-def test_association_is_npmi_by_hand(small: Given) -> None:
-    found = everything(counting.association(small))
+def test_association_is_npmi_by_hand(small: RankingProblem) -> None:
+    found = score_matrix(counting.association(small))
     # Both orders together: {0,1} 5, {0,2} 1, {2,3} 2, each counted from both ends: 16.
     together, alone = 5 / 16, (6 / 16) * (5 / 16)
     assert found[0, 1] == pytest.approx(1 + math.log(together / alone) / -math.log(together), abs=1e-5)
@@ -65,9 +65,9 @@ def test_association_is_npmi_by_hand(small: Given) -> None:
 
 def test_reciprocal_edges_come_before_common_neighbours() -> None:
     # 0 and 1 share 2 (of three neighbours) and 3 (of two); 4 → 0 leads back.
-    found = everything(
+    found = score_matrix(
         counting.reciprocal_adamic_adar(
-            given(6, edges((0, 2, 1), (0, 3, 1), (1, 2, 1), (1, 3, 1), (5, 2, 1), (4, 0, 1)))
+            problem(6, edges((0, 2, 1), (0, 3, 1), (1, 2, 1), (1, 3, 1), (5, 2, 1), (4, 0, 1)))
         )
     )
     assert found[0, 1] == pytest.approx(1 / math.log(3) + 1 / math.log(2))
@@ -78,17 +78,17 @@ def test_reciprocal_edges_come_before_common_neighbours() -> None:
 def test_directed_svd_gives_the_adjacency_back() -> None:
     random = np.random.default_rng()
     sources, targets = random.integers(0, 12, (2, 40))
-    graph = given(12, Edges(*np.unique(np.stack([sources, targets]), axis=1), np.ones(0, np.int64)))
+    graph = problem(12, Edges(*np.unique(np.stack([sources, targets]), axis=1), np.ones(0, np.int64)))
     edge = graph.graph.copurchase
     matrix = np.zeros((12, 12), np.float32)
     matrix[edge.source, edge.target] = 1
     left, values, right = np.linalg.svd(matrix)
     best = (left[:, :8] * values[:8]) @ right[:8]
-    np.testing.assert_allclose(everything(factorising.directed_svd(graph)), best, atol=1e-4)
+    np.testing.assert_allclose(score_matrix(factorising.directed_svd(graph)), best, atol=1e-4)
 
 
 @pytest.fixture(scope="module")
-def groups() -> tuple[Given, Edges]:
+def groups() -> tuple[RankingProblem, Edges]:
     """Groups of eight, each product bought after each other one of its group, an edge in five held out."""
     random = np.random.default_rng(2)
     pairs = np.array(
@@ -97,11 +97,11 @@ def groups() -> tuple[Given, Edges]:
     random.shuffle(pairs)
     rows = [(int(a), int(b), 1) for a, b in pairs]
     cut = len(rows) // 5
-    return given(160, edges(*rows[cut:]), 16), edges(*rows[:cut])
+    return problem(160, edges(*rows[cut:]), 16), edges(*rows[:cut])
 
 
 @pytest.mark.parametrize("name", sorted(BASELINES.keys() - {"text cosine", "image cosine"}))
-def test_held_out_edges_in_groups_are_found(name: str, groups: tuple[Given, Edges]) -> None:
+def test_held_out_edges_in_groups_are_found(name: str, groups: tuple[RankingProblem, Edges]) -> None:
     training, held_out = groups
     scores = BASELINES[name](training)
     assert scores is not None
@@ -110,27 +110,27 @@ def test_held_out_edges_in_groups_are_found(name: str, groups: tuple[Given, Edge
     assert metrics.mrr_at_10 >= (0.0 if name == "popularity" else 0.5), metrics
     again = BASELINES[name](training)
     assert again is not None
-    np.testing.assert_array_equal(everything(scores), everything(again))
+    np.testing.assert_array_equal(score_matrix(scores), score_matrix(again))
 
 
 def test_magnet_tells_the_direction_of_edges_it_has_not_seen() -> None:
     random = np.random.default_rng(4)
     pairs = np.array([(a, b) for a in range(20) for b in range(20, 40)])
     random.shuffle(pairs)
-    found = everything(magnet.magnet(given(40, edges(*((int(a), int(b), 1) for a, b in pairs[100:])), 8)))
+    found = score_matrix(magnet.magnet(problem(40, edges(*((int(a), int(b), 1) for a, b in pairs[100:])), 8)))
     source, target = pairs[:100].T
     assert np.mean(found[source, target] > found[target, source]) > 0.9
 
 
-def test_content_is_compared_by_cosine_or_left_out(small: Given) -> None:
+def test_content_is_compared_by_cosine_or_left_out(small: RankingProblem) -> None:
     vectors = np.eye(5, dtype=np.float32)
     cosine = BASELINES["text cosine"](replace(small, content={"text": vectors}))
     assert cosine is not None
-    np.testing.assert_array_equal(everything(cosine), np.eye(5))
+    np.testing.assert_array_equal(score_matrix(cosine), np.eye(5))
     assert BASELINES["image cosine"](small) is None
 
 
-def test_walks_follow_the_edges(small: Given) -> None:
+def test_walks_follow_the_edges(small: RankingProblem) -> None:
     pairs = {(a, b - 5) for a, b in walking.WalkedPairs(small)}
     assert {(0, 1), (0, 2), (2, 3), (1, 2)} <= pairs  # 1 → 0 → 2 within a window
     assert not any(a == 3 or b == 4 for a, b in pairs), "3 leads nowhere, nothing leads to 4"

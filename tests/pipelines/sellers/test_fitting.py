@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from pipelines.comparisons.waml import VARIANTS
 from pipelines.graph.product_graph import Split
-from pipelines.sellers.ablation import ROWS
 from pipelines.sellers.fitting import Fitted, fit, vectors_of, without_type
 from pipelines.sellers.graph import SellerGraph
 from pipelines.sellers.products import held_out_metrics, read_graph
@@ -72,9 +72,9 @@ def test_vectors_of_all_offers_know_of_those_held_out(store: tuple[SellerGraph, 
     assert scores[1] > scores[0]
 
 
-@pytest.mark.parametrize("row", [name for name in ROWS if name != "waml"])
+@pytest.mark.parametrize("row", [name for name in VARIANTS if name != "waml"])
 def test_each_row_of_the_ablation_is_another_model(row: str, store: tuple[SellerGraph, Tensor]) -> None:
-    whole, left = (fitted(store, {**changes, "epochs": 1})[0] for changes in ({}, ROWS[row]))
+    whole, left = (fitted(store, {**changes, "epochs": 1})[0] for changes in ({}, VARIANTS[row]))
     splits = (Split.TRAIN,)
     normalise = row != "- L2 in layers"
     one, other = (

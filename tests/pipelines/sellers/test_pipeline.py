@@ -213,23 +213,28 @@ def test_a_source_without_offers_has_no_such_stages(
 
 
 def test_an_ablation_needs_offers(home: Workspace, tmp_path: Path) -> None:
-    from pipelines.sellers.ablation import compare
+    from pipelines.comparisons import waml
+    from pipelines.comparisons.comparison import Request
+    from pipelines.comparisons.runner import run
 
     generate(tmp_path / "plain", "tiny", seed=2, images=False)
     plain = ingest(tmp_path / "plain", "parquet", home.settings, home.engine).snapshot
     with pytest.raises(CatalogueError, match="no table `offers`"):
-        compare(home, plain, lambda message: None)
+        run(waml.COMPARISON, Request(home, plain, lambda message: None))
 
 
 def test_an_ablation_compares_its_rows_with_the_whole_model(
     home: Workspace, steps: list[Step], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipelines.sellers.ablation import compare
+    from pipelines.comparisons import waml
+    from pipelines.comparisons.comparison import Request
+    from pipelines.comparisons.runner import run
 
     version = steps[0].version
     assert version is not None
     monkeypatch.setattr(dag, "run", lambda *_arguments, **_options: [])  # text, which takes long
-    rows = compare(home, home.snapshot(version.snapshot_id), lambda message: None, ["- feed-forward", "waml"])
+    request = Request(home, home.snapshot(version.snapshot_id), lambda message: None)
+    rows = run(waml.COMPARISON, request, ["- feed-forward", "waml"])
     part, whole = rows
     # The model of the version: of the same settings and seed, it is the same.
     assert whole.recall == version.metrics["recall_at_20"]
@@ -237,4 +242,4 @@ def test_an_ablation_compares_its_rows_with_the_whole_model(
     assert (part.parameters, part.epochs, part.seconds_an_epoch) == (0, 0, None)
     assert whole.parameters > 0
     with pytest.raises(SettingsError, match="no row - magic"):
-        compare(home, home.snapshot(version.snapshot_id), lambda message: None, ["- magic"])
+        run(waml.COMPARISON, request, ["- magic"])

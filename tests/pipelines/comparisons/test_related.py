@@ -9,10 +9,12 @@ import pyarrow as pa
 import pytest
 from mlflow import MlflowClient
 
-from pipelines.evaluation import alignment_table, graph_table
-from pipelines.evaluation.alignment_table import side_by_side
-from pipelines.evaluation.graph_table import with_the_tests_of
-from pipelines.evaluation.related_table import ROWS, compare, interval
+from pipelines.comparisons import alignment, graph, related
+from pipelines.comparisons.alignment import side_by_side
+from pipelines.comparisons.comparison import Request
+from pipelines.comparisons.graph import with_held_out_edges
+from pipelines.comparisons.judging import confidence_interval
+from pipelines.comparisons.runner import run
 from pipelines.graph.product_graph import Edges, ProductGraph, Split
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.snapshot import Snapshot
@@ -48,8 +50,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workspace, 
 def test_every_row_is_judged_on_the_same_edges_and_logged(shop: tuple[Workspace, Snapshot]) -> None:
     workspace, snapshot = shop
     said: list[str] = []
-    rows = {row.name: row for row in compare(workspace, snapshot, said.append)}
-    assert [*rows] == [name for name in ROWS if name != "image cosine"]
+    rows = {row.name: row for row in run(related.COMPARISON, Request(workspace, snapshot, said.append))}
+    assert [*rows] == [name for name in related.row_names() if name != "image cosine"]
     assert "image cosine: the snapshot has nothing for it" in said
     for row in rows.values():
         assert 0 <= row.hits_at_1 <= row.hits_at_3 <= row.hits_at_5 <= row.hits_at_10 <= 1
@@ -64,16 +66,16 @@ def test_every_row_is_judged_on_the_same_edges_and_logged(shop: tuple[Workspace,
     assert logged.keys() == {"related", *rows}
     assert logged["strap"]["hits_at_10"] == pytest.approx(rows["strap"].hits_at_10)
     with pytest.raises(SettingsError, match="no row bm25"):
-        compare(workspace, snapshot, said.append, ["bm25"])
+        run(related.COMPARISON, Request(workspace, snapshot, said.append), ["bm25"])
 
 
 @pytest.mark.slow
 def test_content_and_graph_are_varied_one_at_a_time(shop: tuple[Workspace, Snapshot]) -> None:
     workspace, snapshot = shop
-    rows = {row.name: row for row in alignment_table.compare(workspace, snapshot, print)}
+    rows = {row.name: row for row in run(alignment.COMPARISON, Request(workspace, snapshot, print))}
     assert [*rows] == ["no content", "text", "aligned"], "there are no images"
     asked = ["as set", "weak associations kept", "direction by popularity", "no co-views", "one layer"]
-    variants = {row.name: row for row in graph_table.compare(workspace, snapshot, print, asked)}
+    variants = {row.name: row for row in run(graph.COMPARISON, Request(workspace, snapshot, print), asked)}
     assert [*variants] == asked
     # The same content and graph come to the same figures, by either table.
     assert variants["as set"].mrr_at_10 == rows["aligned"].mrr_at_10
@@ -84,7 +86,7 @@ def test_content_and_graph_are_varied_one_at_a_time(shop: tuple[Workspace, Snaps
 def test_a_variant_is_tested_on_the_edges_of_the_graph_and_trained_on_none_of_their_pairs() -> None:
     random = np.random.default_rng(8)
     graph, other = (random_graph(random) for _ in range(2))
-    found = with_the_tests_of(graph, other)
+    found = with_held_out_edges(other, graph)
 
     def pairs(edges: Edges) -> list[tuple[int, int]]:
         return list(zip(edges.source.tolist(), edges.target.tolist(), strict=True))
@@ -99,7 +101,7 @@ def test_a_variant_is_tested_on_the_edges_of_the_graph_and_trained_on_none_of_th
     assert pairs(found.edges(Split.TRAIN)) == expected
     assert len(expected) < len(other.copurchase)
     assert any(frozenset(pair) in held_out for pair in expected)
-    same = with_the_tests_of(graph, graph)
+    same = with_held_out_edges(graph, graph)
     assert pairs(same.edges(Split.TRAIN)) == pairs(graph.edges(Split.TRAIN))
 
 
@@ -123,7 +125,7 @@ def test_the_interval_holds_the_mean_as_often_as_it_says() -> None:
     random = np.random.default_rng(0)
     held = 0
     for seed in range(60):
-        low, high = interval(random.exponential(1.0, 200), seed)
+        low, high = confidence_interval(random.exponential(1.0, 200), seed)
         held += low <= 1 <= high
     assert 51 <= held <= 60
-    assert interval(np.full(5, 0.25), 0) == (0.25, 0.25)
+    assert confidence_interval(np.full(5, 0.25), 0) == (0.25, 0.25)

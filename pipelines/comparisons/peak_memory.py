@@ -1,4 +1,4 @@
-"""How much memory a piece of work takes at its height, in one process that does several one after another."""
+"""Peak memory of a piece of work, in one process that does several of them one after the other."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ RESET = Path("/proc/self/clear_refs")
 STATUS = Path("/proc/self/status")
 
 
-def measured(work: Callable[[], T], device: torch.device) -> tuple[T, int | None]:
-    """What `work` gives, and by how many bytes memory rose at most above what was taken before.
+def with_peak_memory(work: Callable[[], T], device: torch.device) -> tuple[T, int | None]:
+    """Return the result of `work`, and by how many bytes memory rose at most above what was in use before.
 
-    On a GPU that is the memory of tensors, else the process's own; None where the system cannot forget an earlier
-    height, as Linux can.
+    On a GPU this is the memory of tensors, else that of the process; None where the system cannot reset the peak, as
+    Linux can.
     """
     gc.collect()
     if device.type == "cuda":
@@ -28,7 +28,7 @@ def measured(work: Callable[[], T], device: torch.device) -> tuple[T, int | None
         return work(), torch.cuda.max_memory_allocated(device) - before
     if not RESET.exists():
         return work(), None
-    # What earlier work has freed but the allocator kept would be taken again without a rise.
+    # Memory that earlier work freed and the allocator kept would be taken again without a rise.
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

@@ -1,4 +1,4 @@
-"""Ablations on a small synthetic store: their rows, where they are kept, and what they leave alone."""
+"""Tables of training schemes on a small synthetic store: rows, their own stores, and what they leave alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from pipelines.evaluation.ablation import FIGURES, ablate
+from pipelines.comparisons.comparison import Request
+from pipelines.comparisons.encoders import FIGURES, IMAGE
+from pipelines.comparisons.runner import run
 from registry import operations
 from registry.database import transaction
 from twinvec.catalogue.ingest import ingest
@@ -31,7 +33,7 @@ def test_rows_are_compared_with_the_first_and_kept_apart(tmp_path: Path) -> None
     generate(tmp_path / "store", 240, 1)
     snapshot = ingest(tmp_path / "store", "parquet", workspace.settings, workspace.engine).snapshot
     schemes = ("none", "pretrained")
-    rows = ablate(workspace, snapshot, "image", "related", print, schemes)
+    rows = run(IMAGE, Request(workspace, snapshot, print, "related"), schemes)
     assert [row.scheme for row in rows] == list(schemes)
     assert rows[0].relative == dict.fromkeys(FIGURES, 1.0)
     for name in FIGURES:
@@ -41,7 +43,7 @@ def test_rows_are_compared_with_the_first_and_kept_apart(tmp_path: Path) -> None
     with transaction(workspace.engine) as session:
         assert not operations.versions(session), "nobody reads an ablation's versions"
 
-    again = ablate(workspace, snapshot, "image", "related", print, schemes)
+    again = run(IMAGE, Request(workspace, snapshot, print, "related"), schemes)
     assert [row.version for row in again] == [row.version for row in rows], "made once"
 
     client = MlflowClient(workspace.settings.tracking_uri())
@@ -53,5 +55,5 @@ def test_rows_are_compared_with_the_first_and_kept_apart(tmp_path: Path) -> None
     assert logged == [rows[1].figures["mrr_at_10"]] * 2
 
     with pytest.raises(CatalogueError, match=r"image\.scheme=none"):
-        ablate(workspace, snapshot, "image", "coviews", print, schemes)
+        run(IMAGE, Request(workspace, snapshot, print, "coviews"), schemes)
     workspace.engine.dispose()

@@ -10,7 +10,9 @@ from mlflow import MlflowClient
 from typer.testing import CliRunner
 
 from pipelines.command import app
-from pipelines.evaluation.links_table import ROWS, compare
+from pipelines.comparisons import links
+from pipelines.comparisons.comparison import Request
+from pipelines.comparisons.runner import run
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic.store import generate
 from twinvec.errors import SettingsError
@@ -64,7 +66,7 @@ def test_rows_are_judged_without_coviews_and_logged(tmp_path: Path, monkeypatch:
     assert "mlflow.parentRunId" in logged["pagerank"].tags
     assert logged["pagerank"].metrics["auc_random"] == pytest.approx(rows["pagerank"]["auc_random"])
 
-    assert "pagerank + co-views" not in ROWS
+    assert "pagerank + co-views" not in links.row_names()
     with pytest.raises(SettingsError, match="no row bm25"):
-        compare(workspace, snapshot, print, ["bm25"])
+        run(links.COMPARISON, Request(workspace, snapshot, print), ["bm25"])
     workspace.engine.dispose()

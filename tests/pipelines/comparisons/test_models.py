@@ -10,8 +10,8 @@ from mlflow import MlflowClient
 from typer.testing import CliRunner
 
 from pipelines.command import app
-from pipelines.evaluation import links_table, related_table
-from pipelines.evaluation.contenders import RECIPES
+from pipelines.comparisons import links, related
+from pipelines.comparisons.contenders import MODEL_ROWS
 from pipelines.related.models import MODELS
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic.store import generate
@@ -32,10 +32,10 @@ SMALL = {
 
 
 def test_a_row_for_each_model() -> None:
-    assert list(RECIPES.values()) == list(MODELS)
-    assert RECIPES["merlin"] == "paper"
-    for rows in (related_table.ROWS, links_table.ROWS):
-        assert rows[-len(MODELS) :] == tuple(RECIPES)
+    assert list(MODEL_ROWS.values()) == list(MODELS)
+    assert MODEL_ROWS["merlin"] == "paper"
+    for rows in (related.row_names(), links.row_names()):
+        assert tuple(rows[-len(MODELS) :]) == tuple(MODEL_ROWS)
 
 
 @pytest.mark.slow

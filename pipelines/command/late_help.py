@@ -1,0 +1,33 @@
+"""Help texts that name what is registered: entry points are read when help is printed, not at every start."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from typer.core import TyperCommand
+
+
+def _comparisons() -> str:
+    from pipelines.comparisons.registered import described
+
+    return " ".join(f"`{name}`: {text}" for name, text in described().items())
+
+
+# `{name}` in a help text → function that returns what stands there.
+PLACEHOLDERS: Mapping[str, Callable[[], str]] = {"comparisons": _comparisons}
+
+
+class LateHelp(TyperCommand):
+    """A command whose arguments and options may have `{comparisons}` and the like in their help texts."""
+
+    def format_help(self, *arguments: Any) -> None:
+        """Fill the help texts in, and print them."""
+        for parameter in self.params:
+            text = getattr(parameter, "help", None)
+            if text is not None:
+                parameter.help = re.sub(  # type: ignore[attr-defined]
+                    r"\{(\w+)\}", lambda match: PLACEHOLDERS[match[1]](), text
+                )
+        super().format_help(*arguments)

@@ -1,0 +1,88 @@
+"""Models and baselines, fitted on the same training edges: the rows of several tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipelines.baselines.problem import RankingProblem
+from pipelines.baselines.registry import BASELINES
+from pipelines.comparisons.comparison import Request
+from pipelines.comparisons.data import ComparisonData, read_data
+from pipelines.related.models import MODELS
+from pipelines.related.pipeline import fit_on_training_edges
+from pipelines.related.recipes import Fitted
+from twinvec.metrics.scores import DotProducts, Scores
+from twinvec.nn.device import resolve_device
+from twinvec.settings import Settings
+
+# Row → `related.recipe`: MERLIN as published goes by its own name beside other people's models.
+MODEL_ROWS = {("merlin" if recipe == "paper" else recipe): recipe for recipe in MODELS}
+# The row of Twinvec's own model; the others stand in tables as they were published, without our calibration.
+OWN = "twinvec"
+
+
+@dataclass(frozen=True)
+class Contest:
+    """The problem on which models and baselines compete.
+
+    Attributes:
+        data: the graph and the content, as models read them.
+        baselines: the same for baselines; their vectors have `related.dimension` coordinates.
+        settings: settings of the models.
+    """
+
+    data: ComparisonData
+    baselines: RankingProblem
+    settings: Settings
+
+
+def contest(data: ComparisonData, settings: Settings) -> Contest:
+    """Return the problem of fitting on the training edges of some data."""
+    problem = RankingProblem(
+        data.graph.training_part(), data.content, settings.related.dimension, settings.seed
+    )
+    return Contest(data, problem, settings)
+
+
+def read_contest(request: Request) -> Contest:
+    """Read the data of a snapshot.
+
+    Raises:
+        CatalogueError: if the snapshot has no held-out edges.
+    """
+    return contest(read_data(request.workspace, request.snapshot, request.progress), request.settings)
+
+
+def contender_names() -> tuple[str, ...]:
+    """Return the names of all baselines, then those of all models."""
+    return (*BASELINES, *MODEL_ROWS)
+
+
+def fit_contender(problem: Contest, name: str) -> Scores | None:
+    """Fit the baseline or the model of this name; None if the snapshot lacks what a baseline needs."""
+    if name in BASELINES:
+        return BASELINES[name](problem.baselines)
+    settings = problem.settings
+    if name != OWN:
+        published = settings.related.model_copy(update={"calibrate": False})
+        settings = settings.model_copy(update={"related": published})
+    return fit_scores(problem.data, MODEL_ROWS[name], settings)
+
+
+def fit_model(data: ComparisonData, recipe: str, settings: Settings) -> Fitted:
+    """Fit a model on the training edges alone; the validation edges choose the best epoch.
+
+    Args:
+        data: the graph, and the content that the model reads.
+        recipe: name of the model, in place of `related.recipe`.
+        settings: settings of the models.
+    """
+    options = settings.related.model_copy(update={"recipe": recipe})
+    device = resolve_device(settings.device)
+    return fit_on_training_edges(data.graph, data.features, options, device, settings.seed)
+
+
+def fit_scores(data: ComparisonData, recipe: str, settings: Settings) -> DotProducts:
+    """Fit a model as `fit_model` does, and return the scores by which it ranks products."""
+    fitted = fit_model(data, recipe, settings)
+    return DotProducts(fitted.source, fitted.target)

@@ -1,0 +1,194 @@
+"""Tables of training schemes of the text and of the image encoder (MERLIN 4.2.3, Tables 6 and 7).
+
+The whole chain of spaces runs once for each scheme. The versions are made in a registry, a feature store and, without
+a tracking server, an MLflow database of their own, in `ablations` of the home: versions that others read stay as they
+are. Versions of an earlier comparison are used again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pipelines.comparisons.comparison import RELATED, Column, Comparison, Request
+from twinvec.errors import CatalogueError
+
+if TYPE_CHECKING:
+    from registry.models import Version
+    from twinvec.workspace import Workspace
+
+COVIEWS = "coviews"
+# What rows are judged by → prefix of the figures' names in a version's metrics.
+PREFIX = {COVIEWS: "coview_", RELATED: ""}
+FIGURES = {"hits_at_1": "Hits@1", "hits_at_3": "Hits@3", "hits_at_5": "Hits@5", "mrr_at_10": "MRR@10"}
+
+
+@dataclass(frozen=True)
+class SchemeRow:
+    """One training scheme.
+
+    Attributes:
+        scheme: training scheme of the encoder.
+        version: version whose figures these are, among those of the comparison.
+        figures: Hits@1, 3, 5 and MRR@10 on held-out pairs.
+        relative: the same divided by those of the first row; None where that is 0.
+    """
+
+    scheme: str
+    version: str
+    figures: dict[str, float]
+    relative: dict[str, float | None]
+
+    @property
+    def name(self) -> str:
+        """Name of the row: the scheme."""
+        return self.scheme
+
+
+@dataclass(frozen=True)
+class EncoderProblem:
+    """The problem that all schemes of an encoder share.
+
+    Attributes:
+        space: space of the encoder.
+        request: the request, with the settings of everything else.
+    """
+
+    space: str
+    request: Request
+
+    @property
+    def judged_space(self) -> str:
+        """Space whose version has the figures: the encoder's own for co-views, else `related`."""
+        return self.space if self.request.by == COVIEWS else "related"
+
+
+def fit(problem: EncoderProblem, scheme: str) -> Version:
+    """Make the versions with this scheme, and return the one that has the figures.
+
+    Raises:
+        CatalogueError: if there is none.
+    """
+    from twinvec import dag
+
+    request, space = problem.request, problem.judged_space
+
+    def report(message: str) -> None:
+        request.progress(f"{scheme}: {message}")
+
+    workspace = _own_workspace(problem, scheme)
+    steps = dag.run(workspace, request.snapshot, {space}, progress=report)
+    step = next(step for step in steps if step.space == space)
+    if step.version is None:
+        raise CatalogueError(
+            f"snapshot {request.snapshot.id} gave no version of {space} with {problem.space}.scheme={scheme}: "
+            f"{step.reason}",
+            "ingest a catalogue that has what is compared",
+        )
+    return step.version
+
+
+def judge(problem: EncoderProblem, scheme: str, version: Version, _seconds: float) -> SchemeRow:
+    """Read the figures that were recorded with a version.
+
+    Raises:
+        CatalogueError: if it has none.
+    """
+    by = problem.request.by
+    metrics = version.metrics or {}
+    names = {figure: f"{PREFIX[by]}{figure}" for figure in FIGURES}
+    if not set(names.values()) <= metrics.keys():
+        raise CatalogueError(
+            f"{version.name} has no figures on {by}: its graph has none held out",
+            "ingest a larger catalogue",
+        )
+    return SchemeRow(
+        scheme, version.name, {figure: float(metrics[name]) for figure, name in names.items()}, {}
+    )
+
+
+def relate(rows: Sequence[SchemeRow]) -> list[SchemeRow]:
+    """Divide the figures of each row by those of the first."""
+    return [
+        replace(
+            row,
+            relative={
+                figure: value / first if (first := rows[0].figures[figure]) else None
+                for figure, value in row.figures.items()
+            },
+        )
+        for row in rows
+    ]
+
+
+def _own_workspace(problem: EncoderProblem, scheme: str) -> Workspace:
+    """Open the stores of comparisons, with one scheme set and the snapshot recorded."""
+    from sqlalchemy import inspect
+
+    from registry import operations
+    from registry.database import transaction
+    from registry.models import Snapshot as SnapshotRow
+    from twinvec.settings import FeastSettings, RegistrySettings
+    from twinvec.workspace import Workspace
+
+    request, settings = problem.request, problem.request.settings
+    snapshot = request.workspace.snapshot_row(request.snapshot.id)
+    home = settings.paths.ablations
+    home.mkdir(parents=True, exist_ok=True)
+    own = {
+        "home": home,
+        "registry": RegistrySettings(),
+        "feast": FeastSettings(),
+        problem.space: getattr(settings, problem.space).model_copy(update={"scheme": scheme}),
+    }
+    workspace = Workspace(settings.model_copy(update=own))
+    columns = {column.key: getattr(snapshot, column.key) for column in inspect(SnapshotRow).column_attrs}
+    with transaction(workspace.engine) as session:
+        operations.record_snapshot(session, SnapshotRow(**columns))
+    return workspace
+
+
+def _declare(
+    space: str,
+    schemes: tuple[str, ...],
+    others: tuple[str, ...],
+    judged_by: tuple[str, ...],
+    help_text: str,
+) -> Comparison[EncoderProblem, Version, SchemeRow]:
+    return Comparison(
+        name=space,
+        title=f"{space}.scheme by {{by}}, and relative to {{first}}",
+        help=help_text,
+        heading="scheme",
+        columns=(
+            *(Column(f"figures.{figure}", title) for figure, title in FIGURES.items()),
+            *(Column(f"relative.{figure}", f"{title} ×", logged=False) for figure, title in FIGURES.items()),
+        ),
+        rows=lambda: schemes,
+        others=others,
+        prepare=partial(EncoderProblem, space),
+        fit=fit,
+        judge=judge,
+        finish=relate,
+        summary=("figures.mrr_at_10",),
+        judged_by=judged_by,
+        run_name=f"{space} by {{by}}",
+    )
+
+
+TEXT = _declare(
+    "text",
+    ("pretrained", "copurchase", "category", "coview", "coview-ml"),
+    ("none",),
+    (COVIEWS, RELATED),
+    "Training schemes of the text encoder (Table 6).",
+)
+IMAGE = _declare(
+    "image",
+    ("none", "pretrained", "same-product", "coview-pair"),
+    (),
+    (RELATED, COVIEWS),
+    "Training schemes of the image encoder (Table 7).",
+)

@@ -1,0 +1,52 @@
+"""The row of tables that rank the targets of test edges, and its columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipelines.comparisons.comparison import Column
+
+
+@dataclass(frozen=True)
+class RankingRow:
+    """How well one way of ranking finds the targets of the test edges, and their direction.
+
+    Attributes:
+        name: name of the row.
+        hits_at_1, hits_at_3, hits_at_5, hits_at_10: share of targets that rank so high among all products.
+        mrr_at_10: mean of 1 / rank, zero beyond rank 10.
+        mrr_low, mrr_high: 95% confidence interval of `mrr_at_10`, by bootstrap over the edges.
+        auc_dir: area under the ROC curve of one-way edges against their reverses; 0.5 is chance.
+        auc_dir_calibrated: the same after the calibration of Twinvec's own model; None for rows without vectors.
+        right_way: share of one-way edges that score above their own reverse.
+        seconds: seconds that fitting took.
+    """
+
+    name: str
+    hits_at_1: float
+    hits_at_3: float
+    hits_at_5: float
+    hits_at_10: float
+    mrr_at_10: float
+    mrr_low: float
+    mrr_high: float
+    auc_dir: float
+    auc_dir_calibrated: float | None
+    right_way: float
+    seconds: float
+
+
+RANKING_COLUMNS = (
+    Column("hits_at_1", "Hits@1"),
+    Column("hits_at_3", "Hits@3"),
+    Column("hits_at_5", "Hits@5"),
+    Column("hits_at_10", "Hits@10"),
+    Column("mrr_at_10", "MRR@10"),
+    Column("mrr_low", "from"),
+    Column("mrr_high", "to"),
+    Column("auc_dir", "AUC-dir"),
+    Column("auc_dir_calibrated", "calibrated"),
+    Column("right_way", "right way"),
+    Column("seconds", "seconds"),
+)
+RANKING_SUMMARY = ("mrr_at_10", "hits_at_10", "auc_dir")
