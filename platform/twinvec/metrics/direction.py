@@ -1,4 +1,4 @@
-"""Link direction: is an edge scored above its own reverse (MERLIN 4.1.4, AUC-dir)."""
+"""Direction metrics: edges against their own reverses (MERLIN 4.1.4, AUC-dir)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class DirectionMetrics:
-    """How well the direction of one-way edges is told.
+    """How well scores tell the direction of one-way edges; 0.5 is chance.
 
     Attributes:
         auc_dir: area under the ROC curve, edges against their reverses.
         right_way: share of edges that score above their own reverse, ties counting half.
-        one_way_edges: edges this was measured on.
+        one_way_edges: number of edges that were measured.
     """
 
     auc_dir: float
@@ -33,22 +33,30 @@ class DirectionMetrics:
 def direction_metrics(
     source: Tensor, target: Tensor, edges: tuple[IntArray, IntArray], known: sp.csr_array
 ) -> DirectionMetrics:
-    """Measure how s_u·t_v tells the direction of edges, as `direction_by` has it.
+    """Measure how the dot products s_u·t_v tell the direction of edges; see `direction_by`.
 
     Args:
         source: source vectors, float32 [n, d].
         target: target vectors, float32 [n, d].
         edges: sources and targets, int64 [edges] each.
         known: [n, n], nonzero where there is an edge, those of `edges` included.
+
+    Example:
+        >>> import numpy as np, scipy.sparse as sp, torch
+        >>> source, target = torch.tensor([[1.0], [0.1]]), torch.tensor([[0.1], [1.0]])
+        >>> edges = np.array([0]), np.array([1])
+        >>> known = sp.csr_array(([1.0], edges), shape=(2, 2))
+        >>> direction_metrics(source, target, edges, known)
+        DirectionMetrics(auc_dir=1.0, right_way=1.0, one_way_edges=1)
     """
     return direction_by(DotProducts(source, target), edges, known)
 
 
 def direction_by(scores: Scores, edges: tuple[IntArray, IntArray], known: sp.csr_array) -> DirectionMetrics:
-    """Measure direction on those edges whose reverse is not an edge.
+    """Measure direction on the edges whose reverse is not an edge; without such edges, all figures are chance.
 
     Args:
-        scores: of all n products.
+        scores: scores of all n products.
         edges: sources and targets, int64 [edges] each.
         known: [n, n], nonzero where there is an edge, those of `edges` included.
     """

@@ -1,4 +1,4 @@
-"""Link prediction: are edges scored above pairs that are none, and above their own reverses (MERLIN 4.1.4)."""
+"""Link-prediction metrics: edges against random pairs and against their own reverses (MERLIN 4.1.4)."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class LinkMetrics:
-    """How well edges are told from what is none.
+    """How well scores tell edges from other pairs.
 
     Attributes:
-        hits_at_3: share of edges that rank among the first three beside their negatives.
-        mrr: mean of one over the rank beside the negatives; with ten of them, the paper's MRR@10 differs only in
-            that the last of eleven counts as zero there.
+        hits_at_3: share of edges that rank among the first three of themselves and their negatives.
+        mrr: mean of 1 / rank among the negatives; with ten of them, the paper's MRR@10 differs in one point: there the
+            last of eleven counts as zero.
         auc_random: area under the ROC curve, all edges against all their negatives.
         auc_dir: area under the ROC curve, one-way edges against their reverses.
-        edges: that all but `auc_dir` were measured on.
+        edges: number of edges that all figures but `auc_dir` were measured on.
     """
 
     hits_at_3: float
@@ -38,17 +38,26 @@ class LinkMetrics:
 def link_metrics(
     scores: Scores, edges: tuple[IntArray, IntArray], known: sp.csr_array, seed: int, negatives: int = 10
 ) -> LinkMetrics:
-    """Measure link prediction with negatives u → z for each edge u → v, z drawn from what u has no edge to.
+    """Measure link prediction: for each edge u → v, draw negatives u → z from the products that u has no edge to.
 
     Scores that are equal but for float32 rounding share the mean of their ranks. Edges of a source that has an edge
     to every other product have no negatives, and are left out.
 
     Args:
-        scores: of all n products.
+        scores: scores of all n products.
         edges: sources and targets, int64 [edges] each.
         known: [n, n], nonzero where there is an edge, those of `edges` included.
-        seed: of the negatives; the same for whatever is compared.
-        negatives: drawn an edge, with replacement.
+        seed: seed of the negatives; give the same one to all that is compared.
+        negatives: number of negatives an edge, drawn with replacement.
+
+    Example:
+        >>> import numpy as np, scipy.sparse as sp, torch
+        >>> from twinvec.metrics.scores import DotProducts
+        >>> vectors = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [-1.0, 0.0]])
+        >>> edges = np.array([0]), np.array([1])
+        >>> known = sp.csr_array(([1.0], edges), shape=(4, 4))
+        >>> link_metrics(DotProducts(vectors, vectors), edges, known, seed=0).mrr
+        1.0
     """
     starts, ends = edges
     degree = np.diff(taken_pairs(known).indptr)
@@ -75,12 +84,12 @@ def link_metrics(
 def ranks_among(
     positive: npt.NDArray[np.float32], negative: npt.NDArray[np.float32], rounding: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float64]:
-    """Rank of each edge's score among those of its negatives, from 1, float64 [edges].
+    """Return the rank of each edge's score among those of its negatives, from 1, float64 [edges].
 
     Args:
-        positive: [edges].
-        negative: [edges, negatives].
-        rounding: differences up to which scores count as equal, [edges].
+        positive: scores of the edges, float32 [edges].
+        negative: scores of their negatives, float32 [edges, negatives].
+        rounding: difference up to which scores count as equal, float32 [edges].
     """
     above, below = (positive + rounding)[:, None], (positive - rounding)[:, None]
     ranks: npt.NDArray[np.float64] = 1 + ((negative > above).sum(1) + (negative >= below).sum(1)) / 2
@@ -90,15 +99,15 @@ def ranks_among(
 def random_negatives(
     sources: IntArray, known: sp.csr_array, count: int, generator: np.random.Generator
 ) -> IntArray:
-    """Products that some sources have no edge to, themselves left out, drawn with replacement.
+    """Draw products that some sources have no edge to, with replacement; a source itself is never drawn.
 
-    What is drawn is a place among the products that are left, so that nothing known is ever drawn, nor drawn again.
+    A number among the free products is drawn and turned into a product, so that no draw is ever rejected.
 
     Args:
-        sources: int64 [sources], none of which has an edge to all others.
+        sources: sources, int64 [sources], none of which has an edge to all others.
         known: [n, n], nonzero where there is an edge.
-        count: negatives of each source.
-        generator: of the draws.
+        count: number of negatives a source.
+        generator: generator of the draws.
 
     Returns:
         int64 [sources, count].
@@ -107,10 +116,10 @@ def random_negatives(
     products = known.shape[0]
     degree = np.diff(taken.indptr)
     place = generator.integers(0, (products - degree[sources])[:, None], (len(sources), count))
-    # The j-th taken product t of a row has t − j free ones before it: so many places are before it, too.
+    # The j-th taken product t of a row has t − j free products before it.
     row = np.repeat(np.arange(products), degree)
     free_before = taken.indices - (np.arange(len(row)) - taken.indptr[row])
-    # Rows are told apart by a stride that no such number exceeds, which keeps the whole array sorted.
+    # A stride larger than any such number separates the rows and keeps the whole array sorted.
     stride = products + 1
     passed = np.searchsorted(row * stride + free_before, sources[:, None] * stride + place, side="right")
     drawn: IntArray = place + passed - taken.indptr[sources][:, None]
@@ -120,15 +129,22 @@ def random_negatives(
 def random_non_edges(
     known: sp.csr_array, count: int, generator: np.random.Generator
 ) -> tuple[IntArray, IntArray]:
-    """Distinct ordered pairs of different products that are no edge, each as likely as any other.
+    """Draw distinct ordered pairs of different products that are no edge, each with the same probability.
 
     Args:
         known: [n, n], nonzero where there is an edge.
-        count: how many.
-        generator: of the draws.
+        count: number of pairs.
+        generator: generator of the draws.
 
     Returns:
         First and second products, int64 [count] each.
+
+    Example:
+        >>> import numpy as np, scipy.sparse as sp
+        >>> known = sp.csr_array(([1.0, 1.0], ([0, 1], [1, 0])), shape=(3, 3))
+        >>> first, second = random_non_edges(known, 4, np.random.default_rng(0))
+        >>> sorted(zip(first.tolist(), second.tolist()))
+        [(0, 2), (1, 2), (2, 0), (2, 1)]
     """
     taken = taken_pairs(known)
     products = known.shape[0]
@@ -140,7 +156,7 @@ def random_non_edges(
 
 
 def taken_pairs(known: sp.csr_array) -> sp.csr_array:
-    """What no negative may be: known pairs, and every product with itself, [n, n], sorted indices."""
+    """Return the pairs that no negative may be, known ones and loops, as a matrix [n, n] with sorted indices."""
     taken = sp.csr_array(abs(known) + sp.eye_array(known.shape[0], dtype=np.float32, format="csr"))
     taken.sort_indices()
     return taken

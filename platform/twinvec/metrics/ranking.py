@@ -1,4 +1,4 @@
-"""Node recommendation: where the true target ranks among all products (MERLIN 4.1.4)."""
+"""Ranking metrics: the rank of each edge's target among all products, Hits@k and MRR@10 (MERLIN 4.1.4)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class RankingMetrics:
-    """Means over the evaluated edges."""
+    """Ranking metrics of a set of edges.
+
+    Attributes:
+        hits_at_1, hits_at_3, hits_at_5, hits_at_10: share of edges whose target ranks so high.
+        mrr_at_10: mean of 1 / rank, zero for a rank beyond 10.
+        edges: number of edges.
+    """
 
     hits_at_1: float
     hits_at_3: float
@@ -35,7 +41,23 @@ def rank_targets(
     batch: int = 512,
     chunk: int = 65_536,
 ) -> npt.NDArray[np.float64]:
-    """Rank by s_u·t_v of vectors, float32 [n, d] each, on their device; all else as `rank_by` has it."""
+    """Return the rank of each edge's target by the dot products s_u·t_v; see `rank_by`.
+
+    Args:
+        source, target: vectors of all products, float32 [n, d] each, on one device, where the ranking runs.
+        edges: sources and targets, int64 [edges] each.
+        known: [n, n], nonzero where a pair is known.
+        batch: number of edges ranked at once.
+        chunk: number of products scored at once.
+
+    Example:
+        >>> import numpy as np, scipy.sparse as sp, torch
+        >>> source = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+        >>> target = torch.tensor([[0.0, 1.0], [0.5, 0.0], [1.0, 0.0]])
+        >>> nothing = sp.csr_array((3, 3), dtype=np.float32)
+        >>> rank_targets(source, target, (np.array([0, 1]), np.array([1, 0])), nothing)
+        array([2., 1.])
+    """
     return rank_by(DotProducts(source, target), edges, known, batch, chunk)
 
 
@@ -46,22 +68,19 @@ def rank_by(
     batch: int = 512,
     chunk: int = 65_536,
 ) -> npt.NDArray[np.float64]:
-    """Rank of each edge's target among all products, from 1.
+    """Return the rank of each edge's target among all products, from 1, float64 [edges].
 
-    Left out of the ranking are the source itself, its `known` targets and the other targets listed for it. Scores
-    that are equal but for float32 rounding share the mean of their ranks: otherwise a model whose vectors are all
-    the same would be ranked by the rounding, and first half of the time. Memory is `batch` × `chunk`, whatever the
-    catalogue's size.
+    Left out of the ranking are the source itself, its `known` targets and the other targets of it in `edges`. Scores
+    that differ by no more than float32 rounding share the mean of their ranks: otherwise the rounding would rank a
+    model whose vectors are all the same, half of the time first. Memory is `batch` × `chunk`, whatever the size of
+    the catalogue.
 
     Args:
-        scores: of all n products.
+        scores: scores of all n products.
         edges: sources and targets, int64 [edges] each.
         known: [n, n], nonzero where a pair is known.
-        batch: edges ranked at once.
-        chunk: products scored at once.
-
-    Returns:
-        float64 [edges].
+        batch: number of edges ranked at once.
+        chunk: number of products scored at once.
     """
     starts, ends = edges
     products = scores.products
@@ -81,7 +100,7 @@ def rank_by(
             some = scores.block(sources, low, low + chunk)
             inside = (column >= low) & (column < low + chunk)
             some[row[inside], column[inside] - low] = -torch.inf
-            # Counted as what is not worse, so that a model that has diverged to NaN ranks its targets last.
+            # Count what is not worse, so that a model that has diverged to NaN ranks its targets last.
             worse = (some <= own + rounding).sum(1) + (some < own - rounding).sum(1)
             better += some.shape[1] - worse / 2
         ranks[first : first + batch] = better.cpu().numpy() + 1
@@ -89,7 +108,14 @@ def rank_by(
 
 
 def ranking_metrics(ranks: npt.NDArray[np.float64]) -> RankingMetrics:
-    """Hits@1, 3, 5, 10 and MRR@10 (a rank beyond 10 counts as zero) of ranks [edges]."""
+    """Return Hits@1, 3, 5, 10 and MRR@10 of ranks [edges]; a rank beyond 10 counts as zero.
+
+    Example:
+        >>> import numpy as np
+        >>> metrics = ranking_metrics(np.array([1.0, 4.0, 20.0]))
+        >>> round(metrics.hits_at_5, 4), round(metrics.mrr_at_10, 4)
+        (0.6667, 0.4167)
+    """
     if not len(ranks):
         return RankingMetrics(0.0, 0.0, 0.0, 0.0, 0.0, 0)
     return RankingMetrics(

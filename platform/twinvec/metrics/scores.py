@@ -1,4 +1,4 @@
-"""What ranks products for a source: dot products of two vectors each, or a sparse matrix of scores."""
+"""Scores of pairs of products: dot products of two vectors each, sparse matrices, candidates only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 IntArray = npt.NDArray[np.int64]
 
-# Two dot products of the same vectors, summed in another order, differ by less than this share of |s_u| |t_v|.
+# Dot products of the same vectors, summed in another order, differ by less than this share of |s_u| |t_v|.
 ROUNDING = 1e-6
 
 
@@ -23,28 +23,34 @@ class Scores(Protocol):
 
     @property
     def products(self) -> int:
-        """How many products there are, n."""
+        """Number of products, n."""
 
     @property
     def device(self) -> torch.device:
-        """Where scores are."""
+        """Device of the scores."""
 
     def block(self, sources: IntArray, low: int, high: int) -> Tensor:
-        """Scores of the products `low` to `high` for some sources, float32 [sources, high − low]."""
+        """Return the scores of the products `low` to `high` for some sources, float32 [sources, high − low]."""
 
     def pairs(self, sources: IntArray, targets: IntArray) -> Tensor:
-        """Scores of pairs, float32 [pairs]."""
+        """Return the scores of pairs, float32 [pairs]."""
 
     def rounding(self, sources: IntArray, targets: IntArray) -> Tensor:
-        """Differences from a pair's score up to which another counts as equal, float32 [pairs]."""
+        """Return the difference from each pair's score up to which another counts as equal, float32 [pairs]."""
 
 
 @dataclass(frozen=True)
 class DotProducts:
-    """s_u·t_v.
+    """Dot products s_u·t_v.
 
     Attributes:
-        source, target: float32 [n, d], on one device.
+        source, target: vectors of all products in either role, float32 [n, d], on one device.
+
+    Example:
+        >>> import numpy as np, torch
+        >>> scores = DotProducts(torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [4.0]]))
+        >>> scores.block(np.array([1]), 0, 2)
+        tensor([[6., 8.]])
     """
 
     source: Tensor
@@ -52,24 +58,24 @@ class DotProducts:
 
     @property
     def products(self) -> int:
-        """How many products there are, n."""
+        """Number of products, n."""
         return self.target.shape[0]
 
     @property
     def device(self) -> torch.device:
-        """Where the vectors are."""
+        """Device of the vectors."""
         return self.target.device
 
     def block(self, sources: IntArray, low: int, high: int) -> Tensor:
-        """Scores of the products `low` to `high` for some sources, float32 [sources, high − low]."""
+        """Return the scores of the products `low` to `high` for some sources, float32 [sources, high − low]."""
         return self.source[sources] @ self.target[low:high].T
 
     def pairs(self, sources: IntArray, targets: IntArray) -> Tensor:
-        """Scores of pairs, float32 [pairs]."""
+        """Return the scores of pairs, float32 [pairs]."""
         return (self.source[sources] * self.target[targets]).sum(1)
 
     def rounding(self, sources: IntArray, targets: IntArray) -> Tensor:
-        """What summing in another order may change, float32 [pairs]."""
+        """Return the largest change that another order of summing makes, float32 [pairs]."""
         source, target = self.source[sources], self.target[targets]
         lengths: Tensor = torch.linalg.vector_norm(source, dim=1) * torch.linalg.vector_norm(target, dim=1)
         return ROUNDING * lengths
@@ -80,14 +86,14 @@ class SparseScores:
     """Scores that are zero for most pairs.
 
     Attributes:
-        matrix: float32 [n, n].
+        matrix: scores, float32 [n, n].
     """
 
     matrix: sp.csr_array
 
     @property
     def products(self) -> int:
-        """How many products there are, n."""
+        """Number of products, n."""
         return int(self.matrix.shape[0])
 
     @property
@@ -96,27 +102,62 @@ class SparseScores:
         return torch.device("cpu")
 
     def block(self, sources: IntArray, low: int, high: int) -> Tensor:
-        """Scores of the products `low` to `high` for some sources, float32 [sources, high − low]."""
+        """Return the scores of the products `low` to `high` for some sources, float32 [sources, high − low]."""
         return torch.from_numpy(self.matrix[sources][:, low:high].toarray())
 
     def pairs(self, sources: IntArray, targets: IntArray) -> Tensor:
-        """Scores of pairs, float32 [pairs]."""
+        """Return the scores of pairs, float32 [pairs]."""
         return torch.from_numpy(np.asarray(self.matrix[sources, targets], np.float32).ravel())
 
     def rounding(self, sources: IntArray, targets: IntArray) -> Tensor:
-        """None: equal scores are equal."""
+        """Return zeros: these scores have no rounding."""
         return torch.zeros(len(sources))
 
 
+@dataclass(frozen=True)
+class CandidateScores:
+    """Dot products with candidates; all other products score minus infinity in a ranking.
+
+    Attributes:
+        dots: dot products of all products.
+        candidate: candidates, bool [n], on the device of the vectors.
+    """
+
+    dots: DotProducts
+    candidate: Tensor
+
+    @property
+    def products(self) -> int:
+        """Number of products, n."""
+        return self.dots.products
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the vectors."""
+        return self.dots.device
+
+    def block(self, sources: IntArray, low: int, high: int) -> Tensor:
+        """Return the scores of the products `low` to `high` for some sources, float32 [sources, high − low]."""
+        return self.dots.block(sources, low, high).masked_fill(~self.candidate[low:high], -torch.inf)
+
+    def pairs(self, sources: IntArray, targets: IntArray) -> Tensor:
+        """Return the scores of pairs, float32 [pairs]."""
+        return self.dots.pairs(sources, targets)
+
+    def rounding(self, sources: IntArray, targets: IntArray) -> Tensor:
+        """Return the difference from each pair's score up to which another counts as equal, float32 [pairs]."""
+        return self.dots.rounding(sources, targets)
+
+
 def in_batches(
-    of_pairs: Callable[[IntArray, IntArray], Tensor],
+    function: Callable[[IntArray, IntArray], Tensor],
     sources: IntArray,
     targets: IntArray,
     batch: int = 65_536,
 ) -> npt.NDArray[np.float32]:
-    """What a function such as `Scores.pairs` gives for each pair, a batch of them at once, float32 [pairs]."""
+    """Call a function such as `Scores.pairs` on a batch of pairs at a time; return its values, float32 [pairs]."""
     parts = [
-        of_pairs(sources[first : first + batch], targets[first : first + batch]).cpu()
+        function(sources[first : first + batch], targets[first : first + batch]).cpu()
         for first in range(0, len(sources), batch)
     ]
     return torch.cat(parts).numpy() if parts else np.empty(0, np.float32)
