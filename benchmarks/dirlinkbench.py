@@ -32,10 +32,10 @@ from pipelines.baselines.registry import BASELINES
 from pipelines.command.output import markdown_table
 from pipelines.comparisons.contenders import MODEL_ROWS, OWN
 from pipelines.graph.product_graph import Edges
-from pipelines.related.calibration import settle_by
-from pipelines.related.recipes import fit, make_plan
+from pipelines.related.fitting import fit, make_plan
 from twinvec.files import write_text
 from twinvec.metrics.scores import DotProducts, Scores
+from twinvec.nn.calibration import weight_fitter
 from twinvec.settings import RelatedSettings
 
 HOPS = (1, 2, 3)
@@ -78,7 +78,7 @@ def model(task: Task, content: FloatArray, seed: int, recipe: str, options: Rela
         torch.device("cpu"),
         seed,
         validate=lambda source, target: judge(DotProducts(source, target), task.validation).auc,
-        settle=settle_by(held_out, known, options.direction, seed),
+        fit_weights=weight_fitter(held_out.ends, known, options.direction, seed),
     )
     return DotProducts(fitted.source, fitted.target)
 

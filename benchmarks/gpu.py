@@ -19,9 +19,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from pipelines.related.models.twinvec import TwinvecEncoder
 from twinvec.nn.features import Features
 from twinvec.nn.losses.margin import MarginObjective
+from twinvec.nn.models import Twinvec
 from twinvec.nn.sampling.blocks import Neighbours, double_cover
 from twinvec.nn.sampling.csr import CsrSampler
 from twinvec.nn.training.loop import train
@@ -58,7 +58,7 @@ def measure(
     """Train for the epochs asked for; the first, which warms up, is not counted."""
     device = features.device
     torch.manual_seed(0)
-    model = TwinvecEncoder(features.content.shape[1], features.proximity.shape[1], 128, 2, list(graph))
+    model = Twinvec(features.content.shape[1], features.proximity.shape[1], 128, 2, list(graph))
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     chosen = torch.randperm(len(edges[0]))[: options.edges]

@@ -25,6 +25,7 @@ from benchmarks.graphs import generate_content, generate_graph
 from benchmarks.measuring import Ratio, add_output, bars, finish, in_turns, medians, peak_mib
 from pipelines.related.models import twinvec
 from twinvec.nn.features import Features
+from twinvec.nn.models import Twinvec
 from twinvec.nn.sampling.samplers import make_sampler
 from twinvec.nn.training.inference import infer
 from twinvec.settings import RelatedSettings
@@ -33,7 +34,7 @@ OURS = "layer by layer"
 
 
 def by_blocks(
-    model: twinvec.TwinvecEncoder, features: Features, sampler: Any, batch: int, steps: int
+    model: Twinvec, features: Features, sampler: Any, batch: int, steps: int
 ) -> Callable[[], torch.Tensor]:
     """Vectors of the first `steps` batches of nodes in random order, over all their neighbours."""
     order = torch.randperm(features.nodes, generator=torch.Generator().manual_seed(0))
@@ -60,7 +61,7 @@ def measure(products: int, batches: list[int], steps: int, repeats: int, width: 
     factors = generate_content(2 * products, dimension, seed=1)
     features = Features(generate_content(products, width, seed=0), factors)
     torch.manual_seed(0)
-    model = twinvec.TwinvecEncoder(width, dimension, dimension, options.layers, list(cover))
+    model = Twinvec(width, dimension, dimension, options.layers, list(cover))
     for layer in model.layers:
         torch.nn.init.normal_(layer.out.weight, std=0.1)  # starts at zero, where neighbours change nothing
     sampler = make_sampler("dgl", cover, dict.fromkeys(cover, -1), options.layers, seed=0)

@@ -23,18 +23,19 @@ from torch import Tensor
 
 from pipelines.comparisons.data import read_data
 from pipelines.graph.product_graph import ProductGraph, Split
-from pipelines.related.calibration import settle_by
-from pipelines.related.coview_weight import settle_coview_weight
-from pipelines.related.data import blend, edge_positives, proximity, relations
-from pipelines.related.models import paper, twinvec
-from pipelines.related.models.twinvec import TwinvecEncoder
+from pipelines.related.coview_weight import choose_coview_weight
+from pipelines.related.data import edge_positives, proximity, relations
+from pipelines.related.fitting import fit
+from pipelines.related.models import merlin, twinvec
 from pipelines.related.plan import Plan
-from pipelines.related.recipes import fit
-from pipelines.related.softmax import SoftmaxObjective
 from twinvec.metrics.direction import direction_metrics
 from twinvec.metrics.ranking import rank_targets, ranking_metrics
+from twinvec.nn.calibration import weight_fitter
 from twinvec.nn.device import resolve_device
 from twinvec.nn.features import Features
+from twinvec.nn.losses.positives import blend
+from twinvec.nn.losses.softmax import SoftmaxObjective
+from twinvec.nn.models import Twinvec
 from twinvec.nn.pagerank import personalised_pagerank, walk_matrix
 from twinvec.settings import RelatedSettings, load_settings
 from twinvec.settings.related_models import ProximitySettings
@@ -113,10 +114,10 @@ def steps(
     both = relations(graph, reverse=True)
 
     def residual() -> Plan:
-        plan = paper.plan(graph, content, options, seed)
+        plan = merlin.plan(graph, content, options, seed)
         return replace(
             plan,
-            model=TwinvecEncoder(content.shape[1], 0, options.dimension, options.layers, list(cover)),
+            model=Twinvec(content.shape[1], 0, options.dimension, options.layers, list(cover)),
             learning_rate=recipe.learning_rate,
         )
 
@@ -128,9 +129,7 @@ def steps(
 
     def factors() -> Plan:
         near = proximity(graph, options.dimension, **walked.model_dump(), seed=seed)
-        model = TwinvecEncoder(
-            content.shape[1], options.dimension, options.dimension, options.layers, list(cover)
-        )
+        model = Twinvec(content.shape[1], options.dimension, options.dimension, options.layers, list(cover))
         return replace(softmax(), model=model, features=Features(content, near.factors))
 
     def near_positives() -> Plan:
@@ -142,9 +141,7 @@ def steps(
         )
 
     def reverse() -> Plan:
-        model = TwinvecEncoder(
-            content.shape[1], options.dimension, options.dimension, options.layers, list(both)
-        )
+        model = Twinvec(content.shape[1], options.dimension, options.dimension, options.layers, list(both))
         return replace(near_positives(), model=model, graph=both)
 
     def whole() -> Plan:
@@ -153,7 +150,7 @@ def steps(
         return plan
 
     return {
-        "paper": lambda: paper.plan(graph, content, options, seed),
+        "paper": lambda: merlin.plan(graph, content, options, seed),
         "+ residual layers, means of neighbours": residual,
         "+ softmax over all products": softmax,
         "+ proximity factors as features": factors,
@@ -178,7 +175,7 @@ def main() -> None:
     held_out = graph.edges(Split.VALIDATION)
     known = graph.copurchase.matrix(graph.products)
     seen = graph.edges(Split.TRAIN, Split.VALIDATION).matrix(graph.products)
-    settle = settle_by(held_out, seen, settings.related.direction, settings.seed)
+    fit_weights = weight_fitter(held_out.ends, seen, settings.related.direction, settings.seed)
     device = resolve_device(settings.device)
 
     def validate(source: Tensor, target: Tensor) -> float:
@@ -189,7 +186,7 @@ def main() -> None:
     print(
         f"{'':44} {'MRR@10':>9} {'Hits@1':>7} {'Hits@10':>8} {'AUC-dir':>8} {'right way':>9} {'seconds':>8}"
     )
-    walked = settle_coview_weight(training, settings.related.twinvec.proximity, settings.seed)
+    walked = choose_coview_weight(training, settings.related.twinvec.proximity, settings.seed)
     rows = []
     baselines = {
         "popularity": lambda: popularity(training),
@@ -210,7 +207,7 @@ def main() -> None:
         if not options.only or any(part in name for part in options.only):
             started = time.perf_counter()
             torch.manual_seed(settings.seed)
-            fitted = fit(plan(), settings.related, device, settings.seed, validate, settle=settle)
+            fitted = fit(plan(), settings.related, device, settings.seed, validate, fit_weights=fit_weights)
             rows.append(judge(name, fitted.source, fitted.target, graph, time.perf_counter() - started))
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)

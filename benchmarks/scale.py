@@ -25,10 +25,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.graphs import FirstBatches, generate_content, generate_graph
 from benchmarks.measuring import Ratio, add_output, finish, lines, peak_mib
-from pipelines.related.inference import infer
-from pipelines.related.models import paper
-from pipelines.related.recipes import fanout
+from pipelines.related.fitting import fanout
+from pipelines.related.models import merlin
 from twinvec.nn.sampling.samplers import make_sampler
+from twinvec.nn.training.inference import infer_dual
 from twinvec.nn.training.loop import train
 from twinvec.settings import RelatedSettings
 
@@ -60,7 +60,7 @@ def measure(products: int, steps: int | None, width: int, seed: int) -> dict[str
     graph = stages.run("generating", generate_graph, products, seed)
     content = generate_content(products, width, seed)
     edges = {"copurchase": len(graph.copurchase), "coview": len(graph.coview)}
-    plan = stages.run("graph", paper.plan, graph, content, options, seed)
+    plan = stages.run("graph", merlin.plan, graph, content, options, seed)
     del graph, content  # the plan has what it needs of them
     every = -(-edges["copurchase"] // options.paper.batch)
     done = min(steps or every, every)
@@ -71,7 +71,7 @@ def measure(products: int, steps: int | None, width: int, seed: int) -> dict[str
         "epoch", train, plan.model, plan.features, sampler, objective, 1, plan.learning_rate, 0.0, seed
     )
     del sampler
-    for vectors in stages.run("inference", infer, plan.model, plan.features, plan.graph):
+    for vectors in stages.run("inference", infer_dual, plan.model, plan.features, plan.graph):
         if not bool(vectors.isfinite().all()):
             raise SystemExit("a vector is not finite")
     whole = epoch.seconds * every / done

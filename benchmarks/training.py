@@ -32,8 +32,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.graphs import COPURCHASES, COVIEWS, FirstBatches, generate_content, generate_graph
 from benchmarks.measuring import Ratio, add_output, bars, finish, peak_mib
 from pipelines.graph.product_graph import ProductGraph
-from pipelines.related.models import paper
-from pipelines.related.recipes import fanout
+from pipelines.related.fitting import fanout
+from pipelines.related.models import merlin
 from twinvec.nn.losses.margin import MarginObjective, margin_loss
 from twinvec.nn.sampling.samplers import make_sampler
 from twinvec.nn.training.loop import train
@@ -127,7 +127,7 @@ def ours(
     graph: ProductGraph, content: Tensor, options: RelatedSettings, steps: int, epochs: int
 ) -> Callable[[], list[float]]:
     """A training by `twinvec.nn.training.loop.train` and the plan of the recipe: the seconds of each epoch."""
-    plan = paper.plan(graph, content, options, seed=0)
+    plan = merlin.plan(graph, content, options, seed=0)
     assert isinstance(plan.objective, MarginObjective)
     fanouts = {name: fanout(name, options) for name in plan.graph}
     sampler = make_sampler(options.sampler, plan.graph, fanouts, options.layers, seed=0)

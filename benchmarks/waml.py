@@ -5,7 +5,7 @@
 All are trained by the same loop on the same batches with the same loss, over vectors of one length. LightGCN and GAT
 are as in WAML's Table 3: a vector to train for each node, beside content through a small feed-forward network; they
 look at fewer hops than WAML has layers, of which some neighbours are sampled. Both are timed without the vectors, too.
-Their layers are those of `pipelines.related.models`. Steps are timed in turns, model by model, since the machine may
+Their layers are those of `twinvec.nn.models`. Steps are timed in turns, model by model, since the machine may
 be busy; an epoch is as many of them as it takes to see every offer once. Contents are random: only time is measured.
 """
 
@@ -27,8 +27,6 @@ from torch.nn import functional
 
 from pipelines.graph.product_graph import Split
 from pipelines.related.data import EITHER
-from pipelines.related.models.gat import GatLayer
-from pipelines.related.models.lightgcn import Propagation
 from pipelines.sellers.fitting import Cached, CachedFeatures, NoNeighbours, objective_of, start_of
 from pipelines.sellers.graph import SellerGraph
 from pipelines.sellers.products import read_graph
@@ -37,6 +35,8 @@ from registry.database import migrate, open_engine
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic import generate
 from twinvec.nn.graph_encoder import GraphEncoder, NodeFeatures
+from twinvec.nn.models.gat import GATLayer
+from twinvec.nn.models.lightgcn import Propagation
 from twinvec.nn.sampling.blocks import Hop, Sampler
 from twinvec.nn.sampling.csr import CsrSampler
 from twinvec.nn.training.loop import train
@@ -106,7 +106,7 @@ class Gat(Trainable):
         super().__init__(nodes, dimension)
         each = dimension // HEADS
         self.layers = nn.ModuleList(
-            GatLayer(dimension, dimension if last else each, HEADS, last, [EITHER])
+            GATLayer(dimension, dimension if last else each, HEADS, last, [EITHER])
             for last in [False] * (hops - 1) + [True]
         )
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.baselines.problem import RankingProblem, counts
-from pipelines.related.data import Positives
-from pipelines.related.softmax import SoftmaxObjective
 from twinvec.metrics.scores import DotProducts
+from twinvec.nn.losses.positives import Positives
+from twinvec.nn.losses.softmax import SoftmaxObjective
 
 # The library's defaults: phase of a one-way edge in turns, order of the filter, layers. There is no
 # dropout before the last layer, and another learning rate: with both, validation edges ranked higher.

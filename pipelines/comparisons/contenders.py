@@ -8,15 +8,15 @@ from pipelines.baselines.problem import RankingProblem
 from pipelines.baselines.registry import BASELINES
 from pipelines.comparisons.comparison import Request
 from pipelines.comparisons.data import ComparisonData, read_data
-from pipelines.related.models import MODELS
+from pipelines.related.fitting import Fitted
+from pipelines.related.models import model_names
 from pipelines.related.pipeline import fit_on_training_edges
-from pipelines.related.recipes import Fitted
 from twinvec.metrics.scores import DotProducts, Scores
 from twinvec.nn.device import resolve_device
 from twinvec.settings import Settings
 
-# Row → `related.recipe`: MERLIN as published goes by its own name beside other people's models.
-MODEL_ROWS = {("merlin" if recipe == "paper" else recipe): recipe for recipe in MODELS}
+# Row → `related.recipe`: MERLIN as published, `paper` in the settings, has its own name in tables.
+MODEL_ROWS = {("merlin" if name == "paper" else name): name for name in model_names()}
 # The row of Twinvec's own model; the others stand in tables as they were published, without our calibration.
 OWN = "twinvec"
 

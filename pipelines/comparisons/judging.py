@@ -10,11 +10,11 @@ from scipy import stats
 
 from pipelines.comparisons.ranking_row import RankingRow
 from pipelines.graph.product_graph import ProductGraph, Split
-from pipelines.related.calibration import calibrated, settle_by
 from pipelines.related.data import COPURCHASE, relations
 from twinvec.metrics.direction import direction_by
 from twinvec.metrics.ranking import rank_by, ranking_metrics
 from twinvec.metrics.scores import DotProducts, Scores
+from twinvec.nn import calibration
 from twinvec.settings import Settings
 
 RESAMPLES = 1000
@@ -54,8 +54,9 @@ def calibrate(scores: DotProducts, graph: ProductGraph, settings: Settings) -> D
     """Calibrate vectors that were fitted on the training edges of `graph` by its validation edges."""
     cover = relations(graph.training_part(), reverse=False)[COPURCHASE].to(scores.device)
     seen = graph.edges(Split.TRAIN, Split.VALIDATION).matrix(graph.products)
-    settle = settle_by(graph.edges(Split.VALIDATION), seen, settings.related.direction, settings.seed)
-    _, source, target = calibrated(scores.source, scores.target, cover, settings.seed, settle)
+    held_out = graph.edges(Split.VALIDATION).ends
+    fit_weights = calibration.weight_fitter(held_out, seen, settings.related.direction, settings.seed)
+    _, source, target = calibration.calibrate(scores.source, scores.target, cover, settings.seed, fit_weights)
     return DotProducts(source, target)
 
 

@@ -10,7 +10,7 @@ from pipelines.comparisons.comparison import Column, Comparison, Request
 
 if TYPE_CHECKING:
     from pipelines.comparisons.contenders import Contest
-    from pipelines.related.recipes import Fitted
+    from pipelines.related.fitting import Fitted
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ def row_names() -> Sequence[str]:
 def prepare(request: Request) -> Contest:
     """Read the graph and the content; import the sampler, whose import is no cost of the first row."""
     from pipelines.comparisons.contenders import read_contest
-    from pipelines.related.models import MODELS
+    from pipelines.related.models import load_model
     from twinvec.nn.sampling.samplers import make_sampler
 
     problem, options = read_contest(request), request.settings.related
-    relations = MODELS[options.recipe].relations(problem.data.graph)
+    relations = load_model(options.recipe).relations(problem.data.graph)
     make_sampler(options.sampler, relations, dict.fromkeys(relations, 1), 1, 0)
     return problem
 

@@ -1,1 +1,1 @@
-"""The dual-embedding model: a source and a target vector a product over the directed product graph (MERLIN 3.6)."""
+"""Related products: a source and a target vector of each product over the directed product graph (MERLIN 3.6)."""

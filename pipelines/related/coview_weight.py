@@ -1,8 +1,8 @@
-"""How readily co-views are walked beside co-purchases, found out from the edges themselves.
+"""The weight of co-views in random walks, chosen by the graph's own edges.
 
-What is viewed together goes together in some shops and is the alternative in others: there, walks over co-views lead
-from a product to its substitutes. So some training edges are hidden, and the weight is taken by which nearness finds
-them best.
+In some shops, products viewed together are complements; in others they are alternatives, and walks over co-views lead
+from a product to its substitutes. So some training edges are hidden, and the weight by which nearness ranks them best
+is chosen.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ HIDDEN = 0.1
 MOST_HIDDEN = 1_000
 
 
-def settle_coview_weight(graph: ProductGraph, options: ProximitySettings, seed: int) -> ProximitySettings:
-    """The same settings with a `coview_weight`, if they have none: the best of `WEIGHTS`.
+def choose_coview_weight(graph: ProductGraph, options: ProximitySettings, seed: int) -> ProximitySettings:
+    """Return the settings with a `coview_weight`: their own, or the best of `WEIGHTS`.
 
-    A tenth of the co-purchase edges is hidden, and at most 1,000; walks start at their sources alone. The same graph
-    and seed give the same weight, so it need not be kept with what was trained by it.
+    A tenth of the co-purchase edges is hidden, at most 1,000, and walks start at their sources only. The same graph and
+    seed give the same weight, so it need not be stored.
 
     Args:
-        graph: all of whose co-purchase edges are trained on.
-        options: of the proximity.
-        seed: of the edges that are hidden.
+        graph: A graph whose co-purchase edges are all trained on.
+        options: Settings of the proximity.
+        seed: Seed of the choice of hidden edges.
     """
     if options.coview_weight is not None:
         return options
@@ -39,17 +39,19 @@ def settle_coview_weight(graph: ProductGraph, options: ProximitySettings, seed: 
         return options.model_copy(update={"coview_weight": WEIGHTS[0]})
     hidden = np.zeros(len(graph.copurchase), np.bool_)
     hidden[np.random.default_rng(seed).permutation(len(hidden))[:count]] = True
-    asked, rest = graph.copurchase.only(hidden), graph.copurchase.only(~hidden)
-    found = {weight: _mrr(graph, asked, rest, weight, options) for weight in WEIGHTS}
-    return options.model_copy(update={"coview_weight": max(WEIGHTS, key=lambda weight: found[weight])})
+    held_out, rest = graph.copurchase.only(hidden), graph.copurchase.only(~hidden)
+    mrr = {weight: _mrr(graph, held_out, rest, weight, options) for weight in WEIGHTS}
+    return options.model_copy(update={"coview_weight": max(WEIGHTS, key=lambda weight: mrr[weight])})
 
 
-def _mrr(graph: ProductGraph, asked: Edges, rest: Edges, weight: float, options: ProximitySettings) -> float:
-    """MRR@10 of the hidden edges by nearness over the rest and the co-views."""
+def _mrr(
+    graph: ProductGraph, held_out: Edges, rest: Edges, weight: float, options: ProximitySettings
+) -> float:
+    """Return the MRR@10 of the hidden edges by nearness over the other edges and the co-views."""
     known, coview = rest.matrix(graph.products), graph.coview.matrix(graph.products)
-    sources = np.unique(asked.source)
+    sources = np.unique(held_out.source)
     walks = options.model_dump(exclude={"coview_weight"})
     near = directed_nearness(known, coview, weight, **walks, nodes=sources).tocoo()
     row, column = near.coords
     scores = sp.csr_array((near.data, (sources[row], column)), shape=known.shape)
-    return ranking_metrics(rank_by(SparseScores(scores), asked.ends, known)).mrr_at_10
+    return ranking_metrics(rank_by(SparseScores(scores), held_out.ends, known)).mrr_at_10

@@ -1,4 +1,4 @@
-"""The space `related`: a source and a target vector a product (MERLIN 3.6), tested on held-out edges."""
+"""Training of the space `related`: a source and a target vector of each product, tested on held-out edges."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
-from pipelines.related.calibration import settle_by
-from pipelines.related.export import full_graph_inputs
+from pipelines.related.fitting import Fitted, fit, make_plan
 from pipelines.related.held_out import TESTED
-from pipelines.related.recipes import Fitted, fit, make_plan
 from twinvec import digest
 from twinvec.features.manifest import vector_fields
 from twinvec.metrics.direction import direction_metrics
 from twinvec.metrics.ranking import rank_targets, ranking_metrics
+from twinvec.nn.calibration import weight_fitter
 from twinvec.nn.device import resolve_device
 from twinvec.nn.features import Features
+from twinvec.nn.models.full_graph import full_graph_inputs
 from twinvec.nn.sampling.blocks import Neighbours
 from twinvec.nn.training.loop import Epoch
 from twinvec.stage import Inputs, Outcome, Progress
@@ -36,7 +36,7 @@ FACTORS = "proximity.npy"
 
 
 def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
-    """Train on the training edges, test on those held out, then train on all for the vectors that are kept."""
+    """Train on the training edges, test on the held-out edges, then train on all edges for the published vectors."""
     settings, options = inputs.settings, inputs.settings.related
     device = resolve_device(settings.device)
     graph = load_graph(inputs.folder("graph"))
@@ -58,9 +58,9 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     if options.refit:
         progress(f"training again on all {len(graph.copurchase):,} edges, {best.number} epochs")
         plan = make_plan(graph, content, options, settings.seed)
-        calibration = tested.model.calibration  # trained on all edges, none are left to settle it by
-        settle = None if calibration is None else calibration.as_settled
-        kept = fit(plan, options, device, settings.seed, last=best.number, settle=settle)
+        calibration = tested.model.calibration  # no edges are held out now, so its weights stay
+        weights = None if calibration is None else calibration.fixed_weights
+        kept = fit(plan, options, device, settings.seed, last=best.number, fit_weights=weights)
     return Outcome(
         keys=graph.product_ids.to_pylist(),
         vectors={SOURCE_FIELD: kept.source.cpu().numpy(), TARGET_FIELD: kept.target.cpu().numpy()},
@@ -82,8 +82,19 @@ def fit_on_training_edges(
     seed: int,
     report: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Fitted:
-    """Fit by the settings' recipe on the training edges alone; the validation edges choose the epoch, and calibrate."""
-    held_out = _some(graph.edges(Split.VALIDATION), options.validation_edges, seed)
+    """Train the model that the settings name on the training edges alone.
+
+    The validation edges choose the epoch and fit the calibration.
+
+    Args:
+        graph: A graph with held-out edges.
+        content: Content features of its products, float32 [n, c].
+        options: Settings of the model, the sampling and the stopping.
+        device: Device to train on.
+        seed: Seed of everything random.
+        report: Called after each epoch.
+    """
+    held_out = _sample(graph.edges(Split.VALIDATION), options.validation_edges, seed)
     known = graph.copurchase.matrix(graph.products)
     seen = graph.edges(Split.TRAIN, Split.VALIDATION).matrix(graph.products)
 
@@ -97,15 +108,16 @@ def fit_on_training_edges(
         device,
         seed,
         validate=validate if len(held_out) else None,
-        settle=settle_by(held_out, seen, options.direction, seed),
+        fit_weights=weight_fitter(held_out.ends, seen, options.direction, seed),
         report=report,
     )
 
 
 def read_content(inputs: Inputs, graph: ProductGraph) -> Tensor:
-    """Content features of the graph's products: the aligned vector, and whether there is one, [n, dimension + 1].
+    """Return the content features of the graph's products: the aligned vector and a flag, float32 [n, dimension + 1].
 
-    Of a catalogue without any content, which has no aligned version, it is the flag alone.
+    The flag says whether the product has a vector. A catalogue without content has no aligned version; then the
+    features are the flag alone.
     """
     if "aligned" not in inputs.versions:
         return torch.zeros(graph.products, 1)
@@ -116,19 +128,19 @@ def read_content(inputs: Inputs, graph: ProductGraph) -> Tensor:
 
 
 def held_out_metrics(source: Tensor, target: Tensor, graph: ProductGraph) -> dict[str, float]:
-    """Node recommendation and direction on the test edges, all known edges left out of the ranking."""
+    """Return the metrics of ranking and direction on the test edges; rankings leave out all known edges."""
     known = graph.copurchase.matrix(graph.products)
     test = graph.edges(Split.TEST)
     ranking = ranking_metrics(rank_targets(source, target, test.ends, known))
     return {**asdict(ranking), **asdict(direction_metrics(source, target, test.ends, known))}
 
 
-def _some(edges: Edges, most: int, seed: int) -> Edges:
+def _sample(edges: Edges, most: int, seed: int) -> Edges:
     return edges.only(np.random.default_rng(seed).permutation(len(edges))[:most])
 
 
 def example_of(fitted: Fitted) -> dict[str, Tensor]:
-    """Arguments of the model by name: a graph of two products that are each other's neighbours.
+    """Return example arguments of the model by name: a graph of two products that are each other's neighbours.
 
     Every length but a vector's is free when the model is used.
     """
@@ -140,5 +152,5 @@ def example_of(fitted: Fitted) -> dict[str, Tensor]:
 def _write_files(folder: Path, kept: Fitted, tested: Fitted) -> None:
     np.save(folder / FACTORS, kept.features.proximity.numpy())
     if kept is not tested:
-        # Those that are published know the test edges: what a later version is compared with must not.
+        # The published vectors know the test edges. Comparison with a later version needs vectors that do not.
         np.save(folder / TESTED, torch.stack([tested.source, tested.target]).cpu().numpy())

@@ -24,7 +24,7 @@ class Frozen:
 
     Attributes:
         content: text, image and alignment; None if the release was made without content.
-        related: `pipelines.related.export.FullGraph`, exported.
+        related: `twinvec.nn.models.FullGraph`, exported.
     """
 
     content: Models | None

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
 from pipelines.graph.renumbering import row_of
-from pipelines.related.coview_weight import settle_coview_weight
-from pipelines.related.export import full_graph_inputs
-from pipelines.related.models import MODELS
+from pipelines.related.coview_weight import choose_coview_weight
+from pipelines.related.models import load_model
 from pipelines.related.pipeline import FACTORS, SOURCE_FIELD, TARGET_FIELD
 from pipelines.update.factors import fold_in
 from pipelines.update.frontier import part_around, reached, rows_that_differ, touched
@@ -25,6 +24,7 @@ from twinvec.features.manifest import Manifest
 from twinvec.features.reading import read_vectors
 from twinvec.metrics.ranking import rank_targets, ranking_metrics
 from twinvec.nn.features import Features
+from twinvec.nn.models.full_graph import full_graph_inputs
 from twinvec.nn.sampling.blocks import Neighbours
 from twinvec.settings import RelatedSettings, Settings
 from twinvec.stage import Inputs, Outcome, Progress, Train
@@ -58,7 +58,7 @@ def carry_related(live: Live, model: nn.Module, full: bool) -> Train:
 
     Args:
         live: the release.
-        model: `pipelines.related.export.FullGraph` of its related version.
+        model: `twinvec.nn.models.FullGraph` of its related version.
         full: compute all, in place of what changes reach.
     """
 
@@ -139,7 +139,7 @@ def _state(
     graph: ProductGraph, content: Tensor, trained: ProductGraph, version: Version, options: RelatedSettings
 ) -> State:
     """What the model sees of a graph, if `version` was trained on the graph `trained`."""
-    model = MODELS[options.recipe]
+    model = load_model(options.recipe)
     if model.factors is not None:
         return State(graph, Features(content, model.factors(graph)), model.relations(graph))
     factors = np.load(Path(version.path) / FACTORS)
@@ -150,10 +150,10 @@ def _state(
 def _as_trained(settings: Settings, trained: ProductGraph) -> RelatedSettings:
     """The settings of the model with what its training settled."""
     options = settings.related
-    if MODELS[options.recipe].factors is not None:
+    if load_model(options.recipe).factors is not None:
         return options
     seen = trained if options.refit else trained.training_part()
-    walked = settle_coview_weight(seen, options.twinvec.proximity, settings.seed)
+    walked = choose_coview_weight(seen, options.twinvec.proximity, settings.seed)
     recipe = options.twinvec.model_copy(update={"proximity": walked})
     return options.model_copy(update={"twinvec": recipe})
 
@@ -163,7 +163,7 @@ def _before(workspace: Workspace, live: Live, options: RelatedSettings) -> State
     graph = load_graph(Path(live.versions["graph"].path))
     content = _content(workspace, live.versions.get("aligned"), live, graph)
     factors = np.load(Path(live.versions["related"].path) / FACTORS)
-    cover = MODELS[options.recipe].relations(graph)
+    cover = load_model(options.recipe).relations(graph)
     return State(graph, Features(content, torch.from_numpy(factors)), cover)
 
 

@@ -16,7 +16,7 @@ import sys
 import torch
 from torch import distributed
 from twinvec.nn.features import Features
-from pipelines.related.models.paper import PaperEncoder
+from twinvec.nn.models import MERLIN
 from twinvec.nn.sampling.blocks import double_cover
 from twinvec.nn.sampling.csr import CsrSampler
 from twinvec.nn.training.loop import train
@@ -26,7 +26,7 @@ distributed.init_process_group("gloo")
 torch.manual_seed(distributed.get_rank())  # different weights, of which the first process's must win
 source, target = torch.arange(60), (torch.arange(60) + 7) % 60
 graph = {name: double_cover(source, target, 60) for name in ("copurchase", "coview")}
-model = PaperEncoder(8, 4, 2, list(graph))
+model = MERLIN(8, 4, 2, list(graph))
 content = torch.randn(60, 8, generator=torch.Generator().manual_seed(0))
 history = train(
     model,

@@ -7,7 +7,8 @@ import pytest
 from twinvec import digest
 from twinvec.settings import Group, Settings
 from twinvec.settings.group import is_operational
-from twinvec.settings.pipelines import AlignedSettings, ImageSettings, RelatedSettings, TextSettings
+from twinvec.settings.pipelines import AlignedSettings, ImageSettings, TextSettings
+from twinvec.settings.related import RelatedSettings
 
 # Digests of the default settings before operational settings were marked, and before there was a choice of sampler.
 BEFORE = {

@@ -1,4 +1,4 @@
-"""What the dual-embedding model reads of a node of the double cover."""
+"""Input features of the nodes of the double cover."""
 
 from __future__ import annotations
 
@@ -11,11 +11,20 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class Features:
-    """Features of n products, and factors of their 2n nodes.
+    """Content features of n products, and factors of their 2n nodes.
 
     Attributes:
-        content: of each product, float32 [n, c].
-        proximity: of each node of the double cover, float32 [2n, p]; p may be 0.
+        content: Features of each product, float32 [n, c].
+        proximity: Factors of each node of the double cover, sources first, float32 [2n, p]; p may be 0.
+
+    Example:
+        >>> import torch
+        >>> features = Features(content=torch.randn(4, 6), proximity=torch.zeros(8, 0))
+        >>> features.products, features.nodes
+        (4, 8)
+        >>> content, factors, is_target = features.of(torch.tensor([0, 5]))
+        >>> content.shape, is_target.tolist()
+        (torch.Size([2, 6]), [False, True])
     """
 
     content: Tensor
@@ -23,21 +32,25 @@ class Features:
 
     @property
     def products(self) -> int:
-        """How many products there are."""
+        """Number of products, n."""
         return self.content.shape[0]
 
     @property
     def nodes(self) -> int:
-        """Nodes of the double cover."""
+        """Number of nodes of the double cover, 2n."""
         return 2 * self.products
 
     @property
     def device(self) -> torch.device:
-        """Where the features are."""
+        """Device of the features."""
         return self.content.device
 
     def of(self, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Content, factors and role of some nodes: what the encoders' `start` takes."""
+        """Return the arguments of the encoders' `start` for some nodes, int64 [nodes].
+
+        Returns:
+            Content float32 [nodes, c], factors float32 [nodes, p], and whether each is a target, bool [nodes].
+        """
         is_target = nodes >= self.products
         # `embedding`, not indexing: on a CPU it is three times as fast.
         content, proximity = (
@@ -47,5 +60,5 @@ class Features:
         return content, proximity, is_target
 
     def to(self, device: torch.device) -> Features:
-        """The same on another device."""
+        """Return the features on another device."""
         return Features(self.content.to(device), self.proximity.to(device))

@@ -1,4 +1,4 @@
-"""What the training loop and the inference ask of a model and of its features."""
+"""The interfaces of the training loop and of inference: a graph encoder, and features of nodes."""
 
 from __future__ import annotations
 
@@ -11,36 +11,57 @@ from twinvec.nn.sampling.blocks import Hop
 
 
 class GraphEncoder(nn.Module):
-    """Gives each node of a graph a vector from its features and its neighbourhood, a layer at a time.
+    """Base class of models that compute a vector of each node from its features and neighbourhood, a layer at a time.
 
-    A subclass has `layers`, called as `layer(own, below, hop)`, and says what the vectors of layer 0 are unless they
-    are a node's first feature as it is.
+    A subclass sets `layers`; each is called as `layer(own, below, hop)`. It overrides `start` unless the vectors of
+    layer 0 are the first feature as it is.
+
+    Example:
+        >>> import torch
+        >>> from twinvec.nn.layers.mean import MeanLayer
+        >>> from twinvec.nn.sampling.blocks import from_edges
+        >>> from twinvec.nn.sampling.csr import CsrSampler
+        >>> class Encoder(GraphEncoder):
+        ...     def __init__(self) -> None:
+        ...         super().__init__()
+        ...         self.layers = nn.ModuleList([MeanLayer(6, 16, ["edges"])])
+        >>> graph = {"edges": from_edges(torch.tensor([0, 1]), torch.tensor([1, 0]), count=3)}
+        >>> block = CsrSampler(graph, fanouts={"edges": 5}, hops=1).sample(torch.tensor([0, 2]))
+        >>> Encoder()(torch.randn(len(block.nodes), 6), block).shape
+        torch.Size([2, 16])
     """
 
     layers: nn.ModuleList
 
     def start(self, content: Tensor, /, *args: Any, **kwargs: Any) -> Tensor:
-        """Vectors of layer 0, [nodes, width], of what `NodeFeatures.of` gives for some nodes: the first, as it is."""
+        """Return the vectors of layer 0, [nodes, width], from what `NodeFeatures.of` returns for some nodes.
+
+        The default returns the first feature as it is.
+        """
         return content
 
     def step(self, index: int, own: Tensor, below: Tensor, hop: Hop) -> Tensor:
-        """Vectors above layer `index`, [rows, width].
+        """Return the output vectors of layer `index`, [rows, width].
 
         Args:
-            index: of the layer, from 0.
-            own: vectors below of the nodes that get one above, [rows, width].
-            below: vectors below of their neighbours, [inputs of the hop, width].
-            hop: which of them each node has.
+            index: Number of the layer, from 0.
+            own: Input vectors of the nodes themselves, [rows, width].
+            below: Input vectors of their neighbours, [inputs of the hop, width].
+            hop: The neighbours of each node, as positions in `below`.
         """
         above: Tensor = self.layers[index](own, below, hop)
         return self.activation(above) if index + 1 < len(self.layers) else above
 
     def activation(self, vectors: Tensor) -> Tensor:
-        """What is done to the vectors between two layers: nothing, unless a model says otherwise."""
+        """Apply the nonlinearity between two layers. The default is the identity."""
         return vectors
 
     def forward(self, *inputs: Any) -> Tensor:
-        """Vectors of a block's seeds, [seeds, width], of the features of `block.nodes` and, last, the block."""
+        """Return the vectors of a block's seeds, [seeds, width].
+
+        Args:
+            inputs: The features of `block.nodes`, as `start` takes them, then the block.
+        """
         *features, block = inputs
         vectors = self.start(*features)
         for index, hop in enumerate(block.hops):
@@ -53,14 +74,14 @@ class NodeFeatures(Protocol):
 
     @property
     def nodes(self) -> int:
-        """How many nodes there are."""
+        """Number of nodes."""
         ...
 
     @property
     def device(self) -> torch.device:
-        """Where the features are."""
+        """Device of the features."""
         ...
 
     def of(self, nodes: Tensor) -> tuple[Tensor, ...]:
-        """The features of some nodes, int64 [nodes]: the arguments of `GraphEncoder.start`."""
+        """Return the features of some nodes, int64 [nodes]: the arguments of `GraphEncoder.start`."""
         ...

@@ -1,25 +1,31 @@
-"""How near products are to each other in the graph: personalised PageRank and its factorisation.
+"""Proximity of products in the graph: personalised PageRank and its factorisation.
 
-The approach is STRAP's (Yin & Wei, KDD 2019): approximate personalised PageRank of every node, its logarithm
-factorised into a vector of each node as source and one as target.
+The approach is STRAP's (Yin & Wei, KDD 2019): approximate personalised PageRank of every node, whose logarithm is
+factorised into a source vector and a target vector of each node.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
+import torch
 from sklearn.utils.extmath import randomized_svd
+from torch import Tensor
+
+from twinvec.nn.losses.positives import rows_to_one
 
 FloatArray = npt.NDArray[np.float32]
 
 
 def walk_matrix(copurchase: sp.csr_array, coview: sp.csr_array, coview_weight: float) -> sp.csr_array:
-    """The graph that is walked: co-purchase and co-view edges in both directions, co-views at `coview_weight`.
+    """Return the weighted graph of the walks: co-purchase and co-view edges, in both directions.
 
     Args:
-        copurchase, coview: adjacency matrices [n, n]; entries over zero are edges.
-        coview_weight: weight of a co-view edge beside a co-purchase edge's one.
+        copurchase, coview: Adjacency matrices [n, n]; entries over zero are edges.
+        coview_weight: Weight of a co-view edge; a co-purchase edge weighs 1.
 
     Returns:
         Symmetric weights, float32 [n, n].
@@ -40,30 +46,38 @@ def personalised_pagerank(
     chunk: int = 2048,
     nodes: npt.NDArray[np.int64] | None = None,
 ) -> sp.csr_array:
-    """Approximate personalised PageRank of every node, or of some, its largest entries only.
+    """Return the largest entries of the approximate personalised PageRank of every node, or of some.
 
-    The power iteration Σ_k restart (1 − restart)^k P^k from each node, in which probabilities under `least` are
-    dropped after each step: memory and time go with what is kept, not with n².
+    The power iteration Σ_k restart (1 − restart)^k P^k from each node. Probabilities under `least` are dropped after
+    each step, so memory and time grow with the entries kept, not with n².
 
     Args:
-        weights: edge weights, float32 [n, n].
-        restart: chance to go home at each step.
-        steps: terms of the series.
-        least: walks less probable than this are given up.
-        keep: most entries kept of a row.
-        chunk: rows worked on at once.
-        nodes: the r nodes that rows are wanted of; all n if not given.
+        weights: Edge weights, float32 [n, n].
+        restart: Probability of returning to the start at each step.
+        steps: Terms of the series.
+        least: Probabilities under this are dropped.
+        keep: Maximum number of entries of a row.
+        chunk: Rows computed at once.
+        nodes: Start nodes, int64 [r]; all n if not given.
 
     Returns:
-        float32 [r, n], rows without the node itself, sorted indices.
+        float32 [r, n]. Rows have no entry for the node itself; indices are sorted.
+
+    Example:
+        >>> import numpy as np
+        >>> import scipy.sparse as sp
+        >>> path = sp.csr_array(np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32))
+        >>> near = personalised_pagerank(path, restart=0.5, steps=1, least=0.0, keep=2).toarray()
+        >>> near.tolist()
+        [[0.0, 0.25, 0.0], [0.125, 0.0, 0.125], [0.0, 0.25, 0.0]]
     """
     out = np.asarray(weights.sum(1)).ravel()
     transition = sp.csr_array(sp.diags_array(1 / np.maximum(out, 1e-12)) @ weights).astype(np.float32)
     everything = weights.shape[0]
-    wanted = np.arange(everything) if nodes is None else nodes
+    starts = np.arange(everything) if nodes is None else nodes
     parts = []
-    for first in range(0, len(wanted), chunk):
-        here = wanted[first : first + chunk]
+    for first in range(0, len(starts), chunk):
+        here = starts[first : first + chunk]
         size = len(here)
         walk = sp.csr_array((np.ones(size, np.float32), (np.arange(size), here)), shape=(size, everything))
         total = restart * walk
@@ -80,7 +94,7 @@ def personalised_pagerank(
 
 
 def keep_largest(matrix: sp.csr_array, keep: int) -> sp.csr_array:
-    """The `keep` largest entries of each row."""
+    """Return the matrix with only the `keep` largest entries of each row."""
     row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     order = np.lexsort((-matrix.data, row))
     rank = np.arange(len(row)) - matrix.indptr[row]
@@ -91,10 +105,9 @@ def keep_largest(matrix: sp.csr_array, keep: int) -> sp.csr_array:
 
 
 def target_share(copurchase: sp.csr_array, weights: sp.csr_array) -> FloatArray:
-    """How much of a product's place in the graph it owes to being a target: (1 + in-degree) / (1 + degree), [n].
+    """Return how much each product is a target: (1 + in-degree) / (1 + degree), float32 [n].
 
-    A product that others are seldom bought before is seldom a target again; nearness alone, which has no direction,
-    does not know that.
+    A product that has seldom been a target is seldom a target again. Nearness alone has no direction.
     """
     into = np.asarray((copurchase > 0).sum(0)).ravel()
     share: FloatArray = ((1 + into) / (1 + np.asarray(weights.sum(1)).ravel())).astype(np.float32)
@@ -111,11 +124,11 @@ def directed_nearness(
     keep: int,
     nodes: npt.NDArray[np.int64] | None = None,
 ) -> sp.csr_array:
-    """How near each product is to every node, or to some, as a target: nearness times its `target_share`.
+    """Return the nearness of each product as a target to every node, or to some: PageRank times `target_share`.
 
     Args:
-        copurchase, coview, coview_weight: as `walk_matrix` has them.
-        restart, steps, least, keep, nodes: as `personalised_pagerank` has them.
+        copurchase, coview, coview_weight: As in `walk_matrix`.
+        restart, steps, least, keep, nodes: As in `personalised_pagerank`.
 
     Returns:
         float32 [r, n].
@@ -128,16 +141,24 @@ def directed_nearness(
 def factorise(
     proximity: sp.csr_array, dimension: int, least: float, seed: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Vectors whose dot product reproduces log(1 + proximity / least).
+    """Return factors whose dot product reproduces log(1 + proximity / least).
 
     Args:
         proximity: float32 [n, n].
-        dimension: length of the vectors.
-        least: proximity at which the logarithm starts to rise.
-        seed: of the randomised singular value decomposition.
+        dimension: Length of the factors.
+        least: Proximity at which the logarithm starts to rise.
+        seed: Seed of the randomised singular value decomposition.
 
     Returns:
-        Source and target factors, float32 [n, dimension] each; columns that the rank does not fill are zero.
+        Source and target factors, float32 [n, dimension] each. Columns beyond the rank are zero.
+
+    Example:
+        >>> import numpy as np
+        >>> import scipy.sparse as sp
+        >>> near = sp.csr_array(np.array([[0, 0.2], [0.1, 0]], np.float32))
+        >>> source, target = factorise(near, dimension=4, least=0.1, seed=0)
+        >>> np.allclose(source @ target.T, np.log1p(near.toarray() / 0.1), atol=1e-5)
+        True
     """
     logarithm = proximity.copy()
     logarithm.data = np.log1p(logarithm.data / least)
@@ -149,3 +170,51 @@ def factorise(
     source[:, :rank] = left * root
     target[:, :rank] = right.T * root
     return source, target
+
+
+@dataclass(frozen=True)
+class Proximity:
+    """Directed proximity of products in the graph.
+
+    Attributes:
+        matrix: float32 [n, n], each row summing to one or to zero.
+        factors: Factors of each node of the double cover, sources first, float32 [2n, p].
+    """
+
+    matrix: sp.csr_array
+    factors: Tensor
+
+
+def proximity(
+    copurchase: sp.csr_array,
+    coview: sp.csr_array,
+    dimension: int,
+    coview_weight: float,
+    restart: float,
+    steps: int,
+    least: float,
+    keep: int,
+    seed: int,
+) -> Proximity:
+    """Return the directed nearness of all products and its factors.
+
+    Args:
+        copurchase, coview, coview_weight: As in `walk_matrix`.
+        dimension: Length of the factors.
+        restart, steps, least, keep: As in `personalised_pagerank`.
+        seed: Seed of the factorisation.
+
+    Example:
+        >>> import numpy as np
+        >>> import scipy.sparse as sp
+        >>> copurchase = sp.csr_array(np.array([[0, 1, 1], [0, 0, 0], [0, 1, 0]], np.float32))
+        >>> coview = sp.csr_array((3, 3), dtype=np.float32)
+        >>> near = proximity(
+        ...     copurchase, coview, dimension=8, coview_weight=1.0, restart=0.15, steps=10, least=1e-4, keep=50, seed=0
+        ... )
+        >>> near.matrix.shape, near.factors.shape
+        ((3, 3), torch.Size([6, 8]))
+    """
+    directed = directed_nearness(copurchase, coview, coview_weight, restart, steps, least, keep)
+    source, target = factorise(directed, dimension, least, seed)
+    return Proximity(rows_to_one(directed), torch.from_numpy(np.concatenate([source, target])))

@@ -33,6 +33,7 @@ from pydantic_settings import SettingsError as SourceError
 from twinvec.errors import PluginError, SettingsError
 from twinvec.paths import HomePaths
 from twinvec.plugins import load_plugin, plugins
+from twinvec.settings import registered_models
 from twinvec.settings.gates import GateSettings
 from twinvec.settings.group import Group, Operational
 from twinvec.settings.pipelines import (
@@ -40,9 +41,9 @@ from twinvec.settings.pipelines import (
     CategorySettings,
     GraphSettings,
     ImageSettings,
-    RelatedSettings,
     TextSettings,
 )
+from twinvec.settings.related import RelatedSettings
 from twinvec.settings.sellers import SellerSettings
 from twinvec.settings.stores import (
     FeastSettings,
@@ -241,8 +242,12 @@ def load_settings(**overrides: object) -> Settings:
 def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
     # pydantic-settings ignores variables that match no field: a typing error would be silent.
     known = [FILE_VARIABLE, *_variables(settings_class(), PREFIX)]
-    for variable in environment:
-        if variable.upper().startswith(PREFIX) and variable.upper() not in known:
+    ours = [variable for variable in environment if variable.upper().startswith(PREFIX)]
+    if any(variable.upper() not in known for variable in ours):
+        for name, group in _model_groups().items():
+            known += _variables(group, f"{PREFIX}RELATED__{name}__")
+    for variable in ours:
+        if variable.upper() not in known:
             close = difflib.get_close_matches(variable.upper(), known, n=1)
             raise SettingsError(
                 f"environment variable {variable} is not a setting",
@@ -255,6 +260,12 @@ def _variables(model: type[BaseModel], prefix: str) -> Iterator[str]:
         yield f"{prefix}{name}".upper()
         if _is_group(field.annotation):
             yield from _variables(field.annotation, f"{prefix}{name}__")
+
+
+def _model_groups() -> dict[str, type[BaseModel]]:
+    """Return the settings groups of models that other packages register, by name."""
+    names = [name for name in registered_models.group_names() if name not in RelatedSettings.own_groups()]
+    return {name: group for name in names if (group := registered_models.settings_group(name))}
 
 
 def _is_group(annotation: object) -> TypeGuard[type[BaseModel]]:
@@ -276,7 +287,8 @@ def _explain(problem: ErrorDetails, file: Path, overrides: Mapping[str, object])
 def _siblings(location: Sequence[str]) -> list[str]:
     model: type[BaseModel] = settings_class()
     for part in location[:-1]:
-        annotation = model.model_fields[part].annotation
+        field = model.model_fields.get(part)
+        annotation = _model_groups().get(part) if field is None else field.annotation
         if _is_group(annotation):
             model = annotation
-    return list(model.model_fields)
+    return [*model.model_fields, *(_model_groups() if model is RelatedSettings else ())]

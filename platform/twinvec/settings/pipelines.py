@@ -6,12 +6,11 @@ Defaults are those of the MERLIN paper (CIKM 2024) where it names a value; numbe
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import Field
 
 from twinvec.settings.group import Group, Operational
-from twinvec.settings.related_models import DaemonRecipe, GatRecipe, PaperRecipe, SoftmaxRecipe, TwinvecRecipe
 
 # `auto` and `dgl` count as one where settings decide whether a version is up to date: both samplers draw from the same
 # distribution, and versions of a home that moves to a machine without DGL stay usable. An explicit `csr` counts.
@@ -306,64 +305,3 @@ class AlignedSettings(Group):
         if self.sampler != "csr":
             del values["sampler"]
         return values
-
-
-# Each has a group of settings of its name.
-RelatedRecipe = Literal["twinvec", "paper", "daemon", "sage", "gat", "lightgcn"]
-
-
-class RelatedSettings(Group):
-    """The dual-embedding model (MERLIN 3.6), or another in its place."""
-
-    recipe: RelatedRecipe = Field(
-        "twinvec",
-        description="The model: `paper` is MERLIN as published; `twinvec` adds what was measured to help; the others "
-        "are of the field.",
-    )
-    dimension: int = Field(128, ge=4, description="Length of the source and of the target vector (4.1.3).")
-    layers: int = Field(2, ge=1, le=4, description="Hops (4.1.3).")
-    fanout_copurchase: int = Field(20, ge=1, description="Co-purchase neighbours sampled a hop (4.1.3).")
-    fanout_coview: int = Field(10, ge=1, description="Co-view neighbours sampled a hop (4.1.3).")
-    sampler: SamplerName = Field("auto", description=SAMPLER)
-    patience: int = Field(
-        4, ge=1, description="Epochs without a better validation MRR before stopping (4.1.3)."
-    )
-    validation_edges: int = Field(
-        5_000, ge=1, description="Edges the validation MRR is measured on, at most."
-    )
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="`bfloat16` runs the model in mixed precision."
-    )
-    calibrate: bool = Field(
-        True,
-        description="Make scores of different sources comparable, by one coordinate; `paper` and `daemon` are as "
-        "published.",
-    )
-    direction: float = Field(
-        0.75,
-        ge=0,
-        le=1,
-        description="How much calibrated scores are to tell an edge from its reverse, the rest being to tell it from "
-        "pairs at random; the order of one source's targets is none of it.",
-    )
-    refit: bool = Field(
-        True,
-        description="After testing, train again with the held-out edges for the vectors that are published.",
-    )
-    paper: PaperRecipe = Field(PaperRecipe(), description="The recipe `paper`.")
-    twinvec: TwinvecRecipe = Field(TwinvecRecipe(), description="The recipe `twinvec`.")
-    daemon: DaemonRecipe = Field(DaemonRecipe(), description="The recipe `daemon`.")
-    sage: SoftmaxRecipe = Field(SoftmaxRecipe(), description="The recipe `sage`.")
-    gat: GatRecipe = Field(GatRecipe(), description="The recipe `gat`.")
-    lightgcn: SoftmaxRecipe = Field(SoftmaxRecipe(), description="The recipe `lightgcn`.")
-
-    @property
-    def uncalibrated(self) -> int:
-        """Length of a vector without the coordinate that calibrates it."""
-        return self.dimension - self.calibrate
-
-    def deciding_as_before(self) -> dict[str, Any]:
-        """Return the settings without the groups of other recipes: changing them makes nothing out of date."""
-        others = set(get_args(RelatedRecipe)) - {self.recipe}
-        values = self.model_dump(mode="json", exclude=others)
-        return {**values, "sampler": "csr" if self.sampler == "csr" else "dgl"}

@@ -14,17 +14,16 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from pipelines.graph.product_graph import Edges, ProductGraph
 from pipelines.related.data import edge_positives, relations
-from pipelines.related.inference import infer
-from pipelines.related.models.paper import PaperEncoder
-from pipelines.related.models.twinvec import TwinvecEncoder
-from pipelines.related.softmax import SoftmaxObjective
 from tests.samplers import SAMPLERS
 from twinvec.metrics.ranking import rank_targets, ranking_metrics
 from twinvec.nn.features import Features
 from twinvec.nn.graph_encoder import GraphEncoder
 from twinvec.nn.losses.margin import MarginObjective
 from twinvec.nn.losses.objective import Objective
+from twinvec.nn.losses.softmax import SoftmaxObjective
+from twinvec.nn.models import MERLIN, Twinvec
 from twinvec.nn.sampling.samplers import make_sampler
+from twinvec.nn.training.inference import infer_dual
 from twinvec.nn.training.loop import Epoch, train
 
 GROUPS, SIZE = 12, 15
@@ -78,7 +77,7 @@ def paper(planted: Planted, seed: int = 0) -> tuple[GraphEncoder, Features, Obje
     torch.manual_seed(seed)
     edges = planted.graph.copurchase
     return (
-        PaperEncoder(10, DIMENSION, 2, ["copurchase", "coview"]),
+        MERLIN(10, DIMENSION, 2, ["copurchase", "coview"]),
         Features(planted.content, torch.zeros(2 * PRODUCTS, 0)),
         MarginObjective(
             torch.from_numpy(edges.source),
@@ -96,7 +95,7 @@ def paper(planted: Planted, seed: int = 0) -> tuple[GraphEncoder, Features, Obje
 def twinvec(planted: Planted, seed: int = 0) -> tuple[GraphEncoder, Features, Objective]:
     torch.manual_seed(seed)
     return (
-        TwinvecEncoder(10, 4, DIMENSION, 2, list(relations(planted.graph, reverse=True)), factor_dropout=0.1),
+        Twinvec(10, 4, DIMENSION, 2, list(relations(planted.graph, reverse=True)), factor_dropout=0.1),
         Features(planted.content, 0.1 * torch.randn(2 * PRODUCTS, 4)),
         SoftmaxObjective(edge_positives(planted.graph), draws=3, candidates=100, batch=50),
     )
@@ -131,7 +130,7 @@ def run(
 def vectors(
     planted: Planted, recipe: str, model: GraphEncoder, features: Features
 ) -> tuple[torch.Tensor, ...]:
-    return infer(model, features, relations(planted.graph, reverse=recipe == "twinvec"))
+    return infer_dual(model, features, relations(planted.graph, reverse=recipe == "twinvec"))
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

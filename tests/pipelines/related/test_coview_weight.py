@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.graph.product_graph import Edges, ProductGraph
-from pipelines.related.coview_weight import WEIGHTS, settle_coview_weight
+from pipelines.related.coview_weight import WEIGHTS, choose_coview_weight
 from twinvec.settings.related_models import ProximitySettings
 
 PRODUCTS, GROUP = 240, 6
@@ -31,19 +31,19 @@ def shop(coviews_help: bool, seed: int) -> ProductGraph:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_co_views_are_walked_where_they_lead_to_what_is_bought(seed: int) -> None:
-    assert settle_coview_weight(shop(True, seed), UNSET, seed).coview_weight in WEIGHTS[:2]
-    assert settle_coview_weight(shop(False, seed), UNSET, seed).coview_weight == 0
+    assert choose_coview_weight(shop(True, seed), UNSET, seed).coview_weight in WEIGHTS[:2]
+    assert choose_coview_weight(shop(False, seed), UNSET, seed).coview_weight == 0
 
 
 def test_what_is_set_stays_and_the_same_graph_gives_the_same() -> None:
     graph = shop(True, 4)
     given = ProximitySettings(coview_weight=0.5)
-    assert settle_coview_weight(graph, given, 0) is given
-    assert settle_coview_weight(graph, UNSET, 7) == settle_coview_weight(graph, UNSET, 7)
+    assert choose_coview_weight(graph, given, 0) is given
+    assert choose_coview_weight(graph, UNSET, 7) == choose_coview_weight(graph, UNSET, 7)
 
 
 def test_a_shop_without_co_views_needs_no_choice() -> None:
     graph = shop(True, 5)
     nothing = graph.coview.only(np.zeros(len(graph.coview), np.bool_))
     bare = ProductGraph(graph.product_ids, graph.copurchase, nothing, graph.split, np.zeros(0, np.int8))
-    assert settle_coview_weight(bare, UNSET, 0).coview_weight == WEIGHTS[0]
+    assert choose_coview_weight(bare, UNSET, 0).coview_weight == WEIGHTS[0]

@@ -12,8 +12,9 @@ import torch
 from scipy.stats import chi2
 
 from pipelines.graph.product_graph import ProductGraph
-from pipelines.related.data import Positives, blend, edge_positives, either, proximity, relations, similar
+from pipelines.related.data import edge_positives, either, proximity, relations, similar
 from twinvec.nn.features import Features
+from twinvec.nn.losses.positives import Positives, blend
 from twinvec.nn.pagerank import personalised_pagerank, target_share, walk_matrix
 from twinvec.nn.sampling.blocks import Neighbours
 

@@ -10,15 +10,14 @@ from torch import Tensor, nn
 
 from pipelines.graph.product_graph import ProductGraph
 from pipelines.related.data import COPURCHASE, COVIEW, relations
-from pipelines.related.inference import infer
-from pipelines.related.models.paper import PaperEncoder
-from pipelines.related.models.twinvec import TwinvecEncoder
 from tests.samplers import SAMPLERS
 from twinvec.nn.features import Features
 from twinvec.nn.graph_encoder import GraphEncoder
+from twinvec.nn.models import MERLIN, Twinvec
 from twinvec.nn.sampling.blocks import double_cover
 from twinvec.nn.sampling.csr import CsrSampler
 from twinvec.nn.sampling.samplers import SamplerName, make_sampler
+from twinvec.nn.training.inference import infer_dual
 
 MakeGraph = Callable[..., ProductGraph]
 
@@ -31,7 +30,7 @@ def randomise(model: nn.Module, seed: int) -> None:
             parameter.copy_(torch.randn(parameter.shape, generator=generator) / parameter.shape[-1] ** 0.5)
 
 
-def dense_paper(model: PaperEncoder, content: Tensor, a_cp: Tensor, a_cv: Tensor) -> tuple[Tensor, Tensor]:
+def dense_paper(model: MERLIN, content: Tensor, a_cp: Tensor, a_cv: Tensor) -> tuple[Tensor, Tensor]:
     """(h_u^s)^l = FC_l[Σ_{(u,v) ∈ cp} h_v^t W_cp, Σ_{(u,v) ∈ cv} h_v^t W_cv], and the mirror image for h_v^t."""
     h_s, h_t = content, content
     for index, layer in enumerate(model.layers):
@@ -46,15 +45,15 @@ def dense_paper(model: PaperEncoder, content: Tensor, a_cp: Tensor, a_cv: Tensor
     return h_s, h_t
 
 
-def paper_case(graph: ProductGraph, layers: int) -> tuple[PaperEncoder, Features]:
+def paper_case(graph: ProductGraph, layers: int) -> tuple[MERLIN, Features]:
     torch.manual_seed(1)
-    model = PaperEncoder(content=5, dimension=7, layers=layers, relations=[COPURCHASE, COVIEW])
+    model = MERLIN(content=5, dimension=7, layers=layers, relations=[COPURCHASE, COVIEW])
     return model, Features(torch.randn(graph.products, 5), torch.zeros(2 * graph.products, 0))
 
 
-def twinvec_case(graph: ProductGraph, layers: int) -> tuple[TwinvecEncoder, Features]:
+def twinvec_case(graph: ProductGraph, layers: int) -> tuple[Twinvec, Features]:
     torch.manual_seed(2)
-    model = TwinvecEncoder(5, 6, 9, layers, list(relations(graph, reverse=True)))
+    model = Twinvec(5, 6, 9, layers, list(relations(graph, reverse=True)))
     randomise(model, 3)
     return model, Features(torch.randn(graph.products, 5), torch.randn(2 * graph.products, 6))
 
@@ -71,7 +70,7 @@ def adjacency(graph: ProductGraph) -> tuple[Tensor, Tensor]:
 def test_layerwise_inference_is_the_dense_equations(random_graph: MakeGraph, layers: int) -> None:
     graph = random_graph(10 + layers)
     model, features = paper_case(graph, layers)
-    found = infer(model, features, relations(graph, reverse=False), chunk=13)
+    found = infer_dual(model, features, relations(graph, reverse=False), chunk=13)
     with torch.no_grad():
         expected = dense_paper(model, features.content, *adjacency(graph))
     for one, other in zip(found, expected, strict=True):
@@ -116,7 +115,7 @@ def test_a_product_without_edges_has_a_vector_of_its_content(random_graph: MakeG
     # The last three products have no edges; without factors they differ in their content only.
     features.proximity[[n - 3, n - 2, n - 1, 2 * n - 3, 2 * n - 2, 2 * n - 1]] = 0
     features.content[n - 1] = features.content[n - 2]
-    source, target = infer(model, features, relations(graph, reverse=True))
+    source, target = infer_dual(model, features, relations(graph, reverse=True))
     assert source.isfinite().all()
     torch.testing.assert_close(source[n - 1], source[n - 2], atol=1e-6, rtol=1e-6)
     torch.testing.assert_close(target[n - 1], target[n - 2], atol=1e-6, rtol=1e-6)
@@ -126,7 +125,7 @@ def test_a_product_without_edges_has_a_vector_of_its_content(random_graph: MakeG
 
 def test_the_two_roles_are_the_two_ends_of_an_edge() -> None:
     """One edge u → v, by hand: only u as a source and v as a target have a neighbour."""
-    model = PaperEncoder(1, 1, 1, [COPURCHASE, COVIEW])
+    model = MERLIN(1, 1, 1, [COPURCHASE, COVIEW])
     with torch.no_grad():
         model.layers[0].weights[COPURCHASE].weight.fill_(2)
         model.layers[0].weights[COVIEW].weight.fill_(10)
@@ -138,7 +137,7 @@ def test_the_two_roles_are_the_two_ends_of_an_edge() -> None:
         COVIEW: double_cover(none, none, 3),
     }
     content = torch.tensor([[3.0], [5.0], [7.0]])
-    source, target = infer(model, Features(content, torch.zeros(6, 0)), cover)
+    source, target = infer_dual(model, Features(content, torch.zeros(6, 0)), cover)
     # s_0 = 2 × 5 + .5, t_1 = 2 × 3 + .5, all others the bias.
     assert source.flatten().tolist() == [10.5, 0.5, 0.5]
     assert target.flatten().tolist() == [0.5, 6.5, 0.5]
@@ -146,15 +145,15 @@ def test_the_two_roles_are_the_two_ends_of_an_edge() -> None:
 
 def test_untrained_twinvec_gives_the_factors(random_graph: MakeGraph) -> None:
     graph = random_graph(70)
-    model = TwinvecEncoder(5, 6, 9, 2, list(relations(graph, reverse=True)))
+    model = Twinvec(5, 6, 9, 2, list(relations(graph, reverse=True)))
     features = Features(torch.randn(graph.products, 5), torch.randn(2 * graph.products, 6))
-    vectors = torch.cat(infer(model, features, relations(graph, reverse=True)))
+    vectors = torch.cat(infer_dual(model, features, relations(graph, reverse=True)))
     torch.testing.assert_close(vectors[:, :6], features.proximity)
     assert not vectors[:, 6:].any()
 
 
 def test_factors_are_dropped_in_training_alone() -> None:
-    model = TwinvecEncoder(5, 6, 9, 1, [COPURCHASE], factor_dropout=0.25)
+    model = Twinvec(5, 6, 9, 1, [COPURCHASE], factor_dropout=0.25)
     inputs = (torch.randn(4000, 5), torch.rand(4000, 6) + 0.1, torch.arange(4000) % 2 == 0)
     # Untrained, a vector is the node's factors, so that one without factors is zero: 1,000 ± 27 of 4,000.
     without = (model.train().start(*inputs) == 0).all(1)

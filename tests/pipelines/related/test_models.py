@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import get_args
 
 import pyarrow as pa
 import pytest
 import torch
 
 from pipelines.graph.product_graph import ProductGraph
-from pipelines.related.export import FullGraph, full_graph_inputs
-from pipelines.related.inference import infer
-from pipelines.related.models import MODELS
+from pipelines.related.fitting import Fitted, fit, make_plan
+from pipelines.related.models import load_model, model_names
 from pipelines.related.pipeline import example_of
 from pipelines.related.plan import Plan
-from pipelines.related.recipes import Fitted, fit, make_plan
 from tests.samplers import SAMPLERS
 from twinvec.metrics.ranking import rank_targets, ranking_metrics
 from twinvec.nn.features import Features
+from twinvec.nn.models.full_graph import FullGraph, full_graph_inputs
 from twinvec.nn.sampling.samplers import SamplerName, make_sampler
-from twinvec.settings import RelatedSettings
-from twinvec.settings.pipelines import RelatedRecipe
+from twinvec.nn.training.inference import infer_dual
+from twinvec.settings import RelatedSettings, registered_models
 
 MakeGraph = Callable[..., ProductGraph]
+MODELS = model_names()
 EVERY = pytest.mark.parametrize("name", MODELS)
 GROUPS = {
     name: {"epochs": 4, "batch": 40} | ({"candidates": 30} if name not in ("paper", "daemon") else {})
@@ -51,9 +50,9 @@ def randomised(graph: ProductGraph, name: str, seed: int) -> Plan:
     return plan
 
 
-def test_every_recipe_of_the_settings_is_a_model_with_a_group() -> None:
-    assert set(get_args(RelatedRecipe)) == set(MODELS)
-    assert all(hasattr(RelatedSettings(), name) for name in MODELS)
+def test_every_model_with_a_group_of_its_own_is_registered() -> None:
+    assert set(RelatedSettings.own_groups()) <= set(registered_models.model_names())
+    assert set(RelatedSettings.own_groups()) == set(MODELS)
 
 
 @EVERY
@@ -68,7 +67,7 @@ def test_groups_of_other_models_change_no_digest(name: str) -> None:
 @EVERY
 def test_a_plan_aggregates_over_the_relations_of_its_model(random_graph: MakeGraph, name: str) -> None:
     graph = random_graph(3)
-    plan, model = make_plan(graph, content_of(graph), options(name), 0), MODELS[name]
+    plan, model = make_plan(graph, content_of(graph), options(name), 0), load_model(name)
     relations = model.relations(graph)
     assert list(plan.graph) == list(relations)
     for relation, neighbours in relations.items():
@@ -85,7 +84,7 @@ def test_full_fanout_chunks_and_the_export_give_the_layerwise_inference(
 ) -> None:
     graph = random_graph(30)
     plan = randomised(graph, name, 6)
-    whole = infer(plan.model, plan.features, plan.graph)
+    whole = infer_dual(plan.model, plan.features, plan.graph)
     assert all(part.isfinite().all() for part in whole)
     assert (whole[0] - whole[1]).abs().max() > 0.05, "source and target are the same; the test shows nothing"
     with torch.no_grad():
@@ -98,7 +97,7 @@ def test_full_fanout_chunks_and_the_export_give_the_layerwise_inference(
             vectors = plan.model(*plan.features.of(block.nodes), block)
             torch.testing.assert_close(vectors, torch.cat(whole)[seeds], atol=1e-5, rtol=1e-5)
     for chunk in (1, 10, 95):
-        for one, other in zip(infer(plan.model, plan.features, plan.graph, chunk), whole, strict=True):
+        for one, other in zip(infer_dual(plan.model, plan.features, plan.graph, chunk), whole, strict=True):
             torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
     for one, other in zip(exported, whole, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
@@ -113,11 +112,11 @@ def test_a_product_elsewhere_changes_nothing(random_graph: MakeGraph, name: str)
     # The new product is n as a source and 2n + 1 as a target.
     factors = plan.features.proximity
     new = torch.randn(1, factors.shape[1])
-    fitting = MODELS[name].factors
+    fitting = load_model(name).factors
     larger = torch.cat([factors[:n], new, factors[n:], new]) if fitting is None else fitting(more)
     content = torch.cat([plan.features.content, torch.randn(1, 6)])
-    before = infer(plan.model, plan.features, plan.graph)
-    after = infer(plan.model, Features(content, larger), MODELS[name].relations(more))
+    before = infer_dual(plan.model, plan.features, plan.graph)
+    after = infer_dual(plan.model, Features(content, larger), load_model(name).relations(more))
     for one, other in zip(before, after, strict=True):
         torch.testing.assert_close(one, other[:n], atol=1e-6, rtol=1e-6)
 
@@ -147,7 +146,7 @@ def test_training_finds_the_edges_that_are_trained_on(random_graph: MakeGraph, n
     graph = random_graph(11)
     chosen = options(name, **{name: {**GROUPS[name], "epochs": 25, "learning_rate": 0.01}})
     plan = make_plan(graph, content_of(graph), chosen, 5)
-    untrained = infer(plan.model, plan.features, plan.graph)
+    untrained = infer_dual(plan.model, plan.features, plan.graph)
     result = fit(plan, chosen, torch.device("cpu"), 5)
     edges = (graph.copurchase.source, graph.copurchase.target)
     known = graph.copurchase.matrix(graph.products)
@@ -193,7 +192,7 @@ def test_calibration_is_settled_by_what_is_given_and_can_be_left_out(
 
     chosen, plain = options(name), options(name, calibrate=False)
     result, uncalibrated = (
-        fit(make_plan(graph, content_of(graph), each, 5), each, torch.device("cpu"), 5, settle=settle)
+        fit(make_plan(graph, content_of(graph), each, 5), each, torch.device("cpu"), 5, fit_weights=settle)
         for each in (chosen, plain)
     )
     assert uncalibrated.model.calibration is None
@@ -211,6 +210,6 @@ def test_calibration_is_settled_by_what_is_given_and_can_be_left_out(
         chosen,
         torch.device("cpu"),
         5,
-        settle=calibration.as_settled,
+        fit_weights=calibration.fixed_weights,
     )
     assert torch.equal(result.source, taken_over.source)

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.related import pipeline
-from pipelines.related.models import MODELS
+from pipelines.related.models import model_names
 from pipelines.update.live import find_live
 from pipelines.update.pipeline import embed
 from registry.models import State, Version
@@ -72,7 +72,7 @@ def trained(workspace: Workspace, snapshot: Snapshot) -> Version:
     return next(step.version for step in steps if step.space == "related" and step.version is not None)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name not in ("twinvec", "paper")])
+@pytest.mark.parametrize("name", [name for name in model_names() if name not in ("twinvec", "paper")])
 def test_a_version_of_every_model_is_published(shop: Shop, name: str) -> None:
     workspace = with_model(shop.workspace, name)
     version = trained(workspace, shop.snapshot)

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from pipelines.graph.product_graph import Edges, ProductGraph
-from pipelines.related.export import FullGraph, full_graph_inputs
-from pipelines.related.models import MODELS
-from pipelines.related.recipes import make_plan
+from pipelines.related.fitting import make_plan
+from pipelines.related.models import load_model, model_names
 from pipelines.update.related import State, compute, find_affected
 from twinvec.nn.features import Features
+from twinvec.nn.models.full_graph import FullGraph, full_graph_inputs
 from twinvec.settings import RelatedSettings
 
 PRODUCTS, WIDTH = 120, 4
@@ -33,7 +33,7 @@ def sparse_pairs(random: np.random.Generator, count: int) -> np.ndarray:
     return pairs[pairs[:, 0] != pairs[:, 1]]
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", model_names())
 def test_part_of_the_graph_gives_what_the_whole_gives(name: str) -> None:
     random = np.random.default_rng(5)
     copurchase, coview = sparse_pairs(random, 70), sparse_pairs(random, 50)
@@ -43,7 +43,7 @@ def test_part_of_the_graph_gives_what_the_whole_gives(name: str) -> None:
     after = graph_of(PRODUCTS + 1, np.concatenate([copurchase[1:], bought]), coview[1:])
     content = torch.randn(PRODUCTS + 1, WIDTH, generator=torch.Generator().manual_seed(1))
     options = RelatedSettings.model_validate({"recipe": name, "dimension": 12})
-    plan, model = make_plan(before, content[:PRODUCTS], options, 2), MODELS[name]
+    plan, model = make_plan(before, content[:PRODUCTS], options, 2), load_model(name)
     for parameter in plan.model.parameters():
         torch.nn.init.normal_(parameter, std=0.4)
     if model.factors is not None:

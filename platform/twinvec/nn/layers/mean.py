@@ -1,4 +1,4 @@
-"""A graph layer that more than one model has."""
+"""The mean-aggregation layer of GraphSAGE and DAEMON."""
 
 from __future__ import annotations
 
@@ -11,15 +11,23 @@ from twinvec.nn.sampling.blocks import Hop
 
 
 class MeanLayer(nn.Module):
-    """W h_u + b + Σ_r W_r mean_{v ∈ N_r(u)} h_v: GraphSAGE's with means, a map for each kind of edge.
+    """W h_u + b + Σ_r W_r mean_{v ∈ N_r(u)} h_v: GraphSAGE's mean aggregator with a map for each relation.
 
-    Algorithm 1 of GraphSAGE, lines 4 and 5: W [own, neighbours] is a sum of two maps. The encoder puts the nonlinearity
-    between layers; line 7, which makes all vectors as long as each other, is left out, as scores need their lengths.
+    Algorithm 1 of GraphSAGE, lines 4 and 5: W [own, neighbours] is a sum of two maps. The encoder applies the
+    nonlinearity between layers. Line 7, which normalises all vectors, is left out, because scores need their lengths.
 
     Args:
-        inputs: length of a vector below.
-        outputs: length of a vector above.
-        relations: names of the edge types, each with a W of its own.
+        inputs: Length of an input vector.
+        outputs: Length of an output vector.
+        relations: Names of the edge types. Each has its own W.
+
+    Example:
+        >>> import torch
+        >>> from twinvec.nn.sampling.blocks import from_edges
+        >>> neighbours = from_edges(torch.tensor([0, 0]), torch.tensor([1, 2]), count=3)
+        >>> layer, vectors = MeanLayer(inputs=6, outputs=16, relations=["edges"]), torch.randn(3, 6)
+        >>> layer(vectors, vectors, Hop({"edges": neighbours}, inputs=3)).shape
+        torch.Size([3, 16])
     """
 
     def __init__(self, inputs: int, outputs: int, relations: Sequence[str]) -> None:
@@ -28,12 +36,12 @@ class MeanLayer(nn.Module):
         self.weights = nn.ModuleDict({name: nn.Linear(inputs, outputs, bias=False) for name in relations})
 
     def forward(self, own: Tensor, below: Tensor, hop: Hop) -> Tensor:
-        """Vectors above, [rows, outputs].
+        """Return the output vectors, [rows, outputs].
 
         Args:
-            own: vectors below of the nodes themselves, [rows, inputs].
-            below: those of their neighbours, [inputs of the hop, inputs].
-            hop: which of them each node has.
+            own: Input vectors of the nodes themselves, [rows, inputs].
+            below: Input vectors of their neighbours, [inputs of the hop, inputs].
+            hop: The neighbours of each node.
         """
         above: Tensor = self.own(own)
         for name, weight in self.weights.items():

@@ -1,4 +1,4 @@
-"""MERLIN's margin loss with random negatives (3.5, 3.6.3)."""
+"""MERLIN's margin loss with random negatives (Sections 3.5 and 3.6.3)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from twinvec.nn.sampling.aggregation import rows_at
 
 
 def margin_loss(source: Tensor, target: Tensor, negatives: Tensor, margin: float) -> Tensor:
-    """loss_pt of MERLIN 3.5 and loss_tr of 3.6.3: mean of max(0, M − s_u·t_v + s_u·t_z) over pairs and negatives.
+    """Return loss_pt of MERLIN 3.5 and loss_tr of 3.6.3: the mean of max(0, M − s_u·t_v + s_u·t_z).
 
-    The paper puts a minus sign before a sum that is minimised; the hinge itself is what is minimised. The
-    mean in place of the sum makes the learning rate independent of the batch.
+    The mean is over pairs and negatives; it makes the learning rate independent of the batch. The paper puts a minus
+    sign before a sum that is minimised; here the hinge itself is minimised.
 
     Args:
         source: s_u, [pairs, d].
@@ -27,6 +27,12 @@ def margin_loss(source: Tensor, target: Tensor, negatives: Tensor, margin: float
 
     Returns:
         A scalar.
+
+    Example:
+        >>> import torch
+        >>> source, target = torch.eye(2), torch.eye(2)
+        >>> margin_loss(source, target, negatives=-target.unsqueeze(1), margin=1.0).item()
+        0.0
     """
     positive = (source * target).sum(1, keepdim=True)
     negative = torch.einsum("pd,pnd->pn", source, negatives)
@@ -35,7 +41,14 @@ def margin_loss(source: Tensor, target: Tensor, negatives: Tensor, margin: float
 
 @dataclass(frozen=True)
 class MarginBatch:
-    """Positive pairs and their negatives, as positions among the seeds."""
+    """Positive pairs and their negatives, as positions among the seeds.
+
+    Attributes:
+        seeds: Distinct nodes, int64.
+        source, target: int64 [pairs].
+        negatives: int64 [pairs, negatives].
+        margin: M of `margin_loss`.
+    """
 
     seeds: Tensor
     source: Tensor
@@ -44,7 +57,7 @@ class MarginBatch:
     margin: float
 
     def loss(self, vectors: Tensor) -> Tensor:
-        """The margin loss."""
+        """Return `margin_loss`, a scalar, of the seeds' vectors, [seeds, d]."""
         source, target, negatives = (
             rows_at(vectors, place.to(vectors.device)) for place in (self.source, self.target, self.negatives)
         )
@@ -55,18 +68,30 @@ class MarginBatch:
 class MarginObjective:
     """Each edge against `negatives` products drawn from all.
 
-    The edges of a step take theirs from some products drawn for the step: each is as likely to be an edge's negative
-    as if it was drawn for that edge alone, and a step has that many fewer neighbourhoods to sample and to sum.
+    The edges of a step take their negatives from a pool of products drawn for the step. Each product is as likely to
+    be an edge's negative as if it was drawn for that edge alone, and a step has fewer neighbourhoods to sample.
 
     Attributes:
-        source, target: the edges, int64 [edges], products.
-        products: how many products there are.
-        target_offset: what is added to a product to get its node as a target: `products` on the double cover of
-            the graph, 0 where a product is one node.
-        negatives: drawn an edge.
-        pool: products drawn a step, at least 2, for its edges to take their negatives from.
-        margin: M.
-        batch: edges a step.
+        source, target: Products at the edges' ends, int64 [edges].
+        products: Number of products.
+        target_offset: Offset from a product to its node as a target: `products` on the double cover of the graph, 0
+            if a product is one node.
+        negatives: Negatives drawn an edge.
+        pool: Size of the pool, at least 2.
+        margin: M of `margin_loss`.
+        batch: Edges a step.
+
+    Example:
+        >>> import numpy as np
+        >>> import torch
+        >>> objective = MarginObjective(
+        ...     torch.tensor([0, 0, 2]), torch.tensor([1, 2, 1]),
+        ...     products=4, target_offset=4, negatives=5, pool=4, margin=1.0, batch=2,
+        ... )
+        >>> for batch in objective.batches(np.random.default_rng(0)):
+        ...     print(batch.negatives.shape, batch.loss(torch.zeros(len(batch.seeds), 16)).shape)
+        torch.Size([2, 5]) torch.Size([])
+        torch.Size([1, 5]) torch.Size([])
     """
 
     source: Tensor
@@ -79,7 +104,7 @@ class MarginObjective:
     batch: int
 
     def batches(self, generator: np.random.Generator) -> Iterator[MarginBatch]:
-        """One epoch: every edge once."""
+        """Yield the batches of one epoch: every edge once."""
         order = torch.from_numpy(generator.permutation(len(self.source)))
         for chosen in torch.split(order, self.batch):
             source, target = self.source[chosen], self.target[chosen]

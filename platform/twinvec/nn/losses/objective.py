@@ -1,4 +1,4 @@
-"""What the training loop asks of an objective: batches, and the loss of each."""
+"""The interface of an objective: batches, and the loss of each."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from torch import Tensor
 
 
 class Batch(Protocol):
-    """Some nodes whose vectors are needed, and the loss of these."""
+    """Nodes whose vectors are needed, and the loss of these vectors."""
 
     @property
     def seeds(self) -> Tensor:
-        """Distinct nodes of the double cover, int64."""
+        """Distinct nodes of the graph, int64 [seeds]."""
         ...
 
     def loss(self, vectors: Tensor) -> Tensor:
-        """The loss, a scalar, of the vectors of the seeds, [seeds, d]."""
+        """Return the loss, a scalar, of the seeds' vectors, [seeds, d]."""
         ...
 
 
 class Objective(Protocol):
-    """What is trained on."""
+    """A training objective: yields batches that know their loss."""
 
     def batches(self, generator: np.random.Generator) -> Iterator[Batch]:
-        """One epoch's batches, in random order."""
+        """Yield the batches of one epoch, in random order."""
         ...

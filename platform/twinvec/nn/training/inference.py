@@ -1,4 +1,4 @@
-"""Exact vectors of every node, a layer at a time: no sampling, and no more than two layers in memory."""
+"""Exact vectors of every node, a layer at a time: no sampling, and at most two layers in memory."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from twinvec.nn.features import Features
 from twinvec.nn.graph_encoder import GraphEncoder, NodeFeatures
 from twinvec.nn.sampling.blocks import Hop, Neighbours
 
@@ -16,22 +17,22 @@ from twinvec.nn.sampling.blocks import Hop, Neighbours
 def infer(
     model: GraphEncoder, features: NodeFeatures, graph: Mapping[str, Neighbours], chunk: int = 65_536
 ) -> Tensor:
-    """Vectors of all nodes over all their neighbours.
+    """Return the vectors of all nodes over all their neighbours.
 
-    Each layer is computed for all nodes before the next, `chunk` nodes at a time, so that nothing is
-    computed twice, as it is when every node's neighbourhood is sampled.
+    Each layer is computed for all nodes before the next, `chunk` nodes at a time. So nothing is computed twice, as it
+    is when every node's neighbourhood is sampled.
 
     Args:
-        model: the encoder, left in evaluation mode.
-        features: of all nodes.
-        graph: relation → neighbours of all nodes, on the features' device.
-        chunk: nodes worked on at once.
+        model: The encoder. It is left in evaluation mode.
+        features: Features of all nodes.
+        graph: Relation → neighbours of all nodes, on the features' device.
+        chunk: Nodes computed at once.
 
     Returns:
         float32 [nodes, width], on the features' device.
     """
     model.eval()
-    vectors = _together(
+    vectors = _in_chunks(
         features.nodes,
         chunk,
         lambda first, last: model.start(
@@ -39,8 +40,33 @@ def infer(
         ),
     )
     for index in range(len(model.layers)):
-        vectors = _together(features.nodes, chunk, partial(_above, model, index, vectors, graph))
+        vectors = _in_chunks(features.nodes, chunk, partial(_above, model, index, vectors, graph))
     return vectors
+
+
+def infer_dual(
+    model: GraphEncoder, features: Features, graph: Mapping[str, Neighbours], chunk: int = 65_536
+) -> tuple[Tensor, Tensor]:
+    """Return the source and the target vectors of all n products, float32 [n, dimension] each; see `infer`.
+
+    Args:
+        model: The encoder. It is left in evaluation mode.
+        features: Features of the n products and factors of their 2n nodes.
+        graph: Relation → neighbours of the 2n nodes of the double cover, on the features' device.
+        chunk: Nodes computed at once.
+
+    Example:
+        >>> import torch
+        >>> from twinvec.nn.models import GraphSAGE
+        >>> from twinvec.nn.sampling.blocks import double_cover
+        >>> graph = {"copurchase": double_cover(torch.tensor([0, 0]), torch.tensor([1, 2]), products=3)}
+        >>> model = GraphSAGE(content=6, dimension=16, layers=2, relations=list(graph))
+        >>> source, target = infer_dual(model, Features(torch.randn(3, 6), torch.zeros(6, 0)), graph)
+        >>> source.shape, target.shape
+        (torch.Size([3, 16]), torch.Size([3, 16]))
+    """
+    vectors = infer(model, features, graph, chunk)
+    return vectors[: features.products], vectors[features.products :]
 
 
 def _above(
@@ -49,8 +75,8 @@ def _above(
     return model.step(index, below[first:last], below, _hop(graph, first, last))
 
 
-def _together(nodes: int, chunk: int, part: Callable[[int, int], Tensor]) -> Tensor:
-    """The parts of all nodes, float32 [nodes, width], written where they belong: none is held twice."""
+def _in_chunks(nodes: int, chunk: int, part: Callable[[int, int], Tensor]) -> Tensor:
+    """Return the parts of all nodes as one tensor, float32 [nodes, width]. Each part is copied once."""
     vectors: Tensor | None = None
     for first in range(0, nodes, chunk):
         values = part(first, first + chunk)

@@ -12,12 +12,15 @@ from torch.nn import functional
 
 from pipelines.graph.product_graph import Edges, ProductGraph
 from pipelines.related.data import COPURCHASE, COVIEW, SIMILAR
-from pipelines.related.inference import infer
 from pipelines.related.models import daemon, gat, lightgcn, sage
-from pipelines.related.models.gat import Attention, softmax_within
 from twinvec.nn.features import Features
+from twinvec.nn.losses.directed import DirectedObjective, directed_loss, is_one_way
+from twinvec.nn.models import DAEMON, GAT, ContentEncoder, GraphSAGE, LightGCN
+from twinvec.nn.models.gat import Attention, softmax_within
+from twinvec.nn.models.lightgcn import Propagation
 from twinvec.nn.sampling.blocks import Hop, from_edges
 from twinvec.nn.sampling.csr import CsrSampler
+from twinvec.nn.training.inference import infer_dual
 
 MakeGraph = Callable[..., ProductGraph]
 LAYERS = pytest.mark.parametrize("layers", [1, 2, 3])
@@ -51,7 +54,7 @@ def agree(found: tuple[Tensor, Tensor], expected: Tensor) -> None:
     assert (found[0] - found[1]).abs().max() > 0.01, "source and target are the same; the test shows nothing"
 
 
-def by_role(model: sage.ContentEncoder, content: Tensor) -> Tensor:
+def by_role(model: ContentEncoder, content: Tensor) -> Tensor:
     w_s, w_t = model.from_content.weight.chunk(2)
     b_s, b_t = model.from_content.bias.chunk(2)
     return torch.cat([content @ w_s.T + b_s, content @ w_t.T + b_t])
@@ -61,7 +64,7 @@ def by_role(model: sage.ContentEncoder, content: Tensor) -> Tensor:
 def test_daemon(random_graph: MakeGraph, layers: int) -> None:
     graph = random_graph(layers)
     features, relations = features_of(graph, 1), daemon.relations(graph)
-    model = daemon.DaemonEncoder(5, 7, layers, list(relations))
+    model = DAEMON(5, 7, layers, list(relations))
     a_cp, a_cv = adjacency(graph)
     similar = means(((a_cv + a_cv.T) > 0).float())
     with torch.no_grad():
@@ -75,14 +78,14 @@ def test_daemon(random_graph: MakeGraph, layers: int) -> None:
                 s @ w + b + means(a_cp) @ t @ w_cp + similar @ s @ w_cv,
                 t @ w + b + means(a_cp.T) @ s @ w_cp + similar @ t @ w_cv,
             )
-    agree(infer(model, features, relations), torch.cat([s, t]))
+    agree(infer_dual(model, features, relations), torch.cat([s, t]))
 
 
 @LAYERS
 def test_sage(random_graph: MakeGraph, layers: int) -> None:
     graph = random_graph(10 + layers)
     features, relations = features_of(graph, 2), sage.relations(graph)
-    model = sage.SageEncoder(5, 7, layers, list(relations))
+    model = GraphSAGE(5, 7, layers, list(relations))
     kinds = dict(zip((COPURCHASE, COVIEW), map(cover, adjacency(graph)), strict=True))
     with torch.no_grad():
         h = by_role(model, features.content)
@@ -93,7 +96,7 @@ def test_sage(random_graph: MakeGraph, layers: int) -> None:
             joined = torch.cat([h, *(means(matrix) @ h for matrix in kinds.values())], 1)
             weight = torch.cat([layer.own.weight, *(layer.weights[name].weight for name in kinds)], 1)
             h = joined @ weight.T + layer.own.bias
-    agree(infer(model, features, relations), h)
+    agree(infer_dual(model, features, relations), h)
 
 
 def dense_attention(attention: Attention, h: Tensor, matrix: Tensor) -> Tensor:
@@ -113,7 +116,7 @@ def dense_attention(attention: Attention, h: Tensor, matrix: Tensor) -> Tensor:
 def test_gat(random_graph: MakeGraph, layers: int) -> None:
     graph = random_graph(20 + layers)
     features, relations = features_of(graph, 3), gat.relations(graph)
-    model = gat.GatEncoder(5, 7, layers, 3, list(relations))
+    model = GAT(5, 7, layers, 3, list(relations))
     kinds = dict(zip((COPURCHASE, COVIEW), map(cover, adjacency(graph)), strict=True))
     with torch.no_grad():
         h = by_role(model, features.content)
@@ -123,7 +126,7 @@ def test_gat(random_graph: MakeGraph, layers: int) -> None:
             heads = sum(dense_attention(layer.attention[name], h, matrix) for name, matrix in kinds.items())
             # The last layer averages its heads, the others put them side by side.
             h = layer.own(h) + (heads.mean(1) if index == layers - 1 else heads.flatten(1))
-    agree(infer(model, features, relations), h)
+    agree(infer_dual(model, features, relations), h)
     assert h.shape == (2 * graph.products, 7)
 
 
@@ -155,7 +158,7 @@ def test_shares_of_large_scores_sum_to_one() -> None:
 def test_lightgcn(random_graph: MakeGraph, layers: int) -> None:
     graph = random_graph(30 + layers)
     features, relations = features_of(graph, 5, lightgcn.factors(graph)), lightgcn.relations(graph)
-    model = lightgcn.LightGcnEncoder(5, 7, layers)
+    model = LightGCN(5, 7, layers)
     a_cp, a_cv = adjacency(graph)
     matrix = cover(((a_cp + a_cv) > 0).float())
     degree = matrix.sum(1)
@@ -166,7 +169,7 @@ def test_lightgcn(random_graph: MakeGraph, layers: int) -> None:
         for _ in range(layers):
             every.append(normalised @ every[-1])
         expected = torch.stack(every).mean(0)
-    agree(infer(model, features, relations), expected)
+    agree(infer_dual(model, features, relations), expected)
     assert sum(each.numel() for each in model.parameters()) == 5 * 14 + 14, "layers have no parameters"
 
 
@@ -174,11 +177,11 @@ def test_samples_estimate_the_propagation_of_lightgcn_without_bias(random_graph:
     graph = random_graph(35, products=20, copurchase=150, coview=60)
     relations = lightgcn.relations(graph)
     features = features_of(graph, 6, lightgcn.factors(graph))
-    model = lightgcn.LightGcnEncoder(5, 4, 1)
+    model = LightGCN(5, 4, 1)
     seeds = torch.arange(2 * graph.products)
     sampler = CsrSampler(relations, dict.fromkeys(relations, 3), 1, seed=7)
     with torch.no_grad():
-        exact = torch.cat(infer(model, features, relations))
+        exact = torch.cat(infer_dual(model, features, relations))
         drawn = torch.stack(
             [
                 model(*features.of(block.nodes), block)
@@ -212,9 +215,9 @@ def test_the_loss_of_daemon(asymmetry: float) -> None:
     pairs = [(0, 1), (1, 0), (2, 3), (4, 1), (3, 0), (0, 3), (5, 2)]
     ends = np.array(pairs).T
     edges = Edges(ends[0].copy(), ends[1].copy(), np.ones(7, np.int64))
-    one_way = daemon.one_way(edges, 6)
+    one_way = is_one_way(*edges.ends, 6)
     assert one_way.tolist() == [False, False, True, True, False, False, True]
-    objective = daemon.DaemonObjective(*map(torch.from_numpy, ends), one_way, 6, 9, asymmetry, batch=7)
+    objective = DirectedObjective(*map(torch.from_numpy, ends), one_way, 6, 9, asymmetry, batch=7)
     (batch,) = objective.batches(np.random.default_rng(1))
     vectors = torch.randn(12, 3, generator=torch.Generator().manual_seed(2))
     source, target, negatives = (batch.seeds[part] for part in (batch.source, batch.target, batch.negatives))
@@ -232,16 +235,16 @@ def test_the_asymmetry_tells_an_edge_from_its_reverse() -> None:
     edges, random = torch.tensor([2.0, 2.0]), torch.zeros(2, 1)
     both, none = torch.tensor([0, 1]), torch.tensor([], dtype=torch.int64)
     with_reverses = [
-        daemon.directed_loss(edges, random, both, backward, 1.0)
+        directed_loss(edges, random, both, backward, 1.0)
         for backward in (torch.tensor([2.0, 2.0]), torch.tensor([-2.0, -2.0]))
     ]
     assert with_reverses[0] > with_reverses[1] + 1
-    plain = daemon.directed_loss(edges, random, none, torch.zeros(0), 1.0)
-    torch.testing.assert_close(plain, daemon.directed_loss(edges, random, both, edges, 0.0))
+    plain = directed_loss(edges, random, none, torch.zeros(0), 1.0)
+    torch.testing.assert_close(plain, directed_loss(edges, random, both, edges, 0.0))
 
 
 def test_hops_of_lightgcn_need_no_other_relation() -> None:
     relation = from_edges(torch.tensor([0]), torch.tensor([1]), 2)
     rows = torch.tensor([[1.0, 2.0, 1.0], [3.0, 4.0, 1.0]])
-    above = lightgcn.Propagation()(rows, rows, Hop({"either": relation}, 2))
+    above = Propagation()(rows, rows, Hop({"either": relation}, 2))
     assert above.tolist() == [[3.0, 5.0, 1.0], [0.0, 4.0, 1.0]]

@@ -1,4 +1,4 @@
-"""A softmax over sampled candidates, with positives drawn from a distribution over products."""
+"""Softmax over sampled candidates, with positives drawn from a distribution over products."""
 
 from __future__ import annotations
 
@@ -10,24 +10,32 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipelines.related.data import Positives
+from twinvec.nn.losses.positives import Positives
 
 
 def sampled_softmax_loss(scores: Tensor, positives: Tensor, log_chance: Tensor, own: Tensor) -> Tensor:
-    """Cross-entropy of each source's positives against a sample of candidates they are among.
+    """Return the cross-entropy of each source's positives against a sample of candidates that contains them.
 
-    Each candidate's score is lowered by the logarithm of its chance to be in the sample (logQ correction, Bengio &
-    Senécal 2008), so that the sample's softmax estimates that of the whole catalogue.
+    −mean log softmax_v(s_u·t_v − log q_v). A candidate's score is lowered by the logarithm of its probability q_v of
+    being in the sample (logQ correction, Bengio & Senécal 2008), so that the softmax over the sample estimates the
+    softmax over the whole catalogue.
 
     Args:
         scores: s_u·t_v of every source and candidate, [sources, candidates].
-        positives: positions of each source's positives among the candidates, int64 [sources, positives].
-        log_chance: [candidates]; zero where every product is a candidate.
-        own: position of each source's own product among the candidates, int64 [sources], or −1; a product is not
+        positives: Positions of each source's positives among the candidates, int64 [sources, positives].
+        log_chance: log q_v, [candidates]; zero if every product is a candidate.
+        own: Position of each source's own product among the candidates, int64 [sources], or −1. A product is not
             its own candidate.
 
     Returns:
         A scalar: the mean over sources and their positives.
+
+    Example:
+        >>> import torch
+        >>> scores = torch.zeros(1, 5)  # five candidates score alike; one of them is the source itself
+        >>> loss = sampled_softmax_loss(scores, torch.tensor([[1]]), torch.zeros(5), own=torch.tensor([0]))
+        >>> round(loss.exp().item(), 4)
+        4.0
     """
     scores = scores - log_chance
     rows = (own >= 0).nonzero().squeeze(1)
@@ -39,7 +47,15 @@ def sampled_softmax_loss(scores: Tensor, positives: Tensor, log_chance: Tensor, 
 
 @dataclass(frozen=True)
 class SoftmaxBatch:
-    """Sources, then candidate targets, and which of the candidates are each source's positives."""
+    """Sources, candidate targets, and the positions of each source's positives among the candidates.
+
+    Attributes:
+        seeds: Sources, then candidates, as nodes of the double cover, int64 [sources + candidates].
+        sources: Number of sources.
+        positives: int64 [sources, positives].
+        log_chance: float32 [candidates].
+        own: int64 [sources].
+    """
 
     seeds: Tensor
     sources: int
@@ -48,7 +64,7 @@ class SoftmaxBatch:
     own: Tensor
 
     def loss(self, vectors: Tensor) -> Tensor:
-        """Sampled softmax with logQ correction."""
+        """Return `sampled_softmax_loss`, a scalar, of the seeds' vectors, [seeds, d]."""
         scores = vectors[: self.sources] @ vectors[self.sources :].T
         device = scores.device
         return sampled_softmax_loss(
@@ -61,11 +77,21 @@ class SoftmaxObjective:
     """Each source's positives against all products, or a sample of them.
 
     Attributes:
-        positives: what each source is to be near to.
-        draws: positives drawn a source and epoch.
-        candidates: random products a batch is scored against, beside its own positives; with no more products than
-            this, all of them are candidates and nothing is estimated.
-        batch: sources a step.
+        positives: Distribution of each source's positives.
+        draws: Positives drawn a source and epoch.
+        candidates: Random products a batch is scored against, beside its own positives. If there are no more products
+            than this, all of them are candidates and nothing is estimated.
+        batch: Sources a step.
+
+    Example:
+        >>> import numpy as np
+        >>> import scipy.sparse as sp
+        >>> import torch
+        >>> positives = Positives(sp.csr_array(np.array([[0, 1, 0], [0, 0, 0], [1, 0, 0]], np.float32)))
+        >>> objective = SoftmaxObjective(positives, draws=4, candidates=100, batch=2)
+        >>> for batch in objective.batches(np.random.default_rng(0)):
+        ...     print(batch.positives.shape, batch.loss(torch.zeros(len(batch.seeds), 16)).shape)
+        torch.Size([2, 4]) torch.Size([])
     """
 
     positives: Positives
@@ -74,7 +100,7 @@ class SoftmaxObjective:
     batch: int
 
     def batches(self, generator: np.random.Generator) -> Iterator[SoftmaxBatch]:
-        """One epoch: every source that has positives once."""
+        """Yield the batches of one epoch: every source that has positives once."""
         sources = self.positives.sources()
         products = self.positives.matrix.shape[0]
         popularity = self.positives.popularity()

@@ -1,4 +1,4 @@
-"""From a graph and content to a trained model, whichever the settings name; read it from top to bottom."""
+"""Training of the model that the settings name: from a graph and content to a trained model and its vectors."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ import torch
 from torch import Tensor
 
 from pipelines.graph.product_graph import ProductGraph
-from pipelines.related.calibration import Settle, calibrated
 from pipelines.related.data import COPURCHASE, EITHER
-from pipelines.related.export import FullGraph
-from pipelines.related.inference import infer
-from pipelines.related.models import MODELS
+from pipelines.related.models import load_model
 from pipelines.related.plan import Plan
+from twinvec.nn.calibration import WeightFitter, calibrate
 from twinvec.nn.features import Features
+from twinvec.nn.models.full_graph import FullGraph
 from twinvec.nn.sampling.blocks import Neighbours
 from twinvec.nn.sampling.samplers import make_sampler, resolve_sampler
+from twinvec.nn.training.inference import infer_dual
 from twinvec.nn.training.loop import Epoch, train
 from twinvec.settings import RelatedSettings
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained model and the vectors it gives.
+    """A trained model and its vectors.
 
     Attributes:
-        model: features and the whole graph in, vectors out; on the CPU.
-        features: what it read, on the CPU.
-        graph: what it aggregated over, on the CPU.
-        source, target: vectors of every product, float32 [n, dimension], on the device.
-        history: what each epoch came to.
+        model: Function from features and the whole graph to vectors, on the CPU.
+        features: Features that it read, on the CPU.
+        graph: Relations that it aggregated over, on the CPU.
+        source, target: Vectors of every product, float32 [n, dimension], on the device.
+        history: Figures of each epoch.
     """
 
     model: FullGraph
@@ -43,13 +43,17 @@ class Fitted:
 
 
 def make_plan(graph: ProductGraph, content: Tensor, options: RelatedSettings, seed: int) -> Plan:
-    """The plan of the model that the settings name; all co-purchase edges of `graph` are trained on."""
+    """Return the plan of the model that the settings name; all co-purchase edges of `graph` are trained on.
+
+    Raises:
+        SettingsError: If no installed package registers the model.
+    """
     torch.manual_seed(seed)
-    return MODELS[options.recipe].plan(graph, content, options, seed)
+    return load_model(options.recipe).plan(graph, content, options, seed)
 
 
 def fanout(relation: str, options: RelatedSettings) -> int:
-    """Most neighbours by a relation that are sampled, by the kind of edges it is made of."""
+    """Return the number of neighbours sampled by a relation, from the kind of edges it is made of."""
     if relation == EITHER:
         return options.fanout_copurchase + options.fanout_coview
     return options.fanout_copurchase if relation.endswith(COPURCHASE) else options.fanout_coview
@@ -62,20 +66,20 @@ def fit(
     seed: int,
     validate: Callable[[Tensor, Tensor], float] | None = None,
     last: int | None = None,
-    settle: Settle | None = None,
+    fit_weights: WeightFitter | None = None,
     report: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Fitted:
-    """Carry a plan out.
+    """Train the model of a plan, and return it with the vectors of every product.
 
     Args:
-        plan: what is trained; its model is trained in place.
-        options: of sampling and stopping.
-        device: to train on.
-        seed: of everything random.
-        validate: gives a figure of source and target vectors, to stop early by.
-        last: epoch to stop after.
-        settle: gives the weights of the calibration; see `pipelines.related.calibration`.
-        report: called after each epoch.
+        plan: The plan. Its model is trained in place.
+        options: Settings of sampling and stopping.
+        device: Device to train on.
+        seed: Seed of everything random.
+        validate: Returns a figure of source and target vectors, better when higher, to stop early by.
+        last: Epoch to stop after.
+        fit_weights: Returns the weights of the calibration; see `twinvec.nn.calibration`.
+        report: Called after each epoch.
     """
     torch.manual_seed(seed)
     features = plan.features.to(device)
@@ -92,18 +96,18 @@ def fit(
         plan.learning_rate,
         plan.weight_decay,
         seed,
-        validate=(lambda model: validate(*infer(model, features, on_device))) if validate else None,
+        validate=(lambda model: validate(*infer_dual(model, features, on_device))) if validate else None,
         patience=options.patience,
         last=last,
         mixed_precision=options.precision == "bfloat16",
         averaging=plan.averaging,
         report=report,
     )
-    source, target = infer(plan.model, features, on_device)
+    source, target = infer_dual(plan.model, features, on_device)
     calibration = None
     if plan.calibrate:
         predicted = next(iter(on_device.values()))
-        calibration, source, target = calibrated(source, target, predicted, seed, settle)
+        calibration, source, target = calibrate(source, target, predicted, seed, fit_weights)
         calibration = calibration.cpu()
     model = FullGraph(plan.model.cpu(), list(plan.graph), calibration)
     return Fitted(model, plan.features, plan.graph, source, target, history)

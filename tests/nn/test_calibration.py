@@ -9,10 +9,10 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from pipelines.graph.product_graph import Edges
-from pipelines.related import calibration
-from pipelines.related.calibration import Calibration, calibrated, settle_by
 from twinvec.metrics.link_prediction import link_metrics
 from twinvec.metrics.scores import DotProducts
+from twinvec.nn import calibration
+from twinvec.nn.calibration import Calibration, calibrate, weight_fitter
 from twinvec.nn.sampling.blocks import Neighbours, double_cover
 
 
@@ -53,7 +53,7 @@ def test_scores_are_weighed_by_the_degrees_of_the_source_and_the_order_stays() -
     cover = double_cover(*edges, 50)
     calibration = Calibration(target, cover, seed=1)
     weights = 0.3 * torch.randn(2, 6)
-    calibration.weigh(weights)
+    calibration.set_weights(weights)
     as_source, as_target = calibration(source, target, cover)
     into, out = (np.bincount(end.numpy(), minlength=50) for end in edges[::-1])
     weight, constant = weighed_by_hand(weights.numpy(), into, out)
@@ -73,8 +73,8 @@ def test_the_weights_are_those_of_the_least_loss(direction: float) -> None:
     trained = edges.only(~held_out)
     cover = double_cover(torch.from_numpy(trained.source), torch.from_numpy(trained.target), products)
     known = edges.matrix(products)
-    settle = settle_by(edges.only(held_out), known, direction, seed=4)
-    calibration, *_ = calibrated(source, target, cover, 1, settle)
+    settle = weight_fitter(edges.only(held_out).ends, known, direction, seed=4)
+    calibration, *_ = calibrate(source, target, cover, 1, settle)
     found = calibration.get_buffer("weights").double().numpy()
 
     pairs = set(zip(start.tolist(), end.tolist(), strict=True))
@@ -128,8 +128,8 @@ def test_edges_are_told_from_their_reverses_and_from_random_pairs() -> None:
     source = torch.from_numpy(np.hstack([2 * position, one]))
     target = torch.from_numpy(np.hstack([position, -squares]))
     known = edges.matrix(products)
-    _, *plain = calibrated(source, target, cover, 1, None)
-    _, *settled = calibrated(source, target, cover, 1, settle_by(settled_by, known, 0.75, 1))
+    _, *plain = calibrate(source, target, cover, 1, None)
+    _, *settled = calibrate(source, target, cover, 1, weight_fitter(settled_by.ends, known, 0.75, 1))
     before, after = (link_metrics(DotProducts(*each), tested.ends, known, 0) for each in (plain, settled))
     assert before.auc_dir == pytest.approx(0.5, abs=0.05)
     assert after.auc_dir > before.auc_dir + 0.2
@@ -137,15 +137,15 @@ def test_edges_are_told_from_their_reverses_and_from_random_pairs() -> None:
     assert after.mrr == pytest.approx(before.mrr)
 
 
-def test_without_edges_to_settle_by_scores_stay_log_probabilities() -> None:
+def test_without_edges_to_weight_fitter_scores_stay_log_probabilities() -> None:
     start, end = (each.numpy() for each in popular_targets(20, 60))
     both = Edges(np.append(start, end), np.append(end, start), np.ones(2 * len(start), np.int64))
     source, target = torch.randn(2, 20, 3).unbind()
     cover = double_cover(torch.from_numpy(both.source), torch.from_numpy(both.target), 20)
     none = both.only(np.zeros(len(both), bool))
     for edges, direction in ((none, 0.75), (both, 1.0)):
-        calibration, *_ = calibrated(
-            source, target, cover, 1, settle_by(edges, both.matrix(20), direction, 1)
+        calibration, *_ = calibrate(
+            source, target, cover, 1, weight_fitter(edges.ends, both.matrix(20), direction, 1)
         )
         assert torch.equal(calibration.get_buffer("weights"), torch.zeros(2, 6))
 

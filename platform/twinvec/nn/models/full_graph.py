@@ -1,4 +1,4 @@
-"""The dual-embedding model as a function of plain tensors, to be kept in MLflow and run without our code."""
+"""A trained model as a function of plain tensors, for export: it runs without this library."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from pipelines.related.calibration import Calibration
+from twinvec.nn.calibration import Calibration
 from twinvec.nn.features import Features
 from twinvec.nn.graph_encoder import GraphEncoder
 from twinvec.nn.sampling.blocks import Hop, Neighbours
@@ -16,13 +16,29 @@ from twinvec.nn.sampling.blocks import Hop, Neighbours
 class FullGraph(nn.Module):
     """Source and target vectors of all n products, from their features and the whole graph.
 
-    The neighbours of each relation are two tensors, offsets int64 [2n + 1] and positions int64 [edges]; see
-    `twinvec.nn.sampling.blocks.Neighbours`. Relations that the encoder does not have are left out at the end.
+    The neighbours by each relation are two tensors, offsets int64 [2n + 1] and positions int64 [edges]; see
+    `twinvec.nn.sampling.blocks.Neighbours`. There are at most four relations; the arguments of absent ones are omitted.
 
     Args:
-        encoder: the trained model.
-        relations: names of its edge types, in the order in which their tensors are given; the first is predicted.
-        calibration: what is done to the vectors at last, if anything.
+        encoder: The trained model.
+        relations: Names of its edge types, in the order of their arguments. The first is the relation that is
+            predicted.
+        calibration: Applied to the vectors at the end, if given.
+
+    Example:
+        >>> import torch
+        >>> from twinvec.nn.features import Features
+        >>> from twinvec.nn.models import MERLIN
+        >>> from twinvec.nn.sampling.blocks import double_cover
+        >>> graph = {"copurchase": double_cover(torch.tensor([0, 0]), torch.tensor([1, 2]), products=3)}
+        >>> encoder = MERLIN(content=6, dimension=16, layers=2, relations=list(graph))
+        >>> inputs = full_graph_inputs(Features(torch.randn(3, 6), torch.zeros(6, 0)), graph)
+        >>> list(inputs)
+        ['content', 'proximity', 'copurchase_offsets', 'copurchase_positions']
+        >>> with torch.no_grad():
+        ...     source, target = FullGraph(encoder, list(graph))(*inputs.values())
+        >>> source.shape
+        torch.Size([3, 16])
     """
 
     def __init__(
@@ -46,14 +62,14 @@ class FullGraph(nn.Module):
         fourth_offsets: Tensor | None = None,
         fourth_positions: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Source and target vectors, float32 [n, dimension] each.
+        """Return source and target vectors, float32 [n, dimension] each.
 
         Args:
             content: float32 [n, c].
-            proximity: factors of the 2n nodes of the double cover, sources first, float32 [2n, p].
-            first_offsets, first_positions: neighbours of all nodes by the first relation; and so on.
+            proximity: Factors of the 2n nodes of the double cover, sources first, float32 [2n, p].
+            first_offsets, first_positions: Neighbours of all nodes by the first relation; the same for the others.
         """
-        given = (
+        pairs = (
             (first_offsets, first_positions),
             (second_offsets, second_positions),
             (third_offsets, third_positions),
@@ -61,7 +77,7 @@ class FullGraph(nn.Module):
         )
         neighbours = {
             name: Neighbours(offsets, positions)
-            for name, (offsets, positions) in zip(self.relations, given, strict=False)
+            for name, (offsets, positions) in zip(self.relations, pairs, strict=False)
             if offsets is not None and positions is not None
         }
         hop = Hop(neighbours, proximity.shape[0])
@@ -77,7 +93,7 @@ class FullGraph(nn.Module):
 
 
 def full_graph_inputs(features: Features, graph: Mapping[str, Neighbours]) -> dict[str, Tensor]:
-    """The arguments of `FullGraph.forward` by name, in order."""
+    """Return the arguments of `FullGraph.forward` by name, in order."""
     inputs = {"content": features.content, "proximity": features.proximity}
     for name, neighbours in graph.items():
         inputs[f"{name}_offsets"] = neighbours.offsets

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipelines.related.data import Positives
-from pipelines.related.softmax import SoftmaxObjective, sampled_softmax_loss
+from twinvec.nn.losses.positives import Positives
+from twinvec.nn.losses.softmax import SoftmaxObjective, sampled_softmax_loss
 
 
 def random_positives(products: int, entries: int, seed: int) -> Positives:

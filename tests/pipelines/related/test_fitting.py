@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pipelines.graph.product_graph import ProductGraph
-from pipelines.related.recipes import Fitted, fanout, fit, make_plan
+from pipelines.related.fitting import Fitted, fanout, fit, make_plan
 from tests.samplers import needs_dgl
 from twinvec.errors import SettingsError
 from twinvec.settings import RelatedSettings
