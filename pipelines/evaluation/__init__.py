@@ -1,1 +1,1 @@
-"""How good recommendations are (MERLIN 4.1.4), and tables that set models, content and graphs side by side (4.2)."""
+"""Evaluation of versions and releases: on edges from a file, by kind of edge, by the index; maps of products."""

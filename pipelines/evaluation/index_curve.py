@@ -1,4 +1,4 @@
-"""What the index of a release gives up for speed: recall of the ten best targets, and time a query, by `ef`."""
+"""Recall and latency of a release's index: share of the ten best targets found, and time a query, by `ef`."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from twinvec.workspace import Workspace
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Products whose source vectors are asked with.
+# Number of products whose source vectors are the queries.
 QUERIES = 300
 EFS = (10, 16, 32, 64, 128, 256, 512)
 
 
 @dataclass(frozen=True)
 class Point:
-    """One setting of the search.
+    """Recall and latency of one setting of the search.
 
     Attributes:
-        ef: candidates that HNSW looks at; None where every point is compared.
-        recall: share of the ten best targets that are found.
-        p50_ms, p99_ms: milliseconds a query, one after the other.
+        ef: number of candidates that HNSW visits; None for exact search.
+        recall: share of the ten best targets that the search finds.
+        p50_ms, p99_ms: median and 99th percentile of milliseconds a query, one query after the other.
     """
 
     ef: int | None
@@ -40,7 +40,7 @@ class Point:
 
 
 def measure_release(workspace: Workspace, release: Release) -> list[Point]:
-    """Ask a release with the source vectors of a sample of its products."""
+    """Measure the index of a release with the source vectors of a sample of its products."""
     ids = next(workspace.index.pages(release.collection, QUERIES))[0]
     source, _ = workspace.index.vectors(release.collection, ids)
     return measure(workspace.index, release.collection, source)
@@ -49,7 +49,7 @@ def measure_release(workspace: Workspace, release: Release) -> list[Point]:
 def measure(
     index: VectorIndex, collection: str, queries: FloatArray, efs: Sequence[int] = EFS
 ) -> list[Point]:
-    """Ask for the ten best targets of source vectors, float32 [q, d], exactly first and then with each `ef`."""
+    """Search the ten best targets of source vectors, float32 [q, d], exactly first and then with each `ef`."""
     question = ask_exactly(index, collection, queries)
     points = [Point(None, 1.0, *_milliseconds(index, collection, queries, None))]
     for ef in efs:
@@ -59,7 +59,7 @@ def measure(
 
 
 def draw(collection: str, points: Sequence[Point], chosen: int | None) -> Figure:
-    """Draw recall over time a query; `chosen` is the `ef` the release is asked with."""
+    """Draw recall over time a query; `chosen` is the `ef` of the release."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")

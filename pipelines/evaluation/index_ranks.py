@@ -1,4 +1,4 @@
-"""Where an index ranks the targets of edges, with the settings that a release is asked with."""
+"""Ranks of edges' targets in the answers of an index, with the search settings of a release."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def ranks_as_served(
     known: sp.csr_array,
     batch: int = 256,
 ) -> npt.NDArray[np.float64]:
-    """Rank of each edge's target in what the index answers, from 1; infinite where it is not among the answers.
+    """Return the rank of each edge's target in the answers of the index, from 1; infinite where it is not among them.
 
-    As `twinvec.metrics.ranking.rank_by` has it: the source, its `known` targets and the other targets listed for
-    it do not count. So many more answers are asked for that ten remain.
+    As in `twinvec.metrics.ranking.rank_by`, the source, its `known` targets and its other targets in `edges` do not
+    count. The query asks for so many more answers that ten remain.
 
     Args:
-        index: where the collection is.
-        collection: its name; an alias would do, but may move.
+        index: index that holds the collection.
+        collection: name of the collection; an alias would do, but may move.
         products: ids of all n products.
-        source: source vectors of these, float32 [n, d].
-        edges: to rank.
+        source: source vectors of these products, float32 [n, d].
+        edges: edges to rank.
         known: [n, n], nonzero where a pair is known.
-        batch: sources asked at once.
+        batch: number of sources in one query.
 
     Returns:
         float64 [edges].
@@ -48,41 +48,41 @@ def ranks_as_served(
     itself = sp.eye_array(size, format="csr", dtype=np.float32)
     excluded = sp.csr_array(abs(known) + edges.matrix(size) + itself)
     sources = np.unique(edges.source)
-    # Those with as many exclusions are asked together, since a batch has one length of its answers.
+    # Sources with as many exclusions share a batch, since all lists of a batch have one length.
     sources = sources[np.argsort(np.diff(excluded.indptr)[sources], kind="stable")]
     ef = index.search_ef(collection)
     ranks = np.full(len(edges), np.inf)
     for first in range(0, len(sources), batch):
-        asked = sources[first : first + batch]
-        wanted = TOP + int(np.diff(excluded.indptr)[asked].max())
-        answers = index.search(collection, source[asked], min(wanted, size), ef=max(ef or 0, wanted))
-        own = np.flatnonzero(np.isin(edges.source, asked))
-        ranks[own] = _ranks_in(_numbered(answers, asked, products), excluded, edges.only(own))
+        queried = sources[first : first + batch]
+        length = TOP + int(np.diff(excluded.indptr)[queried].max())
+        answers = index.search(collection, source[queried], min(length, size), ef=max(ef or 0, length))
+        own = np.flatnonzero(np.isin(edges.source, queried))
+        ranks[own] = _ranks_in(_numbered(answers, queried, products), excluded, edges.only(own))
     return ranks
 
 
 def _numbered(
-    answers: Sequence[Sequence[Hit]], asked: IntArray, products: pa.StringArray
+    answers: Sequence[Sequence[Hit]], queried: IntArray, products: pa.StringArray
 ) -> tuple[IntArray, IntArray]:
-    """Source and answer, by their numbers, of each hit in the order of the lists, int64 [hits] each."""
+    """Return the numbers of source and answer of each hit, in the order of the lists, int64 [hits] each."""
     ids = pa.array([hit.product_id for hits in answers for hit in hits], pa.string())
     numbers = pc.index_in(ids, products.cast(pa.string())).to_numpy(zero_copy_only=False).astype(np.int64)
-    return np.repeat(asked, [len(hits) for hits in answers]), numbers
+    return np.repeat(queried, [len(hits) for hits in answers]), numbers
 
 
 def _ranks_in(
     listed: tuple[IntArray, IntArray], excluded: sp.csr_array, edges: Edges
 ) -> npt.NDArray[np.float64]:
-    """Rank of each edge's target in the list of its source, `excluded` pairs not counted; infinite if not in it."""
+    """Return the rank of each edge's target in its source's list, without `excluded` pairs; infinite if not listed."""
     row, column = listed
     size = excluded.shape[0]
     counts = np.asarray(excluded[row, column]).ravel() == 0
-    # Hits that count before each: in all lists up to it, then less those in the lists before its own.
+    # Number of counted hits before each: in all lists up to it, less those in the lists before its own.
     before = np.cumsum(counts) - counts
     start = np.r_[0, np.flatnonzero(np.diff(row)) + 1]
     before -= np.repeat(before[start], np.diff(np.r_[start, len(row)]))
     pair = row * size + column
     order = np.argsort(pair)
-    wanted = edges.source * size + edges.target
-    found = order[np.minimum(np.searchsorted(pair, wanted, sorter=order), len(pair) - 1)]
-    return np.where(pair[found] == wanted, before[found] + 1, np.inf)
+    target = edges.source * size + edges.target
+    place = order[np.minimum(np.searchsorted(pair, target, sorter=order), len(pair) - 1)]
+    return np.where(pair[place] == target, before[place] + 1, np.inf)

@@ -1,4 +1,4 @@
-"""Maps of products: what is near in a space is near on paper, coloured by category."""
+"""Maps of products: t-SNE of a version's vectors, coloured by category."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from twinvec.workspace import Workspace
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Products on a map, at most: with more, single ones cannot be made out.
+# Largest number of products on a map: with more, single ones cannot be seen.
 MOST = 3000
-# Categories with a colour of their own; the others are grey.
+# Number of categories with a colour of their own; the others are grey.
 COLOURS = 9
 PRODUCTS = """
     SELECT product_id, coalesce(category[least($level, len(category))], '') AS category
@@ -34,8 +34,8 @@ def draw_version(workspace: Workspace, version: Version, level: int = 1) -> Figu
 
     Args:
         workspace: the stores.
-        version: of any space of products.
-        level: of the categories that give the colours, from 1.
+        version: version of any space of products.
+        level: level of the categories that give the colours, from 1.
     """
     with open_snapshot(Path(version.snapshot.path)).connect(
         workspace.settings.ingest.memory_limit
@@ -50,7 +50,7 @@ def draw_version(workspace: Workspace, version: Version, level: int = 1) -> Figu
 
 
 def draw(title: str, panels: Mapping[str, Floats], categories: npt.NDArray[np.str_], seed: int) -> Figure:
-    """Draw one map for each kind of vector, [n, d] each, of products in these categories, [n]."""
+    """Draw one map for each kind of vector, [n, d] each; `categories` is the category of each product, [n]."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
@@ -58,15 +58,15 @@ def draw(title: str, panels: Mapping[str, Floats], categories: npt.NDArray[np.st
     figure.suptitle(f"{title}: {len(categories):,} products")
     names, counts = np.unique(categories, return_counts=True)
     shown = names[np.argsort(-counts, kind="stable")][:COLOURS]
-    matters = np.logical_and.reduce([vectors.std(axis=0) > 0 for vectors in panels.values()])
+    varying = np.logical_and.reduce([vectors.std(axis=0) > 0 for vectors in panels.values()])
     for axes, (name, vectors) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
     ):
-        places = lay_out(vectors[:, matters], seed)
-        axes.scatter(*places[~np.isin(categories, shown)].T, s=3, color="lightgrey")
+        positions = lay_out(vectors[:, varying], seed)
+        axes.scatter(*positions[~np.isin(categories, shown)].T, s=3, color="lightgrey")
         for colour, category in zip(colormaps["tab10"].colors, shown, strict=False):  # type: ignore[attr-defined]
             axes.scatter(
-                *places[categories == category].T, s=3, color=colour, label=category or "no category"
+                *positions[categories == category].T, s=3, color=colour, label=category or "no category"
             )
         axes.set(title=name, xticks=[], yticks=[])
     handles, labels = axes.get_legend_handles_labels()
@@ -75,9 +75,9 @@ def draw(title: str, panels: Mapping[str, Floats], categories: npt.NDArray[np.st
 
 
 def lay_out(vectors: Floats, seed: int) -> Floats:
-    """Places of products on a plane, float32 [n, 2], by t-SNE of the angles between vectors [n, d]."""
+    """Return positions on a plane, float32 [n, 2], by t-SNE of the angles between vectors [n, d]."""
     perplexity = min(30, (len(vectors) - 1) / 3)
-    places: Floats = TSNE(
+    positions: Floats = TSNE(
         metric="cosine", init="random", perplexity=perplexity, random_state=seed
     ).fit_transform(vectors - vectors.mean(axis=0))
-    return places
+    return positions

@@ -1,4 +1,4 @@
-"""How good the live release is on edges from a file."""
+"""Evaluation of a version, and of the live release, on edges from a file."""
 
 from __future__ import annotations
 
@@ -28,19 +28,20 @@ from twinvec.workspace import Workspace
 
 @dataclass(frozen=True)
 class EdgeEvaluation:
-    """Means over the edges of a file.
+    """Metrics over the edges of a file.
 
     Attributes:
-        version: whose vectors were judged.
-        release: that serves it, or None if no release is live.
-        edges: that were ranked.
-        unknown: edges left out because an end is not in the snapshot.
-        hits_at_1, hits_at_3, hits_at_5, hits_at_10, mrr_at_10: of the target among all products, without the source
-            itself, its known co-purchases in the snapshot and its other targets in the file.
-        auc_dir: edges against their reverses, of edges whose reverse is neither in the file nor in the snapshot.
-        right_way: share of these that score above their own reverse.
-        one_way_edges: how many they are.
-        served_hits_at_10, served_mrr_at_10: the same in what the index of the release answers; None without one.
+        version: name of the version whose vectors were judged.
+        release: release that serves it; None if it is not live.
+        edges: number of ranked edges.
+        unknown: number of edges left out because an end is not in the snapshot.
+        hits_at_1, hits_at_3, hits_at_5, hits_at_10, mrr_at_10: figures of the target's rank among all products,
+            without the source itself, its known co-purchases in the snapshot and its other targets in the file.
+        auc_dir: area under the ROC curve of edges against their reverses, for edges whose reverse is neither in the
+            file nor in the snapshot.
+        right_way: share of these edges that score above their own reverse.
+        one_way_edges: number of these edges.
+        served_hits_at_10, served_mrr_at_10: the same in the answers of the release's index; None without a release.
     """
 
     version: str
@@ -79,8 +80,8 @@ def evaluate_edges(workspace: Workspace, edges: Path, version: str | None = None
     if not snapshot.directed:
         known = known.both_ways()
     listed = _read_edges(edges)
-    wanted = _pairs(listed, products)
-    if not len(wanted):
+    edges_to_rank = _pairs(listed, products)
+    if not len(edges_to_rank):
         raise CatalogueError(
             f"none of the {listed.num_rows} edges of {edges} joins two products of snapshot {snapshot.id}",
             "source and target are product ids; is this the right snapshot?",
@@ -89,16 +90,20 @@ def evaluate_edges(workspace: Workspace, edges: Path, version: str | None = None
     device = resolve_device(workspace.settings.device)
     source, target = (torch.from_numpy(field).to(device) for field in vectors.fields.values())
     matrix = known.matrix(len(products))
-    ranking = ranking_metrics(rank_targets(source, target, wanted.ends, matrix))
-    direction = direction_metrics(source, target, wanted.ends, matrix + wanted.matrix(len(products)))
+    ranking = ranking_metrics(rank_targets(source, target, edges_to_rank.ends, matrix))
+    direction = direction_metrics(
+        source, target, edges_to_rank.ends, matrix + edges_to_rank.matrix(len(products))
+    )
     served = None
     if release is not None:
-        asking, *_ = vectors.fields.values()
-        served = ranking_metrics(ranks_as_served(workspace.index, release, products, asking, wanted, matrix))
+        queries, *_ = vectors.fields.values()
+        served = ranking_metrics(
+            ranks_as_served(workspace.index, release, products, queries, edges_to_rank, matrix)
+        )
     return EdgeEvaluation(
         version=judged.name,
         release=release,
-        unknown=listed.num_rows - len(wanted),
+        unknown=listed.num_rows - len(edges_to_rank),
         **asdict(ranking),
         **asdict(direction),
         served_hits_at_10=None if served is None else served.hits_at_10,
@@ -146,7 +151,7 @@ def _column(connection: duckdb.DuckDBPyConnection, query: str) -> pa.StringArray
 
 
 def _pairs(table: pa.Table, products: pa.StringArray) -> Edges:
-    """The rows of `table` whose two ends are among `products`, numbered."""
+    """Return the rows of `table` whose two ends are among `products`, as numbered edges."""
     ends = [
         pc.index_in(table[end].cast(pa.string()), products.cast(pa.string())) for end in ("source", "target")
     ]

@@ -1,1 +1,1 @@
-"""Two versions of one space side by side: what changed between them, and reading one in the space of the other."""
+"""Comparison of two versions of one space (drift), and alignment of one to the space of the other."""

@@ -1,4 +1,4 @@
-"""A version read in the space of an older one: a team that trained on that needs not train again at once."""
+"""Alignment of a version to the space of an older one, so that a team that trained on that can read the new one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from twinvec.tracking import Run
 
 REVISION = 1
-# Of the shared products, those that are not fitted but measured: one in five, no more than can be compared at once.
+# One shared product in five is held out and measured, and no more than can be compared at once.
 ONE_IN = 5
 MOST_HELD_OUT = 10_000
 MOST_QUERIES = 1_000
@@ -42,11 +42,11 @@ K = 10
 
 @dataclass(frozen=True)
 class Alignment:
-    """What became of it.
+    """The outcome of an alignment.
 
     Attributes:
-        version: of the space `<space>_onto`.
-        made: just now; otherwise it was there.
+        version: version of the space `<space>_onto`.
+        made: whether it was made now; otherwise it existed before.
     """
 
     version: Version
@@ -56,13 +56,13 @@ class Alignment:
 def align(workspace: Workspace, read: Version, onto: Version, kind: Kind, progress: Progress) -> Alignment:
     """Make the version of `<space>_onto` that has the products of `read` in the space of `onto`.
 
-    It is a space of its own, so that nothing that takes the latest version of a space takes this one; its columns
-    have the names of those of `onto`. An orthogonal transform is one for all columns and without a shift: dot
-    products between them, such as of source and target, stay what they are. An affine one is fitted for each.
+    This is a space of its own, so that no reader of the latest version of a space gets an aligned one. Its columns
+    have the names of those of `onto`. One orthogonal transform without a shift serves all columns: dot products
+    between columns, such as source and target, stay the same. An affine transform is fitted for each column.
 
     Raises:
-        StateError: if the two are one, are not of the same space, or have too few products in common; or if
-            `kind` is orthogonal and they have not the same dimension.
+        StateError: if both are the same version, are of different spaces, or share too few products; or if `kind` is
+            orthogonal and their dimensions differ.
     """
     _require_two_of_a_space(read, onto, kind)
     space, settings = f"{read.space}_onto", workspace.settings
@@ -70,9 +70,9 @@ def align(workspace: Workspace, read: Version, onto: Version, kind: Kind, progre
     versions = {"read": read, "onto": onto}
     mark = fingerprint(space, read.snapshot_id, versions, parameters, REVISION)
     with transaction(workspace.engine) as session:
-        known = operations.latest_version(session, space, mark)
-    if known is not None:
-        return Alignment(known, made=False)
+        existing = operations.latest_version(session, space, mark)
+    if existing is not None:
+        return Alignment(existing, made=False)
     with side_by_side(settings, read, onto) as both:
         held_out = _held_out(both, read, onto)
         inputs = Inputs(workspace, open_snapshot(Path(read.snapshot.path)), versions)
@@ -97,7 +97,7 @@ def _require_two_of_a_space(read: Version, onto: Version, kind: Kind) -> None:
 
 
 def _held_out(both: SideBySide, read: Version, onto: Version) -> int:
-    """How many of the shared products to measure on."""
+    """Return the number of shared products to measure on."""
     shared = both.counts().shared
     held_out = min(MOST_HELD_OUT, shared // ONE_IN)
     if held_out < 2 or shared - held_out <= both.new.dimension:
@@ -113,9 +113,9 @@ def _train(
     inputs: Inputs, run: Run, progress: Progress, both: SideBySide, held_out: int, kind: Kind
 ) -> Outcome:
     progress(f"fitting, with {held_out:,} products held out")
-    kept = both.sample(held_out, inputs.settings.seed)
+    sample = both.sample(held_out, inputs.settings.seed)
     model = Aligner(fit(both, kind), both.old.normalised)
-    figures = measure(model, kept, both.old.metric == "cosine")
+    figures = measure(model, sample, both.old.metric == "cosine")
     progress(f"reading {both.new.rows:,} products in the space of {inputs.versions['onto'].name}")
     keys, vectors = _transformed(both, model, inputs.settings.home)
     example = {field: torch.ones(2, both.new.dimension) for field in both.new.fields}
@@ -133,9 +133,9 @@ def _train(
 
 
 def fit(both: SideBySide, kind: Kind) -> list[Transform]:
-    """The transform of each column, from all shared products that are not in the sample.
+    """Fit the transform of each column on all shared products that are not in the sample.
 
-    Memory is that of a batch and of [d, d] sums, whatever the number of products.
+    Memory is a batch and [d, d] sums, whatever the number of products.
     """
     columns = range(len(both.new.fields))
     moments: list[Moments] = []
@@ -149,46 +149,46 @@ def fit(both: SideBySide, kind: Kind) -> list[Transform]:
 
 
 def measure(model: Aligner, held_out: Batch, cosine: bool) -> dict[str, float]:
-    """What a reader of the old version finds by the vectors of the new one, among products that were not fitted.
+    """Measure what a reader of the old version finds with the vectors of the new one, on held-out products.
 
-    Of versions with two columns, the first searches the second.
+    If a version has two columns, vectors of the first search those of the second.
 
     Args:
         model: the transforms.
-        held_out: products, as drawn.
-        cosine: whether vectors are compared by the angle, else by the dot product.
+        held_out: the sample of held-out products.
+        cosine: whether vectors are compared by cosine, else by the dot product.
 
     Returns:
-        `recall_at_10` of what an old vector finds among old ones, if it searches aligned ones; `..._both_aligned` if
-        an aligned one does; `..._before` if an old one searches new ones that are not aligned.
-        `same_mrr_at_10` of the product itself, by its old vector among aligned ones, by cosine, the mean of all
-        columns; `..._before` among those not aligned. `relative_error`: |aligned - old|² by |old|².
-        Those before are there only if the dimensions are the same.
+        `recall_at_10`: recall of the neighbours that old vectors have among old ones, if old vectors search aligned
+        ones; `..._both_aligned` if aligned vectors do; `..._before` if old vectors search new ones without alignment.
+        `same_mrr_at_10`: MRR of the product itself, searched by its old vector among aligned ones by cosine, mean of
+        all columns; `..._before` among vectors without alignment. `relative_error`: |aligned - old|² by |old|².
+        Figures `..._before` need equal dimensions.
     """
     aligned, old = apply(model, held_out.new), held_out.old
     error = sum(float(np.square(a - o).sum()) for a, o in zip(aligned, old, strict=True))
-    wanted = _found(old[0], old[-1], cosine)
+    neighbours = _neighbours(old[0], old[-1], cosine)
     figures = {
         "held_out": float(len(old[0])),
-        "recall_at_10": recall(_found(old[0], aligned[-1], cosine), wanted),
-        "recall_at_10_both_aligned": recall(_found(aligned[0], aligned[-1], cosine), wanted),
+        "recall_at_10": recall(_neighbours(old[0], aligned[-1], cosine), neighbours),
+        "recall_at_10_both_aligned": recall(_neighbours(aligned[0], aligned[-1], cosine), neighbours),
         "same_mrr_at_10": _same(old, aligned),
         "relative_error": error / max(sum(float(np.square(o).sum()) for o in old), 1e-30),
     }
     if held_out.new[0].shape[1] == old[0].shape[1]:
-        figures["recall_at_10_before"] = recall(_found(old[0], held_out.new[-1], cosine), wanted)
+        figures["recall_at_10_before"] = recall(_neighbours(old[0], held_out.new[-1], cosine), neighbours)
         figures["same_mrr_at_10_before"] = _same(old, held_out.new)
     return figures
 
 
 def apply(model: Aligner, columns: Sequence[Floats]) -> tuple[Floats, ...]:
-    """The columns [n, a] in the other space, float32 [n, b] each."""
+    """Return the columns, float32 [n, a] each, in the other space, float32 [n, b] each."""
     with torch.no_grad():
         result = model(*map(torch.tensor, columns))
     return tuple(vectors.numpy() for vectors in (result if isinstance(result, tuple) else (result,)))
 
 
-def _found(queries: Floats, candidates: Floats, cosine: bool) -> Nearest:
+def _neighbours(queries: Floats, candidates: Floats, cosine: bool) -> Nearest:
     queries = queries[:MOST_QUERIES]
     scores = unit(queries) @ unit(candidates).T if cosine else queries @ candidates.T
     which = np.arange(len(candidates))
@@ -202,11 +202,11 @@ def _same(old: Sequence[Floats], new: Sequence[Floats]) -> float:
 
 
 def _transformed(both: SideBySide, model: Aligner, scratch: Path) -> tuple[list[str], Mapping[str, Floats]]:
-    """Keys and vectors of all products; the vectors lie in files that vanish with the arrays."""
+    """Return keys and vectors of all products; the vectors are in files that vanish with the arrays."""
     shape = (both.new.rows, both.old.dimension)
     vectors: dict[str, Floats] = {}
     for field in both.new.fields:
-        with tempfile.TemporaryFile(dir=scratch) as file:  # the array keeps the file, which has no name
+        with tempfile.TemporaryFile(dir=scratch) as file:  # the array keeps the file open
             vectors[field] = np.memmap(file, np.float32, "w+", shape=shape)
     keys: list[str] = []
     for names, columns in both.new_vectors():

@@ -1,4 +1,4 @@
-"""How norms and similarities of vectors are distributed."""
+"""Distributions of norms and similarities of vectors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import scipy.stats
 
 from pipelines.versions.retrieval import Doubles, Floats, unit
 
-# float32 knows no more of a norm: two versions of unit length are not to differ by rounding.
+# Precision of a norm in float32: two versions of unit length must not differ by rounding.
 DECIMALS = 6
 
 
@@ -25,17 +25,17 @@ class Distribution:
 
     @classmethod
     def of(cls, values: Doubles) -> Distribution:
-        """That of values [n]."""
+        """Return the distribution of values [n]."""
         return cls(float(values.mean()), float(values.std()), *map(float, np.percentile(values, (5, 50, 95))))
 
 
 @dataclass(frozen=True)
 class Shift:
-    """One quantity in two versions.
+    """Change of one quantity between two versions.
 
     Attributes:
-        new, old: its distributions.
-        distance: Kolmogorov and Smirnov's: the most by which the shares below any one value differ, 0 to 1.
+        new, old: distributions of the quantity.
+        distance: Kolmogorov-Smirnov statistic, the largest difference of the cumulative distributions, 0 to 1.
     """
 
     new: Distribution
@@ -44,25 +44,25 @@ class Shift:
 
     @classmethod
     def between(cls, new: Doubles, old: Doubles) -> Shift:
-        """The shift from values `old` [n] to values `new` [m]."""
+        """Return the shift from values `old` [n] to values `new` [m]."""
         distance = float(scipy.stats.ks_2samp(new, old, method="asymp").statistic)
         return cls(Distribution.of(new), Distribution.of(old), distance)
 
 
 def norms(vectors: Floats) -> Doubles:
-    """Length of each vector, float64 [n]."""
+    """Return the length of each vector, float64 [n]."""
     lengths: Doubles = np.linalg.norm(vectors.astype(np.float64), axis=1).round(DECIMALS)
     return lengths
 
 
 def pair_similarities(first: Floats, last: Floats, pairs: int, cosine: bool, seed: int) -> Doubles:
-    """Similarity of random pairs of different products, float64 [pairs].
+    """Return the similarity of random pairs of different products, float64 [pairs].
 
     Args:
-        first, last: the vectors that are compared, float32 [n, d]; of versions with one column, twice the same.
-        pairs: how many to draw.
-        cosine: by the angle, else by the dot product.
-        seed: of the draw.
+        first, last: vectors that are compared, float32 [n, d]; the same array twice for versions with one column.
+        pairs: number of pairs to draw.
+        cosine: whether vectors are compared by cosine, else by the dot product.
+        seed: seed of the draw.
     """
     random = np.random.default_rng(seed)
     one = random.integers(len(first), size=pairs)

@@ -1,4 +1,7 @@
-"""What changed from one version of a space to another, which Feast's monitoring does not look at."""
+"""Drift between two versions of a space: norms, similarities, neighbours, products and content.
+
+Feast's monitoring does not cover it.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +34,13 @@ K = 10
 
 @dataclass(frozen=True)
 class Content:
-    """What there is to make vectors from, in the snapshot of a version.
+    """Content in the snapshot of a version.
 
     Attributes:
-        snapshot: its id.
-        products: of the snapshot.
-        without_text, without_image: share of them that have neither title nor category, or no image.
-        without_vector: share of them that have no vector in the version; None if its keys are not products.
+        snapshot: id of the snapshot.
+        products: number of its products.
+        without_text, without_image: share of products that have neither title nor category, or no image.
+        without_vector: share of products without a vector in the version; None if its keys are not products.
     """
 
     snapshot: str
@@ -49,17 +52,18 @@ class Content:
 
 @dataclass(frozen=True)
 class Drift:
-    """From an old version to a new one.
+    """Changes from an old version to a new one.
 
     Attributes:
-        new, old: the versions' names.
-        shared, added, gone: keys that both have, only the new and only the old one.
-        content: `new` and `old` → what there was to embed.
-        norms: vector column → length of the vectors, of up to 10,000 keys a version.
-        similarities: of 20,000 random pairs of these, by the old version's metric; source by target of `related`.
-        overlap_at_10: mean Jaccard index of the ten nearest among all shared keys, found exactly, of up to 500 shared
-            keys; None if there are fewer than two.
-        run: the MLflow run that has it all, with plots.
+        new, old: names of the versions.
+        shared, added, gone: number of keys in both, in the new version only, in the old one only.
+        content: `new` and `old` → content of the snapshot.
+        norms: vector column → lengths of the vectors of up to 10,000 keys a version.
+        similarities: similarities of 20,000 random pairs of these, by the old version's metric; source by target for
+            versions with two columns.
+        overlap_at_10: mean Jaccard index of the ten nearest neighbours among all shared keys, by exact search, of up
+            to 500 shared keys; None if there are fewer than two.
+        run: id of the MLflow run that has the figures and plots.
     """
 
     new: str
@@ -75,10 +79,10 @@ class Drift:
 
 
 def drift(workspace: Workspace, new: Version, old: Version, progress: Callable[[str], None]) -> Drift:
-    """Compare two versions that have the same vector columns, and log what changed to MLflow.
+    """Compare two versions with the same vector columns, and log the changes to MLflow.
 
     Raises:
-        StateError: if they have other columns, or one has fewer than two vectors.
+        StateError: if their columns differ, or one has fewer than two vectors.
     """
     seed = workspace.settings.seed
     with side_by_side(workspace.settings, new, old) as both:
@@ -102,7 +106,7 @@ def drift(workspace: Workspace, new: Version, old: Version, progress: Callable[[
         "new": _content(workspace, new, both.new.entity),
         "old": _content(workspace, old, both.old.entity),
     }
-    found = Drift(
+    result = Drift(
         new=new.name,
         old=old.name,
         shared=counts.shared,
@@ -119,29 +123,29 @@ def drift(workspace: Workspace, new: Version, old: Version, progress: Callable[[
         new.name, old.name, panels | {"similarities of random pairs": (similar[0], similar[1])}, overlaps
     )
     numbers = {
-        name: value for name, value in flatten(asdict(found)).items() if isinstance(value, int | float)
+        name: value for name, value in flatten(asdict(result)).items() if isinstance(value, int | float)
     }
     run = log_change(workspace.settings, f"{new.name} from {old.name}", (new, old), numbers, figure)
-    return replace(found, run=run)
+    return replace(result, run=run)
 
 
 def overlap(both: SideBySide, queries: int, k: int, cosine: bool, seed: int) -> Doubles:
-    """Jaccard index of the k nearest in either version among all shared keys, float64 [queries]; none if k < 1.
+    """Return the Jaccard index of the k nearest neighbours in either version, float64 [queries]; empty if k < 1.
 
-    One pass over the files, in the memory of a batch by the queries.
+    Neighbours are among all shared keys. One pass over the files; memory is a batch by the queries.
     """
     if k < 1:
         return np.zeros(0)
-    wanted = both.sample(queries, seed)
+    sample = both.sample(queries, seed)
 
-    def scores(asked: tuple[Floats, ...], batch: tuple[Floats, ...]) -> Floats:
-        return unit(asked[0]) @ unit(batch[-1]).T if cosine else asked[0] @ batch[-1].T
+    def scores(queried: tuple[Floats, ...], batch: tuple[Floats, ...]) -> Floats:
+        return unit(queried[0]) @ unit(batch[-1]).T if cosine else queried[0] @ batch[-1].T
 
     new = old = Nearest.none(queries, k)
     seen = 0
     for batch in both.batches():
-        new = new.among(scores(wanted.new, batch.new), seen, batch.sampled)
-        old = old.among(scores(wanted.old, batch.old), seen, batch.sampled)
+        new = new.among(scores(sample.new, batch.new), seen, batch.sampled)
+        old = old.among(scores(sample.old, batch.old), seen, batch.sampled)
         seen += len(batch.sampled)
     return jaccard(new, old)
 

@@ -1,4 +1,4 @@
-"""What can be fitted from one version to another; apart, so that a command can name it without numpy."""
+"""Kinds of alignment; a module of its own, so that the command can name them without importing numpy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """A family of transforms."""
+    """Family of transforms from one version to another."""
 
     ORTHOGONAL = "orthogonal"
     AFFINE = "affine"

@@ -1,4 +1,4 @@
-"""What reads vectors of one version in the space of another."""
+"""Model that maps vectors of one version to the space of another."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pipelines.versions.transform import Transform
 
 
 class Aligner(nn.Module):
-    """One transform for each vector column, of which there are one or two.
+    """One linear transform for each of the one or two vector columns.
 
     Args:
-        transforms: a column each, in the order in which the columns are given.
-        unit_length: whether the vectors of the space that is aligned to have length one; then these get it, too.
+        transforms: transform of each column, in the order of the arguments of `forward`.
+        unit_length: whether to scale the results to length one, as the vectors of the other space are.
     """
 
     def __init__(self, transforms: Sequence[Transform], unit_length: bool) -> None:
@@ -24,11 +24,11 @@ class Aligner(nn.Module):
         self.unit_length = unit_length
 
     def forward(self, first: Tensor, second: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
-        """The columns in the other space, float32 [n, b] each.
+        """Return the columns in the other space, float32 [n, b] each.
 
         Args:
-            first: float32 [n, a].
-            second: float32 [n, a], of a version with two columns.
+            first: vectors of the first column, float32 [n, a].
+            second: vectors of the second column, float32 [n, a]; None for a version with one.
         """
         if second is None:
             return self._aligned(0, first)

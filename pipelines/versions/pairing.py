@@ -1,4 +1,4 @@
-"""Two versions of one space, read side by side from their files: one join in DuckDB, in the memory of a batch."""
+"""Joint reading of two versions of one space: one join of their files in DuckDB, in the memory of a batch."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ ROWS = 10_000
 
 @dataclass(frozen=True)
 class Batch:
-    """Some products that both versions have.
+    """Vectors of some products that both versions have.
 
     Attributes:
-        new, old: one array a vector column, float32 [n, d]; d may be another in the old version.
-        sampled: position of the product in the sample, int64 [n]; -1 if it is not in it.
+        new, old: one array a vector column, float32 [n, d]; d may differ between the versions.
+        sampled: position of each product in the sample, int64 [n]; -1 if it is not in the sample.
     """
 
     new: tuple[Floats, ...]
@@ -40,7 +40,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Counts:
-    """Products that both versions have, and those that only one has."""
+    """Number of products in both versions, in the new one only, and in the old one only."""
 
     shared: int
     added: int
@@ -64,7 +64,7 @@ class SideBySide:
         connection.execute("CREATE TABLE sample (key VARCHAR, position BIGINT)")
 
     def counts(self) -> Counts:
-        """How many products there are."""
+        """Count the products."""
         query = """
             SELECT (SELECT count(*) FROM new SEMI JOIN old USING (key)),
                    (SELECT count(*) FROM new ANTI JOIN old USING (key)),
@@ -73,7 +73,7 @@ class SideBySide:
         return Counts(*self._connection.execute(query).fetchall()[0])
 
     def sample(self, size: int, seed: int) -> Batch:
-        """Draw shared products, the same for the same seed, and remember them; they replace those drawn before."""
+        """Draw shared products, the same for the same seed, and remember them in place of an earlier sample."""
         self._connection.execute("DELETE FROM sample")
         self._connection.execute(
             f"""
@@ -88,20 +88,20 @@ class SideBySide:
         return self._batch(table.to_arrow_table().combine_chunks())
 
     def batches(self) -> Iterator[Batch]:
-        """All shared products, in no particular order."""
+        """Yield all shared products, in no particular order."""
         query = f"{self._select} LEFT JOIN sample USING (key)"
         for chunk in self._connection.sql(query).to_arrow_reader(ROWS):
             yield self._batch(chunk)
 
     def drawn(self, version: str, size: int, seed: int) -> tuple[Floats, ...]:
-        """Vectors of some products of one version, `new` or `old`, whether or not the other has them."""
+        """Return vectors of some products of one version, `new` or `old`, whether or not the other has them."""
         manifest = self.new if version == "new" else self.old
         names = ", ".join(manifest.fields)
         query = f"SELECT {names} FROM {version} ORDER BY {_hash(seed)}, key LIMIT {size}"
         return _arrays(self._connection.sql(query).to_arrow_table(), manifest.fields, manifest.dimension)
 
     def new_vectors(self) -> Iterator[tuple[list[str], tuple[Floats, ...]]]:
-        """Keys and vectors of all products of the new version."""
+        """Yield keys and vectors of all products of the new version."""
         query = f"SELECT key, {', '.join(self.new.fields)} FROM new"
         for chunk in self._connection.sql(query).to_arrow_reader(ROWS):
             yield chunk["key"].to_pylist(), _arrays(chunk, self.new.fields, self.new.dimension)
@@ -117,10 +117,10 @@ class SideBySide:
 
 @contextmanager
 def side_by_side(settings: Settings, new: Version, old: Version) -> Iterator[SideBySide]:
-    """Open two versions; what exceeds `ingest.memory_limit` goes to disk.
+    """Open two versions; data beyond `ingest.memory_limit` goes to disk.
 
     Raises:
-        StateError: if one has no vectors, or they have other columns or keys.
+        StateError: if one has no vectors, or their columns or keys differ.
     """
     for version in (new, old):
         if not version.dimension:
@@ -141,7 +141,7 @@ def side_by_side(settings: Settings, new: Version, old: Version) -> Iterator[Sid
 
 
 def _hash(seed: int) -> str:
-    # Of the key alone, so that it is the same whatever the order of the files and the version of DuckDB.
+    # A hash of the key alone does not depend on the order of the files or the version of DuckDB.
     return f"md5(key || ' {seed}')"
 
 

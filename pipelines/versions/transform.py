@@ -1,4 +1,4 @@
-"""Least squares from the vectors of one version to those of another, over pairs that come batch by batch."""
+"""Least-squares transforms from the vectors of one version to those of another, fitted batch by batch."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Doubles = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over pairs (x, y), all that least squares needs of them: [a, a] numbers, however many pairs there are.
+    """Sums over pairs (x, y) that least squares needs: [a, a] numbers, whatever the number of pairs.
 
     Attributes:
-        pairs: how many.
+        pairs: number of pairs.
         x: sum of x, float64 [a].
         y: sum of y, float64 [b].
         xx: sum of the outer products x xᵀ, float64 [a, a].
@@ -32,12 +32,12 @@ class Moments:
 
     @classmethod
     def of(cls, x: Floats, y: Floats) -> Moments:
-        """Those of the rows of `x`, float32 [n, a], and of `y`, float32 [n, b]."""
+        """Return the moments of the rows of `x`, float32 [n, a], and of `y`, float32 [n, b]."""
         exact, other = x.astype(np.float64), y.astype(np.float64)
         return cls(len(x), exact.sum(0), other.sum(0), exact.T @ exact, exact.T @ other)
 
     def __add__(self, other: Moments) -> Moments:
-        """Those of the pairs of both."""
+        """Return the moments of the pairs of both."""
         return Moments(
             self.pairs + other.pairs,
             self.x + other.x,
@@ -49,11 +49,11 @@ class Moments:
 
 @dataclass(frozen=True)
 class Transform:
-    """x → x · weight + bias.
+    """The map x → x · weight + bias.
 
     Attributes:
-        weight: float64 [a, b].
-        bias: float64 [b].
+        weight: matrix of the map, float64 [a, b].
+        bias: shift of the map, float64 [b].
     """
 
     weight: Doubles
@@ -61,13 +61,13 @@ class Transform:
 
 
 def fit_orthogonal(moments: Moments) -> Transform:
-    """The rotation or reflection R that makes the sum of |x R - y|² least (Schönemann 1966), without a shift.
+    """Return the rotation or reflection R that minimises the sum of |x R - y|², without a shift (Schönemann 1966).
 
-    It is the orthogonal factor of the polar decomposition of the sum of x yᵀ. Dot products, lengths and angles
-    between vectors stay what they are.
+    R is the orthogonal factor of the polar decomposition of the sum of x yᵀ. Dot products, lengths and angles between
+    vectors stay the same.
 
     Raises:
-        ValueError: if x and y have not the same number of dimensions.
+        ValueError: if x and y differ in dimension.
     """
     dimension, other = moments.xy.shape
     if dimension != other:
@@ -77,9 +77,9 @@ def fit_orthogonal(moments: Moments) -> Transform:
 
 
 def fit_affine(moments: Moments) -> Transform:
-    """The weight and bias that make the sum of |x W + b - y|² least.
+    """Return the weight and bias that minimise the sum of |x W + b - y|².
 
-    In directions in which the x do not vary, the weight is zero.
+    The weight is zero in directions in which the x do not vary.
     """
     mean_x, mean_y = moments.x / moments.pairs, moments.y / moments.pairs
     covariance = moments.xx - moments.pairs * np.outer(mean_x, mean_x)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.evaluation.slices import best_targets, kinds_of, slices, what_is_shown
+from pipelines.evaluation.slices import best_targets, kinds_of, list_diversity, slices
 from pipelines.graph.product_graph import Edges
 from twinvec.metrics.scores import DotProducts
 
@@ -67,7 +67,7 @@ def test_lists_leave_out_what_is_known_and_are_counted() -> None:
         allowed = [v for v in range(PRODUCTS) if v != u and not known[u, v]]
         assert lists[row].tolist() == sorted(allowed, key=lambda v: -scores[u, v])[:10]
     category = np.random.default_rng(5).choice(["tea", "cups", "books"], PRODUCTS)
-    found = what_is_shown(asked, lists, category)
+    found = list_diversity(asked, lists, category)
     assert found.lists == 3
     assert found.coverage == len(set(lists.ravel().tolist())) / PRODUCTS
     assert found.categories == pytest.approx(np.mean([len(set(category[one])) for one in lists]))
