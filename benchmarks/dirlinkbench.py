@@ -3,9 +3,9 @@
     python benchmarks/dirlinkbench.py --data citeseer.npz \
         --output benchmarks/results/dirlinkbench.json --table docs/results/dirlinkbench.md
 
-A row's figures are the mean and the standard deviation over the splits. Whatever stops early or is chosen is chosen by
-a split's validation edges. Rows that are already in the output of the same splits stay, so that some may be run at a
-time.
+The figures of a row are the mean and the standard deviation over the splits. The validation edges of a split decide
+when training stops and which settings are chosen. Rows in the output of the same splits stay, so that rows can be run
+one at a time.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ PUBLISHED = {
     "DUPLEX": (73.39, 17.82, 84.63),
     "MagNet": (65.32, 15.31, 83.05),
 }
-Way = Callable[[Task, FloatArray, int], Scores | None]
+Fit = Callable[[Task, FloatArray, int], Scores | None]
 
 
 def read_content(documents: Documents, dimension: int) -> FloatArray:
-    """Words weighed by TF-IDF and reduced by SVD, rows of length one, float32 [n, dimension]."""
+    """Return words weighted by TF-IDF and reduced by SVD, rows of length one, float32 [n, dimension]."""
     weighed = TfidfTransformer().fit_transform(documents.words)
     reduced = TruncatedSVD(dimension, random_state=0).fit_transform(weighed)
     content: FloatArray = normalize(reduced).astype(np.float32)
@@ -61,12 +61,12 @@ def read_content(documents: Documents, dimension: int) -> FloatArray:
 
 
 def baseline(task: Task, content: FloatArray, seed: int, name: str, dimension: int) -> Scores | None:
-    """One of the registry, on the training edges and the words."""
+    """Fit a registered baseline on the training edges and the words."""
     return BASELINES[name](RankingProblem(task.graph, {"text": content}, dimension, seed))
 
 
 def model(task: Task, content: FloatArray, seed: int, recipe: str, options: RelatedSettings) -> Scores:
-    """A recipe of `related`, stopped early and, if it is ours, calibrated by the validation pairs."""
+    """Fit a model of `related`; validation pairs stop it early and calibrate it, if it is Twinvec's own."""
     options = options.model_copy(update={"recipe": recipe, "calibrate": recipe == OWN})
     graph, (first, second) = task.graph, task.validation.edges
     held_out = Edges(first, second, np.ones(len(first), np.int64))
@@ -84,64 +84,64 @@ def model(task: Task, content: FloatArray, seed: int, recipe: str, options: Rela
 
 
 def smooth_content(task: Task, content: FloatArray, seed: int) -> Scores:
-    """Cosine of smoothed content, over as many hops as the validation pairs say; nothing is learned."""
+    """Score by the cosine of smoothed content; the validation pairs choose the number of hops."""
     near = [torch.from_numpy(smoothed(content, task.graph.copurchase, hops)) for hops in HOPS]
     return best([DotProducts(vectors, vectors) for vectors in near], task)
 
 
 def links(task: Task, content: FloatArray, seed: int) -> Scores:
-    """The link recipe, over as many hops as the validation pairs say."""
+    """Fit the link recipe; the validation pairs choose the number of hops."""
     recipes = [replace(LinkRecipe(), hops=hops) for hops in HOPS]
     return best([fit_links(task.graph, content, recipe, seed) for recipe in recipes], task)
 
 
 def best(candidates: list[DotProducts], task: Task) -> DotProducts:
-    """That with the largest area under the curve of the validation pairs."""
+    """Return the scores with the largest area under the ROC curve of the validation pairs."""
     return max(candidates, key=lambda scores: judge(scores, task.validation).auc)
 
 
-def ways(dimension: int) -> dict[str, Way]:
-    """Every row's name, and what fits it with vectors of this length."""
-    # The graph has a tenth of the edges that the defaults are made for: smaller batches, more epochs.
+def row_fits(dimension: int) -> dict[str, Fit]:
+    """Return the function that fits each row, by its name, with vectors of this length."""
+    # The graph has a tenth of the edges that the defaults suit: smaller batches, more epochs.
     short = {"batch": 512, "epochs": 60}
     options = RelatedSettings.model_validate(
         {
             "dimension": dimension,
             "sampler": "csr",
-            "direction": 0,  # reverses are not asked for
+            "direction": 0,  # the benchmark has no reverses
             "paper": {**short, "learning_rate": 3e-3},
             "daemon": short,
         }
     )
-    found: dict[str, Way] = {
+    fits: dict[str, Fit] = {
         name: partial(baseline, name=name, dimension=dimension)
         for name in BASELINES
         if name not in ("image cosine", "pagerank + co-views")  # there are neither images nor co-views
     }
-    found["smoothed content"] = smooth_content
+    fits["smoothed content"] = smooth_content
     for name, recipe in MODEL_ROWS.items():
-        found[name] = partial(model, recipe=recipe, options=options)
-    found["twinvec, link recipe"] = links
-    return found
+        fits[name] = partial(model, recipe=recipe, options=options)
+    fits["twinvec, link recipe"] = links
+    return fits
 
 
-def measure(way: Way, tasks: list[Task], content: FloatArray) -> dict[str, list[float]] | None:
-    """Figures on the test pairs of each split, per cent, and the seconds it took."""
-    found: dict[str, list[float]] = {name: [] for name in (*FIGURES, "seconds")}
+def measure(fit_row: Fit, tasks: list[Task], content: FloatArray) -> dict[str, list[float]] | None:
+    """Return the figures on the test pairs of each split, per cent, and the seconds of fitting; None without data."""
+    values: dict[str, list[float]] = {name: [] for name in (*FIGURES, "seconds")}
     for seed, task in enumerate(tasks):
         started = time.perf_counter()
-        scores = way(task, content, seed)
+        scores = fit_row(task, content, seed)
         seconds = time.perf_counter() - started
         if scores is None:
             return None
         for name, value in asdict(judge(scores, task.test)).items():
-            found[name].append(round(100 * value, 3))
-        found["seconds"].append(round(seconds, 3))
-    return found
+            values[name].append(round(100 * value, 3))
+        values["seconds"].append(round(seconds, 3))
+    return values
 
 
 def table(rows: dict[str, dict[str, list[float]]]) -> str:
-    """All rows and those published, in Markdown."""
+    """Return all rows and the published ones, in Markdown."""
     lines: list[tuple[str, ...]] = [
         (name, *(f"{value:.2f}" for value in values), "", "published") for name, values in PUBLISHED.items()
     ]
@@ -157,20 +157,20 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="citeseer.npz of gnn-benchmark")
-    parser.add_argument("--seeds", type=int, default=10, help="splits")
-    parser.add_argument("--dimension", type=int, default=128, help="length of all vectors that are learned")
+    parser.add_argument("--seeds", type=int, default=10, help="number of splits")
+    parser.add_argument("--dimension", type=int, default=128, help="length of all learned vectors")
     parser.add_argument(
-        "--row", action="append", choices=[*ways(4)], help="all if not given; may be repeated"
+        "--row", action="append", choices=[*row_fits(4)], help="row to fit; may be repeated; default: all"
     )
     parser.add_argument("--output", type=Path, help="JSON file to write")
-    parser.add_argument("--table", type=Path, help="Markdown file whose table is to be replaced")
+    parser.add_argument("--table", type=Path, help="Markdown file whose table is replaced")
     arguments = parser.parse_args()
 
     documents = read_documents(arguments.data)
     tasks = [split(documents, seed) for seed in range(arguments.seeds)]
     # A vector of the link recipe has two coordinates beside the content's.
     content = read_content(documents, arguments.dimension - 2)
-    every = ways(arguments.dimension)
+    every = row_fits(arguments.dimension)
     protocol = {
         "nodes": documents.citations.shape[0],
         "edges": int(documents.citations.nnz),
@@ -181,10 +181,10 @@ def main() -> None:
         "dimension": arguments.dimension,
     }
     rows = read_rows(arguments.output, protocol)
-    for name, way in every.items():
+    for name, fit_row in every.items():
         if arguments.row and name not in arguments.row:
             continue
-        figures = measure(way, tasks, content)
+        figures = measure(fit_row, tasks, content)
         if figures is None:
             continue
         rows[name] = figures
@@ -198,7 +198,7 @@ def main() -> None:
 
 
 def read_rows(path: Path | None, protocol: dict[str, int]) -> dict[str, Any]:
-    """The rows that an earlier run wrote, if it was of the same splits."""
+    """Return the rows that an earlier run with the same splits wrote."""
     if path is None or not path.exists():
         return {}
     earlier = json.loads(path.read_text())
@@ -206,7 +206,7 @@ def read_rows(path: Path | None, protocol: dict[str, int]) -> dict[str, Any]:
 
 
 def replace_table(path: Path, new: str) -> None:
-    """Put a table in the place of the first one in a page, or at its end."""
+    """Replace the first table of a page, or append one."""
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     inside = [number for number, line in enumerate(lines) if line.startswith("|")]
     first = inside[0] if inside else len(lines)

@@ -1,9 +1,9 @@
 """DirLinkBench's protocol for link prediction on directed graphs (He et al., arXiv 2502.05724, section 4).
 
-Of the largest part of a graph that hangs together, 15% of the edges are for testing and 5% for validation; a spanning
-tree always stays, so that the rest still hangs together. To each of them belongs a random pair that is no edge of the
-whole graph. Scores are compared across sources: Hits@100 is the share of test edges that score above the hundredth
-best of all those pairs.
+Of the largest connected component of a graph, 15% of the edges are for testing and 5% for validation; a spanning tree
+always stays, so that the rest is connected. Each of these edges comes with a random pair that is no edge of the whole
+graph. Scores are compared across sources: Hits@100 is the share of test edges that score above the hundredth best of
+all those pairs.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Documents:
 
     Attributes:
         citations: float32 [n, n], one where the row cites the column.
-        words: how often each document has each word, float32 [n, words].
+        words: count of each word in each document, float32 [n, words].
     """
 
     citations: sp.csr_array
@@ -44,7 +44,7 @@ class Documents:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Edges held out, and as many pairs that are none.
+    """Held-out edges, and as many pairs that are no edges.
 
     Attributes:
         edges, others: first and second nodes, int64 [pairs] each.
@@ -56,7 +56,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Task:
-    """One of the benchmark's splits: `graph` has the training edges alone."""
+    """One split of the benchmark; `graph` has the training edges alone."""
 
     graph: ProductGraph
     validation: Pairs
@@ -65,7 +65,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Figures:
-    """Hits@100, mean reciprocal rank and area under the ROC curve, of the edges against all pairs that are none."""
+    """Hits@100, mean reciprocal rank and area under the ROC curve of edges against all pairs that are no edges."""
 
     hits_at_100: float
     mrr: float
@@ -73,10 +73,10 @@ class Figures:
 
 
 def read_documents(path: Path) -> Documents:
-    """The largest part that hangs together, without loops, of a graph in gnn-benchmark's format (`adj_*`, `attr_*`).
+    """Read the largest connected component, without loops, of a graph in gnn-benchmark's format (`adj_*`, `attr_*`).
 
     Raises:
-        CatalogueError: if there is no such file, or it is no such graph.
+        CatalogueError: if the file is missing, or holds no such graph.
     """
     try:
         with np.load(path) as arrays:
@@ -93,7 +93,11 @@ def read_documents(path: Path) -> Documents:
 
 
 def split(documents: Documents, seed: int) -> Task:
-    """Hold edges out."""
+    """Hold edges out for validation and testing.
+
+    Raises:
+        CatalogueError: if too few edges can be held out before the graph falls apart.
+    """
     generator = np.random.default_rng(seed)
     nodes = documents.citations.shape[0]
     source, target = (end.astype(np.int64) for end in documents.citations.tocoo().coords)
@@ -107,13 +111,13 @@ def split(documents: Documents, seed: int) -> Task:
     test, validation = spare[:tested], spare[tested : tested + validated]
     train = np.setdiff1d(np.arange(len(source)), spare[: tested + validated])
     first, second = random_non_edges(documents.citations, tested + validated, generator)
-    nothing = np.zeros(0, np.int64)
+    empty = np.zeros(0, np.int64)
     graph = ProductGraph(
         product_ids=pa.array([f"{number:08}" for number in range(nodes)]),
         copurchase=Edges(source[train], target[train], np.ones(len(train), np.int64)),
-        coview=Edges(nothing, nothing, nothing),
+        coview=Edges(empty, empty, empty),
         split=np.zeros(len(train), np.int8),
-        coview_split=nothing.astype(np.int8),
+        coview_split=empty.astype(np.int8),
     )
     return Task(
         graph,
@@ -123,14 +127,15 @@ def split(documents: Documents, seed: int) -> Task:
 
 
 def judge(scores: Scores, pairs: Pairs) -> Figures:
-    """Set edges against the pairs that are none."""
+    """Compare the scores of edges with those of pairs that are no edges."""
     return figures(in_batches(scores.pairs, *pairs.edges), in_batches(scores.pairs, *pairs.others))
 
 
 def figures(positive: FloatArray, negative: FloatArray, hits: int = 100) -> Figures:
-    """The benchmark's figures of the scores of edges and of pairs that are none, [pairs] each.
+    """Return the benchmark's figures from the scores of edges and of pairs that are no edges, [pairs] each.
 
-    Equal scores share the mean of their ranks, but are no hit, as in OGB. With fewer pairs than `hits`, all edges are.
+    Equal scores share the mean of their ranks, but are no hits, as in OGB. With fewer pairs than `hits`, all edges are
+    hits.
     """
     ordered = np.sort(negative)
     above = len(ordered) - np.searchsorted(ordered, positive, side="right")

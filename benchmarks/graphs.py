@@ -1,4 +1,4 @@
-"""Product graphs of any size in the proportions of 6.5 M products, 9 M co-purchase and 65 M co-view edges."""
+"""Random product graphs of any size, in the proportions of 6.5 M products, 9 M co-purchases and 65 M co-views."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ COVIEWS = 65 / 6.5
 
 @dataclass(frozen=True)
 class FirstBatches:
-    """The first batches of another objective's epoch, where a whole one would take too long."""
+    """The first batches of another objective's epoch, for graphs whose whole epoch takes too long."""
 
     objective: Objective
     count: int
 
     def batches(self, generator: np.random.Generator) -> Iterator[Batch]:
-        """Some of an epoch's batches."""
+        """Yield the first batches of an epoch."""
         return itertools.islice(self.objective.batches(generator), self.count)
 
 
 def generate_graph(products: int, seed: int) -> ProductGraph:
-    """Co-purchase and co-view edges whose targets follow a power law, as popularity does.
+    """Return a graph whose edges' targets follow a power law, as popularity does.
 
-    All co-purchase edges are for training. Product ids are numbers: nothing here reads them.
+    All co-purchase edges are for training. Product ids are null: no benchmark reads them.
     """
     random = np.random.default_rng(seed)
     edges = [_edges(products, round(products * each), random) for each in (COPURCHASES, COVIEWS)]
@@ -44,7 +44,7 @@ def generate_graph(products: int, seed: int) -> ProductGraph:
 
 
 def generate_content(products: int, width: int, seed: int) -> Tensor:
-    """Random features, float32 [products, width]."""
+    """Return random features, float32 [products, width]."""
     return torch.randn(products, width, generator=torch.Generator().manual_seed(seed))
 
 

@@ -1,8 +1,8 @@
-"""Puts what was measured into docs/performance.md: the tables between its markers, from benchmarks/results/*.json.
+"""Fill the tables of docs/performance.md, between its markers, from benchmarks/results/*.json.
 
     python benchmarks/table.py
 
-A benchmark that has no result yet keeps its rows, with the figure left open.
+A benchmark without a result keeps its rows, without figures.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- {name}: made by `python benchmarks/table.py` -->", "<!-- end of {name} -->"
-# What is compared with what and the bound, where there is no result to say it yet.
+# Benchmark → rows of its table while there is no result: what is measured, against what, bound.
 EXPECTED = {
     "graph_build": [("graph build", "the best of the others", "≥ 2")],
     "training": [
@@ -37,7 +37,7 @@ Record = Mapping[str, Any]
 
 
 def ratios(name: str, record: Record | None) -> list[str]:
-    """The table of a benchmark's ratios."""
+    """Return the table of a benchmark's ratios."""
     lines = ["| what | against | target | measured |", "| --- | --- | --- | --- |"]
     if record is None:
         return [*lines, *(f"| {what} | {against} | {bound}× | |" for what, against, bound in EXPECTED[name])]
@@ -49,7 +49,7 @@ def ratios(name: str, record: Record | None) -> list[str]:
 
 
 def measured_on(record: Record) -> str:
-    """Where and at which size."""
+    """Return one sentence about the size, the machine and the versions of a measurement."""
     machine, settings = record["machine"], record["settings"]
     size = settings.get("size")
     at = (
@@ -65,7 +65,7 @@ def measured_on(record: Record) -> str:
 
 
 def growth(records: list[Record]) -> list[str]:
-    """The table of all sizes of `scale.py`."""
+    """Return the table of all sizes of `scale.py`."""
     lines = [
         "| products | co-purchases | co-views | graph | epoch | edges/s | inference | nodes/s | peak memory |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -84,14 +84,14 @@ def growth(records: list[Record]) -> list[str]:
 
 
 def put(text: str, name: str, lines: list[str]) -> str:
-    """The page with what is between the markers of a table replaced."""
+    """Return the page with the lines between the markers of a table replaced."""
     begin, end = BEGIN.format(name=name), END.format(name=name)
     before, rest = text.split(begin, 1)
     return f"{before}{begin}\n" + "\n".join(lines).rstrip() + f"\n{end}{rest.split(end, 1)[1]}"
 
 
 def fill(text: str, results: Path) -> str:
-    """The page with all its tables from the results in a folder."""
+    """Return the page with all tables filled from the results in a folder."""
     for name in EXPECTED:
         file = results / f"{name}.json"
         text = put(text, name, ratios(name, json.loads(file.read_text("utf-8")) if file.exists() else None))

@@ -14,23 +14,23 @@ from pipelines.versions.kind import Kind
 
 
 def align(
-    read: Annotated[
-        str, typer.Argument(help="The version to be read in another's space, such as related@v7.")
+    read: Annotated[str, typer.Argument(help="Version to align, such as related@v7.")],
+    onto: Annotated[
+        str, typer.Option("--onto", help="Version whose space it is aligned to, such as related@v6.")
     ],
-    onto: Annotated[str, typer.Option("--onto", help="The version whose space it is, such as related@v6.")],
     kind: Annotated[
         Kind,
         typer.Option(
             "--kind",
-            help="`orthogonal` turns all vectors alike, so that scores between them stay what they are; `affine` fits "
+            help="`orthogonal` turns all vectors alike, so that scores between them stay the same; `affine` fits "
             "more closely, each column by itself, also from another dimension.",
         ),
     ] = Kind.ORTHOGONAL,
     as_json: AsJson = False,
 ) -> None:
-    """Let those who trained on an older version read a newer one in the older one's space, as <space>_onto@v<N>.
+    """Align a version to the space of an older one, for those who trained on that, as <space>_onto@v<N>.
 
-    The transform is fitted on products that both have, and what is lost in retrieval is measured on others of these.
+    The transform is fitted on some products that both versions have; the loss in retrieval is measured on others.
     """
     workspace = open_workspace()
     with shown() as progress:

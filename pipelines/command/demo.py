@@ -9,7 +9,7 @@ import typer
 
 from pipelines.command.app import open_workspace
 from pipelines.command.output import AsJson, print_json
-from pipelines.command.progress import Progress, shown
+from pipelines.command.progress import ProgressDisplay, shown
 from pipelines.command.query import open_recommender, print_related
 from pipelines.command.training import print_steps, refresh
 from twinvec.errors import StateError
@@ -93,7 +93,9 @@ def _refuse_other_releases(workspace: Workspace) -> None:
         )
 
 
-def _snapshot(workspace: Workspace, folder: Path, size: str, seed: int, progress: Progress) -> Snapshot:
+def _snapshot(
+    workspace: Workspace, folder: Path, size: str, seed: int, progress: ProgressDisplay
+) -> Snapshot:
     """The snapshot of the store, made unless it is there."""
     from registry import operations
     from registry.database import transaction

@@ -16,38 +16,38 @@ if TYPE_CHECKING:
 
 
 def drift(
-    new: Annotated[str, typer.Argument(help="A version, such as text@v3.")],
-    old: Annotated[str, typer.Argument(help="What it is compared with, such as text@v2.")],
+    new: Annotated[str, typer.Argument(help="Newer version, such as text@v3.")],
+    old: Annotated[str, typer.Argument(help="Older version to compare it with, such as text@v2.")],
     as_json: AsJson = False,
 ) -> None:
     """Show what changed between two versions of a space: norms, similarities, neighbours, products and content.
 
-    It is logged to MLflow, with plots, in the experiment twinvec/drift.
+    The figures and plots are logged to MLflow, in the experiment twinvec/drift.
     """
     workspace = open_workspace()
     with shown() as progress:
         progress(f"comparing {new} with {old}")
         from pipelines.versions.drift import drift as compare
 
-        found = compare(workspace, workspace.version(new), workspace.version(old), progress)
+        result = compare(workspace, workspace.version(new), workspace.version(old), progress)
     if as_json:
-        print_json(found)
+        print_json(result)
         return
     print_table(
-        f"From {found.old} to {found.new}",
-        ["what", found.new, found.old, "distance"],
-        [*_products(found), *_distributions(found)],
+        f"From {result.old} to {result.new}",
+        ["what", result.new, result.old, "distance"],
+        [*_products(result), *_distributions(result)],
     )
     print_table(
         "Products and their neighbours",
         ["shared", "new", "gone", "overlap of the nearest 10"],
-        [(found.shared, found.added, found.gone, found.overlap_at_10)],
+        [(result.shared, result.added, result.gone, result.overlap_at_10)],
     )
-    typer.echo(f"MLflow: run {found.run} of the experiment twinvec/drift")
+    typer.echo(f"MLflow: run {result.run} of the experiment twinvec/drift")
 
 
-def _products(found: Drift) -> list[tuple[object, ...]]:
-    new, old = found.content["new"], found.content["old"]
+def _products(result: Drift) -> list[tuple[object, ...]]:
+    new, old = result.content["new"], result.content["old"]
     return [
         ("snapshot", new.snapshot, old.snapshot, None),
         ("products of the snapshot", new.products, old.products, None),
@@ -57,10 +57,10 @@ def _products(found: Drift) -> list[tuple[object, ...]]:
     ]
 
 
-def _distributions(found: Drift) -> list[tuple[object, ...]]:
+def _distributions(result: Drift) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
-    shifts: dict[str, Shift] = {f"norm of {field}": shift for field, shift in found.norms.items()}
-    for name, shift in (shifts | {"similarity of pairs": found.similarities}).items():
+    shifts: dict[str, Shift] = {f"norm of {field}": shift for field, shift in result.norms.items()}
+    for name, shift in (shifts | {"similarity of pairs": result.similarities}).items():
         rows.append((f"{name}, mean", shift.new.mean, shift.old.mean, shift.distance))
         rows.append((f"{name}, std", shift.new.std, shift.old.std, None))
         rows.append((f"{name}, 5 %", shift.new.p5, shift.old.p5, None))

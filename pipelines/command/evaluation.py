@@ -20,33 +20,34 @@ if TYPE_CHECKING:
 
 def evaluate(
     space: Annotated[
-        str, typer.Argument(help="A space, as `related`, or a version, as `related@v3`.")
+        str, typer.Argument(help="Space, as `related`, or version, as `related@v3`.")
     ] = "related",
     edges: Annotated[
         Path | None,
         typer.Option(
-            "--edges", help="A CSV file with the columns source and target, to rank (related only)."
+            "--edges", help="CSV file of edges to rank, with the columns source and target (related only)."
         ),
     ] = None,
     slices: Annotated[
         bool,
         typer.Option(
             "--slices",
-            help="By popularity, category, marketplace and cold start; what is shown (related only).",
+            help="Figures by popularity, category, marketplace and cold start; coverage and diversity of the lists "
+            "(related only).",
         ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print how good a version is: of the live release, if it is of this space, else the latest.
+    """Print the quality of a version: the live one, if a release serves this space, else the latest.
 
-    Without --edges these are the figures recorded when it was made, which for `related` are of edges held out
-    of its training. With --edges, the given edges are ranked by its vectors now, and asked of the live release.
+    Without --edges, these are the figures recorded when the version was made; those of `related` are on edges held
+    out of its training. With --edges, its vectors rank the edges of the file now, and the live release is queried.
     """
     workspace = open_workspace()
-    of_edges = [name for name, given in (("--edges", edges is not None), ("--slices", slices)) if given]
-    if of_edges and space.partition("@")[0] != "related":
-        raise typer.BadParameter("only related can rank edges", param_hint=of_edges[0])
-    if len(of_edges) == 2:
+    options = [name for name, chosen in (("--edges", edges is not None), ("--slices", slices)) if chosen]
+    if options and space.partition("@")[0] != "related":
+        raise typer.BadParameter("only related can rank edges", param_hint=options[0])
+    if len(options) == 2:
         raise typer.BadParameter("slices are of the edges held out of training", param_hint="--edges")
     if slices:
         _slices(workspace, space, as_json)
@@ -82,13 +83,13 @@ def _slices(workspace: Workspace, space: str, as_json: bool) -> None:
         progress("ranking the test edges")
         from pipelines.evaluation.slices import evaluate_slices
 
-        found = evaluate_slices(workspace, _judged(workspace, space))
+        result = evaluate_slices(workspace, _judged(workspace, space))
     if as_json:
-        print_json(found)
+        print_json(result)
         return
     print_table(
-        f"{found.version} on the edges held out of its training",
+        f"{result.version} on the edges held out of its training",
         ["edges", "number", "MRR@10", "Hits@10"],
-        [(each.kind, each.edges, each.mrr_at_10, each.hits_at_10) for each in found.slices],
+        [(each.kind, each.edges, each.mrr_at_10, each.hits_at_10) for each in result.slices],
     )
-    _print("its lists of ten", asdict(found.shown))
+    _print("its lists of ten", asdict(result.shown))

@@ -1,4 +1,4 @@
-"""What a command prints on stdout: a table for people, or JSON for programs."""
+"""Output of commands on stdout: tables for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Annotated, Any
 
 import typer
 
-# Where the width is not a terminal's, nothing should be cut.
+# Width of a table where stdout is no terminal, so that nothing is cut.
 WIDTH = 200
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 
 
 def print_json(value: object) -> None:
-    """Print `value` as JSON; a number that JSON does not know (NaN, infinity) becomes null."""
+    """Print `value` as JSON; NaN and infinity, which JSON lacks, become null."""
     typer.echo(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def plain(value: object) -> Any:
-    """`value` made of what JSON knows; whatever is unknown as its text."""
+    """Return `value` as JSON types; objects of other types become their text."""
     if is_dataclass(value) and not isinstance(value, type):
         return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, Mapping):
@@ -39,7 +39,7 @@ def plain(value: object) -> Any:
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """The same table in Markdown."""
+    """Return a table in Markdown."""
     lines = [[*columns], ["---"] * len(columns), *([cell(value) for value in row] for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -57,8 +57,8 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     if not listed:
         return
     table = Table(box=SIMPLE_HEAD)
-    for place, column in enumerate(columns):
-        values = [row[place] for row in listed if row[place] is not None]
+    for number, column in enumerate(columns):
+        values = [row[number] for row in listed if row[number] is not None]
         numbers = bool(values) and all(isinstance(value, int | float) for value in values)
         table.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in listed:
@@ -67,7 +67,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 
 
 def cell(value: object) -> str:
-    """A value as it stands in a table."""
+    """Return a value as text for a table."""
     if value is None:
         return "–"
     if isinstance(value, bool):

@@ -14,7 +14,7 @@ from pipelines.command.progress import shown
 
 def plot(
     version: Annotated[
-        str, typer.Argument(help="A space, whose latest version is drawn, or a version, as `related@v3`.")
+        str, typer.Argument(help="Version to draw, as `related@v3`, or a space, for its latest version.")
     ] = "related",
     level: Annotated[int, typer.Option(min=1, help="Level of the categories that give the colours.")] = 1,
     folder: Annotated[
@@ -22,7 +22,7 @@ def plot(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Draw a map of a version's products and, where a release serves it, its index's recall over time a query.
+    """Draw a map of a version's products and, if a release serves it, its index's recall over time a query.
 
     The pictures are added to the version's run in MLflow, beside its training curves.
     """

@@ -1,4 +1,4 @@
-"""Progress on stderr: one line that changes on a terminal, plain lines elsewhere."""
+"""Display of progress on stderr: one line that changes on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -14,35 +14,39 @@ SECONDS = 5.0
 
 
 @dataclass
-class Progress:
-    """Tells the user what is going on."""
+class ProgressDisplay:
+    """Callable that shows messages of progress to the user.
 
-    say: Callable[[str], None]
-    _said: dict[str, float] = field(default_factory=dict)
+    Attributes:
+        show: prints one message.
+    """
+
+    show: Callable[[str], None]
+    _shown: dict[str, float] = field(default_factory=dict)
     _every: float = SECONDS
 
     def __call__(self, message: str) -> None:
-        """Say what is being done."""
-        self.say(message)
+        """Show a message."""
+        self.show(message)
 
     def count(self, step: str, done: int, total: int) -> None:
-        """Say how much of a step is done, not too often: when it begins, when it ends, now and then between."""
+        """Show how much of a step is done: when it begins, when it ends, and every few seconds between."""
         now = time.monotonic()
-        if done >= total or now - self._said.get(step, -self._every) >= self._every:
-            self._said[step] = now
-            self.say(f"{step}: {done:,} of {total:,}" if total > 1 else step)
+        if done >= total or now - self._shown.get(step, -self._every) >= self._every:
+            self._shown[step] = now
+            self.show(f"{step}: {done:,} of {total:,}" if total > 1 else step)
 
 
 @contextmanager
-def shown() -> Iterator[Progress]:
-    """Show progress while the block runs; what libraries print meanwhile goes to stderr, too."""
+def shown() -> Iterator[ProgressDisplay]:
+    """Show progress while the block runs; output of libraries goes to stderr meanwhile."""
     with redirect_stdout(sys.stderr):
         if not sys.stderr.isatty():
-            yield Progress(lambda message: typer.echo(message, err=True))
+            yield ProgressDisplay(lambda message: typer.echo(message, err=True))
             return
         from rich.console import Console
         from rich.text import Text
 
         console = Console(stderr=True)
         with console.status("starting") as status:
-            yield Progress(lambda message: status.update(Text(message)), _every=0.1)
+            yield ProgressDisplay(lambda message: status.update(Text(message)), _every=0.1)

@@ -10,7 +10,7 @@ import typer
 
 from pipelines.command.app import open_workspace
 from pipelines.command.output import AsJson, print_json, print_table
-from pipelines.command.progress import Progress, shown
+from pipelines.command.progress import ProgressDisplay, shown
 from twinvec.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Refreshed:
         return {"refused": self.refused.release.label, "gates": self.refused.outcome.record(forced=False)}
 
 
-def refresh(workspace: Workspace, snapshot: Snapshot, force: bool, progress: Progress) -> Refreshed:
+def refresh(workspace: Workspace, snapshot: Snapshot, force: bool, progress: ProgressDisplay) -> Refreshed:
     """Run the road, then publish and promote its `related` version unless it has been live before.
 
     A version that was live and is not any more was rolled back or replaced by someone who knew why: it stays so. One
