@@ -1,4 +1,4 @@
-"""Two versions of `related` judged on the same edges, on which neither was trained."""
+"""Comparison of two versions of `related` on the same edges, on which neither was trained."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from twinvec.releases.lookup import lineage
 from twinvec.tracking import run_parameters
 from twinvec.workspace import Workspace
 
-# In the folder of a version whose own vectors were trained on the test edges as well: those it was tested with,
-# float32 [2, products, dimension], sources first, in the order of its graph.
+# File in the folder of a version whose own vectors were trained on the test edges as well: the vectors it was tested
+# with, float32 [2, products, dimension], sources first, in the order of its graph.
 TESTED = "tested.npy"
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -32,13 +32,13 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Tested:
-    """What a version is judged by; its products are those of its graph.
+    """The graph of a version, and the vectors that were trained without its test edges, if there are such.
 
     Attributes:
-        graph: that it was made from.
-        source, target: vectors, float32 [products, d].
-        present: which products have them, bool [products].
-        trained: the co-purchase edges that these vectors were trained on.
+        graph: graph that the version was made from.
+        source, target: vectors of the graph's products, float32 [products, d].
+        present: which products have vectors, bool [products].
+        trained: co-purchase edges that these vectors were trained on.
     """
 
     graph: ProductGraph
@@ -48,7 +48,7 @@ class Tested:
     trained: Edges
 
     def test_edges(self) -> Edges:
-        """The test edges of the graph; none if these vectors were trained on all edges."""
+        """Return the test edges of the graph; none if these vectors were trained on all edges."""
         edges = self.graph.edges(Split.TEST)
         return edges.evenly(0) if len(self.trained) == len(self.graph.copurchase) else edges
 
@@ -98,7 +98,7 @@ def compare(workspace: Workspace, new: Version, live: Version) -> Quality:
 def _judge(
     tested: Tested, rows: IntArray, edges: Edges, known: sp.csr_array, device: torch.device
 ) -> tuple[Judged, int]:
-    """The figures of the vectors in these rows, and how many of the edges have a direction."""
+    """Return the figures of the vectors in these rows, and the number of edges that have a direction."""
     source, target = (
         torch.from_numpy(vectors[rows]).to(device) for vectors in (tested.source, tested.target)
     )
@@ -108,7 +108,7 @@ def _judge(
 
 
 def read_tested(workspace: Workspace, version: Version) -> Tested | None:
-    """What a version is to be judged by; None if it was made from no graph."""
+    """Read the graph and the vectors that a version is judged by; None if it was made without a graph."""
     digest = Manifest.from_json(version.manifest).graph
     graphs = [
         each for each in lineage(workspace, version.id) if each.space == "graph" and each.digest == digest
@@ -116,21 +116,21 @@ def read_tested(workspace: Workspace, version: Version) -> Tested | None:
     if not graphs:
         return None
     graph = load_graph(Path(graphs[-1].path))
-    kept = Path(version.path) / TESTED
-    if kept.is_file():
-        source, target = np.load(kept, mmap_mode="r")
+    file = Path(version.path) / TESTED
+    if file.is_file():
+        source, target = np.load(file, mmap_mode="r")
         everything = np.ones(graph.products, np.bool_)
         return Tested(graph, source, target, everything, graph.edges(Split.TRAIN))
     read = read_vectors(workspace.features, version, graph.product_ids.to_pylist())
     source, target = read.fields.values()
-    # One whose run does not say so was made in another way, perhaps from all edges.
+    # A version whose run does not record this setting was made in another way, perhaps from all edges.
     tested = run_parameters(workspace.settings, version.run_id).get("related.refit") == "False"
     trained = graph.edges(Split.TRAIN) if tested else graph.copurchase
     return Tested(graph, source, target, read.present, trained)
 
 
 def _numbers(rows: IntArray, products: int) -> IntArray:
-    """Place of each product in `rows`, −1 where it is not among them, int64 [products]."""
+    """Return the position of each product in `rows`, int64 [products], −1 where it is not among them."""
     numbers = np.full(products, -1)
     numbers[rows] = np.arange(len(rows))
     return numbers
