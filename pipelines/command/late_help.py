@@ -28,6 +28,6 @@ class LateHelp(TyperCommand):
             text = getattr(parameter, "help", None)
             if text is not None:
                 parameter.help = re.sub(  # type: ignore[attr-defined]
-                    r"\{(\w+)\}", lambda match: PLACEHOLDERS[match[1]](), text
+                    rf"\{{({'|'.join(PLACEHOLDERS)})\}}", lambda match: PLACEHOLDERS[match[1]](), text
                 )
         super().format_help(*arguments)
