@@ -29,7 +29,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from pipelines.image.encoder import ImageEncoder, PatchSpread, encode_images
+from pipelines.image.encoder import encode_images
 from pipelines.image.encoder import load_encoder as load_image_encoder
 from pipelines.image.reading import read_images
 from pipelines.text.encoder import encode_texts, load_encoder
@@ -39,6 +39,7 @@ from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.catalogue.synthetic import generate
 from twinvec.nn.device import resolve_device
+from twinvec.nn.models.image import ImageEncoder, MeanAndSpread
 from twinvec.settings import ImageSettings, Settings, TextSettings, load_settings
 from twinvec.workspace import Workspace
 
@@ -119,7 +120,7 @@ def image_ways(
 ) -> dict[str, Callable[[], Vectors]]:
     """Timm's own forward of normalised images that are in memory, and ours with and without reading."""
     device = encoder.mean.device
-    model = encoder.backbone.vit if isinstance(encoder.backbone, PatchSpread) else encoder.backbone
+    model = encoder.backbone.vit if isinstance(encoder.backbone, MeanAndSpread) else encoder.backbone
     ready = (torch.from_numpy(pixels).to(device).float() / 255 - encoder.mean) / encoder.std
 
     def plain() -> Vectors:

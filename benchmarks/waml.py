@@ -27,16 +27,16 @@ from torch.nn import functional
 
 from pipelines.graph.product_graph import Split
 from pipelines.related.data import EITHER
-from pipelines.sellers.fitting import Cached, CachedFeatures, NoNeighbours, objective_of, start_of
+from pipelines.sellers.fitting import make_objective, make_start
 from pipelines.sellers.graph import SellerGraph
 from pipelines.sellers.products import read_graph
-from pipelines.sellers.waml import FeedForward, layers
 from registry.database import migrate, open_engine
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic import generate
 from twinvec.nn.graph_encoder import GraphEncoder, NodeFeatures
 from twinvec.nn.models.gat import GATLayer
 from twinvec.nn.models.lightgcn import Propagation
+from twinvec.nn.models.waml import FeedForward, FeedForwardEncoder, LayerFeatures, NoNeighbours, layers
 from twinvec.nn.sampling.blocks import Hop, Sampler
 from twinvec.nn.sampling.csr import CsrSampler
 from twinvec.nn.training.loop import train
@@ -158,15 +158,15 @@ def measure(
     content[products] = functional.normalize(torch.randn(graph.products, CONTENT, generator=generator))
     neighbours = graph.neighbours(Split.TRAIN)
     started = time.perf_counter()
-    start = start_of(graph, content[products], options, 0)
+    start = make_start(graph, content[products], options, 0)
     *_, below = layers(start, neighbours, options.alphas)
     once = time.perf_counter() - started
     sampler = CsrSampler({EITHER: neighbours}, {EITHER: fanout}, hops)
     features = NodesAndContent(content)
     models: dict[str, tuple[GraphEncoder, NodeFeatures, Sampler]] = {
         "waml": (
-            Cached(FeedForward(options.dimension, options.blocks, options.beta)),
-            CachedFeatures(below),
+            FeedForwardEncoder(FeedForward(options.dimension, options.blocks, options.beta)),
+            LayerFeatures(below),
             NoNeighbours(),
         ),
     }
@@ -207,7 +207,7 @@ def _train(
     sampler: Sampler,
     steps: int,
 ) -> None:
-    objective = objective_of(graph, options)
+    objective = make_objective(graph, options)
     chosen = np.random.default_rng(0).permutation(len(objective.offers[0]))[: steps * options.batch]
     some = replace(objective, offers=(objective.offers[0][chosen], objective.offers[1][chosen]))
     train(model, features, sampler, some, epochs=1, learning_rate=1e-3, weight_decay=0.01, seed=0)

@@ -9,7 +9,6 @@ import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 
-from pipelines.alignment.export import FullCoviews, example
 from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
 from pipelines.graph.renumbering import renumbered
 from twinvec import digest
@@ -17,7 +16,7 @@ from twinvec.metrics.coviews import rank_coviews
 from twinvec.nn.device import resolve_device
 from twinvec.nn.graph_encoder import GraphEncoder
 from twinvec.nn.losses.margin import MarginObjective
-from twinvec.nn.models.alignment import AlignmentEncoder, ContentFeatures
+from twinvec.nn.models.alignment import AlignmentEncoder, ContentFeatures, FullCoviews, example
 from twinvec.nn.sampling.blocks import Neighbours
 from twinvec.nn.sampling.samplers import make_sampler, resolve_sampler
 from twinvec.nn.training.inference import infer

@@ -55,7 +55,7 @@ class Models:
         text_dimension: length of its vectors; 0 without it.
         image: image encoder; None if the release was made without images.
         image_dimension: length of its vectors; 0 without it.
-        aligned: `pipelines.alignment.export.FullCoviews`, exported.
+        aligned: `twinvec.nn.models.alignment.FullCoviews`, exported.
     """
 
     text: SentenceTransformer | None

@@ -12,8 +12,8 @@ from torch.utils.data import Dataset
 
 from pipelines.graph.product_graph import ProductGraph, Split
 from pipelines.graph.renumbering import renumbered, row_of
-from pipelines.image.augmentation import draw
 from twinvec.draws import bits
+from twinvec.nn.augmentation import draw
 
 Pairs = npt.NDArray[np.int64]
 

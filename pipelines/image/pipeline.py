@@ -17,17 +17,18 @@ import torch
 
 from pipelines.encoding.logged import log_once
 from pipelines.encoding.matrix import disk_matrix
-from pipelines.encoding.trainer import peak_memory
 from pipelines.graph.coviews import coview_metrics
 from pipelines.graph.product_graph import ProductGraph, load_graph
 from pipelines.image.decoding import preprocessing_digest
-from pipelines.image.encoder import ImageEncoder, encode_images, load_encoder
+from pipelines.image.encoder import encode_images, load_encoder
 from pipelines.image.pairs import Pairs, coview_pairs
 from pipelines.image.pixels import CHUNK, decode_images, open_images
 from pipelines.image.training import distil
 from twinvec.features.manifest import vector_fields
 from twinvec.nn import processes
 from twinvec.nn.device import resolve_device
+from twinvec.nn.models.image import ImageEncoder
+from twinvec.nn.training.encoder_loop import peak_memory
 from twinvec.stage import Inputs, Outcome, Progress
 from twinvec.tracking import model_digest
 

@@ -10,12 +10,13 @@ import numpy.typing as npt
 import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from pipelines.encoding.trainer import Reporter, train_to_the_end, training_arguments
-from pipelines.image.augmentation import Augmentation
-from pipelines.image.distillation import Distillation
-from pipelines.image.encoder import ImageEncoder
+from pipelines.encoding.arguments import training_options
 from pipelines.image.pairs import Pairs, Views
 from twinvec.nn import processes
+from twinvec.nn.augmentation import Augmentation
+from twinvec.nn.losses.distillation import Distillation
+from twinvec.nn.models.image import ImageEncoder
+from twinvec.nn.training.encoder_loop import Reporter, train_encoder, training_arguments
 
 if TYPE_CHECKING:
     from twinvec.settings.pipelines import ImageTraining
@@ -79,11 +80,11 @@ def distil(
         model=distillation,
         args=training_arguments(
             TrainingArguments,
-            options,
             folder,
             steps,
             seed,
             device,
+            **training_options(options),
             remove_unused_columns=False,
             lr_scheduler_type="cosine",
         ),
@@ -92,8 +93,8 @@ def distil(
         callbacks=[Follow(distillation, run)],
     )
     # A pair has two images.
-    reporter = Reporter(run, progress, 2 * step, "images")
-    figures = train_to_the_end(trainer, reporter)
+    reporter = Reporter(run.log_step, progress, 2 * step, "images")
+    figures = train_encoder(trainer, reporter)
     figures |= {name: float(value) for name, value in distillation.figures.items()}
     return distillation.teacher.eval(), figures
 

@@ -1,4 +1,4 @@
-"""The graph that WAML works on: sellers, products and categories as numbered nodes."""
+"""The graph of sellers, products and categories as numbered nodes, which WAML reads."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 import scipy.sparse as sp
 import torch
 
 from pipelines.graph.product_graph import Split
-from pipelines.sellers.hashing import hash_ids
 from pipelines.sellers.reduction import Reduced
 from twinvec import draws
 from twinvec.nn.sampling.blocks import Neighbours, from_edges
@@ -21,15 +21,17 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class SellerGraph:
-    """Nodes are numbered: all sellers, then all products, then all categories.
+    """A graph whose nodes are numbered: all sellers, then all products, then all categories.
 
     Attributes:
-        ids: of the nodes, strings [nodes].
-        sellers, products, categories: how many there are.
-        candidate: which nodes are products that may be recommended, bool [nodes].
-        offers: nodes of the seller and of the product, int64 [offers] each.
-        split: of each offer, a `Split`, int8 [offers].
-        others: the ends of all other edges, product-product and product-category, int64 [edges] each.
+        ids: Ids of the nodes, strings [nodes].
+        sellers: Number of sellers.
+        products: Number of products.
+        categories: Number of categories.
+        candidate: Whether each node is a product that may be recommended, bool [nodes].
+        offers: Nodes of the seller and of the product of each offer, int64 [offers] each.
+        split: `Split` of each offer, int8 [offers].
+        others: Ends of all other edges, product-product and product-category, int64 [edges] each.
     """
 
     ids: pa.StringArray
@@ -43,21 +45,21 @@ class SellerGraph:
 
     @property
     def nodes(self) -> int:
-        """How many nodes there are."""
+        """Number of nodes."""
         return len(self.ids)
 
     @property
     def types(self) -> IntArray:
-        """0 for a seller, 1 for a product, 2 for a category: int64 [nodes]."""
+        """Type of each node, int64 [nodes]: 0 for a seller, 1 for a product, 2 for a category."""
         return np.repeat(np.arange(3), [self.sellers, self.products, self.categories])
 
     def offers_of(self, *splits: Split) -> tuple[IntArray, IntArray]:
-        """The offers of some splits: nodes of the seller and of the product, int64 each."""
+        """Return the nodes of the seller and of the product of the offers of some splits, int64 each."""
         chosen = np.isin(self.split, splits)
         return self.offers[0][chosen], self.offers[1][chosen]
 
     def neighbours(self, *splits: Split) -> Neighbours:
-        """Neighbours of all nodes, with the offers of some splits as edges; no edge has a direction."""
+        """Return the neighbours of all nodes with the offers of some splits as edges; edges are undirected."""
         one, other = (
             torch.from_numpy(np.concatenate(ends))
             for ends in zip(self.offers_of(*splits), self.others, strict=True)
@@ -65,13 +67,19 @@ class SellerGraph:
         return from_edges(torch.cat([one, other]), torch.cat([other, one]), self.nodes)
 
     def known(self, *splits: Split) -> sp.csr_array:
-        """The offers of some splits as a matrix of sellers by products, float32 [nodes, nodes]."""
+        """Return the offers of some splits as a matrix of sellers by products, float32 [nodes, nodes]."""
         ends = self.offers_of(*splits)
         return sp.csr_array((np.ones(len(ends[0]), np.float32), ends), shape=(self.nodes, self.nodes))
 
     def offer_counts(self, *splits: Split) -> IntArray:
-        """Offers of each node, be it a seller or a product, int64 [nodes]."""
+        """Return the number of offers of each node, seller or product, int64 [nodes]."""
         return np.bincount(np.concatenate(self.offers_of(*splits)), minlength=self.nodes)
+
+
+def hash_ids(ids: pa.StringArray) -> IntArray:
+    """Return a hash of 64 bits of each id, int64 [n]; the same on every machine."""
+    values: npt.NDArray[np.object_] = ids.to_numpy(zero_copy_only=False)
+    return np.asarray(pd.util.hash_array(values)).view(np.int64)
 
 
 def build_graph(reduced: Reduced, validation: float, test: float, seed: int) -> SellerGraph:
@@ -80,9 +88,10 @@ def build_graph(reduced: Reduced, validation: float, test: float, seed: int) -> 
     Which offers are held out depends on their ids and the seed alone, so that a later snapshot holds out the same.
 
     Args:
-        reduced: the reduced graph.
-        validation, test: shares of the offers of candidates.
-        seed: of the split.
+        reduced: The reduced graph.
+        validation: Share of the offers of candidates for validation.
+        test: Share of the offers of candidates for the test.
+        seed: Seed of the split.
     """
     ids = pa.concat_arrays([reduced.sellers, reduced.products, reduced.categories])
     first_product = len(reduced.sellers)

@@ -20,18 +20,19 @@ from sentence_transformers.sentence_transformer.training_args import SentenceTra
 from torch import nn
 from torch.utils.data import SequentialSampler
 
-from pipelines.encoding.trainer import Reporter, ValidatedTrainer, train_to_the_end, training_arguments
+from pipelines.encoding.arguments import training_options
 from pipelines.graph.product_graph import ProductGraph, Split
 from pipelines.graph.renumbering import renumbered
-from pipelines.text.coview_lookup import open_coviewed, write_coviewed
+from pipelines.text.coviews import open_coviewed, write_coviewed
 from pipelines.text.encoder import encode_texts
 from pipelines.text.losses import make_loss
 from pipelines.text.triplets import count_pairs, open_graph, write_epochs
 from twinvec.metrics.coviews import rank_coviews
 from twinvec.nn import processes
+from twinvec.nn.training.encoder_loop import Reporter, ValidatedTrainer, train_encoder, training_arguments
 
 if TYPE_CHECKING:
-    from pipelines.encoding.trainer import Validate
+    from twinvec.nn.training.encoder_loop import Validate
     from twinvec.stage import Inputs, Progress
     from twinvec.tracking import Run
 
@@ -91,11 +92,11 @@ def fine_tune(
         steps = max(1, len(rows) // (batch * processes.count() * options.accumulate))
         arguments = training_arguments(
             SentenceTransformerTrainingArguments,
-            options.model_copy(update={"batch": batch}),
             folder,
             steps,
             settings.seed,
             device,
+            **training_options(options.model_copy(update={"batch": batch})),
             validated=validate is not None,
             batch_sampler=in_order,
             dataloader_drop_last=len(rows) >= batch * processes.count(),
@@ -108,13 +109,13 @@ def fine_tune(
             validate=validate,
         )
         titles = batch * processes.count() * options.accumulate * (2 + options.negatives)
-        reporter = Reporter(run, progress, titles, "titles")
+        reporter = Reporter(run.log_step, progress, titles, "titles")
         if validate is None:
-            figures = train_to_the_end(trainer, reporter)
+            figures = train_encoder(trainer, reporter)
         else:
             before, weights = trainer.evaluate()["eval_mrr_at_10"], copy.deepcopy(encoder.state_dict())
             run.log_step(0, {"validation/mrr_at_10": before})
-            figures = train_to_the_end(trainer, reporter, -(-steps // options.epochs))
+            figures = train_encoder(trainer, reporter, -(-steps // options.epochs))
             if figures["validation_mrr_at_10"] < before:
                 progress("training made it worse: the weights it began with are kept")
                 encoder.load_state_dict(weights)

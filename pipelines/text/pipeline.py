@@ -15,7 +15,6 @@ from sentence_transformers import SentenceTransformer
 
 from pipelines.encoding.logged import log_once
 from pipelines.encoding.matrix import disk_matrix
-from pipelines.encoding.trainer import peak_memory
 from pipelines.graph.coviews import coview_metrics
 from pipelines.graph.product_graph import load_graph
 from pipelines.text.encoder import dimension, encode_texts, load_encoder, preprocessing_digest
@@ -24,6 +23,7 @@ from pipelines.text.forward import build_forward
 from pipelines.text.texts import count_texts, read_texts
 from twinvec.features.manifest import vector_fields
 from twinvec.nn.device import resolve_device
+from twinvec.nn.training.encoder_loop import peak_memory
 from twinvec.stage import Inputs, Outcome, Progress
 from twinvec.tracking import model_digest
 

@@ -55,7 +55,7 @@ def carry_aligned(live: Live, model: nn.Module, full: bool) -> Train:
 
     Args:
         live: the release.
-        model: `pipelines.alignment.export.FullCoviews` of its aligned version.
+        model: `twinvec.nn.models.alignment.FullCoviews` of its aligned version.
         full: compute all, in place of what changes reach.
     """
 

@@ -1,4 +1,4 @@
-"""Where to compute."""
+"""The device to compute on."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from twinvec.errors import SettingsError
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device called `name`; `auto` is a GPU if there is one, else the CPU.
+    """Return the device called `name`; `auto` is a GPU if there is one, else the CPU.
 
     Raises:
-        SettingsError: if the device does not exist here.
+        SettingsError: If the device does not exist on this machine.
     """
     if name == "auto":
-        # Of several processes on one machine, each has a GPU of its own.
-        mine = os.environ.get("LOCAL_RANK")
-        gpu = "cuda" if mine is None else f"cuda:{mine}"
+        # Each of several processes on one machine has a GPU of its own.
+        local_rank = os.environ.get("LOCAL_RANK")
+        gpu = "cuda" if local_rank is None else f"cuda:{local_rank}"
         return torch.device(gpu if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)

@@ -1,7 +1,7 @@
-"""More than one process, as `torchrun` starts them.
+"""Training in several processes, as `torchrun` starts them.
 
-All of them run the same command. The first one alone keeps the books: it writes versions, runs and releases. The
-others train along with it: each takes its share of the batches, and gradients are averaged.
+All processes run the same command. Only the first one writes versions, runs and releases. The others train with it:
+each takes its share of the batches, and gradients are averaged.
 """
 
 from __future__ import annotations
@@ -13,27 +13,32 @@ from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
-if TYPE_CHECKING:  # `twinvec status` asks for `is_first`, and should not wait for torch.
+if TYPE_CHECKING:  # `twinvec status` calls `is_first`, and should not wait for torch.
     from torch import Tensor, nn
 
 T = TypeVar("T")
-# The others wait while the first one reads or writes a whole catalogue.
+# The other processes wait while the first one reads or writes a whole catalogue.
 LONGEST_WAIT = timedelta(hours=12)
 
 
 def count() -> int:
-    """How many processes run together."""
+    """Return the number of processes that run together."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def rank() -> int:
+    """Return the number of this process, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
 def is_first() -> bool:
-    """Whether this is the process that keeps the books; alone, it is."""
-    return int(os.environ.get("RANK", "0")) == 0
+    """Return whether this is the process that writes versions, runs and releases; a single process is."""
+    return rank() == 0
 
 
 @contextmanager
 def together() -> Iterator[None]:
-    """Join the other processes for as long as the block lasts; alone, nothing happens."""
+    """Join the other processes for the duration of the context; a single process does nothing."""
     if count() == 1:
         yield
         return
@@ -52,7 +57,7 @@ def together() -> Iterator[None]:
 
 
 def wait() -> None:
-    """Wait until all processes have come here."""
+    """Wait until all processes have called this."""
     if count() > 1:
         from torch import distributed
 
@@ -60,7 +65,7 @@ def wait() -> None:
 
 
 def parallel(model: nn.Module) -> nn.Module:
-    """A model whose backward pass averages gradients over the processes; alone, the model itself."""
+    """Return a model whose backward pass averages gradients over the processes; a single process gets the model."""
     if count() == 1:
         return model
     from torch.nn.parallel import DistributedDataParallel
@@ -69,14 +74,13 @@ def parallel(model: nn.Module) -> nn.Module:
 
 
 def share(items: Iterator[T]) -> Iterator[T]:
-    """This process's part of what all processes iterate over: one of each round of `count()`, whole rounds only."""
-    mine = int(os.environ.get("RANK", "0"))
-    while len(some := list(islice(items, count()))) == count():
-        yield some[mine]
+    """Yield this process's share of `items`: one of each `count()` items; an incomplete last round is dropped."""
+    while len(round_ := list(islice(items, count()))) == count():
+        yield round_[rank()]
 
 
 def total(values: Tensor) -> Tensor:
-    """The sum over the processes, float64."""
+    """Return the sum of `values` over the processes, float64."""
     import torch
     from torch import distributed
 

@@ -8,8 +8,7 @@ import mlflow
 import pytest
 import torch
 
-from pipelines.alignment.export import FullCoviews, example
-from twinvec.nn.models.alignment import AlignmentEncoder, ContentFeatures
+from twinvec.nn.models.alignment import AlignmentEncoder, ContentFeatures, FullCoviews, example
 from twinvec.nn.sampling.blocks import from_edges
 from twinvec.nn.training.inference import infer
 from twinvec.tracking import Run

@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 
 from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
-from pipelines.image.augmentation import DRAWS, augment
-from pipelines.image.distillation import Head
-from pipelines.image.encoder import UNTRAINED, ImageEncoder, encode_images, load_encoder
+from pipelines.image.encoder import UNTRAINED, encode_images, load_encoder
 from pipelines.image.pairs import Views, coview_pairs
 from pipelines.image.reading import read_images
 from pipelines.image.training import build, distil
 from twinvec import dag
 from twinvec.catalogue.snapshot import Snapshot
+from twinvec.nn.augmentation import DRAWS, augment
+from twinvec.nn.losses.distillation import Head
+from twinvec.nn.models.image import ImageEncoder
 from twinvec.settings import load_settings
 from twinvec.settings.pipelines import ImageTraining
 from twinvec.tracking import SilentRun

@@ -8,10 +8,11 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import save_file
 
-from pipelines.image.encoder import UNTRAINED, ImageEncoder, encode_images, load_encoder
+from pipelines.image.encoder import UNTRAINED, encode_images, load_encoder
 from pipelines.image.reading import read_images
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.errors import SettingsError
+from twinvec.nn.models.image import ImageEncoder
 from twinvec.settings import ImageSettings
 from twinvec.tracking import model_digest
 

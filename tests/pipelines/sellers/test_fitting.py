@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipelines.comparisons.waml import VARIANTS
 from pipelines.graph.product_graph import Split
-from pipelines.sellers.fitting import Fitted, fit, vectors_of, without_type
+from pipelines.sellers.fitting import Fitted, fit, vectors_of
 from pipelines.sellers.graph import SellerGraph
 from pipelines.sellers.products import held_out_metrics, read_graph
 from pipelines.sellers.recall import rank_offers
@@ -20,6 +20,7 @@ from registry.database import open_engine
 from registry.models import Base
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic import generate
+from twinvec.nn.models.waml import without_type_mean
 from twinvec.settings import SellerSettings, Settings
 
 CPU = torch.device("cpu")
@@ -94,7 +95,7 @@ def test_tuning_is_by_the_validation_offers(store: tuple[SellerGraph, Tensor]) -
     assert tuned.alphas != untuned.alphas == (0.9, 0.9)
     found = []
     for model in (tuned, untuned):
-        vectors = without_type(
+        vectors = without_type_mean(
             vectors_of(model, graph, (Split.TRAIN,), True, CPU), torch.from_numpy(graph.types)
         )
         found.append(np.mean(rank_offers(vectors, graph, Split.VALIDATION) <= BRIEF.recall_at))
@@ -104,7 +105,7 @@ def test_tuning_is_by_the_validation_offers(store: tuple[SellerGraph, Tensor]) -
 def test_the_mean_of_a_type_is_taken_away() -> None:
     types = torch.tensor([0, 2, 2, 0, 2])
     vectors = torch.randn(5, 4)
-    left = without_type(vectors, types)
+    left = without_type_mean(vectors, types)
     for kind in (0, 2):
         rows = vectors[types == kind]
         wanted = torch.nn.functional.normalize(rows - rows.mean(0))

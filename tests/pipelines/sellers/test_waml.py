@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from pipelines.graph.product_graph import Split
-from pipelines.sellers.graph import SellerGraph
-from pipelines.sellers.hashing import hash_ids, hash_vectors
-from pipelines.sellers.waml import FeedForward, compress, initial_vectors, layers, tune
+from pipelines.sellers.graph import SellerGraph, hash_ids
+from twinvec.nn.hashing import hash_vectors
+from twinvec.nn.models.waml import FeedForward, compress, initial_vectors, layers, tune
 
 ALPHAS = (0.4, 0.55, 0.7)
 
@@ -60,9 +60,11 @@ def test_held_out_offers_are_no_edges(graph: SellerGraph) -> None:
 
 def test_nodes_start_from_hashes_and_content(graph: SellerGraph) -> None:
     content = torch.randn(graph.products, 16)
-    start = initial_vectors(graph, content, 16, seed=3)
+    keys = hash_ids(graph.ids)
+    start = initial_vectors(keys, graph.types, content, graph.sellers, 16, seed=3)
     only = {
-        name: initial_vectors(graph, None, 16, 3, name == "node", name == "type") for name in ("node", "type")
+        name: initial_vectors(keys, graph.types, None, 0, 16, 3, name == "node", name == "type")
+        for name in ("node", "type")
     }
     rest = (start - only["node"] - only["type"]).numpy()
     first, last = graph.sellers, graph.sellers + graph.products

@@ -14,11 +14,12 @@ from sentence_transformers.sentence_transformer.losses import MultipleNegativesR
 from torch import Tensor
 from torch.nn import functional
 
-from pipelines.text.coview_lookup import Coviewed
-from pipelines.text.losses import make_loss, ranking_loss
+from pipelines.text.coviews import CoviewedPairs
+from pipelines.text.losses import make_loss
+from twinvec.nn.losses.ranking import ranking_loss
 from twinvec.settings.pipelines import TextTraining
 
-NOTHING = Coviewed(np.zeros(0, np.int64), 100)
+NOTHING = CoviewedPairs(np.zeros(0, np.int64), 100)
 TEXTS = [
     ["a red phone", "case", "a cable that is long and blue and white"],
     ["phone of last year", "a case for a red phone", "cable"],
@@ -51,7 +52,7 @@ def test_ranking_loss_leaves_out_what_is_right() -> None:
     products = torch.randint(nodes, (pairs, width), generator=generator)
     wordings = products // 2
     viewed = {(a, b) for a, b in product(range(nodes), repeat=2) if a != b and (a * b + a + b) % 4 == 0}
-    coviewed = Coviewed(np.array(sorted(a * nodes + b for a, b in viewed)), nodes)
+    coviewed = CoviewedPairs(np.array(sorted(a * nodes + b for a, b in viewed)), nodes)
     unit = [functional.normalize(column, dim=1) for column in vectors]
     expected, left_out = 0.0, 0
     for i in range(pairs):
@@ -65,7 +66,7 @@ def test_ranking_loss_leaves_out_what_is_right() -> None:
                 terms.append(math.exp(20 * float(unit[0][i] @ unit[column][row])))
         expected -= math.log(math.exp(20 * float(unit[0][i] @ unit[1][i])) / sum(terms)) / pairs
     assert left_out > 20
-    found = ranking_loss(vectors, torch.cat([products, wordings], 1), coviewed, 20.0)
+    found = ranking_loss(vectors, torch.cat([products, wordings], 1), coviewed.contains, 20.0)
     assert found.item() == pytest.approx(expected, rel=1e-4)
 
 
@@ -79,9 +80,9 @@ def test_with_nothing_to_leave_out_it_is_the_library_s(encoder: SentenceTransfor
 def test_the_cached_loss_has_the_same_value_and_gradients(
     encoder: SentenceTransformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.text.losses.TOGETHER", 2)
+    monkeypatch.setattr("pipelines.text.losses.MINI_BATCH", 2)
     labels = torch.arange(9).reshape(3, 3).T.repeat(1, 2)
-    coviewed = Coviewed(np.array([0 * 100 + 4]), 100)
+    coviewed = CoviewedPairs(np.array([0 * 100 + 4]), 100)
     found = []
     for name in ("ranking", "cached-ranking"):
         encoder.zero_grad()

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from pipelines.text.coview_lookup import open_coviewed, write_coviewed
+from pipelines.text.coviews import open_coviewed, write_coviewed
 from pipelines.text.triplets import SOURCES, count_pairs, mine, open_graph, write_epochs
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.settings.pipelines import TextTraining
@@ -211,6 +211,6 @@ def test_coviewed_pairs_are_found_on_disk(world: World, tmp_path: Path) -> None:
     assert isinstance(coviewed.keys, np.memmap)
     first, second = torch.arange(PRODUCTS), torch.arange(PRODUCTS).flip(0)
     expected = [[(a, b) in world.viewed for b in second.tolist()] for a in first.tolist()]
-    assert coviewed.among(first, second).tolist() == expected
+    assert coviewed.contains(first, second).tolist() == expected
     (tmp_path / "none").touch()
-    assert not open_coviewed(tmp_path / "none", PRODUCTS).among(first, second).any()
+    assert not open_coviewed(tmp_path / "none", PRODUCTS).contains(first, second).any()

@@ -1,7 +1,7 @@
-"""Random views of images (MERLIN 3.4): crop, colour jitter, grey, blur, each image's by draws of its own.
+"""Random views of images (MERLIN 3.4): crop, colour jitter, grey and blur, with draws for each image.
 
 torchvision's transforms draw once for a whole batch, or take images one by one, at several times the cost of a small
-ViT. Here a view is two products of matrices, which resample rows and columns, and one that mixes the colours.
+ViT. Here a view is two matrix products, which resample rows and columns, and one that mixes the colours.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from twinvec.draws import uniform
 
-# Uniform numbers that a view takes: area, aspect, place (2), jitter, its four strengths, grey, blur and its width.
+# Uniform random numbers of a view: area, aspect, place (2), jitter, its four strengths, grey, blur and its width.
 DRAWS = 12
 GREY = (0.299, 0.587, 0.114)
 ASPECT = 4 / 3
@@ -23,17 +23,19 @@ ASPECT = 4 / 3
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How a view differs from its image.
+    """Distribution of the views of an image.
 
     Attributes:
-        size: pixels of a side of the view.
-        area: smallest and largest share of the image that a crop covers.
-        jitter: share of views whose colours change.
-        brightness, contrast, saturation: factors are drawn from 1 − this to 1 + this.
-        hue: turns are drawn from − this to this, 1 being the whole circle.
-        grey: share of views without colour.
-        blur: share of views that are blurred.
-        widest: largest standard deviation of the blur, in pixels of the view.
+        size: Pixels of a side of the view.
+        area: Smallest and largest share of the image that a crop covers.
+        jitter: Share of views whose colours change.
+        brightness: Factors of the brightness are drawn from 1 − this to 1 + this.
+        contrast: Factors of the contrast are drawn from 1 − this to 1 + this.
+        saturation: Factors of the saturation are drawn from 1 − this to 1 + this.
+        hue: Turns of the hue are drawn from − this to this; 1 is the whole circle.
+        grey: Share of views without colour.
+        blur: Share of views that are blurred.
+        widest: Largest standard deviation of the blur, in pixels of the view.
     """
 
     size: int
@@ -49,21 +51,31 @@ class Augmentation:
 
 
 def draw(seed: int, *keys: npt.NDArray[np.int64]) -> Tensor:
-    """The draws of views: a function of `seed` and `keys`, which are broadcast; float32 [*keys, DRAWS], 0 to 1."""
+    """Return the random numbers of views, float32 [*keys, DRAWS] from 0 to 1, a function of `seed` and `keys`.
+
+    Args:
+        seed: Seed of the training.
+        keys: Integer arrays that are broadcast against each other.
+
+    Example:
+        >>> draw(0, np.arange(3)).shape
+        torch.Size([3, 12])
+    """
     keys = tuple(key[..., None] for key in np.broadcast_arrays(*keys))
     return torch.from_numpy(uniform(seed, "image views", *keys, np.arange(DRAWS)).astype(np.float32))
 
 
 def augment(images: Tensor, draws: Tensor, how: Augmentation) -> Tensor:
-    """One view of each image.
+    """Return one view of each image, RGB from 0 to 1, float32 [n, 3, size, size].
 
     Args:
         images: RGB from 0 to 1, float32 [n, 3, side, side].
-        draws: from 0 to 1, float32 [n, DRAWS].
-        how: the view's size, and how far it may differ.
+        draws: Random numbers from 0 to 1, float32 [n, DRAWS].
+        how: Size of the views, and how much they may differ from the images.
 
-    Returns:
-        RGB from 0 to 1, float32 [n, 3, size, size].
+    Example:
+        >>> augment(torch.rand(2, 3, 16, 16), draw(0, np.arange(2)), Augmentation(8, (0.3, 1.0))).shape
+        torch.Size([2, 3, 8, 8])
     """
     area, aspect, down, across, jitter, *strengths, grey, blur, width = draws.unbind(1)
     share = how.area[0] + (how.area[1] - how.area[0]) * area
@@ -77,7 +89,7 @@ def augment(images: Tensor, draws: Tensor, how: Augmentation) -> Tensor:
 
 
 def _resampling(side: int, size: int, share: Tensor, place: Tensor, sigma: Tensor) -> Tensor:
-    """Matrices [n, size, side] that cut `share` of `side` pixels out at `place`, resize it to `size`, and blur it.
+    """Return matrices [n, size, side] that crop `share` of `side` pixels at `place`, resize it to `size`, and blur it.
 
     Weights fall linearly with the distance (bilinear with antialiasing), then by a Gaussian of `sigma` pixels.
     """
@@ -94,9 +106,9 @@ def _resampling(side: int, size: int, share: Tensor, place: Tensor, sigma: Tenso
 
 
 def _recolour(views: Tensor, jittered: Tensor, grey: Tensor, strengths: Tensor, how: Augmentation) -> Tensor:
-    """Change brightness, contrast, saturation and hue of the views that are `jittered`; take the colour from `grey`.
+    """Change brightness, contrast, saturation and hue of the views `jittered`; remove the colour of the views `grey`.
 
-    All of it is one affine map of a view's colours: the hue is turned about the grey axis.
+    All of this is one affine map of a view's colours: the hue is turned about the grey axis.
     """
     spread = 2 * (strengths - 0.5) * jittered[:, None]
     brightness, contrast, saturation, turn = spread.unbind(1)
@@ -106,7 +118,7 @@ def _recolour(views: Tensor, jittered: Tensor, grey: Tensor, strengths: Tensor, 
     light = ((1 + how.brightness * brightness) * (1 + how.contrast * contrast))[:, None, None]
     colours = light * (luminance + saturated * ((same - luminance) @ _turn(turn * how.hue * 2 * torch.pi)))
     mixed = (colours @ views.flatten(2)).reshape(views.shape)
-    # Contrast is about the view's mean grey, after its brightness.
+    # Contrast is relative to the view's mean grey, after the change of brightness.
     mean = (luminance[0] @ views.mean(dim=(2, 3)).mT) * (1 + how.brightness * brightness)
     offset = -how.contrast * contrast * mean
     recoloured: Tensor = mixed + offset[:, None, None, None]
@@ -114,7 +126,7 @@ def _recolour(views: Tensor, jittered: Tensor, grey: Tensor, strengths: Tensor, 
 
 
 def _turn(angle: Tensor) -> Tensor:
-    """Rotations of colours about the grey axis, [n, 3, 3], of angles [n] in radians."""
+    """Return rotations of colours about the grey axis, [n, 3, 3], by angles [n] in radians."""
     third = torch.full((3, 3), 1 / 3, device=angle.device)
     cross = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]], device=angle.device) / 3**0.5
     same = torch.eye(3, device=angle.device)

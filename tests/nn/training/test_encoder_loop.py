@@ -1,7 +1,8 @@
-"""What both encoders' training shares, with a model that is neither."""
+"""The training loop of text and image encoders, with a small model that is neither."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,26 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import TrainerCallback, TrainingArguments
 
-from pipelines.encoding.trainer import (
+from twinvec.nn.training.encoder_loop import (
     Reporter,
     ValidatedTrainer,
     last_checkpoint,
     peak_memory,
-    train_to_the_end,
+    train_encoder,
     training_arguments,
 )
-from twinvec.settings.pipelines import EncoderTraining
 
 CPU = torch.device("cpu")
+OPTIONS = {
+    "batch": 4,
+    "accumulate": 1,
+    "learning_rate": 0.05,
+    "weight_decay": 0.01,
+    "warmup": 0.1,
+    "precision": "float32",
+    "checkpoint_steps": 3,
+    "log_steps": 2,
+}
 
 
 class Points(Dataset[dict[str, Tensor]]):
@@ -53,9 +63,9 @@ class Model(nn.Module):
 class Heard:
     """Stands for the MLflow run."""
 
-    steps: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    steps: list[tuple[int, Mapping[str, float]]] = field(default_factory=list)
 
-    def log_step(self, step: int, metrics: dict[str, float]) -> None:
+    def log_step(self, step: int, metrics: Mapping[str, float]) -> None:
         self.steps.append((step, metrics))
 
 
@@ -75,17 +85,15 @@ def train(
     **options: Any,
 ) -> tuple[Model, dict[str, float], Heard, list[str]]:
     model, heard, lines = Model(), Heard(), []
-    chosen = EncoderTraining(batch=4, learning_rate=0.05, checkpoint_steps=3, log_steps=2).model_copy(
-        update=options
-    )
+    chosen: dict[str, Any] = OPTIONS | options
     arguments = training_arguments(
-        TrainingArguments, chosen, folder, steps=10, seed=5, device=CPU, validated=validate is not None
+        TrainingArguments, folder, steps=10, seed=5, device=CPU, validated=validate is not None, **chosen
     )
     trainer = ValidatedTrainer(model=model, args=arguments, train_dataset=Points(200), validate=validate)
     if stop is not None:
         trainer.add_callback(StopAt(stop))
-    reporter = Reporter(heard, lines.append, chosen.batch * chosen.accumulate, "points")  # type: ignore[arg-type]
-    figures = train_to_the_end(trainer, reporter, 5 if validate else None)
+    reporter = Reporter(heard.log_step, lines.append, chosen["batch"] * chosen["accumulate"], "points")
+    figures = train_encoder(trainer, reporter, 5 if validate else None)
     return model, figures, heard, lines
 
 
@@ -149,8 +157,8 @@ def test_accumulated_batches_are_one_larger_batch(tmp_path: Path) -> None:
     def without_dropout(folder: Path, batch: int, accumulate: int) -> Model:
         model = Model()
         model.dropout.p = 0.0
-        chosen = EncoderTraining(batch=batch, accumulate=accumulate, learning_rate=0.05)
-        arguments = training_arguments(TrainingArguments, chosen, folder, steps=6, seed=5, device=CPU)
+        chosen: dict[str, Any] = OPTIONS | {"batch": batch, "accumulate": accumulate}
+        arguments = training_arguments(TrainingArguments, folder, steps=6, seed=5, device=CPU, **chosen)
         ValidatedTrainer(model=model, args=arguments, train_dataset=Points(200)).train()
         return model
 
@@ -161,8 +169,7 @@ def test_accumulated_batches_are_one_larger_batch(tmp_path: Path) -> None:
 
 
 def test_mixed_precision_is_bfloat16(tmp_path: Path) -> None:
-    arguments = training_arguments(
-        TrainingArguments, EncoderTraining(precision="bfloat16"), tmp_path, steps=1, seed=0, device=CPU
-    )
+    chosen: dict[str, Any] = OPTIONS | {"precision": "bfloat16"}
+    arguments = training_arguments(TrainingArguments, tmp_path, steps=1, seed=0, device=CPU, **chosen)
     assert arguments.bf16
     assert arguments.device == CPU

@@ -1,4 +1,4 @@
-"""What the training of both encoders shares, over transformers' `Trainer`: arguments, validation, reports, resuming."""
+"""Training loop of text and image encoders, over transformers' `Trainer`: arguments, validation, reports, resuming."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from accelerate.utils import broadcast_object_list  # type: ignore[import-untyped]
@@ -25,12 +25,6 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from twinvec.settings.pipelines import EncoderTraining
-
-if TYPE_CHECKING:
-    from twinvec.stage import Progress
-    from twinvec.tracking import Run
-
 ArgumentsT = TypeVar("ArgumentsT", bound=TrainingArguments)
 Validate = Callable[[nn.Module], float]
 FIGURE = "mrr_at_10"
@@ -38,42 +32,57 @@ FIGURE = "mrr_at_10"
 
 def training_arguments(
     kind: type[ArgumentsT],
-    options: EncoderTraining,
     folder: Path,
     steps: int,
     seed: int,
     device: torch.device,
+    *,
+    batch: int,
+    accumulate: int,
+    learning_rate: float,
+    weight_decay: float,
+    warmup: float,
+    precision: Literal["float32", "bfloat16"],
+    checkpoint_steps: int,
+    log_steps: int,
     validated: bool = False,
     **more: Any,
 ) -> ArgumentsT:
-    """Arguments of a training that writes to `folder` and tells nobody.
+    """Return arguments of a training that writes checkpoints to `folder` and reports to no service.
 
     Args:
-        kind: `TrainingArguments`, or a library's own.
-        options: how to train.
-        folder: for checkpoints, two at most beside the best.
-        steps: of the optimiser, in all.
-        seed: of the dropout, and of whatever order the trainer draws.
-        device: where to compute; where several processes train on GPUs, each takes its own.
-        validated: whether the trainer validates; the best checkpoint's weights are then what is left in the model.
-        more: arguments that are given besides, or in place of these.
+        kind: `TrainingArguments`, or a library's subclass of it.
+        folder: Folder of the checkpoints; the best one and the last two are kept.
+        steps: Number of steps of the optimiser.
+        seed: Seed of the dropout, and of any order that the trainer draws.
+        device: Device to compute on; of several processes that train on GPUs, each takes its own.
+        batch: Rows in a batch, of one process.
+        accumulate: Batches whose gradients make one step.
+        learning_rate: Learning rate of AdamW.
+        weight_decay: Weight decay of AdamW.
+        warmup: Share of the steps in which the learning rate rises.
+        precision: `bfloat16` runs the model in mixed precision.
+        checkpoint_steps: Steps between checkpoints.
+        log_steps: Steps between reports.
+        validated: Whether the trainer validates; the model then ends with the weights of the best checkpoint.
+        more: Other arguments, which take precedence over these.
     """
     chosen: dict[str, Any] = {
         "output_dir": str(folder),
         "max_steps": steps,
-        "per_device_train_batch_size": options.batch,
-        "gradient_accumulation_steps": options.accumulate,
-        "learning_rate": options.learning_rate,
-        "weight_decay": options.weight_decay,
-        "warmup_steps": int(options.warmup * steps),
-        "bf16": options.precision == "bfloat16",
+        "per_device_train_batch_size": batch,
+        "gradient_accumulation_steps": accumulate,
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+        "warmup_steps": int(warmup * steps),
+        "bf16": precision == "bfloat16",
         "use_cpu": device.type == "cpu",
         "seed": seed,
         "train_sampling_strategy": "sequential",
         "dataloader_pin_memory": device.type == "cuda",
-        "logging_steps": options.log_steps,
+        "logging_steps": log_steps,
         "save_strategy": "steps",
-        "save_steps": options.checkpoint_steps,
+        "save_steps": checkpoint_steps,
         "save_total_limit": 2,
         "report_to": [],
         "disable_tqdm": True,
@@ -81,7 +90,7 @@ def training_arguments(
     if validated:
         chosen |= {
             "eval_strategy": "steps",
-            "eval_steps": options.checkpoint_steps,
+            "eval_steps": checkpoint_steps,
             # `ValidateAtEpochs` says when, in place of the trainer.
             "eval_delay": steps + 1,
             "load_best_model_at_end": True,
@@ -96,38 +105,38 @@ def training_arguments(
 
 
 class ValidatedTrainer(Trainer):
-    """A trainer that validates by a function in place of a dataset; comes before the trainer it is mixed with.
+    """A trainer that validates by a function in place of a dataset; as a mixin, it comes before the other trainer.
 
     Args:
-        validate: gives a figure of the model that is better when higher; called by the first process, in evaluation
-            mode and without gradients. Not validated if None.
-        arguments: of the trainer, all by name.
+        validate: Return a figure of the model, higher is better; called by the first process, in evaluation mode and
+            without gradients. None does not validate.
+        arguments: Arguments of the trainer, all by name.
     """
 
     def __init__(self, *, validate: Validate | None = None, **arguments: Any) -> None:
-        # The trainer asks for a dataset to validate on, and never reads it.
+        # The trainer requires a dataset to validate on, and never reads it.
         dataset = arguments["train_dataset"] if validate else None
         super().__init__(**{"eval_dataset": dataset, **arguments})
         self.validate = validate
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """The figure of the model as it is, the same in all processes."""
+        """Return the figure of the model as it is now, the same in all processes."""
         assert self.validate is not None
         assert self.model is not None
-        found = [0.0]
+        figure = [0.0]
         training = self.model.training
         if self.is_world_process_zero():
             self.model.eval()
             with torch.no_grad():
-                found = [float(self.validate(self.model))]
+                figure = [float(self.validate(self.model))]
             self.model.train(training)
-        metrics = {f"eval_{FIGURE}": float(broadcast_object_list(found)[0])}
+        metrics = {f"eval_{FIGURE}": float(broadcast_object_list(figure)[0])}
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
 
 class ValidateAtEpochs(TrainerCallback):
-    """Validates and keeps a checkpoint every `steps` steps and after the last."""
+    """Validate and keep a checkpoint every `steps` steps and after the last."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
@@ -135,34 +144,35 @@ class ValidateAtEpochs(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Ask for both."""
+        """Request both."""
         if state.global_step % self.steps == 0 or state.global_step >= state.max_steps:
             control.should_evaluate = control.should_save = True
 
 
 @dataclass
 class Reporter(TrainerCallback):
-    """Tells of the training as it goes on; in the first process only.
+    """Report the training while it runs; in the first process only.
 
     Args:
-        run: gets each logged step's loss, learning rate, throughput and peak memory, and what validation gave.
-        progress: gets the same as a line.
-        items: read in a step, by all processes together.
-        unit: what they are, such as `titles`.
+        log_step: Called with a step and its figures: loss, learning rate, throughput and peak memory of each logged
+            step, and the figure of each validation.
+        progress: Called with the same as a line of text.
+        items: Number of items read in a step by all processes together.
+        unit: Name of the items, such as `titles`.
     """
 
-    run: Run
-    progress: Progress
+    log_step: Callable[[int, Mapping[str, float]], None]
+    progress: Callable[[str], None]
     items: int
     unit: str
     steps: int = 0
     seconds: float = 0.0
     _since: float = 0.0
-    _told: tuple[int, float] = (0, 0.0)
+    _reported: tuple[int, float] = (0, 0.0)
 
     @property
     def items_per_second(self) -> float:
-        """Over the whole training but validation and checkpoints; 0 if no step was made."""
+        """Throughput of the training without validation and checkpoints; 0 if no step was made."""
         return self.steps * self.items / self.seconds if self.seconds else 0.0
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
@@ -175,7 +185,7 @@ class Reporter(TrainerCallback):
         self.steps, self.seconds, self._since = self.steps + 1, self.seconds + now - self._since, now
 
     def on_save(self, *_: Any, **__: Any) -> None:
-        """Leave the time it took out of account."""
+        """Leave out the time of the checkpoint."""
         self._since = time.perf_counter()
 
     def on_log(
@@ -189,8 +199,8 @@ class Reporter(TrainerCallback):
         logs: dict[str, float] = more["logs"]
         if not state.is_world_process_zero or "loss" not in logs:
             return
-        steps, seconds = self.steps - self._told[0], self.seconds - self._told[1]
-        self._told = (self.steps, self.seconds)
+        steps, seconds = self.steps - self._reported[0], self.seconds - self._reported[1]
+        self._reported = (self.steps, self.seconds)
         rate = steps * self.items / seconds if seconds else 0.0
         figures = {
             "loss": logs["loss"],
@@ -198,7 +208,7 @@ class Reporter(TrainerCallback):
             f"{self.unit}_per_second": rate,
             "peak_memory_bytes": peak_memory(args.device),
         }
-        self.run.log_step(state.global_step, {f"training/{name}": value for name, value in figures.items()})
+        self.log_step(state.global_step, {f"training/{name}": value for name, value in figures.items()})
         self.progress(
             f"step {state.global_step:,} of {state.max_steps:,}: loss {logs['loss']:.4f}, {rate:,.0f} {self.unit}/s"
         )
@@ -210,26 +220,26 @@ class Reporter(TrainerCallback):
         control: TrainerControl,
         **more: Any,
     ) -> None:
-        """Report what validation gave."""
+        """Report the figure of a validation."""
         self._since = time.perf_counter()
         if state.is_world_process_zero:
             figure = more["metrics"][f"eval_{FIGURE}"]
-            self.run.log_step(state.global_step, {f"validation/{FIGURE}": figure})
+            self.log_step(state.global_step, {f"validation/{FIGURE}": figure})
             self.progress(f"step {state.global_step:,}: validation MRR@10 {figure:.4f}")
 
 
-def train_to_the_end(
+def train_encoder(
     trainer: Trainer, reporter: Reporter, validate_every: int | None = None
 ) -> dict[str, float]:
-    """Train, from the last whole checkpoint in the trainer's folder if there is one.
+    """Train, from the last complete checkpoint in the trainer's folder if there is one.
 
     Args:
-        trainer: nothing of it is printed.
-        reporter: told of each step.
-        validate_every: steps between validations; None for a trainer that does not validate.
+        trainer: The trainer; it prints nothing.
+        reporter: Reporter of the steps.
+        validate_every: Steps between validations; None for a trainer that does not validate.
 
     Returns:
-        `training_UNIT_per_second`, `peak_memory_bytes`, and `validation_mrr_at_10` of the best if it was validated.
+        `training_UNIT_per_second`, `peak_memory_bytes`, and, if validated, `validation_mrr_at_10` of the best.
     """
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     for silenced in (PrinterCallback, ProgressCallback):
@@ -251,21 +261,21 @@ def train_to_the_end(
 
 
 def last_checkpoint(folder: Path, processes: int = 1) -> str | None:
-    """The furthest checkpoint in `folder` that was written to the end, or None."""
+    """Return the checkpoint of the most steps in `folder` that is complete, or None."""
     states = ["rng_state.pth"] if processes == 1 else [f"rng_state_{rank}.pth" for rank in range(processes)]
-    found = {}
+    complete = {}
     for path in folder.glob("checkpoint-*"):
         if all((path / name).is_file() for name in ["optimizer.pt", "scheduler.pt", *states]):
             try:
-                # Written last.
-                found[json.loads((path / "trainer_state.json").read_text())["global_step"]] = str(path)
+                # This file is written last.
+                complete[json.loads((path / "trainer_state.json").read_text())["global_step"]] = str(path)
             except (OSError, ValueError, KeyError):
                 continue
-    return found[max(found)] if found else None
+    return complete[max(complete)] if complete else None
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes that the process, or on a GPU its tensors, took at most so far."""
+    """Return the peak memory in bytes of the process, or on a GPU of its tensors."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as F  # type: ignore[import-untyped]
 
-from pipelines.image.augmentation import DRAWS, Augmentation, augment, draw
+from twinvec.nn.augmentation import DRAWS, Augmentation, augment, draw
 
 SAME = Augmentation(64, (1.0, 1.0), jitter=0.0, grey=0.0, blur=0.0)
 IMAGES = torch.rand(7, 3, 64, 64)

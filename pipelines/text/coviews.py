@@ -1,4 +1,4 @@
-"""Which products were viewed together, on disk in order of a key: asked in each step, never read as a whole."""
+"""Pairs of products that were viewed together, sorted in a file: looked up in each step, never read as a whole."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Coviewed:
+class CoviewedPairs:
     """Pairs of nodes, each in both orders.
 
     Attributes:
         keys: first · `nodes` + second, ascending, int64 [pairs]; may be a file mapped into memory.
-        nodes: more than the highest node.
+        nodes: Number of nodes.
     """
 
     keys: npt.NDArray[np.int64]
     nodes: int
 
-    def among(self, first: Tensor, second: Tensor) -> Tensor:
-        """Whether each of `first`, int64 [m], was viewed with each of `second`, int64 [n]; bool [m, n]."""
-        wanted = (first[:, None] * self.nodes + second).cpu().numpy()
+    def contains(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return whether each of `first`, int64 [m], was viewed with each of `second`, int64 [n]; bool [m, n]."""
+        keys = (first[:, None] * self.nodes + second).cpu().numpy()
         if not len(self.keys):
-            return torch.zeros(wanted.shape, dtype=torch.bool, device=first.device)
-        place = np.searchsorted(self.keys, wanted).clip(max=len(self.keys) - 1)
-        return torch.from_numpy(self.keys[place] == wanted).to(first.device)
+            return torch.zeros(keys.shape, dtype=torch.bool, device=first.device)
+        position = np.searchsorted(self.keys, keys).clip(max=len(self.keys) - 1)
+        return torch.from_numpy(self.keys[position] == keys).to(first.device)
 
 
 def write_coviewed(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
@@ -45,7 +45,7 @@ def write_coviewed(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
     staging.replace(target)
 
 
-def open_coviewed(path: Path, nodes: int) -> Coviewed:
-    """What `write_coviewed` wrote of a graph of `nodes` nodes."""
+def open_coviewed(path: Path, nodes: int) -> CoviewedPairs:
+    """Open the file that `write_coviewed` wrote for a graph of `nodes` nodes."""
     empty = np.zeros(0, np.int64)
-    return Coviewed(np.memmap(path, np.int64, "r") if path.stat().st_size else empty, nodes)
+    return CoviewedPairs(np.memmap(path, np.int64, "r") if path.stat().st_size else empty, nodes)

@@ -8,17 +8,17 @@ import numpy as np
 import torch
 
 from pipelines.graph.product_graph import Split
-from pipelines.sellers.fitting import objective_of
+from pipelines.sellers.fitting import make_objective
 from pipelines.sellers.graph import SellerGraph
-from pipelines.sellers.objective import contrastive_loss, left_out, triplet_loss
+from twinvec.nn.losses.contrastive import contrastive_loss, excluded_negatives, triplet_loss
 from twinvec.settings.sellers import SellerSettings
 
 
 def test_the_loss_of_a_batch_is_that_of_a_loop_over_its_nodes(graph: SellerGraph) -> None:
     offers = set(zip(*graph.offers_of(Split.TRAIN), strict=True))
-    batch = next(objective_of(graph, SellerSettings(batch=17)).batches(np.random.default_rng(0)))
+    batch = next(make_objective(graph, SellerSettings(batch=17)).batches(np.random.default_rng(0)))
     vectors = torch.nn.functional.normalize(torch.randn(len(batch.seeds), 8))
-    sellers, products = (batch.seeds[ends].tolist() for ends in (batch.seller, batch.product))
+    sellers, products = (batch.seeds[ends].tolist() for ends in (batch.source, batch.target))
     assert set(zip(sellers, products, strict=True)) <= offers
     of = dict(zip(batch.seeds.tolist(), vectors, strict=True))
     losses = []
@@ -50,7 +50,7 @@ def test_pairs_of_different_nodes_have_all_others_as_negatives() -> None:
 def test_what_is_left_out_is_the_seller_and_what_it_offers(graph: SellerGraph) -> None:
     seller, product = (ends[:12] for ends in graph.offers_of(Split.TRAIN))
     known = graph.known(Split.TRAIN)
-    found = left_out(seller, product, known)
+    found = excluded_negatives(seller, product, known)
     for row in range(12):
         for column in range(12):
             assert found[row, column] == (seller[row] == seller[column])
@@ -59,16 +59,16 @@ def test_what_is_left_out_is_the_seller_and_what_it_offers(graph: SellerGraph) -
 
 def test_every_offer_comes_once_an_epoch_and_a_triplet_has_another_product(graph: SellerGraph) -> None:
     options = SellerSettings(batch=8, contrastive=False, margin=0.4)
-    batches = list(objective_of(graph, options).batches(np.random.default_rng(1)))
+    batches = list(make_objective(graph, options).batches(np.random.default_rng(1)))
     pairs = sorted(
         pair
         for batch in batches
-        for pair in zip(batch.seeds[batch.seller].tolist(), batch.seeds[batch.product].tolist(), strict=True)
+        for pair in zip(batch.seeds[batch.source].tolist(), batch.seeds[batch.target].tolist(), strict=True)
     )
     assert pairs == sorted(zip(*(ends.tolist() for ends in graph.offers_of(Split.TRAIN)), strict=True))
     vectors = torch.randn(len(batches[0].seeds), 5)
     seller, product, other = (
-        vectors[ends] for ends in (batches[0].seller, batches[0].product, batches[0].other)
+        vectors[ends] for ends in (batches[0].source, batches[0].target, batches[0].other)
     )
     hinges = [
         max(0.0, 0.4 - float(s @ p) + float(s @ o)) for s, p, o in zip(seller, product, other, strict=True)

@@ -1,4 +1,4 @@
-"""Self-distillation after DINO: the student learns what the teacher says of a co-viewed product (MERLIN 3.4)."""
+"""Self-distillation after DINO over co-viewed pairs: the student predicts the teacher's output (MERLIN 3.4)."""
 
 from __future__ import annotations
 
@@ -9,27 +9,31 @@ from lightly.loss.swav_loss import sinkhorn  # type: ignore[import-untyped]
 from lightly.models.utils import update_momentum  # type: ignore[import-untyped]
 from lightly.utils.scheduler import cosine_schedule  # type: ignore[import-untyped]
 from torch import Tensor, nn
-from torch.distributed.nn import functional as together
+from torch.distributed.nn import functional as collective
 from torch.nn import functional as F
 
-from pipelines.image.augmentation import Augmentation, augment
-from pipelines.image.encoder import ImageEncoder
 from twinvec.nn import processes
+from twinvec.nn.augmentation import Augmentation, augment
+from twinvec.nn.models.image import ImageEncoder
 
 HIDDEN = 256
 BOTTLENECK = 64
 
 
 class Head(nn.Module):
-    """Logits of K classes: cosines with prototypes that are drawn once and stay.
+    """Logits of K classes: cosines with prototypes that are drawn once and not trained.
 
-    DINO learns its prototypes, and relies on long training with large batches to keep them apart. In the short
-    training of a small encoder they fell together, whereupon teacher and student agree that all images are alike.
-    For the same reason features are standardised over the batch: what all images have in common says nothing.
+    DINO trains its prototypes, and relies on long training with large batches to keep them apart. In the short
+    training of a small encoder they collapsed into one: teacher and student agreed that all images are alike. For the
+    same reason features are standardised over the batch, which removes what all images have in common.
 
     Args:
-        dimension: length of the encoder's vectors.
+        dimension: Length of the encoder's vectors.
         outputs: K.
+
+    Example:
+        >>> Head(dimension=8, outputs=5)(torch.randn(4, 8)).shape
+        torch.Size([4, 5])
     """
 
     prototypes: Tensor
@@ -40,32 +44,47 @@ class Head(nn.Module):
         self.register_buffer("prototypes", F.normalize(torch.randn(outputs, BOTTLENECK), dim=1))
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """Vectors of any length, [n, dimension], to logits from −1 to 1, float32 [n, K]."""
+        """Return logits from −1 to 1, float32 [n, K], of vectors of any length, [n, dimension]."""
         bottleneck = standardise(self.layers(standardise(vectors)))
         with torch.autocast(vectors.device.type, enabled=False):
             return F.normalize(bottleneck, dim=1) @ self.prototypes.T
 
 
 def standardise(features: Tensor) -> Tensor:
-    """Features of mean 0 and variance 1 over the batch, that of all processes, float32 [n, d]."""
+    """Return features of mean 0 and variance 1 over the batch of all processes, float32 [n, d].
+
+    Example:
+        >>> standardise(torch.tensor([[1.0], [3.0]])).tolist()
+        [[-1.0], [1.0]]
+    """
     features = features.float()
     moments = torch.stack([features.mean(dim=0), features.square().mean(dim=0)])
     if processes.count() > 1:
-        moments = together.all_reduce(moments) / processes.count()  # type: ignore[no-untyped-call]
+        moments = collective.all_reduce(moments) / processes.count()  # type: ignore[no-untyped-call]
     mean, square = moments
     standardised: Tensor = (features - mean) * (square - mean.square()).clamp(min=1e-6).rsqrt()
     return standardised
 
 
 class Distillation(nn.Module):
-    """Student, teacher and their heads.
+    """Student, teacher and their heads; the forward pass is the loss.
 
     Args:
-        encoder: becomes the student; the teacher starts as its copy, and is what is kept in the end.
-        views: how a global view differs from its image, and a local one.
-        outputs: classes of the output distributions, K.
-        temperatures: of the student's logits, and of the teacher's.
-        momentum: of the teacher at first; it rises to 1 along a cosine.
+        encoder: The student. The teacher starts as its copy, and is the encoder to keep after training.
+        views: Augmentation of global views, and of local views.
+        outputs: Number of classes of the output distributions, K.
+        temperatures: Temperature of the student's logits, and of the teacher's.
+        momentum: Initial momentum of the teacher; it rises to 1 along a cosine.
+
+    Example:
+        >>> from twinvec.nn.augmentation import DRAWS
+        >>> backbone = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten())
+        >>> encoder = ImageEncoder(backbone, features=12, dimension=8, mean=(0.5,) * 3, std=(0.5,) * 3)
+        >>> views = Augmentation(16, (0.4, 1.0)), Augmentation(8, (0.1, 0.4))
+        >>> model = Distillation(encoder, views, outputs=6, temperatures=(0.1, 0.05), momentum=0.99)
+        >>> pixels = torch.randint(256, (3, 2, 3, 16, 16), dtype=torch.uint8)
+        >>> model(pixels, torch.rand(3, 2, 2, DRAWS))["loss"].shape
+        torch.Size([])
     """
 
     def __init__(
@@ -87,13 +106,13 @@ class Distillation(nn.Module):
         self.figures: dict[str, Tensor] = {}
 
     def forward(self, pixels: Tensor, draws: Tensor) -> dict[str, Tensor]:
-        """Equation 2 over a batch of pairs, both ways: the mean over images and the student's views.
+        """Return equation 2 over a batch of pairs, both ways, as `loss`: the mean over images and student's views.
 
-        For a pair i, j the teacher sees a global view of j; the student a global view of i, and local ones of j.
+        For a pair i, j the teacher sees a global view of j; the student sees a global view of i and local views of j.
 
         Args:
             pixels: RGB of the pairs' two images, uint8 [n, 2, 3, size, size].
-            draws: of one global and L local views of each image, float32 [n, 2, 1 + L, DRAWS].
+            draws: Draws of one global and L local views of each image, float32 [n, 2, 1 + L, DRAWS].
         """
         images = pixels.flatten(0, 1).float() / 255
         draws = draws.flatten(0, 1)
@@ -102,27 +121,28 @@ class Distillation(nn.Module):
         with torch.no_grad():
             vectors = self.teacher.project(view)
             targets = self.targets(self.teacher_head(vectors))
-        # The product that each was viewed with is the other one of its pair.
+        # The co-viewed product of each image is the other image of its pair.
         partners = self.student_head(self.student.project(view)).unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
         locals_ = [augment(images, each, part) for each in draws[:, 1:].unbind(1)]
-        seen = [partners, *(self.student_head(self.student.project(each)) for each in locals_)]
+        all_logits = [partners, *(self.student_head(self.student.project(each)) for each in locals_)]
         losses = [
-            -(targets * F.log_softmax(logits / self.student_temperature, dim=1)).sum(dim=1) for logits in seen
+            -(targets * F.log_softmax(logits / self.student_temperature, dim=1)).sum(dim=1)
+            for logits in all_logits
         ]
         self.figures = _figures(vectors, targets)
         return {"loss": torch.stack(losses).mean()}
 
     def targets(self, logits: Tensor) -> Tensor:
-        """The teacher's distributions, centred and sharpened, [n, K].
+        """Return the teacher's distributions, centred and sharpened, [n, K].
 
-        Centred as in DINOv2, so that each class is as probable as the others over the batch (Sinkhorn and Knopp);
-        DINO's running mean of the logits left a few classes in short training.
+        They are centred as in DINOv2, so that all classes are equally probable over the batch (Sinkhorn and Knopp).
+        With DINO's running mean of the logits, only a few classes were used after a short training.
         """
         shares: Tensor = sinkhorn(logits, epsilon=self.teacher_temperature, gather_distributed=True)
         return shares
 
     def follow(self, step: int, steps: int) -> None:
-        """Let the teacher follow the student, after `step` of `steps` steps of the optimiser."""
+        """Move the teacher towards the student, after `step` of `steps` steps of the optimiser."""
         momentum = cosine_schedule(step, steps, self.momentum, 1.0)
         update_momentum(self.student, self.teacher, momentum)
         update_momentum(self.student_head, self.teacher_head, momentum)
@@ -130,10 +150,10 @@ class Distillation(nn.Module):
 
 @torch.no_grad()
 def _figures(vectors: Tensor, targets: Tensor) -> dict[str, Tensor]:
-    """What tells a collapse, as shares of the most there can be.
+    """Return figures that show a collapse, as shares of their maximum.
 
-    The deviation of the teacher's vectors, 0 if all are alike; the entropy of its outputs, 1 if they say nothing; and
-    that of their mean, 0 if they say the same of all.
+    They are the deviation of the teacher's vectors, 0 if all are alike; the entropy of its outputs, 1 if they are
+    uniform; and the entropy of their mean, 0 if all images get the same class.
     """
     most = torch.tensor(targets.shape[1]).log()
     return {
