@@ -33,6 +33,8 @@ def test_the_logged_model_gives_the_same_vectors(
 
     monkeypatch.chdir(tmp_path)
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    # Tests that ran before in this process may have chosen an experiment of another store.
+    mlflow.set_experiment("aligned")
     with mlflow.start_run() as active:
         uri = Run(active.info.run_id, "aligned").log_model(FullCoviews(encoder), example(encoder))
     loaded = mlflow.pytorch.load_model(uri)
