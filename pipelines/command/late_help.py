@@ -15,8 +15,14 @@ def _comparisons() -> str:
     return " ".join(f"`{name}`: {text}" for name, text in described().items())
 
 
+def _models() -> str:
+    from pipelines.related.models import model_names
+
+    return ", ".join(f"`{name}`" for name in model_names())
+
+
 # `{name}` in a help text → function that returns what stands there.
-PLACEHOLDERS: Mapping[str, Callable[[], str]] = {"comparisons": _comparisons}
+PLACEHOLDERS: Mapping[str, Callable[[], str]] = {"comparisons": _comparisons, "models": _models}
 
 
 class LateHelp(TyperCommand):

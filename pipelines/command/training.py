@@ -65,8 +65,8 @@ def train(
         typer.Option(
             "--model",
             "--recipe",
-            help="Of the space related: `twinvec`, `paper` (MERLIN as published), `daemon`, `sage`, `gat` or "
-            "`lightgcn`.",
+            help="Model of the space related: {models}. `paper` is MERLIN as published. Default: `related.recipe` "
+            "of the settings.",
         ),
     ] = None,
     as_json: AsJson = False,

@@ -83,7 +83,14 @@ def blend(edges: Positives, nearness: sp.csr_array, share: float) -> Positives:
 
 
 def rows_to_one(matrix: sp.csr_array) -> sp.csr_array:
-    """Return the matrix with each row scaled to sum to one, float32; rows of zeros stay zero."""
+    """Return the matrix with each row scaled to sum to one, float32; rows of zeros stay zero.
+
+    Example:
+        >>> import numpy as np
+        >>> import scipy.sparse as sp
+        >>> rows_to_one(sp.csr_array(np.array([[1, 3], [0, 0]]))).toarray().tolist()
+        [[0.25, 0.75], [0.0, 0.0]]
+    """
     total = np.asarray(matrix.sum(1)).ravel()
     scaled = sp.csr_array(sp.diags_array(1 / np.where(total > 0, total, 1)) @ matrix).astype(np.float32)
     scaled.sort_indices()

@@ -93,7 +93,16 @@ class FullGraph(nn.Module):
 
 
 def full_graph_inputs(features: Features, graph: Mapping[str, Neighbours]) -> dict[str, Tensor]:
-    """Return the arguments of `FullGraph.forward` by name, in order."""
+    """Return the arguments of `FullGraph.forward` by name, in order.
+
+    Example:
+        >>> import torch
+        >>> from twinvec.nn.sampling.blocks import double_cover
+        >>> graph = {"copurchase": double_cover(torch.tensor([0]), torch.tensor([1]), products=2)}
+        >>> inputs = full_graph_inputs(Features(torch.zeros(2, 3), torch.zeros(4, 0)), graph)
+        >>> {name: list(value.shape) for name, value in inputs.items()}
+        {'content': [2, 3], 'proximity': [4, 0], 'copurchase_offsets': [5], 'copurchase_positions': [2]}
+    """
     inputs = {"content": features.content, "proximity": features.proximity}
     for name, neighbours in graph.items():
         inputs[f"{name}_offsets"] = neighbours.offsets
