@@ -30,7 +30,7 @@ from benchmarks.link_recipe import LinkRecipe, fit_links, smoothed
 from pipelines.baselines.problem import RankingProblem
 from pipelines.baselines.registry import BASELINES
 from pipelines.command.output import markdown_table
-from pipelines.comparisons.contenders import MODEL_ROWS, OWN
+from pipelines.comparisons.contenders import OWN, model_rows
 from pipelines.graph.product_graph import Edges
 from pipelines.related.fitting import fit, make_plan
 from twinvec.files import write_text
@@ -119,7 +119,7 @@ def row_fits(dimension: int) -> dict[str, Fit]:
         if name not in ("image cosine", "pagerank + co-views")  # there are neither images nor co-views
     }
     fits["smoothed content"] = smooth_content
-    for name, recipe in MODEL_ROWS.items():
+    for name, recipe in model_rows().items():
         fits[name] = partial(model, recipe=recipe, options=options)
     fits["twinvec, link recipe"] = links
     return fits

@@ -15,8 +15,6 @@ from twinvec.metrics.scores import DotProducts, Scores
 from twinvec.nn.device import resolve_device
 from twinvec.settings import Settings
 
-# Row → `related.recipe`: MERLIN as published, `paper` in the settings, has its own name in tables.
-MODEL_ROWS = {("merlin" if name == "paper" else name): name for name in model_names()}
 # The row of Twinvec's own model; the others stand in tables as they were published, without our calibration.
 OWN = "twinvec"
 
@@ -53,9 +51,14 @@ def read_contest(request: Request) -> Contest:
     return contest(read_data(request.workspace, request.snapshot, request.progress), request.settings)
 
 
+def model_rows() -> dict[str, str]:
+    """Return the row of each model → its name in `related.recipe`; MERLIN as published is `paper` there."""
+    return {("merlin" if name == "paper" else name): name for name in model_names()}
+
+
 def contender_names() -> tuple[str, ...]:
     """Return the names of all baselines, then those of all models."""
-    return (*BASELINES, *MODEL_ROWS)
+    return (*BASELINES, *model_rows())
 
 
 def fit_contender(problem: Contest, name: str) -> Scores | None:
@@ -66,7 +69,7 @@ def fit_contender(problem: Contest, name: str) -> Scores | None:
     if name != OWN:
         published = settings.related.model_copy(update={"calibrate": False})
         settings = settings.model_copy(update={"related": published})
-    return fit_scores(problem.data, MODEL_ROWS[name], settings)
+    return fit_scores(problem.data, model_rows()[name], settings)
 
 
 def fit_model(data: ComparisonData, recipe: str, settings: Settings) -> Fitted:

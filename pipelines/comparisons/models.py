@@ -44,9 +44,9 @@ class ModelRow:
 
 def row_names() -> Sequence[str]:
     """Return the names of all models."""
-    from pipelines.comparisons.contenders import MODEL_ROWS
+    from pipelines.comparisons.contenders import model_rows
 
-    return [*MODEL_ROWS]
+    return [*model_rows()]
 
 
 def prepare(request: Request) -> Contest:
@@ -65,11 +65,11 @@ def fit(problem: Contest, name: str) -> tuple[Fitted, int | None]:
     """Fit a model on the training edges alone; return it with its peak memory in bytes."""
     from functools import partial
 
-    from pipelines.comparisons.contenders import MODEL_ROWS, fit_model
+    from pipelines.comparisons.contenders import fit_model, model_rows
     from pipelines.comparisons.peak_memory import with_peak_memory
     from twinvec.nn.device import resolve_device
 
-    work = partial(fit_model, problem.data, MODEL_ROWS[name], problem.settings)
+    work = partial(fit_model, problem.data, model_rows()[name], problem.settings)
     return with_peak_memory(work, resolve_device(problem.settings.device))
 
 

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from typing import Any
 
 from pipelines.comparisons.comparison import Comparison
-from twinvec.errors import NotFoundError
+from twinvec.errors import NotFoundError, PluginError
+from twinvec.plugins import load_plugin, plugins
 
 GROUP = "twinvec.comparisons"
 
 
 def comparison_names() -> list[str]:
     """Return the names of all comparisons, sorted; no declaration is imported."""
-    return sorted({entry.name for entry in entry_points(group=GROUP)})
+    return list(plugins(GROUP))
 
 
 def described() -> dict[str, str]:
-    """Return the name of each comparison and one sentence about it; a declaration that fails to load has none."""
+    """Return the name of each comparison and one sentence about it."""
     texts = {}
     for name in comparison_names():
         try:
             texts[name] = find_comparison(name).help
-        except Exception as error:  # of another package, which must not spoil the help of ours
-            texts[name] = f"cannot be loaded ({type(error).__name__})."
+        except PluginError:  # a broken package must not spoil the help of the others
+            texts[name] = "cannot be loaded."
     return texts
 
 
@@ -31,16 +31,18 @@ def find_comparison(name: str) -> Comparison[Any, Any, Any]:
     """Return the comparison that is registered under this name.
 
     Raises:
-        NotFoundError: if there is none, or what is registered is no `Comparison`.
+        NotFoundError: if there is none.
+        PluginError: if it cannot be imported, or is no `Comparison`.
     """
-    for entry in entry_points(group=GROUP, name=name):
-        declared = entry.load()
-        if not isinstance(declared, Comparison):
-            raise NotFoundError(
-                f"the entry point {name} = {entry.value} of {GROUP} is no Comparison",
-                "name a `pipelines.comparisons.comparison.Comparison`, as module:NAME",
-            )
-        return declared
-    raise NotFoundError(
-        f"there is no comparison {name!r}", f"comparisons are: {', '.join(comparison_names())}"
-    )
+    point = plugins(GROUP).get(name)
+    if point is None:
+        raise NotFoundError(
+            f"there is no comparison {name!r}", f"comparisons are: {', '.join(comparison_names())}"
+        )
+    declared = load_plugin(point)
+    if not isinstance(declared, Comparison):
+        raise PluginError(
+            f"{point.value}, registered as {name!r} in {GROUP}, is no Comparison",
+            "name a `pipelines.comparisons.comparison.Comparison`, as module:NAME",
+        )
+    return declared

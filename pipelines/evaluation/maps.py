@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.manifold import TSNE
 
-from pipelines.versions.retrieval import Floats
 from registry.models import Version
 from twinvec.catalogue.snapshot import open_snapshot
 from twinvec.features.reading import read_vectors
@@ -19,6 +18,7 @@ from twinvec.workspace import Workspace
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+FloatArray = npt.NDArray[np.float32]
 # Largest number of products on a map: with more, single ones cannot be seen.
 MOST = 3000
 # Number of categories with a colour of their own; the others are grey.
@@ -49,7 +49,7 @@ def draw_version(workspace: Workspace, version: Version, level: int = 1) -> Figu
     return draw(version.name, panels, categories, workspace.settings.seed)
 
 
-def draw(title: str, panels: Mapping[str, Floats], categories: npt.NDArray[np.str_], seed: int) -> Figure:
+def draw(title: str, panels: Mapping[str, FloatArray], categories: npt.NDArray[np.str_], seed: int) -> Figure:
     """Draw one map for each kind of vector, [n, d] each; `categories` is the category of each product, [n]."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
@@ -74,10 +74,10 @@ def draw(title: str, panels: Mapping[str, Floats], categories: npt.NDArray[np.st
     return figure
 
 
-def lay_out(vectors: Floats, seed: int) -> Floats:
+def lay_out(vectors: FloatArray, seed: int) -> FloatArray:
     """Return positions on a plane, float32 [n, 2], by t-SNE of the angles between vectors [n, d]."""
     perplexity = min(30, (len(vectors) - 1) / 3)
-    positions: Floats = TSNE(
+    positions: FloatArray = TSNE(
         metric="cosine", init="random", perplexity=perplexity, random_state=seed
     ).fit_transform(vectors - vectors.mean(axis=0))
     return positions

@@ -17,7 +17,7 @@ from pipelines.command import app
 from pipelines.comparisons.registered import GROUP, comparison_names, find_comparison
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic.store import generate
-from twinvec.errors import NotFoundError
+from twinvec.errors import PluginError
 from twinvec.settings import Settings, load_settings
 from twinvec.workspace import Workspace
 
@@ -112,7 +112,8 @@ def test_a_table_of_another_package_is_listed_and_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed(
-        tmp_path, "sizes = size_tables:COMPARISON\nwrong = size_tables:SIZES\nno-table = size_tables:fit"
+        tmp_path,
+        "sizes = size_tables:COMPARISON\nwrong = size_tables:SIZES\nno-table = size_tables:fit",
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("TWINVEC_HOME", str(tmp_path / "home"))
@@ -145,6 +146,6 @@ def test_a_table_of_another_package_is_listed_and_run(
     refused = command.invoke(app, ["ablate", "sizes", "--row", "third"])
     assert refused.exit_code == 1
     assert "rows are: all, half, absent" in refused.output
-    with pytest.raises(NotFoundError, match="no Comparison"):
+    with pytest.raises(PluginError, match="no Comparison"):
         find_comparison("no-table")
     workspace.engine.dispose()

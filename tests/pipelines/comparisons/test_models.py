@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from pipelines.command import app
 from pipelines.comparisons import links, related
-from pipelines.comparisons.contenders import MODEL_ROWS
+from pipelines.comparisons.contenders import model_rows
 from pipelines.related.models import model_names
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic.store import generate
@@ -32,10 +32,10 @@ SMALL = {
 
 
 def test_a_row_for_each_model() -> None:
-    assert list(MODEL_ROWS.values()) == model_names()
-    assert MODEL_ROWS["merlin"] == "paper"
+    assert list(model_rows().values()) == model_names()
+    assert model_rows()["merlin"] == "paper"
     for rows in (related.row_names(), links.row_names()):
-        assert tuple(rows[-len(model_names()) :]) == tuple(MODEL_ROWS)
+        assert tuple(rows[-len(model_names()) :]) == tuple(model_rows())
 
 
 @pytest.mark.slow
