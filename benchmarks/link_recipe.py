@@ -1,15 +1,15 @@
-"""A recipe for catalogues with few edges: content smoothed over the graph, and which products are linked at all.
+"""A model of links for graphs with few edges: a logistic regression on smoothed content and degrees.
 
-The recipes of `pipelines.related.models` learn maps of content and rank the targets of one source. Where there are two
-edges a product, such maps fit the edges they are trained on and no others. What is left to learn here are six numbers:
+The models of `pipelines.related.models` learn maps of content. With two edges a product, such maps fit the edges they
+are trained on and no others. This model learns six numbers:
 
     log odds of u → v = β cos(h_u, h_v) + a · g_u + b · g_v + c,
 
-h being content averaged over the undirected graph, and g the logarithms of a product's out-degree and in-degree. This
-is a dot product of a source and a target vector, and its scores mean the same whoever the source is.
+where h is content averaged over the undirected graph, and g are the logarithms of a product's out-degree and
+in-degree. The log odds are a dot product of a source and a target vector, and compare between sources.
 
-The numbers are found by hiding edges from the graph and telling them from pairs that are no edges; with the edge in
-the graph, its two ends would have been averaged with each other, and β would be too large to be of use.
+The numbers are fitted to edges that are hidden from the graph, against pairs that are no edges. An edge that stays in
+the graph averages its two ends with each other, which makes β too large.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class LinkRecipe:
-    """What can be chosen.
+    """Options of `fit_links`.
 
     Attributes:
-        hops: how far content is averaged.
-        hidden: share of the edges outside a spanning forest that is hidden in a round.
-        rounds: how often edges are hidden, others each time.
-        negatives: pairs that are no edges, for each hidden edge.
+        hops: Number of steps by which content is averaged.
+        hidden: Share of the edges outside a spanning forest that is hidden in a round.
+        rounds: Number of rounds; each hides other edges.
+        negatives: Pairs that are no edges, for each hidden edge.
     """
 
     hops: int = 2
@@ -49,18 +49,18 @@ class LinkRecipe:
 
 
 def fit_links(graph: ProductGraph, content: FloatArray, recipe: LinkRecipe, seed: int) -> DotProducts:
-    """Source and target vectors, of content's length and two, whose dot products are log odds of an edge.
+    """Return source and target vectors, float32 [n, d + 2], whose dot products are log odds of an edge.
 
     Args:
-        graph: all of whose co-purchase edges are trained on.
+        graph: A graph whose co-purchase edges are all trained on.
         content: float32 [n, d].
-        recipe: what can be chosen.
-        seed: of the edges hidden and of the pairs they are told from.
+        recipe: The options.
+        seed: Seed of the hidden edges and of the pairs that are no edges.
     """
     generator = np.random.default_rng(seed)
     edges, known = graph.copurchase, graph.copurchase.matrix(graph.products)
     spare = np.flatnonzero(spare_edges(*edges.ends, graph.products))
-    seen, truth = [], []
+    inputs, labels = [], []
     for _ in range(recipe.rounds):
         hidden = np.zeros(len(edges), bool)
         hidden[generator.permutation(spare)[: round(recipe.hidden * len(spare))]] = True
@@ -71,9 +71,9 @@ def fit_links(graph: ProductGraph, content: FloatArray, recipe: LinkRecipe, seed
         rest = edges.only(~hidden)
         near, degrees = smoothed(content, rest, recipe.hops), log_degrees(rest, graph.products)
         cosine = (near[first] * near[second]).sum(1, keepdims=True)
-        seen.append(np.concatenate([cosine, degrees[first], degrees[second]], axis=1))
-        truth.append(np.repeat([1, 0], [len(positive), len(negative[0])]))
-    regression = LogisticRegression().fit(np.concatenate(seen), np.concatenate(truth))
+        inputs.append(np.concatenate([cosine, degrees[first], degrees[second]], axis=1))
+        labels.append(np.repeat([1, 0], [len(positive), len(negative[0])]))
+    regression = LogisticRegression().fit(np.concatenate(inputs), np.concatenate(labels))
     beta, *others = regression.coef_[0].astype(np.float32)
     near, degrees = smoothed(content, edges, recipe.hops), log_degrees(edges, graph.products)
     as_source, as_target = np.split(degrees @ np.array(others, np.float32).reshape(2, 2).T, 2, axis=1)
@@ -85,9 +85,9 @@ def fit_links(graph: ProductGraph, content: FloatArray, recipe: LinkRecipe, seed
 
 
 def smoothed(content: FloatArray, edges: Edges, hops: int) -> FloatArray:
-    """Content averaged over the undirected graph, each product its own neighbour, rows of length one, [n, d].
+    """Return content averaged over the undirected graph with self-loops, rows of length one, [n, d].
 
-    `hops` times D^−½ (A + Aᵀ + I) D^−½, as a graph convolution without weights (Wu et al., SGC, ICML 2019).
+    `hops` times D^−½ (A + Aᵀ + I) D^−½: a graph convolution without weights (Wu et al., SGC, ICML 2019).
     """
     products = len(content)
     either = edges.both_ways().matrix(products) + sp.eye_array(products, dtype=np.float32)
@@ -100,6 +100,6 @@ def smoothed(content: FloatArray, edges: Edges, hops: int) -> FloatArray:
 
 
 def log_degrees(edges: Edges, products: int) -> FloatArray:
-    """log(1 + out-degree) and log(1 + in-degree) of each product, float32 [n, 2]."""
+    """Return log(1 + out-degree) and log(1 + in-degree) of each product, float32 [n, 2]."""
     counts = [np.bincount(end, minlength=products) for end in edges.ends]
     return np.log1p(np.stack(counts, axis=1)).astype(np.float32)

@@ -48,10 +48,10 @@ def _mrr(
     graph: ProductGraph, held_out: Edges, rest: Edges, weight: float, options: ProximitySettings
 ) -> float:
     """Return the MRR@10 of the hidden edges by nearness over the other edges and the co-views."""
-    known, coview = rest.matrix(graph.products), graph.coview.matrix(graph.products)
+    copurchase, coview = rest.matrix(graph.products), graph.coview.matrix(graph.products)
     sources = np.unique(held_out.source)
     walks = options.model_dump(exclude={"coview_weight"})
-    near = directed_nearness(known, coview, weight, **walks, nodes=sources).tocoo()
+    near = directed_nearness(copurchase, coview, weight, **walks, nodes=sources).tocoo()
     row, column = near.coords
-    scores = sp.csr_array((near.data, (sources[row], column)), shape=known.shape)
-    return ranking_metrics(rank_by(SparseScores(scores), held_out.ends, known)).mrr_at_10
+    scores = sp.csr_array((near.data, (sources[row], column)), shape=copurchase.shape)
+    return ranking_metrics(rank_by(SparseScores(scores), held_out.ends, copurchase)).mrr_at_10

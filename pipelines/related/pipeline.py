@@ -54,23 +54,23 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         if len(graph.edges(Split.VALIDATION))
         else tested.history[-1]
     )
-    kept = tested
+    published = tested
     if options.refit:
         progress(f"training again on all {len(graph.copurchase):,} edges, {best.number} epochs")
         plan = make_plan(graph, content, options, settings.seed)
         calibration = tested.model.calibration  # no edges are held out now, so its weights stay
         weights = None if calibration is None else calibration.fixed_weights
-        kept = fit(plan, options, device, settings.seed, last=best.number, fit_weights=weights)
+        published = fit(plan, options, device, settings.seed, last=best.number, fit_weights=weights)
     return Outcome(
         keys=graph.product_ids.to_pylist(),
-        vectors={SOURCE_FIELD: kept.source.cpu().numpy(), TARGET_FIELD: kept.target.cpu().numpy()},
+        vectors={SOURCE_FIELD: published.source.cpu().numpy(), TARGET_FIELD: published.target.cpu().numpy()},
         metric="dot",
         normalised=False,
-        model=model_digest(kept.model),
+        model=model_digest(published.model),
         preprocessing=digest.of_json(options.deciding_as_before()),
         metrics={**metrics, "validation_mrr_at_10": best.validation or 0.0, "epochs": best.number},
-        log_model=lambda: run.log_model(kept.model, example_of(kept)),
-        write=lambda folder: _write_files(folder, kept, tested),
+        log_model=lambda: run.log_model(published.model, example_of(published)),
+        write=lambda folder: _write_files(folder, published, tested),
     )
 
 
@@ -95,11 +95,11 @@ def fit_on_training_edges(
         report: Called after each epoch.
     """
     held_out = _sample(graph.edges(Split.VALIDATION), options.validation_edges, seed)
-    known = graph.copurchase.matrix(graph.products)
-    seen = graph.edges(Split.TRAIN, Split.VALIDATION).matrix(graph.products)
+    adjacency = graph.copurchase.matrix(graph.products)
+    without_test = graph.edges(Split.TRAIN, Split.VALIDATION).matrix(graph.products)
 
     def validate(source: Tensor, target: Tensor) -> float:
-        ranks = rank_targets(source, target, held_out.ends, known)
+        ranks = rank_targets(source, target, held_out.ends, adjacency)
         return ranking_metrics(ranks).mrr_at_10
 
     return fit(
@@ -108,7 +108,7 @@ def fit_on_training_edges(
         device,
         seed,
         validate=validate if len(held_out) else None,
-        fit_weights=weight_fitter(held_out.ends, seen, options.direction, seed),
+        fit_weights=weight_fitter(held_out.ends, without_test, options.direction, seed),
         report=report,
     )
 
@@ -128,11 +128,11 @@ def read_content(inputs: Inputs, graph: ProductGraph) -> Tensor:
 
 
 def held_out_metrics(source: Tensor, target: Tensor, graph: ProductGraph) -> dict[str, float]:
-    """Return the metrics of ranking and direction on the test edges; rankings leave out all known edges."""
-    known = graph.copurchase.matrix(graph.products)
+    """Return the metrics of ranking and direction on the test edges; rankings leave out all edges of the graph."""
+    adjacency = graph.copurchase.matrix(graph.products)
     test = graph.edges(Split.TEST)
-    ranking = ranking_metrics(rank_targets(source, target, test.ends, known))
-    return {**asdict(ranking), **asdict(direction_metrics(source, target, test.ends, known))}
+    ranking = ranking_metrics(rank_targets(source, target, test.ends, adjacency))
+    return {**asdict(ranking), **asdict(direction_metrics(source, target, test.ends, adjacency))}
 
 
 def _sample(edges: Edges, most: int, seed: int) -> Edges:
@@ -149,8 +149,8 @@ def example_of(fitted: Fitted) -> dict[str, Tensor]:
     return full_graph_inputs(features, dict.fromkeys(fitted.graph, pair))
 
 
-def _write_files(folder: Path, kept: Fitted, tested: Fitted) -> None:
-    np.save(folder / FACTORS, kept.features.proximity.numpy())
-    if kept is not tested:
+def _write_files(folder: Path, published: Fitted, tested: Fitted) -> None:
+    np.save(folder / FACTORS, published.features.proximity.numpy())
+    if published is not tested:
         # The published vectors know the test edges. Comparison with a later version needs vectors that do not.
         np.save(folder / TESTED, torch.stack([tested.source, tested.target]).cpu().numpy())

@@ -133,7 +133,7 @@ def log_degrees(cover: Neighbours) -> Tensor:
 
 
 def weight_fitter(
-    edges: tuple[IntArray, IntArray], known: sp.csr_array, direction: float, seed: int
+    edges: tuple[IntArray, IntArray], adjacency: sp.csr_array, direction: float, seed: int
 ) -> WeightFitter:
     """Return the function that fits the weights to edges, their reverses and random pairs.
 
@@ -142,7 +142,7 @@ def weight_fitter(
 
     Args:
         edges: Sources and targets of edges that the vectors were not trained on, int64 [edges] each.
-        known: Adjacency matrix [n, n] of all edges, `edges` included. Its entries are never negatives.
+        adjacency: Adjacency matrix [n, n] of all edges, `edges` included. Its entries are never negatives.
         direction: Share of the loss of reverses, from 0 to 1. The rest is the loss of random pairs.
         seed: Seed of the random pairs.
 
@@ -151,19 +151,21 @@ def weight_fitter(
         >>> import scipy.sparse as sp
         >>> import torch
         >>> from twinvec.nn.sampling.blocks import double_cover
-        >>> known = sp.csr_array(np.array([[0, 1, 1, 0], [0, 0, 0, 1], [0, 1, 0, 0], [0, 0, 0, 0]]))
+        >>> adjacency = sp.csr_array(np.array([[0, 1, 1, 0], [0, 0, 0, 1], [0, 1, 0, 0], [0, 0, 0, 0]]))
         >>> cover = double_cover(torch.tensor([0, 0, 2]), torch.tensor([1, 2, 1]), products=4)
-        >>> fit_weights = weight_fitter((np.array([1]), np.array([3])), known, direction=0.75, seed=0)
+        >>> fit_weights = weight_fitter((np.array([1]), np.array([3])), adjacency, direction=0.75, seed=0)
         >>> calibration, source, target = calibrate(*torch.randn(2, 4, 16).unbind(), cover, 0, fit_weights)
         >>> source.shape, target.shape
         (torch.Size([4, 17]), torch.Size([4, 17]))
     """
     source, target = edges
-    one_way = ~_is_edge(known, target, source)
-    anyone, drawn = np.random.default_rng(seed).integers(0, known.shape[0], (2, RANDOM_PAIRS * len(source)))
+    one_way = ~_is_edge(adjacency, target, source)
+    anyone, drawn = np.random.default_rng(seed).integers(
+        0, adjacency.shape[0], (2, RANDOM_PAIRS * len(source))
+    )
     sources = np.tile(source, RANDOM_PAIRS)
     sources[len(sources) // 2 :] = anyone[len(sources) // 2 :]
-    wrong = ~_is_edge(known, sources, drawn) & (sources != drawn)
+    wrong = ~_is_edge(adjacency, sources, drawn) & (sources != drawn)
     contests = [
         (share, right, other)
         for share, right, other in (
@@ -236,10 +238,10 @@ class Contest:
         return self.share * (above + below)
 
 
-def _is_edge(known: sp.csr_array, source: IntArray, target: IntArray) -> npt.NDArray[np.bool_]:
+def _is_edge(adjacency: sp.csr_array, source: IntArray, target: IntArray) -> npt.NDArray[np.bool_]:
     if not len(source):  # SciPy returns a sparse array if there are no pairs
         return np.zeros(0, bool)
-    result: npt.NDArray[np.bool_] = np.asarray(known[source, target]).ravel() != 0
+    result: npt.NDArray[np.bool_] = np.asarray(adjacency[source, target]).ravel() != 0
     return result
 
 
