@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-# Before mlflow, which reads its environment when it is imported.
-from twinvec import tracking  # isort: split
-
-import mlflow
-import mlflow.pytorch
-import mlflow.sentence_transformers
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -26,6 +20,7 @@ from twinvec.errors import StoreError
 from twinvec.features.manifest import Manifest
 from twinvec.serving.related import UnusableProductError
 from twinvec.settings import Settings
+from twinvec.tracking import load_model
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -123,12 +118,12 @@ def load_models(settings: Settings, versions: Mapping[str, Version]) -> Models:
     """
     # A bar for each of its files would say nothing to a service.
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    mlflow.set_tracking_uri(settings.tracking_uri())
-    text = _load(versions, "text", mlflow.sentence_transformers.load_model)
-    if text is not None:
+    text = image = None
+    if "text" in versions:
+        text = load_model(settings, versions["text"], _hint("text"), "sentence_transformers")
         _refuse_other(versions["text"], preprocessing_digest(text))
-    image = _load(versions, "image", mlflow.pytorch.load_model)
-    if image is not None:
+    if "image" in versions:
+        image = load_model(settings, versions["image"], _hint("image"))
         size = _image_size(versions["image"])
         _refuse_other(versions["image"], decoding.preprocessing_digest(size))
     return Models(
@@ -137,37 +132,12 @@ def load_models(settings: Settings, versions: Mapping[str, Version]) -> Models:
         image=ImageModel(image, size) if image is not None else None,
         image_dimension=versions["image"].dimension or 0 if image is not None else 0,
         # The manifest has the digest of the encoder, without the function of plain tensors around it.
-        aligned=_load(versions, "aligned", mlflow.pytorch.load_model, attrgetter("encoder")),
+        aligned=load_model(settings, versions["aligned"], _hint("aligned"), weights=attrgetter("encoder")),
     )
 
 
-def _load(
-    versions: Mapping[str, Version],
-    space: str,
-    load: Callable[[str], Any],
-    weights: Callable[[Any], nn.Module] = lambda model: model,
-) -> Any:
-    """The model of a version whose weights are those of its manifest; None if there is no such version."""
-    version = versions.get(space)
-    if version is None:
-        return None
-    hint = f"`twinvec train {space} --force`, then `twinvec run`, make a release anew; or promote another"
-    if version.model_uri is None:
-        raise StoreError(f"{version.name} has no model in MLflow", hint)
-    try:
-        model = load(version.model_uri)
-    except Exception as error:  # MLflow's own, those of its stores and of the libraries it loads with
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise StoreError(
-            f"the model of {version.name}, {version.model_uri}, cannot be loaded from MLflow: {reason}", hint
-        ) from error
-    found, wanted = tracking.model_digest(weights(model)), Manifest.from_json(version.manifest).model
-    if found != wanted:
-        raise StoreError(
-            f"{version.model_uri} in MLflow has weights {found}, and {version.name} was made by {wanted}",
-            hint,
-        )
-    return model
+def _hint(space: str) -> str:
+    return f"`twinvec train {space} --force`, then `twinvec run`, make a release anew; or promote another"
 
 
 def _refuse_other(version: Version, preprocessing: str) -> None:
@@ -189,6 +159,8 @@ def _without(what: str) -> UnusableProductError:
 
 def _image_size(version: Version) -> int:
     """Pixels of a side that the exported encoder takes: those of its version, whatever is set now."""
+    import mlflow
+
     signature = mlflow.models.get_model_info(str(version.model_uri)).signature
     return int(signature.inputs.inputs[0].shape[-1])
 

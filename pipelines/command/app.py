@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 import twinvec
 from twinvec.errors import SettingsError, TwinvecError
+from twinvec.tracking.environment import configure_mlflow
 
 if TYPE_CHECKING:
     from twinvec.workspace import Workspace
@@ -66,6 +67,7 @@ def start(
         warnings.showwarning = lambda *_arguments: None
         for variable, value in QUIET.items():
             os.environ.setdefault(variable, value)
+    configure_mlflow()
 
 
 def explain(error: Exception) -> str | None:

@@ -8,7 +8,7 @@ import switcher
 from feast.infra.registry.sql import SqlRegistry
 from mlflow import MlflowClient
 
-import twinvec.tracked_models  # noqa: F401
+import twinvec.tracking.models  # noqa: F401
 from registry import operations
 from twinvec.features import removal
 from twinvec.releases import retention, storage

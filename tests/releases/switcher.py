@@ -21,6 +21,7 @@ from twinvec.releases import promotion, stores
 from twinvec.releases.lookup import all_releases
 from twinvec.serving.related import Recommender
 from twinvec.settings import GateSettings, RegistrySettings, Settings
+from twinvec.tracking import aliases  # noqa: F401
 from twinvec.vectors import edge  # noqa: F401
 from twinvec.workspace import Workspace
 

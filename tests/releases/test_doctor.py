@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from feast.infra.provider import get_provider
+from mlflow import MlflowClient
 from typer.testing import CliRunner
 
 from pipelines.command import app
@@ -174,9 +175,9 @@ def test_what_cannot_be_mended_is_named_with_what_to_do(old: Workspace) -> None:
     (home / "versions/related/v1/vectors/part-00000.parquet").write_bytes(b"PAR1")
     manifest = json.loads((home / "versions/text/v3/manifest.json").read_text())
     (home / "versions/text/v3/manifest.json").write_text(json.dumps(manifest | {"model": "another"}))
-    tracking.MlflowClient().delete_run(str(version(old, "text@v3").run_id))
+    MlflowClient().delete_run(str(version(old, "text@v3").run_id))
     shutil.rmtree(next((home / "mlartifacts/related/models").glob("*")))
-    tracking.MlflowClient().delete_model_version("text", "1")
+    MlflowClient().delete_model_version("text", "1")
     young = home / f"versions/text/.v7.{'0' * 32}"
     young.mkdir()
     old.index.close()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 from typer.testing import CliRunner
 
 from pipelines.command import app
@@ -289,7 +290,7 @@ def test_the_history_says_who_and_why(served: Workspace) -> None:
 
 def test_a_model_that_is_gone_is_explained(served: Workspace) -> None:
     before = standing(served)
-    tracking.MlflowClient().delete_model_version("related", "2")
+    MlflowClient().delete_model_version("related", "2")
     with pytest.raises(StoreError, match="MLflow refused to move"):
         releases.promote(served, releases.find(served, "2"))
     assert standing(served) == before

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 from typer.testing import CliRunner
 
 from pipelines.command import app
@@ -23,7 +24,7 @@ from twinvec.releases.retention import leftovers, prune
 from twinvec.releases.storage import size_of
 from twinvec.serving.related import Recommender
 from twinvec.settings.stores import RetentionSettings
-from twinvec.tracked_models import registered_models
+from twinvec.tracking import registered_models
 from twinvec.vectors.edge import EdgeIndex
 from twinvec.workspace import Workspace
 
@@ -122,7 +123,7 @@ def test_the_row_stays_with_its_figures_lineage_and_history(old: Workspace) -> N
         "related@v2": "not among the last 1 of its space, nor needed",
         f"{NAME}@v2": "not among the last 1 releases, nor needed",
     }
-    assert tracking.MlflowClient().get_run(str(version.run_id)).data.metrics["best/mrr_at_10"] == 0.25
+    assert MlflowClient().get_run(str(version.run_id)).data.metrics["best/mrr_at_10"] == 0.25
     with pytest.raises(StateError, match="related@v2 is removed"):
         old.version("related@v2")
     with pytest.raises(StateError, match=r"related_products@v2 is removed"):

@@ -22,7 +22,7 @@ def check_versions(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
         versions = [each for each in operations.versions(session, [State.READY]) if each.run_id is not None]
     if not versions:
         return
-    from twinvec.tracked_models import find_models, known_runs
+    from twinvec.tracking import find_models, known_runs
 
     runs = known_runs(workspace.settings, {version.space for version in versions})
     uris = {version.model_uri for version in versions if version.model_uri is not None}
@@ -56,7 +56,7 @@ def check_alias(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
     lineage: Sequence[Version] = parts(workspace, live.version_id) if live is not None else []
     if not spaces:
         return
-    from twinvec.tracked_models import aliased_models, registered_models
+    from twinvec.tracking import aliased_models, registered_models
 
     wanted = {version.space: str(version.model_uri) for version in lineage if version.model_uri is not None}
     there = registered_models(workspace.settings, spaces)

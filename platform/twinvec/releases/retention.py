@@ -189,7 +189,7 @@ def _aliased(workspace: Workspace) -> Mapping[str, Sequence[str]]:
     spaces = {version.space for version in versions if version.model_uri is not None}
     if not spaces:
         return {}
-    from twinvec.tracked_models import aliased_models
+    from twinvec.tracking import aliased_models
 
     return aliased_models(workspace.settings, spaces)
 

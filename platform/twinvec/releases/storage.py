@@ -129,7 +129,7 @@ def _models(workspace: Workspace, versions: Sequence[Version]) -> list[Holding]:
     }
     if not by_uri:
         return []
-    from twinvec.tracked_models import find_models, remove_model
+    from twinvec.tracking import find_models, remove_model
 
     return [
         Holding(

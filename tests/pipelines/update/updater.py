@@ -18,6 +18,7 @@ from typing import Any
 import feast.infra.offline_stores.duckdb
 import feast.infra.online_stores.sqlite
 import feast.infra.registry.sql  # noqa: F401
+import mlflow.sentence_transformers
 import mlflow.store.model_registry.sqlalchemy_store
 import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 
@@ -31,6 +32,7 @@ from twinvec import stage
 from twinvec.features import store
 from twinvec.releases import stores, updating
 from twinvec.settings import Settings
+from twinvec.tracking import exporting, loading, reports  # noqa: F401
 from twinvec.vectors import edge
 from twinvec.workspace import Workspace
 

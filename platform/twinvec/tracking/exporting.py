@@ -1,0 +1,58 @@
+"""Log a model to MLflow as an exported program, without pickle."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import mlflow.pytorch
+import numpy as np
+import torch
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
+from torch import Tensor, nn
+
+
+def log_exported(space: str, model: nn.Module, inputs: Mapping[str, Tensor]) -> str:
+    """Log `model` to the active run and register it under the name `space`; see `Run.log_model`."""
+    if any(not len(example) > 1 for example in inputs.values()):
+        raise ValueError("an example needs at least 2 rows, else the exported model takes 1 row only")
+    exported = copy.deepcopy(model).cpu().eval()
+    examples = {name: example.detach().cpu() for name, example in inputs.items()}
+    with torch.no_grad():
+        outputs = exported(*examples.values())
+    arrays = [example.numpy() for example in examples.values()]
+    with tempfile.TemporaryDirectory() as folder:
+        # MLflow keeps the example of a model with one argument only.
+        example_file = Path(folder) / "input_example.npz"
+        np.savez(example_file, allow_pickle=False, **dict(zip(examples, arrays, strict=True)))
+        info = mlflow.pytorch.log_model(
+            exported,
+            name="model",
+            registered_model_name=space,
+            signature=ModelSignature(_schema(examples), _schema(_named(outputs))),
+            input_example=arrays[0] if len(arrays) == 1 else arrays,
+            serialization_format="pt2",
+            # Given, since finding them out loads the model in another process, which takes 15 seconds.
+            pip_requirements=[f"torch=={torch.__version__.split('+')[0]}", f"numpy=={np.__version__}"],
+            extra_files=[str(example_file)] if len(arrays) > 1 else None,
+        )
+    return f"models:/{space}/{info.registered_model_version}"
+
+
+def _named(outputs: Tensor | Sequence[Tensor]) -> dict[str, Tensor]:
+    tensors = [outputs] if isinstance(outputs, Tensor) else outputs
+    return {f"output_{place}" if len(tensors) > 1 else "output": value for place, value in enumerate(tensors)}
+
+
+def _schema(tensors: Mapping[str, Tensor]) -> Schema:
+    return Schema(
+        [
+            TensorSpec(
+                value.detach().numpy().dtype, (-1, *value.shape[1:]), name=name if len(tensors) > 1 else None
+            )
+            for name, value in tensors.items()
+        ]
+    )

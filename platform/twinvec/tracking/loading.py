@@ -1,0 +1,71 @@
+"""Load a version's model from MLflow. All models that Twinvec reads back come through here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from torch import nn
+
+from registry.models import Version
+from twinvec.errors import StoreError
+from twinvec.features.manifest import Manifest
+from twinvec.settings import Settings
+from twinvec.tracking.environment import without_pickle
+from twinvec.tracking.store import use_store
+from twinvec.tracking.weights import model_digest
+
+Flavour = Literal["pytorch", "sentence_transformers"]
+
+
+def load_model(
+    settings: Settings,
+    version: Version,
+    hint: str,
+    flavour: Flavour = "pytorch",
+    weights: Callable[[Any], nn.Module] = lambda model: model,
+) -> Any:
+    """Load the model that made a version, and check its weights against the version's manifest.
+
+    Args:
+        settings: Name the tracking store.
+        version: Version with a model.
+        hint: What the user can do if the model cannot be used.
+        flavour: MLflow's flavour of the model.
+        weights: Returns the part of the loaded model that the manifest has the digest of.
+
+    Returns:
+        The model as `mlflow.<flavour>.load_model` returns it.
+
+    Raises:
+        StoreError: if the model is not in MLflow, cannot be loaded, or has other weights.
+    """
+    if version.model_uri is None:
+        raise StoreError(f"{version.name} has no model in MLflow", hint)
+    use_store(settings)
+    try:
+        with without_pickle():
+            model = _load(flavour, version.model_uri)
+    except Exception as error:  # MLflow's own, those of its stores and of the libraries it loads with
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise StoreError(
+            f"the model of {version.name}, {version.model_uri}, cannot be loaded from MLflow: {reason}", hint
+        ) from error
+    actual, expected = model_digest(weights(model)), Manifest.from_json(version.manifest).model
+    if actual != expected:
+        raise StoreError(
+            f"{version.model_uri} in MLflow has weights {actual}, and {version.name} was made by {expected}",
+            hint,
+        )
+    return model
+
+
+def _load(flavour: Flavour, uri: str) -> Any:
+    # Not at the top: each of them imports much that the other does not need.
+    if flavour == "sentence_transformers":
+        import mlflow.sentence_transformers
+
+        return mlflow.sentence_transformers.load_model(uri)
+    import mlflow.pytorch
+
+    return mlflow.pytorch.load_model(uri)

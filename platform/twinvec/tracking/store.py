@@ -1,0 +1,49 @@
+"""The tracking store that the settings name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import mlflow
+from mlflow.exceptions import MlflowException
+
+from twinvec.errors import StoreError
+from twinvec.settings import Settings
+from twinvec.tracking.environment import configure_mlflow
+
+
+def use_store(settings: Settings) -> None:
+    """Let MLflow's functions use the tracking store of the settings."""
+    configure_mlflow()
+    if settings.mlflow.tracking_uri is None:
+        settings.home.mkdir(parents=True, exist_ok=True)
+    mlflow.set_tracking_uri(settings.tracking_uri())
+
+
+def use_experiment(settings: Settings, space: str) -> None:
+    """Let runs that start belong to the experiment `twinvec/<space>`, which is created if it does not exist."""
+    use_store(settings)
+    mlflow.set_experiment(experiment_id=_experiment_id(settings, space))
+
+
+@contextmanager
+def explained(action: str) -> Iterator[None]:
+    """Raise MLflow's errors as StoreError: "MLflow could not <action>"."""
+    try:
+        yield
+    except MlflowException as error:
+        raise StoreError(
+            f"MLflow could not {action}: {error}", "see that mlflow.tracking_uri answers"
+        ) from error
+
+
+def _experiment_id(settings: Settings, space: str) -> str:
+    name = f"twinvec/{space}"
+    experiment = mlflow.get_experiment_by_name(name)
+    if experiment is not None:
+        return str(experiment.experiment_id)
+    # A server knows where its artifacts belong; a database in the home has no such place.
+    local = settings.mlflow.tracking_uri is None
+    location = (settings.paths.mlartifacts / space).as_uri() if local else None
+    return mlflow.create_experiment(name, artifact_location=location)
