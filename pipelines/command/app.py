@@ -35,6 +35,11 @@ class Commands(TyperGroup):
                 raise
             typer.echo(f"error: {message}", err=True)
             raise typer.Exit(1) from error
+        finally:
+            if "twinvec.features.store" in sys.modules:
+                from twinvec.features.store import close_duckdb
+
+                close_duckdb()
 
 
 app = typer.Typer(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -36,10 +35,12 @@ ASOF = "twinvec.features.asof.AsofDuckDBOfflineStore"
 ONLINE_BATCH = 10_000
 
 
-@atexit.register
-def _close_duckdb() -> None:
-    # Feast reads through ibis, which keeps a connection open; DuckDB complains of it at length on stderr if
-    # it is still open when Python ends.
+def close_duckdb() -> None:
+    """Close the DuckDB connection through which Feast reads, if there is one; the next read opens another.
+
+    It is ibis' default backend, which whoever else uses ibis in this process shares. The command calls this at its
+    end, since DuckDB complains at length on stderr of a connection that is open when Python ends.
+    """
     if ibis.options.default_backend is not None:
         ibis.options.default_backend.disconnect()
         ibis.options.default_backend = None
