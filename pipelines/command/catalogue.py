@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def ingest(
-    source: Annotated[Path, typer.Argument(help="A file or a folder, as the format has it.")],
+    source: Annotated[Path, typer.Argument(help="File or folder, as the format requires.")],
     format_: Annotated[
         str,
-        typer.Option("--format", "-f", help="amazon-2014, amazon-2018, amazon-2023, orders or parquet."),
+        typer.Option("--format", "-f", help="Format of the source. {loaders}"),
     ],
     as_json: AsJson = False,
 ) -> None:

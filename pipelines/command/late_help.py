@@ -21,8 +21,25 @@ def _models() -> str:
     return ", ".join(f"`{name}`" for name in model_names())
 
 
+def _loaders() -> str:
+    from twinvec.catalogue.loaders import find_loader, loader_names
+    from twinvec.errors import PluginError
+
+    texts = []
+    for name in loader_names():
+        try:
+            texts.append(f"`{name}`: {find_loader(name).reads}.")
+        except PluginError as error:
+            texts.append(f"`{name}` cannot be used: {error.message}.")
+    return " ".join(texts)
+
+
 # `{name}` in a help text → function that returns what stands there.
-PLACEHOLDERS: Mapping[str, Callable[[], str]] = {"comparisons": _comparisons, "models": _models}
+PLACEHOLDERS: Mapping[str, Callable[[], str]] = {
+    "comparisons": _comparisons,
+    "loaders": _loaders,
+    "models": _models,
+}
 
 
 class LateHelp(TyperCommand):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -39,4 +40,19 @@ def load_plugin(point: EntryPoint) -> Any:
         raise PluginError(
             f"{point.value}, registered{package} as {point.name!r} in {point.group}, cannot be loaded: {error}",
             "mend or uninstall the package that registers it",
+        ) from error
+
+
+def load_reference(reference: str) -> Any:
+    """Return the object that `"package.module:name"` names, importing its module.
+
+    Raises:
+        PluginError: if there is no such module or object.
+    """
+    module, _, name = reference.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise PluginError(
+            f"{reference} cannot be loaded: {error}", "mend or uninstall the package that names it"
         ) from error

@@ -15,7 +15,7 @@ from registry import models, operations
 from registry.database import transaction
 from twinvec.catalogue import contents
 from twinvec.catalogue.loaders import Loader, find_loader
-from twinvec.catalogue.loaders.staging import Bench
+from twinvec.catalogue.loaders.staging import LoaderContext
 from twinvec.catalogue.mining import mine_pairs
 from twinvec.catalogue.quarantine import Admission, admit, prepare
 from twinvec.catalogue.snapshot import Snapshot, open_snapshot, write_record
@@ -58,7 +58,7 @@ def ingest(
 
     Args:
         source: a file or a folder, as the format has it.
-        format: one of `twinvec.catalogue.loaders.LOADERS`.
+        format: Name of a loader: one of `twinvec.catalogue.loaders.loader_names()`.
         settings: `home` is where snapshots are kept, `ingest` how strict to be.
         engine: the registry's database.
         progress: told now and then what is done.
@@ -109,11 +109,9 @@ def _build(
         connection.execute("SET TimeZone = 'UTC'")
         prepare(connection)
         progress(f"reading {source.name}")
-        staged = loader(
+        staged = loader.load(
             source,
-            Bench(
-                connection, folder, {str(ours): theirs for ours, theirs in settings.columns.items()}, progress
-            ),
+            LoaderContext(connection, folder, settings.columns, progress),
         )
         progress("checking rows")
         admissions = {

@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
+from twinvec.errors import suggestion
 from twinvec.settings.group import Group, Operational
-
-SourceColumn = Literal[
-    "order_id",
-    "session_id",
-    "product_id",
-    "time",
-    "title",
-    "language",
-    "category",
-    "price",
-    "currency",
-    "marketplace",
-    "brand",
-    "image",
-]
 
 
 class IngestSettings(Group):
@@ -42,11 +27,25 @@ class IngestSettings(Group):
         description="Largest number of distinct products in a basket that makes pairs. Larger ones come from "
         "resellers and robots.",
     )
-    columns: dict[SourceColumn, str] = Field(
+    columns: dict[str, str] = Field(
         {},
         description="Column names of the source, where they differ from those that the loader expects: "
         '`{order_id = "Person", product_id = "item"}`.',
     )
+
+    @field_validator("columns")
+    @classmethod
+    def _are_read_by_a_loader(cls, columns: dict[str, str]) -> dict[str, str]:
+        if columns:
+            from twinvec.catalogue.loaders import source_columns
+
+            readable = {column for each in source_columns().values() for column in each}
+            for column in columns:
+                if column not in readable:
+                    raise ValueError(
+                        f"no loader reads a column {column!r}; {suggestion(column, sorted(readable))}"
+                    )
+        return columns
 
 
 class RegistrySettings(Group):

@@ -16,7 +16,13 @@ from typing import Any
 import pyarrow as pa
 
 from twinvec.catalogue.loaders.prices import price_of
-from twinvec.catalogue.loaders.staging import PROVENANCE, TEXT_LENGTH, Bench, Staged, StagingFile
+from twinvec.catalogue.loaders.staging import (
+    PROVENANCE,
+    TEXT_LENGTH,
+    LoaderContext,
+    StagedTables,
+    StagingFile,
+)
 from twinvec.catalogue.loaders.text import read_lines
 from twinvec.catalogue.snapshot import quoted
 
@@ -37,19 +43,19 @@ BLANK = (None,) * (len(SCHEMA) - len(PROVENANCE))
 Fields = tuple[Any, ...]
 
 
-def load_2014(source: Path, bench: Bench) -> Staged:
+def load_2014(source: Path, context: LoaderContext) -> StagedTables:
     """One Python literal a line; pairs from also_bought, bought_together, also_viewed, buy_after_viewing."""
-    return _load(source, bench, ast.literal_eval, "not a Python literal", _fields_2014)
+    return _load(source, context, ast.literal_eval, "not a Python literal", _fields_2014)
 
 
-def load_2018(source: Path, bench: Bench) -> Staged:
+def load_2018(source: Path, context: LoaderContext) -> StagedTables:
     """One JSON object a line; pairs from also_buy and also_view."""
-    return _load(source, bench, json.loads, "not JSON", _fields_2018)
+    return _load(source, context, json.loads, "not JSON", _fields_2018)
 
 
-def load_2023(source: Path, bench: Bench) -> Staged:
+def load_2023(source: Path, context: LoaderContext) -> StagedTables:
     """One JSON object a line, by parent_asin; pairs from bought_together, which most lines leave empty."""
-    return _load(source, bench, json.loads, "not JSON", _fields_2023)
+    return _load(source, context, json.loads, "not JSON", _fields_2023)
 
 
 def _fields_2014(row: dict[str, Any]) -> Fields:
@@ -121,18 +127,18 @@ def _ids(value: object) -> list[str]:
 
 def _load(
     source: Path,
-    bench: Bench,
+    context: LoaderContext,
     parse: Callable[[str], object],
     complaint: str,
     fields: Callable[[dict[str, Any]], Fields],
-) -> Staged:
-    path = bench.work / "amazon.parquet"
-    with StagingFile(path, SCHEMA, bench.progress) as staging:
+) -> StagedTables:
+    path = context.work / "amazon.parquet"
+    with StagingFile(path, SCHEMA, context.progress) as staging:
         for number, text, reason in read_lines(source):
             row, reason = (None, reason) if reason else _parse(text, parse, complaint)
             start = text[:TEXT_LENGTH].rstrip()
             staging.append((*(fields(row) if row else BLANK), number, start, reason), len(text))
-    return Staged(_queries(path), directed=True)
+    return StagedTables(_queries(path), directed=True)
 
 
 def _parse(

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import duckdb
 import pyarrow as pa
 
-from twinvec.catalogue.loaders.staging import PROVENANCE, TEXT_LENGTH, Bench, StagingFile
+from twinvec.catalogue.loaders.staging import PROVENANCE, TEXT_LENGTH, LoaderContext, StagingFile
 from twinvec.catalogue.loaders.text import Line, read_lines
 from twinvec.catalogue.snapshot import identifier, quoted
 from twinvec.errors import CatalogueError
@@ -39,7 +39,7 @@ class Columns:
     optional: tuple[str, ...]
 
 
-def stage(path: Path, columns: Columns, bench: Bench) -> str:
+def stage(path: Path, columns: Columns, context: LoaderContext) -> str:
     """Stage the table at `path`.
 
     Returns:
@@ -49,8 +49,8 @@ def stage(path: Path, columns: Columns, bench: Bench) -> str:
         CatalogueError: if the file cannot be read, is empty, or lacks a required column.
     """
     if path.suffix == ".parquet":
-        return _parquet(path, columns, bench)
-    return _csv(path, columns, bench)
+        return _parquet(path, columns, context)
+    return _csv(path, columns, context)
 
 
 def resolve(path: Path, found: list[str], columns: Columns, given: Mapping[str, str]) -> dict[str, str]:
@@ -78,7 +78,7 @@ def resolve(path: Path, found: list[str], columns: Columns, given: Mapping[str, 
     return resolved
 
 
-def _csv(path: Path, columns: Columns, bench: Bench) -> str:
+def _csv(path: Path, columns: Columns, context: LoaderContext) -> str:
     lines = read_lines(path)
     first = next(lines, None)
     if first is None or first.reason:
@@ -86,12 +86,12 @@ def _csv(path: Path, columns: Columns, bench: Bench) -> str:
         raise CatalogueError(f"{path} has no header: {problem}", "its first line must name its columns")
     delimiter = max(DELIMITERS, key=first.text.count)
     header = next(csv.reader([first.text], delimiter=delimiter))
-    resolved = resolve(path, header, columns, bench.columns)
+    resolved = resolve(path, header, columns, context.columns)
     names = (*columns.required, *columns.optional)
     positions = [header.index(resolved[name]) if name in resolved else None for name in names]
     schema = pa.schema([*(pa.field(name, pa.string()) for name in names), *PROVENANCE])
-    staged = bench.work / f"{path.name}.parquet"
-    with StagingFile(staged, schema, bench.progress) as staging:
+    staged = context.work / f"{path.name}.parquet"
+    with StagingFile(staged, schema, context.progress) as staging:
         for fields, line, reason in _rows(lines, delimiter, path):
             if reason is None and len(fields) != len(header):
                 reason = f"{len(fields)} fields in place of {len(header)}"
@@ -140,14 +140,14 @@ def _rows(lines: Iterator[Line], delimiter: str, path: Path) -> Iterator[_Row]:
         unusable.clear()
 
 
-def _parquet(path: Path, columns: Columns, bench: Bench) -> str:
+def _parquet(path: Path, columns: Columns, context: LoaderContext) -> str:
     scan = f"read_parquet({quoted(path)}, file_row_number = true)"
     try:
-        described = bench.connection.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()
+        described = context.connection.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()
     except duckdb.Error as error:
         raise CatalogueError(f"{path} cannot be read as Parquet: {error}", "write it again") from error
     found = {str(row[0]): str(row[1]) for row in described if row[0] != "file_row_number"}
-    resolved = resolve(path, list(found), columns, bench.columns)
+    resolved = resolve(path, list(found), columns, context.columns)
     for name in resolved.values():
         if found[name].endswith("]") or found[name].startswith(("MAP", "STRUCT")):
             raise CatalogueError(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from twinvec.catalogue.loaders import flat
 from twinvec.catalogue.loaders.prices import price_of
-from twinvec.catalogue.loaders.staging import Bench, Staged
+from twinvec.catalogue.loaders.staging import LoaderContext, StagedTables
 from twinvec.errors import CatalogueError
 
 DESCRIBING = ("title", "language", "category", "price", "currency", "marketplace", "brand", "image")
@@ -23,7 +23,7 @@ ORDERS = flat.Columns(("order_id", "product_id"), ("time", *DESCRIBING))
 SUFFIXES = (".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
 
 
-def load(source: Path, bench: Bench) -> Staged:
+def load(source: Path, context: LoaderContext) -> StagedTables:
     """Stage the order log, and the products and views beside it.
 
     Raises:
@@ -35,14 +35,14 @@ def load(source: Path, bench: Bench) -> Staged:
             f"{source} has no orders file",
             f"name a file, or a folder with one of orders{{{','.join(SUFFIXES)}}}",
         )
-    log = flat.stage(orders, ORDERS, bench)
+    log = flat.stage(orders, ORDERS, context)
     queries = {"products": _ordered_products(log), "orders": _events(log, "order_id")}
     if source.is_dir():
         if products := _find(source, "products"):
-            queries["products"] = _products(flat.stage(products, PRODUCTS, bench))
+            queries["products"] = _products(flat.stage(products, PRODUCTS, context))
         if views := _find(source, "views"):
-            queries["views"] = _events(flat.stage(views, VIEWS, bench), "session_id")
-    return Staged(queries, directed=False, image_root=str(source if source.is_dir() else source.parent))
+            queries["views"] = _events(flat.stage(views, VIEWS, context), "session_id")
+    return StagedTables(queries, directed=False, image_root=str(source if source.is_dir() else source.parent))
 
 
 def _find(folder: Path, table: str) -> Path | None:

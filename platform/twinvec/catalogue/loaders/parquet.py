@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from twinvec.catalogue.loaders.staging import Bench, Staged
+from twinvec.catalogue.loaders.staging import LoaderContext, StagedTables
 from twinvec.catalogue.snapshot import quoted
 from twinvec.columns import TABLES
 from twinvec.errors import CatalogueError
@@ -24,7 +24,7 @@ INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT",
 TIMES = {"DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE"}
 
 
-def load(source: Path, bench: Bench) -> Staged:
+def load(source: Path, context: LoaderContext) -> StagedTables:
     """Give the folder's tables as they are; nothing is copied.
 
     Raises:
@@ -40,8 +40,8 @@ def load(source: Path, bench: Bench) -> Staged:
     for table, schema in TABLES.items():
         path = source / f"{table}.parquet"
         if path.is_file():
-            queries[table] = _query(path, schema, bench.connection)
-    return Staged(queries, "copurchase" in queries and _directed(source), str(source))
+            queries[table] = _query(path, schema, context.connection)
+    return StagedTables(queries, "copurchase" in queries and _directed(source), str(source))
 
 
 def _directed(source: Path) -> bool:

@@ -23,7 +23,7 @@ PROVENANCE = [pa.field("line", pa.int64()), pa.field("text", pa.string()), pa.fi
 
 
 @dataclass(frozen=True)
-class Bench:
+class LoaderContext:
     """Where a loader works.
 
     Attributes:
@@ -40,7 +40,7 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class Staged:
+class StagedTables:
     """A source, ready to be checked.
 
     Attributes:

@@ -1,0 +1,39 @@
+"""Declarations of Twinvec's own loaders. `pyproject.toml` registers them by name."""
+
+from __future__ import annotations
+
+from twinvec.catalogue.loaders.registered import Loader
+
+AMAZON_2014 = Loader(
+    "twinvec.catalogue.loaders.amazon:load_2014",
+    "Amazon product metadata of 2014, one file with a Python literal a line",
+)
+AMAZON_2018 = Loader(
+    "twinvec.catalogue.loaders.amazon:load_2018",
+    "Amazon product metadata of 2018, one file with a JSON object a line",
+)
+AMAZON_2023 = Loader(
+    "twinvec.catalogue.loaders.amazon:load_2023",
+    "Amazon product metadata of 2023, one file with a JSON object a line",
+)
+ORDERS = Loader(
+    "twinvec.catalogue.loaders.orders:load",
+    "an order log (CSV or Parquet), or a folder with `orders.*` and perhaps `products.*` and `views.*`",
+    columns=(
+        "order_id",
+        "session_id",
+        "product_id",
+        "time",
+        "title",
+        "language",
+        "category",
+        "price",
+        "currency",
+        "marketplace",
+        "brand",
+        "image",
+    ),
+)
+PARQUET = Loader(
+    "twinvec.catalogue.loaders.parquet:load", "a folder of Parquet files with Twinvec's own columns"
+)
