@@ -208,8 +208,8 @@ def _train(
     steps: int,
 ) -> None:
     objective = make_objective(graph, options)
-    chosen = np.random.default_rng(0).permutation(len(objective.offers[0]))[: steps * options.batch]
-    some = replace(objective, offers=(objective.offers[0][chosen], objective.offers[1][chosen]))
+    chosen = np.random.default_rng(0).permutation(len(objective.pairs[0]))[: steps * options.batch]
+    some = replace(objective, pairs=(objective.pairs[0][chosen], objective.pairs[1][chosen]))
     train(model, features, sampler, some, epochs=1, learning_rate=1e-3, weight_decay=0.01, seed=0)
 
 

@@ -1,7 +1,14 @@
-"""Graph encoders: from features and neighbourhoods to vectors, one published model a module."""
+"""Models, one published model a module.
+
+`MERLIN`, `DAEMON`, `GraphSAGE`, `GAT`, `LightGCN` and `Twinvec` compute source and target vectors of related products;
+`FullGraph` makes any of them a function of plain tensors. `twinvec.nn.models.image` is not imported here: it needs the
+libraries of images, which take seconds to import.
+"""
 
 from __future__ import annotations
 
+from twinvec.nn.models.alignment import AlignmentEncoder
+from twinvec.nn.models.category import CategoryEmbedding
 from twinvec.nn.models.content_encoder import ContentEncoder
 from twinvec.nn.models.daemon import DAEMON
 from twinvec.nn.models.full_graph import FullGraph, full_graph_inputs
@@ -15,6 +22,8 @@ __all__ = [
     "DAEMON",
     "GAT",
     "MERLIN",
+    "AlignmentEncoder",
+    "CategoryEmbedding",
     "ContentEncoder",
     "FullGraph",
     "GraphSAGE",
