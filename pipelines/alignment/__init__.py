@@ -1,1 +1,1 @@
-"""Text and image features aligned by what is viewed together (MERLIN 3.5)."""
+"""Alignment of text and image features over co-views (MERLIN 3.5)."""

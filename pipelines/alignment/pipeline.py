@@ -1,4 +1,4 @@
-"""The space `aligned`: text and image features brought together where products are viewed together (MERLIN 3.5)."""
+"""The space `aligned`: text and image features aligned over co-views (MERLIN 3.5)."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ MOST_SAMPLED = 20_000
 
 
 def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
-    """Read text and image vectors, train on co-views, embed every product that has either."""
+    """Train on co-views over text and image vectors, and embed every product that has either."""
     settings, options = inputs.settings, inputs.settings.aligned
     device = resolve_device(settings.device)
     torch.manual_seed(settings.seed)
     graph = load_graph(inputs.folder("graph"))
     features = read_features(inputs, graph).to(device)
     embeddable = (features.has_text | features.has_image).cpu().numpy()
-    # A product without either has nothing to tell those it was viewed with.
+    # A product with neither text nor image carries no information to its co-viewed products.
     number = np.where(embeddable, np.arange(graph.products), -1)
     training, held_out, test = (renumbered(graph.coviews(split), number) for split in Split)
     seen = training.matrix(graph.products)
-    # Everything sees the same co-views in both directions; those held out are seen by none.
+    # Training, validation and test aggregate over the same co-views, in both directions; held-out ones are left out.
     relation = {AlignmentEncoder.RELATION: neighbours_of(training, graph.products)}
     model = AlignmentEncoder(features.text.shape[1], features.image.shape[1], options.dimension).to(device)
     sample = torch.randperm(features.nodes)[:MOST_SAMPLED].to(device)
@@ -85,10 +85,10 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
             patience=options.patience,
             report=report,
         )
-    tested = rank_coviews(infer(model, features, on_device), test.ends, seen)
+    test_metrics = rank_coviews(infer(model, features, on_device), test.ends, seen)
     coview = renumbered(graph.coviews(*Split), number)
-    everything = {AlignmentEncoder.RELATION: neighbours_of(coview, graph.products).to(device)}
-    vectors = infer(model, features, everything).cpu().numpy()
+    all_coviews = {AlignmentEncoder.RELATION: neighbours_of(coview, graph.products).to(device)}
+    vectors = infer(model, features, all_coviews).cpu().numpy()
     present = np.flatnonzero(embeddable)
     return Outcome(
         keys=graph.product_ids.take(present).to_pylist(),
@@ -100,7 +100,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         metrics={
             "untrained_mrr_at_10": before,
             "validation_mrr_at_10": max((e.validation or 0.0 for e in history), default=before),
-            "coview_mrr_at_10": tested.mrr_at_10,
+            "coview_mrr_at_10": test_metrics.mrr_at_10,
             "coverage": float(embeddable.mean()),
             "with_text": float(features.has_text.float().mean()),
             "with_image": float(features.has_image.float().mean()),
@@ -110,7 +110,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
 
 
 def read_features(inputs: Inputs, graph: ProductGraph) -> ContentFeatures:
-    """Text and image vectors of the graph's products, in its order, and which are there."""
+    """Return the text and image vectors of the graph's products, in its order."""
     keys: list[str] = graph.product_ids.to_pylist()
     parts: dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]] = {}
     for space in ("text", "image"):
@@ -125,7 +125,7 @@ def read_features(inputs: Inputs, graph: ProductGraph) -> ContentFeatures:
 
 
 def neighbours_of(coview: Edges, products: int) -> Neighbours:
-    """Co-viewed products of each product, whichever was listed for the other."""
+    """Return the co-viewed products of each product, in both directions."""
     matrix = sp.csr_array(coview.both_ways().matrix(products))
     return Neighbours(
         torch.from_numpy(matrix.indptr.astype(np.int64)), torch.from_numpy(matrix.indices.astype(np.int64))

@@ -1,1 +1,1 @@
-"""What the encoders of text and images share: pretrained weights, the model in MLflow, vectors on disk."""
+"""Shared by the encoders of text and images: pretrained weights, the model in MLflow, vectors on disk."""

@@ -1,4 +1,4 @@
-"""Sums and means over neighbours, the one operation that all graph layers share."""
+"""Sums and means over neighbours, the operation that all graph layers share."""
 
 from __future__ import annotations
 
@@ -12,10 +12,19 @@ from twinvec.nn.sampling.blocks import Neighbours
 
 
 def sum_neighbours(values: Tensor, neighbours: Neighbours) -> Tensor:
-    """Sum of the values of each row's neighbours, [rows, d], of values [inputs, d]; zero where there are none.
+    """Return the sum of the values of each row's neighbours, [rows, d]; zero for a row without neighbours.
 
-    Neither direction makes a tensor with a row an edge: the sum is an embedding bag, and so is its gradient, over
-    the transposed neighbours, on any device.
+    Neither the forward nor the backward pass makes a tensor with a row for each edge: the sum is an embedding bag, and
+    its gradient is an embedding bag over the transposed neighbours, on any device.
+
+    Args:
+        values: [inputs, d].
+        neighbours: Neighbours of each row, as positions in `values`.
+
+    Example:
+        >>> neighbours = Neighbours(torch.tensor([0, 2, 2]), torch.tensor([0, 1]))
+        >>> sum_neighbours(torch.tensor([[1.0], [2.0]]), neighbours).tolist()
+        [[3.0], [0.0]]
     """
     if not torch.is_grad_enabled():
         return _bag(values, neighbours)
@@ -24,19 +33,34 @@ def sum_neighbours(values: Tensor, neighbours: Neighbours) -> Tensor:
 
 
 def rows_at(values: Tensor, positions: Tensor) -> Tensor:
-    """Rows of values [inputs, d] at some positions, [*positions, d]: `values[positions]`, with a faster gradient."""
+    """Return `values[positions]`, [*positions, d], of values [inputs, d], with a faster gradient.
+
+    Example:
+        >>> rows_at(torch.eye(3), torch.tensor([[2, 0]])).shape
+        torch.Size([1, 2, 3])
+    """
     one_each = torch.arange(positions.numel() + 1, device=positions.device)
     rows = sum_neighbours(values, Neighbours(one_each, positions.flatten()))
     return rows.view(*positions.shape, values.shape[1])
 
 
 def mean_neighbours(values: Tensor, neighbours: Neighbours) -> Tensor:
-    """Mean of the values of each row's neighbours, [rows, d], of values [inputs, d]; zero where there are none."""
+    """Return the mean of the values of each row's neighbours, [rows, d]; zero for a row without neighbours.
+
+    Args:
+        values: [inputs, d].
+        neighbours: Neighbours of each row, as positions in `values`.
+
+    Example:
+        >>> neighbours = Neighbours(torch.tensor([0, 2, 2]), torch.tensor([0, 1]))
+        >>> mean_neighbours(torch.tensor([[1.0], [2.0]]), neighbours).tolist()
+        [[1.5], [0.0]]
+    """
     return sum_neighbours(values, neighbours) / neighbours.degrees().clamp_min(1).unsqueeze(1)
 
 
 def _bag(values: Tensor, neighbours: Neighbours) -> Tensor:
-    # Detached, or it would prepare for a gradient of its own.
+    # Detached, or the embedding bag would prepare its own gradient.
     return functional.embedding_bag(
         neighbours.positions, values.detach(), neighbours.offsets, mode="sum", include_last_offset=True
     )

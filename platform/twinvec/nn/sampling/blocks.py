@@ -1,4 +1,4 @@
-"""A sampled neighbourhood as plain tensors: what every sampler gives and every layer takes."""
+"""Sampled neighbourhoods as plain tensors, which samplers return and layers read."""
 
 from __future__ import annotations
 
@@ -14,11 +14,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Neighbours:
-    """For each of some rows, positions of its neighbours: compressed sparse rows without values.
+    """Positions of the neighbours of each row: compressed sparse rows without values.
 
     Attributes:
-        offsets: int64 [rows + 1]; row r's neighbours are `positions[offsets[r]:offsets[r + 1]]`.
+        offsets: int64 [rows + 1]; the neighbours of row r are `positions[offsets[r]:offsets[r + 1]]`.
         positions: int64 [edges].
+
+    Example:
+        >>> neighbours = Neighbours(torch.tensor([0, 2, 3]), torch.tensor([1, 2, 0]))
+        >>> neighbours.rows, neighbours.degrees().tolist(), neighbours.transpose(3).positions.tolist()
+        (2, [2, 1], [1, 0, 0])
     """
 
     offsets: Tensor
@@ -26,22 +31,22 @@ class Neighbours:
 
     @property
     def rows(self) -> int:
-        """How many rows there are."""
+        """Number of rows."""
         return self.offsets.shape[0] - 1
 
     def degrees(self) -> Tensor:
-        """Neighbours of each row, int64 [rows]."""
+        """Return the number of neighbours of each row, int64 [rows]."""
         return self.offsets.diff()
 
     def part(self, first: int, last: int) -> Neighbours:
-        """The neighbours of rows `first` up to `last`."""
+        """Return the neighbours of rows `first` up to `last`."""
         offsets = self.offsets[first : last + 1]
         return Neighbours(offsets - offsets[0], self.positions[offsets[0] : offsets[-1]])
 
     def transpose(self, columns: int) -> Neighbours:
-        """The same edges the other way round: for each of `columns` positions, the rows that have it."""
+        """Return the reversed edges: for each of `columns` positions, the rows that have it as a neighbour."""
         if self.positions.device.type == "cpu":
-            # Counting, not comparing: many times as fast as a sort.
+            # scipy counts where a sort would compare: many times as fast.
             ones = np.ones(len(self.positions), np.int8)
             rows = csr_array(
                 (ones, self.positions.numpy(), self.offsets.numpy()), (self.rows, columns)
@@ -53,7 +58,7 @@ class Neighbours:
         return Neighbours(offsets_of(counts), owner[order])
 
     def to(self, device: torch.device) -> Neighbours:
-        """The same on another device."""
+        """Return a copy on another device."""
         return Neighbours(
             self.offsets.to(device, non_blocking=True), self.positions.to(device, non_blocking=True)
         )
@@ -61,11 +66,11 @@ class Neighbours:
 
 @dataclass(frozen=True)
 class Hop:
-    """One layer's worth of neighbours: from the layer's `inputs` rows below to its outputs, the first rows of them.
+    """Neighbours that one layer aggregates; the outputs of the layer are the first of its input rows.
 
     Attributes:
-        neighbours: relation → neighbours of each output, as positions among the inputs.
-        inputs: rows of the layer below.
+        neighbours: Relation → neighbours of each output, as positions among the inputs.
+        inputs: Number of input rows.
     """
 
     neighbours: Mapping[str, Neighbours]
@@ -73,69 +78,79 @@ class Hop:
 
     @property
     def rows(self) -> int:
-        """How many outputs there are."""
+        """Number of outputs."""
         return next(iter(self.neighbours.values())).rows
 
     def to(self, device: torch.device) -> Hop:
-        """The same on another device."""
+        """Return a copy on another device."""
         return Hop({name: part.to(device) for name, part in self.neighbours.items()}, self.inputs)
 
 
 @dataclass(frozen=True)
 class Block:
-    """All that a model of `len(hops)` layers needs for a batch of seeds.
+    """Sampled neighbourhood of a batch of seeds, for a model of `len(hops)` layers.
 
     Attributes:
-        nodes: int64 [inputs of the first layer]; their features go in. The seeds come first, and the outputs of
-            each layer are the first inputs of it.
-        hops: one a layer, in the order in which the layers are applied.
+        nodes: Nodes whose features are the inputs of the first layer, int64 [inputs]. The seeds come first, and the
+            outputs of each layer are the first of its inputs.
+        hops: Neighbours of each layer, in the order in which the layers are applied.
     """
 
     nodes: Tensor
     hops: tuple[Hop, ...]
 
     def to(self, device: torch.device) -> Block:
-        """The same on another device."""
+        """Return a copy on another device."""
         return Block(self.nodes.to(device, non_blocking=True), tuple(hop.to(device) for hop in self.hops))
 
 
 class Sampler(Protocol):
-    """Finds the neighbourhood of a batch."""
+    """Samples the neighbourhood of a batch."""
 
     def sample(self, seeds: Tensor) -> Block:
-        """The sampled neighbourhood of `seeds`, distinct nodes, int64 [batch]."""
+        """Return the sampled neighbourhood of `seeds`, distinct nodes, int64 [batch]."""
         ...
 
 
 def offsets_of(counts: Tensor) -> Tensor:
-    """Offsets int64 [rows + 1] of rows with these counts, int64 [rows]."""
+    """Return the offsets, int64 [rows + 1], of rows with these counts, int64 [rows]."""
     return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
 
 
 def from_edges(rows: Tensor, positions: Tensor, count: int) -> Neighbours:
-    """Neighbours of `count` rows from an edge list, in the order of the rows.
+    """Return the neighbours of `count` rows from an edge list.
 
     Args:
-        rows, positions: int64 [edges].
-        count: how many rows there are.
+        rows: Row of each edge, int64 [edges].
+        positions: Neighbour of each edge, int64 [edges].
+        count: Number of rows.
+
+    Example:
+        >>> from_edges(torch.tensor([1, 0, 1]), torch.tensor([0, 2, 2]), 3).offsets.tolist()
+        [0, 1, 3, 3]
     """
     order = torch.argsort(rows, stable=True)
     return Neighbours(offsets_of(torch.bincount(rows, minlength=count)), positions[order])
 
 
 def double_cover(source: Tensor, target: Tensor, products: int) -> Neighbours:
-    """The directed edges as an undirected graph of 2 × `products` nodes: each product as source and as target.
+    """Return the directed edges as an undirected graph of 2 × `products` nodes: each product as source and target.
 
     Node u is product u as a source, node `products` + v is product v as a target, and the edge u → v joins them.
     Equations 3 and 4 of MERLIN, which send target vectors to sources and source vectors to targets with the same
     weights, are then one equation on one graph.
 
     Args:
-        source, target: int64 [edges], products.
-        products: how many products there are.
+        source: Source product of each edge, int64 [edges].
+        target: Target product of each edge, int64 [edges].
+        products: Number of products.
 
     Returns:
         The neighbours of all 2 × `products` nodes.
+
+    Example:
+        >>> double_cover(torch.tensor([0]), torch.tensor([1]), products=2).degrees().tolist()
+        [1, 0, 0, 1]
     """
     return from_edges(
         torch.cat([source, target + products]), torch.cat([target + products, source]), 2 * products
@@ -143,16 +158,21 @@ def double_cover(source: Tensor, target: Tensor, products: int) -> Neighbours:
 
 
 def within_roles(first: Tensor, second: Tensor, products: int) -> Neighbours:
-    """Undirected pairs as a graph on the nodes of `double_cover` that stays within a role.
+    """Return undirected pairs as a graph on the nodes of `double_cover` that joins nodes of one role.
 
     The pair {u, v} joins product u as a source with product v as a source, and likewise both as targets.
 
     Args:
-        first, second: int64 [pairs], products; each pair once.
-        products: how many products there are.
+        first: First product of each pair, int64 [pairs]; each pair comes once.
+        second: Second product of each pair, int64 [pairs].
+        products: Number of products.
 
     Returns:
         The neighbours of all 2 × `products` nodes.
+
+    Example:
+        >>> within_roles(torch.tensor([0]), torch.tensor([1]), products=2).positions.tolist()
+        [1, 0, 3, 2]
     """
     rows, positions = torch.cat([first, second]), torch.cat([second, first])
     return from_edges(

@@ -1,4 +1,4 @@
-"""Neighbour sampling in plain torch, for a graph that lives on the device that trains."""
+"""Neighbour sampling in plain torch, on the device of the graph."""
 
 from __future__ import annotations
 
@@ -11,13 +11,20 @@ from twinvec.nn.sampling.blocks import Block, Hop, Neighbours, offsets_of
 
 
 class CsrSampler:
-    """Samples at most `fanouts[relation]` distinct neighbours of each node a hop, each equally likely.
+    """Sampler of at most `fanouts[relation]` distinct neighbours of each node and hop, each equally likely.
 
     Args:
-        graph: relation → the neighbours of every node, on the device where the blocks shall be.
-        fanouts: relation → most neighbours of it that are kept; −1 keeps all.
-        hops: how many layers.
-        seed: of the choice.
+        graph: Relation → neighbours of every node, on the device for the blocks.
+        fanouts: Relation → largest number of neighbours to keep; −1 keeps all.
+        hops: Number of layers.
+        seed: Seed of the choice.
+
+    Example:
+        >>> from twinvec.nn.sampling.blocks import from_edges
+        >>> star = from_edges(torch.tensor([0, 0, 0]), torch.tensor([1, 2, 3]), 4)
+        >>> block = CsrSampler({"star": star}, {"star": 2}, hops=1).sample(torch.tensor([0]))
+        >>> block.hops[0].neighbours["star"].degrees().tolist(), len(block.nodes)
+        ([2], 3)
     """
 
     def __init__(
@@ -29,11 +36,11 @@ class CsrSampler:
         first = next(iter(graph.values()))
         self.device = first.positions.device
         self.generator = torch.Generator(self.device).manual_seed(seed)
-        # Scratch of one int64 a node, to number the inputs of a hop without sorting them.
+        # One int64 for each node, to number the inputs of a hop without a sort.
         self.place = torch.full((first.rows,), -1, dtype=torch.int64, device=self.device)
 
     def sample(self, seeds: Tensor) -> Block:
-        """The sampled neighbourhood of `seeds`, distinct nodes, int64 [batch]."""
+        """Return the sampled neighbourhood of `seeds`, distinct nodes, int64 [batch]."""
         nodes = seeds.to(self.device)
         hops: list[Hop] = []
         for _ in range(self.hops):
@@ -51,22 +58,22 @@ class CsrSampler:
         return Block(nodes, tuple(hops))
 
     def _append(self, nodes: Tensor, positions: list[Tensor]) -> Tensor:
-        # Number `nodes` first, then what else occurs among the positions; leaves the numbers in `place`.
+        # Numbers `nodes` first, then the other nodes among the positions; the numbers stay in `place`.
         self.place[nodes] = torch.arange(nodes.shape[0], device=self.device)
-        found = torch.cat(positions)
-        new = torch.unique(found[self.place[found] < 0])
+        sampled = torch.cat(positions)
+        new = torch.unique(sampled[self.place[sampled] < 0])
         self.place[new] = torch.arange(nodes.shape[0], nodes.shape[0] + new.shape[0], device=self.device)
         return torch.cat([nodes, new])
 
 
 def take(graph: Neighbours, nodes: Tensor, fanout: int, generator: torch.Generator | None) -> Neighbours:
-    """At most `fanout` neighbours of each of `nodes`, without replacement; −1 takes all.
+    """Sample at most `fanout` neighbours of each of `nodes`, without replacement.
 
     Args:
-        graph: neighbours of every node.
+        graph: Neighbours of every node.
         nodes: int64 [rows].
-        fanout: most neighbours of a row.
-        generator: of the choice, on the graph's device.
+        fanout: Largest number of neighbours of a row; −1 takes all.
+        generator: Random generator of the choice, on the graph's device.
 
     Returns:
         The neighbours of each row, as nodes of the graph, in no particular order.
@@ -78,7 +85,7 @@ def take(graph: Neighbours, nodes: Tensor, fanout: int, generator: torch.Generat
     row = torch.repeat_interleave(torch.arange(nodes.shape[0], device=device), counts)
     edge = torch.arange(row.shape[0], device=device) - offsets[row] + starts[row]
     if fanout >= 0 and bool((counts > fanout).any()):
-        # Shuffle within each row, then keep the first `fanout` of it.
+        # Each row is shuffled, and its first `fanout` neighbours are kept.
         draw = torch.rand(row.shape[0], device=device, generator=generator, dtype=torch.float64)
         order = torch.argsort(row + draw)
         rank = torch.arange(row.shape[0], device=device) - offsets[row]

@@ -13,19 +13,20 @@ from twinvec.nn.sampling.blocks import Block, Hop, Neighbours
 
 NODE = "node"
 
-# DGL has a generator a thread and gives its threads work as they come free, so that a seed alone repeats nothing.
-# All sampling is done in one thread of its own: on two cores that is as fast, and a seed gives the same blocks again.
+# DGL has a random generator for each thread and hands work to whichever thread is free, so that a seed alone does not
+# repeat a result. All sampling runs in one thread of its own: that is as fast on two cores, and a seed gives the same
+# blocks again.
 _THREAD = ThreadPoolExecutor(1, "dgl", initializer=dgl.utils.set_num_threads, initargs=(1,))
 
 
 class DglSampler:
-    """Samples at most `fanouts[relation]` distinct neighbours of each node a hop, each equally likely.
+    """Sampler of at most `fanouts[relation]` distinct neighbours of each node and hop, each equally likely.
 
     Args:
-        graph: relation → the neighbours of every node.
-        fanouts: relation → most neighbours of it that are kept; −1 keeps all.
-        hops: how many layers.
-        seed: of the choice.
+        graph: Relation → neighbours of every node.
+        fanouts: Relation → largest number of neighbours to keep; −1 keeps all.
+        hops: Number of layers.
+        seed: Seed of the choice.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class DglSampler:
     ) -> None:
         none = torch.empty(0, dtype=torch.int64)
         nodes = next(iter(graph.values())).rows
-        # DGL samples in-edges, so a row's neighbours are the sources of the edges that end in it.
+        # DGL samples in-edges: a row's neighbours are the sources of the edges that end in it.
         self.graph = dgl.heterograph(
             {
                 (NODE, name, NODE): ("csc", (part.offsets.cpu(), part.positions.cpu(), none))
@@ -44,11 +45,11 @@ class DglSampler:
         self.fanouts = dict(fanouts)
         self.hops = hops
         self.generator = torch.Generator().manual_seed(seed)
-        # DGL's own: an int64 for each node of the graph, made by the first sample and kept for the next.
+        # Scratch space of DGL, one int64 for each node, made by the first sample and used again.
         self.numbers: dict[str, list[Tensor]] = {}
 
     def sample(self, seeds: Tensor) -> Block:
-        """The sampled neighbourhood of `seeds`, distinct nodes, int64 [batch]."""
+        """Return the sampled neighbourhood of `seeds`, distinct nodes, int64 [batch]."""
         seed = int(torch.randint(2**31 - 1, (), generator=self.generator))
         return _THREAD.submit(self._sample, seeds.cpu(), seed).result()
 

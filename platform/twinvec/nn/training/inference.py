@@ -40,7 +40,7 @@ def infer(
         ),
     )
     for index in range(len(model.layers)):
-        vectors = _in_chunks(features.nodes, chunk, partial(_above, model, index, vectors, graph))
+        vectors = _in_chunks(features.nodes, chunk, partial(_layer, model, index, vectors, graph))
     return vectors
 
 
@@ -69,7 +69,7 @@ def infer_dual(
     return vectors[: features.products], vectors[features.products :]
 
 
-def _above(
+def _layer(
     model: GraphEncoder, index: int, below: Tensor, graph: Mapping[str, Neighbours], first: int, last: int
 ) -> Tensor:
     return model.step(index, below[first:last], below, _hop(graph, first, last))
@@ -83,7 +83,7 @@ def _in_chunks(nodes: int, chunk: int, part: Callable[[int, int], Tensor]) -> Te
         if vectors is None:
             vectors = values.new_empty((nodes, values.shape[1]), dtype=torch.float32)
         vectors[first : first + chunk] = values
-    assert vectors is not None  # a graph has nodes
+    assert vectors is not None  # A graph has nodes.
     return vectors
 
 

@@ -1,4 +1,4 @@
-"""The training loop of every graph encoder: any model, any sampler, any device."""
+"""Training loop of graph encoders, for any model, sampler, objective and device."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from twinvec.nn.training.memory import freed_memory_kept
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch came to.
+    """Figures of one epoch.
 
     Attributes:
-        number: from 1.
-        loss: mean over steps.
-        validation: what `validate` gave, or None.
-        seconds: of training, without the validation.
-        edges_per_second: sampled edges that were aggregated over.
+        number: Number of the epoch, from 1.
+        loss: Mean loss of its steps.
+        validation: Figure that `validate` returned, or None.
+        seconds: Seconds of training, without the validation.
+        edges_per_second: Sampled edges aggregated in a second.
     """
 
     number: int
@@ -46,7 +46,7 @@ class Epoch:
         return f"epoch {self.number}: loss {self.loss:.4f}{figure}"
 
     def figures(self) -> dict[str, float]:
-        """What was measured, by name."""
+        """Return the figures by name, without those that are None."""
         measured = asdict(self)
         del measured["number"]
         return {name: value for name, value in measured.items() if value is not None}
@@ -69,33 +69,49 @@ def train(
     averaging: float = 0.0,
     report: Callable[[Epoch], None] = lambda epoch: None,
 ) -> list[Epoch]:
-    """Train `model` in place; with `validate`, stop early and leave the best epoch's weights in it.
+    """Train `model` in place; with `validate`, stop early and keep the weights of the best epoch.
 
-    Sampling runs one batch ahead in a thread of its own, beside the step. Where several processes train together,
-    all call this with the same arguments; each takes its share of every epoch's batches.
+    Sampling runs one batch ahead of the step, in its own thread. If several processes train together, all call this
+    with the same arguments; each takes its share of every epoch's batches.
 
     Args:
-        model: on the device to train on.
-        features: on the same device.
-        sampler: of neighbourhoods; its blocks are moved to the device.
-        objective: gives the batches.
-        epochs: at most; the learning rate falls linearly towards zero after the last.
-        learning_rate: of AdamW, in the first epoch.
-        weight_decay: of AdamW.
-        seed: of the order of batches and of negatives.
-        validate: gives a figure of the model that is better when higher; called after every epoch.
-        patience: epochs without a better figure before stopping; None goes on to the last.
-        last: epoch to stop after, with the learning rates of the whole course; `epochs` if not given.
-        mixed_precision: run the model in bfloat16 where that is safe.
-        averaging: share of the running average of the weights that a step leaves as it was, less in the first
-            steps; it is the average that is validated and stays in the model. With 0 it is the weights themselves.
-        report: called after each epoch.
+        model: The encoder, on the device to train on.
+        features: Features of the nodes, on the same device.
+        sampler: Sampler of neighbourhoods; its blocks are moved to the device.
+        objective: Objective, which makes the batches.
+        epochs: Largest number of epochs; the learning rate falls linearly to zero after the last.
+        learning_rate: Learning rate of AdamW in the first epoch.
+        weight_decay: Weight decay of AdamW.
+        seed: Seed of the order of batches and of negatives.
+        validate: Return a figure of the model, higher is better; called after every epoch.
+        patience: Epochs without a better figure before stopping; None never stops early.
+        last: Epoch to stop after, with the learning rates of all `epochs`; `epochs` if not given.
+        mixed_precision: Whether to run the model in bfloat16 where that is safe.
+        averaging: Share of the running average of the weights that a step keeps, less in the first steps. The average
+            is validated and stays in the model. 0 uses the weights themselves.
+        report: Called after each epoch.
 
     Returns:
-        What each epoch came to.
+        The figures of each epoch.
 
     Raises:
-        SettingsError: if an epoch has no batch, or fewer than there are processes.
+        SettingsError: If an epoch has no batch, or fewer batches than there are processes.
+
+    Example:
+        >>> from twinvec.nn.losses.margin import MarginObjective
+        >>> from twinvec.nn.models.alignment import AlignmentEncoder, ContentFeatures
+        >>> from twinvec.nn.sampling.blocks import from_edges
+        >>> from twinvec.nn.sampling.csr import CsrSampler
+        >>> source, target = torch.arange(6), (torch.arange(6) + 1) % 6
+        >>> coviews = {"coview": from_edges(torch.cat([source, target]), torch.cat([target, source]), 6)}
+        >>> features = ContentFeatures(torch.eye(6), torch.ones(6) > 0, torch.ones(6, 0), torch.ones(6) < 0)
+        >>> objective = MarginObjective(
+        ...     source, target, products=6, target_offset=0, negatives=2, pool=4, margin=1.0, batch=3
+        ... )
+        >>> sampler = CsrSampler(coviews, {"coview": -1}, hops=1)
+        >>> history = train(AlignmentEncoder(6, 0, 4), features, sampler, objective, 2, 0.01, 0.0, seed=0)
+        >>> [epoch.number for epoch in history]
+        [1, 2]
     """
     device = features.device
     generator = np.random.default_rng(seed)
@@ -103,7 +119,7 @@ def train(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda epoch: 1 - epoch / epochs)
     runner = processes.parallel(model)
     averaged = AveragedModel(model, avg_fn=_running_average(averaging)) if averaging else None
-    judged = model if averaged is None else cast(GraphEncoder, averaged.module)
+    evaluated = model if averaged is None else cast(GraphEncoder, averaged.module)
     history: list[Epoch] = []
     best, best_weights, since = -np.inf, copy.deepcopy(model.state_dict()), 0
     for number in range(1, (last or epochs) + 1):
@@ -130,24 +146,25 @@ def train(
         summed = torch.stack(losses).sum().cpu()
         loss_sum, steps, edges = processes.total(torch.tensor([summed, len(losses), edges])).tolist()
         seconds = time.perf_counter() - started
-        figure = validate(judged) if validate else None
+        figure = validate(evaluated) if validate else None
         history.append(Epoch(number, loss_sum / steps, figure, seconds, edges / seconds))
         report(history[-1])
         if figure is not None:
             if figure > best:
-                best, best_weights, since = figure, copy.deepcopy(judged.state_dict()), 0
+                best, best_weights, since = figure, copy.deepcopy(evaluated.state_dict()), 0
             else:
                 since += 1
             if patience is not None and since >= patience:
                 break
-    model.load_state_dict(best_weights if validate else judged.state_dict())
+    model.load_state_dict(best_weights if validate else evaluated.state_dict())
     return history
 
 
 def _running_average(share: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """What `AveragedModel` calls with an average, the weights, and how many it is of.
+    """Return the function by which `AveragedModel` updates its average.
 
-    A share that stays the same would keep the untrained weights in the average of a short training.
+    The share rises with the number of steps: a constant share would keep the untrained weights in the average of a
+    short training.
     """
 
     def average(so_far: Tensor, weights: Tensor, number: Tensor | int) -> Tensor:
@@ -161,12 +178,12 @@ def _prefetch(
 ) -> Iterator[tuple[Batch, Block]]:
     batches = processes.share(objective.batches(generator))
 
-    def following() -> tuple[Batch, Block] | None:
+    def next_batch() -> tuple[Batch, Block] | None:
         batch = next(batches, None)
         return None if batch is None else (batch, sampler.sample(batch.seeds))
 
     with ThreadPoolExecutor(1) as executor:
-        ahead = executor.submit(following)
+        ahead = executor.submit(next_batch)
         while (ready := ahead.result()) is not None:
-            ahead = executor.submit(following)
+            ahead = executor.submit(next_batch)
             yield ready

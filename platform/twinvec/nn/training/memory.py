@@ -1,4 +1,4 @@
-"""What the C library does with memory that is freed."""
+"""Reuse of freed memory by the C library during training."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Of malloc.h, with their defaults in glibc.
+# Parameters of `mallopt` in malloc.h, with their defaults in glibc.
 _TRIM_THRESHOLD, _AT_TOP = -1, 128 * 2**10
 _MMAP_MAX, _MAPPINGS = -4, 65_536
 
 
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
-    """Within this context, memory that is freed is used again in place of going back to the system at once.
+    """Reuse freed memory within this context instead of returning it to the system at once.
 
-    The tensors of a step are of tens to hundreds of MiB, and the next step needs as many. By default, glibc returns
-    each of them when it is freed, and the system clears every page of the next: about a third of a step on a CPU. At
-    the end of the context what is free goes back. On other systems this does nothing.
+    The tensors of a step take tens to hundreds of MiB, and so do those of the next step. By default, glibc returns each
+    tensor's memory when it is freed, and the system clears every page of the next: about a third of a step on a CPU.
+    Free memory is returned at the end of the context. On systems without glibc this does nothing.
     """
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     if not hasattr(library, "gnu_get_libc_version"):
