@@ -1,4 +1,4 @@
-"""Pretrained weights: those on this machine if they are here, else from the hub, else a quick and clear refusal."""
+"""Loading of pretrained weights: from this machine, else from the hub, else a quick and clear error."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ ModelT = TypeVar("ModelT")
 
 
 def load_pretrained(setting: str, name: str, load: Callable[[], ModelT], instead: str) -> ModelT:
-    """Call `load`, first without the network, and then with it if the hub answers at all.
+    """Call `load`, first without the network, and then with it if the hub answers.
 
-    The libraries try each of a model's files again and again before they give up, for minutes where nothing can be
-    reached; so the hub is asked once beforehand.
+    Where no network can be reached, the libraries retry each of a model's files for minutes. So one request to the hub
+    comes first.
 
     Args:
-        setting: that names the model, such as `text.model`.
-        name: its value.
-        load: loads the model by a library that gets its files from the Hugging Face hub.
-        instead: what to do where the model cannot be had, as a clause.
+        setting: Setting that names the model, such as `text.model`.
+        name: Value of the setting.
+        load: Load the model by a library that gets its files from the Hugging Face hub.
+        instead: Advice if the model cannot be had, as a clause.
 
     Raises:
-        SettingsError: if the model is neither here nor on the hub, or the hub cannot be reached.
+        SettingsError: If the model is neither on this machine nor on the hub, or the hub cannot be reached.
     """
     try:
         with _offline():
             return load()
-    except Exception:  # Each library has its own for a file that is not there.
+    except Exception:  # Each library has its own error for a missing file.
         unreachable = _why_unreachable()
         if unreachable:
             raise SettingsError(
@@ -52,7 +52,7 @@ def load_pretrained(setting: str, name: str, load: Callable[[], ModelT], instead
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, on one line."""
+    """Return the first line of an error's message."""
     return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
 
 
@@ -63,14 +63,14 @@ def _why_unreachable() -> str | None:
         with urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=SECONDS_TO_ANSWER):
             return None
     except HTTPError:
-        return None  # An answer, if an odd one.
+        return None  # The server answered, if with an error.
     except OSError:
         return f"{constants.ENDPOINT} cannot be reached"
 
 
 @contextmanager
 def _offline() -> Iterator[None]:
-    """What HF_HUB_OFFLINE does when it is set before the hub's client is imported."""
+    """Set the hub's client offline, as HF_HUB_OFFLINE does if it is set before the import."""
     before = constants.HF_HUB_OFFLINE
     constants.HF_HUB_OFFLINE = True
     try:

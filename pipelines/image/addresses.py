@@ -1,4 +1,4 @@
-"""Where a product's image is: from the column `image` to an address that fsspec opens."""
+"""Addresses of images: from the column `image` to an address that fsspec opens."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LOCAL = {"", "file", "local"}
 
 
 class AddressError(Exception):
-    """An image that is not to be opened; the message is the reason."""
+    """An image that must not be opened; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Address:
     """An image in a file of its own, or in an archive.
 
     Attributes:
-        path: URL or path of the image; within its archive, if it is in one.
-        archive: address of the archive as fsspec writes a chain, `zip://::/images/00000.zip`; None outside one.
-        server: scheme and name of the machine the bytes come from, `https://shop.example`; None if it is this one.
+        path: URL or path of the image; a path within the archive, if it is in one.
+        archive: Address of the archive as an fsspec chain, `zip://::/images/00000.zip`; None outside an archive.
+        server: Scheme and name of the machine the bytes come from, `https://shop.example`; None for this machine.
     """
 
     path: str
@@ -30,16 +30,16 @@ class Address:
 
 
 def resolve(image: str, root: str | None, remote: bool) -> Address:
-    """The address of an image.
+    """Return the address of an image.
 
     Args:
-        image: a URL or path, or a chain such as `zip://name.png::images-00000.zip`.
-        root: where a relative path, or a chain whose last part is one, starts.
-        remote: whether images may be fetched from another machine.
+        image: A URL or path, or a chain such as `zip://name.png::images-00000.zip`.
+        root: Start of a relative path, or of a chain whose last part is one.
+        remote: Whether images may be fetched from another machine.
 
     Raises:
-        AddressError: if it is on another machine and may not be fetched, is relative to nothing, or is a chain of
-            more than archives.
+        AddressError: If it is on another machine and `remote` is false, is relative without a root, or is a chain of
+            other file systems than archives.
     """
     links = image.split(CHAIN)
     last = links[-1]
@@ -48,7 +48,7 @@ def resolve(image: str, root: str | None, remote: bool) -> Address:
             raise AddressError("a relative path, in a snapshot with no folder of images")
         links[-1] = f"{root.rstrip('/')}/{last}"
     *outer, scheme = map(_scheme, links)
-    # fsspec knows others that fetch whole files, however large.
+    # Other chains of fsspec would fetch whole files, however large.
     if not ARCHIVES.issuperset(outer):
         raise AddressError(f"not within {' or '.join(sorted(ARCHIVES))}")
     server = None
@@ -62,5 +62,5 @@ def resolve(image: str, root: str | None, remote: bool) -> Address:
 
 
 def _scheme(link: str) -> str:
-    scheme, found, _ = link.partition(SCHEME)
-    return scheme.lower() if found else ""
+    scheme, separator, _ = link.partition(SCHEME)
+    return scheme.lower() if separator else ""

@@ -1,4 +1,4 @@
-"""Remote images on disk, so that each is fetched once."""
+"""Cache of remote images on disk, so that each is fetched once."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from twinvec import files
 
 
 class ImageCache:
-    """A folder of image files, named by the digests of their addresses; it takes no more once it is full.
+    """A folder of image files, named by the digests of their addresses; a full cache accepts no more.
 
-    Nothing is thrown out: a catalogue is read from end to end, and the images read longest ago are the first that
-    the next reading wants.
+    Nothing is evicted: a catalogue is read from end to end, and the least recently read images are the first of the
+    next reading.
 
     Args:
-        folder: made when the first image is kept.
-        max_bytes: of all files in it, at most; others that write to it meanwhile are not counted.
+        folder: Folder of the cache, made when the first image is kept.
+        max_bytes: Largest size of all files; files written by other processes meanwhile are not counted.
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
@@ -28,7 +28,7 @@ class ImageCache:
         self._lock = Lock()
 
     def get(self, address: Address, max_bytes: int) -> bytes | None:
-        """The image at an address, or None if it is not here or has more than `max_bytes`."""
+        """Return the image at an address, or None if it is not in the cache or has more than `max_bytes`."""
         try:
             with self._file(address).open("rb") as file:
                 content = file.read(max_bytes + 1)
@@ -37,7 +37,7 @@ class ImageCache:
         return content if len(content) <= max_bytes else None
 
     def put(self, address: Address, content: bytes) -> None:
-        """Keep an image if there is room; a disk that is full or read-only keeps none and ends no run."""
+        """Keep an image if there is room; a disk that is full or read-only is no error."""
         with self._lock:
             if self._used is None:
                 self._used = sum(file.stat().st_size for file in self._folder.glob("??/*"))

@@ -1,4 +1,4 @@
-"""The bytes of an image file, wherever it is: within limits of size and time, and tried again where that may help."""
+"""Reading of image files from any address, with limits of size and time, and with retries."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from pipelines.image.decoding import ImageError
 
 UNOPENED = "its archive cannot be opened"
 SILENT = "its server does not answer"
-# Of failures one after another; then a server is asked no more, lest each of its images waits in vain.
+# Consecutive failures after which a server is not asked again, so that not each of its images waits in vain.
 GIVEN_UP_AFTER = 16
-# Threads do not all pass from one archive to the next at once.
+# More than one, since threads do not all move from one archive to the next at once.
 OPEN_ARCHIVES = 2
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 
@@ -29,12 +29,12 @@ class ArchiveError(ImageError):
 
 
 class Fetcher:
-    """Reads addresses, from any number of threads. The members of archives are read one at a time.
+    """Reader of addresses, for any number of threads. The members of archives are read one at a time.
 
     Args:
-        max_bytes: of an image file, also once it is unpacked from its archive or a compressed response.
-        timeout: seconds for one request to a web server.
-        attempts: requests for an image, at most, while the failure is one that may pass.
+        max_bytes: Largest size of an image file, also unpacked from its archive or from a compressed response.
+        timeout: Seconds for one request to a web server.
+        attempts: Largest number of requests for an image, while the failure may be temporary.
     """
 
     def __init__(self, max_bytes: int, timeout: float, attempts: int) -> None:
@@ -52,10 +52,10 @@ class Fetcher:
         self._failures: Counter[str | None] = Counter()
 
     def read(self, address: Address) -> bytes:
-        """The bytes at an address.
+        """Return the bytes at an address.
 
         Raises:
-            ImageError: if there is nothing, too much, or something that cannot be read.
+            ImageError: If the file is missing, too large, or cannot be read.
         """
         if address.archive in self._broken:
             raise ImageError(UNOPENED)
@@ -63,7 +63,7 @@ class Fetcher:
             raise ImageError(SILENT)
         try:
             content = self._retrying(self._read, address)
-        except Exception as error:  # Each file system has its own: one image must not end a run.
+        except Exception as error:  # Each file system has its own errors: one image must not end a run.
             raise self._explain(error, address) from _cause(error)
         self._failures[address.server] = 0
         if len(content) > self._max_bytes:
@@ -75,7 +75,7 @@ class Fetcher:
             with self._archives_lock, self._archive(address.archive).open(address.path, "rb") as file:
                 return _read_up_to(file, self._max_bytes + 1)
         files, path = fsspec.url_to_fs(address.path, **self._options(address.path))
-        # One request for the whole file; with a size of its own, the server is not asked for it beforehand.
+        # One request for the whole file; with a size given, fsspec does not ask the server for it first.
         stream = {"block_size": 0, "size": 1} if isinstance(files, HTTPFileSystem) else {}
         with files.open(path, "rb", **stream) as file:
             return _read_up_to(file, self._max_bytes + 1)
@@ -87,7 +87,7 @@ class Fetcher:
             raise ArchiveError(UNOPENED) from error
 
     def _options(self, url: str) -> dict[str, Any]:
-        """Keep a web server that does not answer from holding a run up; in a chain, options are by link."""
+        """Return options that limit the wait for a web server; in a chain, options are by link."""
         scheme = url.rpartition(CHAIN)[2].partition(SCHEME)[0].lower()
         if scheme not in {"http", "https"}:
             return {}
@@ -95,7 +95,7 @@ class Fetcher:
         return {scheme: wait} if CHAIN in url else wait
 
     def _explain(self, error: Exception, address: Address) -> ImageError:
-        """What is wrong, having noted what need not be tried again."""
+        """Return the error of an image, and note servers and archives that need not be tried again."""
         if may_pass(error):
             self._failures[address.server] += 1
             return ImageError(SILENT)
@@ -107,7 +107,7 @@ class Fetcher:
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether the same request may do better later: no connection, no answer in time, a server busy or failing."""
+    """Return whether an error may be temporary: no connection, no answer in time, a server busy or failing."""
     error = _cause(error)
     if isinstance(error, aiohttp.ClientResponseError):
         return error.status == 429 or error.status >= 500
@@ -118,14 +118,14 @@ def may_pass(error: BaseException) -> bool:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What an error was before it was made an archive's; fsspec calls whatever goes wrong with a URL a missing file."""
+    """Return the original error; fsspec reports any failure of a URL as a missing file."""
     while isinstance(error, ArchiveError | FileNotFoundError) and error.__cause__ is not None:
         error = error.__cause__
     return error
 
 
 def _read_up_to(file: BinaryIO, size: int) -> bytes:
-    """The first `size` bytes; a response gives what has come so far, and so takes several readings."""
+    """Return the first `size` bytes; a response returns what has arrived, so that several reads are needed."""
     parts = []
     while size > 0 and (part := file.read(size)):
         parts.append(part)

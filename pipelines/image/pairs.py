@@ -1,4 +1,4 @@
-"""Which two images are to be alike, and in which order they are seen (MERLIN 3.4)."""
+"""Pairs of images with similar vectors, and the order of training (MERLIN 3.4)."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Pairs = npt.NDArray[np.int64]
 
 
 def coview_pairs(graph: ProductGraph, product_ids: Sequence[str], min_count: int) -> Pairs:
-    """Pairs of products that are often viewed together; of those to be learned from, int64 [pairs, 2].
+    """Return the training co-views that are frequent, as positions in `product_ids`, int64 [pairs, 2].
 
-    Most pairs that were met once were met by chance. Where no pair is frequent, as where a source lists co-views
-    without counting them, all are taken.
+    Most pairs that were viewed together once were so by chance. If no pair is frequent, as where a source lists
+    co-views without counts, all pairs are returned.
 
     Args:
-        graph: whose co-views they are.
-        product_ids: of some of its products; a pair is given by two places in this list.
-        min_count: co-views of a frequent pair.
+        graph: Graph with the co-views.
+        product_ids: Ids of the products to pair.
+        min_count: Least number of co-views of a frequent pair.
     """
     pairs = renumbered(graph.coviews(Split.TRAIN), row_of(graph, product_ids))
     frequent = pairs.count >= min_count
@@ -36,17 +36,17 @@ def coview_pairs(graph: ProductGraph, product_ids: Sequence[str], min_count: int
 
 
 class Views(Dataset[dict[str, Tensor]]):
-    """A training's pairs from first to last, each with the draws its views are made by.
+    """All pairs of a training in order, each with the random numbers of its views.
 
-    All pairs in an order of their own, then all of them in another, and so on. What stands at a place depends on the
-    seed and the place alone: neither on how many processes share the work, nor on where it began.
+    The pairs come once in one random order, then once in another, and so on. The pair at a place depends on the seed
+    and the place alone: not on the number of processes, nor on the checkpoint that the training resumed from.
 
     Args:
         pixels: RGB, uint8 [products, 3, size, size].
-        pairs: rows of `pixels`, int64 [pairs, 2].
-        length: places.
-        views: of an image.
-        seed: of the order and the draws.
+        pairs: Rows of `pixels`, int64 [pairs, 2].
+        length: Number of places.
+        views: Views of each image.
+        seed: Seed of the order and the draws.
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class Views(Dataset[dict[str, Tensor]]):
         return self.length
 
     def __getitem__(self, place: int) -> dict[str, Tensor]:
-        """One pair: `pixels`, uint8 [2, 3, size, size], and `draws`, float32 [2, views, DRAWS]."""
+        """Return one pair: `pixels`, uint8 [2, 3, size, size], and `draws`, float32 [2, views, DRAWS]."""
         return {name: values[0] for name, values in self.__getitems__([place]).items()}
 
     def __getitems__(self, places: Sequence[int]) -> dict[str, Tensor]:
-        """A batch of pairs, as the data loader asks for it."""
+        """Return a batch of pairs; the data loader calls this."""
         rounds, within = np.divmod(np.asarray(places, np.int64), len(self.pairs))
         numbers = np.empty(len(places), np.int64)
         for each in np.unique(rounds):

@@ -1,4 +1,4 @@
-"""The space `image`: every product whose image can be read, by an encoder trained on co-viewed pairs (MERLIN 3.4)."""
+"""The space `image`: vectors of images by an encoder trained on co-viewed pairs (MERLIN 3.4)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from pipelines.encoding.logged import log_once
-from pipelines.encoding.matrix import disk_matrix
+from pipelines.encoding.disk_matrix import disk_matrix
+from pipelines.encoding.registered import log_once
 from pipelines.graph.coviews import coview_metrics
 from pipelines.graph.product_graph import ProductGraph, load_graph
 from pipelines.image.decoding import preprocessing_digest
@@ -41,10 +41,10 @@ SKIPPED_FILE = "skipped.parquet"
 
 
 def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
-    """Decode the images, train the encoder on them unless it is to stay as it is, and encode them.
+    """Decode the images, train the encoder on them if the scheme has it, and encode them.
 
     Raises:
-        CatalogueError: if no image can be read.
+        CatalogueError: If no image can be read.
     """
     settings, options, snapshot = inputs.settings, inputs.settings.image, inputs.snapshot
     device = resolve_device(settings.device)
@@ -56,7 +56,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
             decode_images(folder / "images", snapshot, options, progress)
         processes.wait()
         images = open_images(folder / "images", options.size)
-        pairs = pairs_to_learn(options, graph, images.product_ids)
+        pairs = training_pairs(options, graph, images.product_ids)
         if len(pairs):
             encoder, figures = distil(
                 encoder,
@@ -99,8 +99,8 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     )
 
 
-def pairs_to_learn(options: ImageSettings, graph: ProductGraph | None, product_ids: list[str]) -> Pairs:
-    """Rows of the images that the scheme takes for alike, int64 [pairs, 2]; none if nothing is trained."""
+def training_pairs(options: ImageSettings, graph: ProductGraph | None, product_ids: list[str]) -> Pairs:
+    """Return the pairs of images that the scheme trains on, int64 [pairs, 2]; none if nothing is trained."""
     if options.scheme == "same-product":
         return np.arange(len(product_ids))[:, None].repeat(2, axis=1)
     if options.scheme == "coview-pair" and graph is not None:
@@ -110,7 +110,7 @@ def pairs_to_learn(options: ImageSettings, graph: ProductGraph | None, product_i
 
 @contextmanager
 def _working_folder(inputs: Inputs) -> Iterator[Path]:
-    """The folder of the checkpoints; one that is gone afterwards where nothing is to be kept."""
+    """Yield the folder of the checkpoints; a temporary one if none are kept."""
     if inputs.checkpoints is not None:
         yield inputs.checkpoints
         return
@@ -125,7 +125,7 @@ def _encode(
     options: ImageSettings,
     progress: Progress,
 ) -> float:
-    """Fill `vectors`, float32 [n, d], chunk by chunk; gives images a second."""
+    """Fill `vectors`, float32 [n, d], chunk by chunk, and return images a second."""
     started = time.perf_counter()
     rate = 0.0
     for first in range(0, len(pixels), CHUNK):

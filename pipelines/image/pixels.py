@@ -1,4 +1,4 @@
-"""Decoded images on disk: read once, and seen again in each epoch and for encoding."""
+"""Decoded images in a file: decoded once, read in each epoch and for encoding."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from twinvec.errors import CatalogueError
 from twinvec.settings import ImageSettings
 from twinvec.stage import Progress
 
-# Products whose images are in memory at a time.
+# Images in memory at a time.
 CHUNK = 512
 PIXELS, PRODUCTS, LEFT_OUT = "pixels.bin", "products.parquet", "skipped.parquet"
 
 
 @dataclass(frozen=True)
 class DecodedImages:
-    """The images of n products.
+    """Images of n products.
 
     Attributes:
-        product_ids: [n].
+        product_ids: Ids of the products, [n].
         pixels: RGB, uint8 [n, 3, size, size], in a file.
-        skipped: the products left out, columns as `SKIPPED`.
+        skipped: Products without a readable image, columns as `SKIPPED`.
     """
 
     product_ids: list[str]
@@ -39,10 +39,10 @@ class DecodedImages:
 
 
 def decode_images(folder: Path, snapshot: Snapshot, options: ImageSettings, progress: Progress) -> None:
-    """Write the images of a snapshot into `folder`, whole or not at all; nothing happens if it is there.
+    """Decode the images of a snapshot into `folder`, completely or not at all; do nothing if it exists.
 
     Raises:
-        CatalogueError: if none can be read.
+        CatalogueError: If no image can be read.
     """
     if folder.is_dir():
         return
@@ -71,9 +71,9 @@ def decode_images(folder: Path, snapshot: Snapshot, options: ImageSettings, prog
 
 
 def open_images(folder: Path, size: int) -> DecodedImages:
-    """What `decode_images` wrote, with images of `size` pixels."""
+    """Open what `decode_images` wrote, with images of `size` pixels a side."""
     product_ids = pq.read_table(folder / PRODUCTS)["product_id"].to_pylist()
     shape = (len(product_ids), 3, size, size)
-    # Copied from by torch, which warns of memory that cannot be written.
+    # Copy-on-write: torch warns of read-only memory.
     pixels = np.memmap(folder / PIXELS, np.uint8, "c", shape=shape)
     return DecodedImages(product_ids, pixels, pq.read_table(folder / LEFT_OUT))

@@ -1,4 +1,4 @@
-"""The products' images, read lazily and in batches; what cannot be read is left out with its reason."""
+"""Reading of the products' images in batches; images that cannot be read are listed with the reason."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ SKIPPED = pa.schema(
     ]
 )
 NAMED_SQL = "SELECT product_id, image FROM products WHERE image IS NOT NULL"
-# Images of one archive come after one another, so that it is opened once, and in the order they mostly lie there.
+# Images of one archive come together, so that it is opened once, in their usual order within it.
 ARCHIVE_SQL = f"CASE WHEN contains(image, '{CHAIN}') THEN image[instr(image, '{CHAIN}') :] ELSE '' END"
 IMAGES_SQL = f"""
     {NAMED_SQL} ORDER BY {ARCHIVE_SQL}, CASE WHEN contains(image, '{CHAIN}') THEN image END, product_id
 """
-# Products whose images are tried to find one that can be read: some of all the table, always the same.
+# Products whose images are tried to find a readable one: a fixed sample of the table.
 TRIED, TRIED_AT_A_TIME = 256, 16
 TRIED_SQL = f"{NAMED_SQL} ORDER BY hash(product_id), product_id LIMIT {TRIED}"
 
@@ -44,12 +44,12 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class ImageBatch:
-    """Images of n products, and the products left out on the way.
+    """Images of n products, and the products of the batch that were left out.
 
     Attributes:
-        product_ids: of the images, [n].
+        product_ids: Ids of the products, [n].
         pixels: RGB, uint8 [n, 3, size, size].
-        skipped: columns as `SKIPPED`.
+        skipped: Products left out, columns as `SKIPPED`.
     """
 
     product_ids: list[str]
@@ -58,27 +58,27 @@ class ImageBatch:
 
 
 def count_images(snapshot: Snapshot) -> int:
-    """How many products name an image, whether it can be read or not."""
+    """Return the number of products that name an image, readable or not."""
     with snapshot.connect() as connection:
         counted = connection.execute("SELECT count(image) FROM products").fetchone()
     return int(counted[0]) if counted else 0
 
 
 def read_images(snapshot: Snapshot, options: ImageSettings, chunk: int) -> Iterator[ImageBatch]:
-    """Give the images of all products that name one, `chunk` products at a time, always in one order.
+    """Yield the images of all products that name one, `chunk` products at a time, in a fixed order.
 
-    While a batch is being used, the next is read and decoded in threads: two batches are in memory.
+    The next batch is read and decoded in threads while a batch is used: two batches are in memory.
 
     Args:
-        snapshot: whose `image_root` is where relative paths start, and in whose home remote images are kept.
-        options: the images' size, what may be read and how.
-        chunk: products in a batch.
+        snapshot: Snapshot; relative paths start at its `image_root`, and its home has the cache of remote images.
+        options: Settings of the size of images, and of reading them.
+        chunk: Products in a batch.
     """
     return _read(snapshot, options, IMAGES_SQL, chunk)
 
 
 def reason_to_skip(snapshot: Snapshot, settings: Settings) -> str | None:
-    """Why no image can be encoded, or None if one can: some of the images are read until there is one that can."""
+    """Return the reason why no image can be encoded, or None; images are tried until one can be read."""
     if settings.image.scheme == "none":
         return "image.scheme is `none`"
     once = settings.image.model_copy(update={"attempts": 1})
@@ -95,7 +95,7 @@ def reason_to_skip(snapshot: Snapshot, settings: Settings) -> str | None:
 
 
 def list_reasons(reasons: Counter[str]) -> str:
-    """Reasons and how often each was met, the commonest first."""
+    """Return the reasons and their counts as text, the most frequent first."""
     return ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
 
 
@@ -104,33 +104,33 @@ def _read(snapshot: Snapshot, options: ImageSettings, sql: str, chunk: int) -> I
     pool = ThreadPoolExecutor(options.connections if options.remote else os.cpu_count())
     try:
         with snapshot.connect() as connection:
-            before: tuple[pa.RecordBatch, list[Future[Pixels]]] | None = None
+            pending: tuple[pa.RecordBatch, list[Future[Pixels]]] | None = None
             for batch in connection.sql(sql).to_arrow_reader(chunk):
-                coming = [pool.submit(load, image) for image in batch["image"].to_pylist()]
-                if before is not None:
-                    yield _collect(*before, options.size)
-                before = batch, coming
-            if before is not None:
-                yield _collect(*before, options.size)
-    finally:  # Whoever wants no more batches does not wait for the next one.
+                futures = [pool.submit(load, image) for image in batch["image"].to_pylist()]
+                if pending is not None:
+                    yield _collect(*pending, options.size)
+                pending = batch, futures
+            if pending is not None:
+                yield _collect(*pending, options.size)
+    finally:  # A caller that stops early does not wait for the next batch.
         pool.shutdown(cancel_futures=True)
 
 
 def _loader(snapshot: Snapshot, options: ImageSettings) -> Callable[[str], Pixels]:
-    """A function from the column `image` to pixels; it raises `AddressError` and `ImageError`."""
+    """Return a function from the column `image` to pixels; it raises `AddressError` and `ImageError`."""
     fetcher = Fetcher(options.max_bytes, options.timeout, options.attempts)
     paths = HomePaths(snapshot.path.parents[1])
     cache = ImageCache(options.cache.expanduser() if options.cache else paths.images, options.cache_bytes)
 
     def load(image: str) -> Pixels:
         address = resolve(image, snapshot.image_root, options.remote)
-        kept = cache.get(address, options.max_bytes) if address.server else None
-        if kept is not None:
+        cached = cache.get(address, options.max_bytes) if address.server else None
+        if cached is not None:
             with suppress(ImageError):
-                return decode(kept, options.size, options.max_pixels)
+                return decode(cached, options.size, options.max_pixels)
         content = fetcher.read(address)
         pixels = decode(content, options.size, options.max_pixels)
-        # Only now: a page that says sorry, or half an image, is asked for again the next time.
+        # Kept only after decoding: an error page or half an image is fetched again the next time.
         if address.server:
             cache.put(address, content)
         return pixels
@@ -138,11 +138,11 @@ def _loader(snapshot: Snapshot, options: ImageSettings) -> Callable[[str], Pixel
     return load
 
 
-def _collect(batch: pa.RecordBatch, coming: list[Future[Pixels]], size: int) -> ImageBatch:
-    """Wait for the images of a batch, and tell the good from the others."""
+def _collect(batch: pa.RecordBatch, futures: list[Future[Pixels]], size: int) -> ImageBatch:
+    """Wait for the images of a batch, and separate those that could be read from the others."""
     product_ids, images, skipped = [], [], []
     columns = (column.to_pylist() for column in batch.columns)
-    for product_id, image, pixels in zip(*columns, coming, strict=True):
+    for product_id, image, pixels in zip(*columns, futures, strict=True):
         try:
             images.append(pixels.result())
             product_ids.append(product_id)

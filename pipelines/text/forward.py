@@ -1,4 +1,4 @@
-"""The forward pass of a sentence encoder, by torch or compiled by OpenVINO."""
+"""Forward pass of a sentence encoder, by torch or compiled by OpenVINO."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from twinvec.errors import SettingsError
 
 Backend = Literal["torch", "openvino"]
 Precision = Literal["float32", "bfloat16"]
-# From the features that an encoder's `preprocess` makes of n texts to their vectors of length one, float32 [n, d].
+# From the features of n texts, as an encoder's `preprocess` makes them, to vectors of unit length, float32 [n, d].
 Forward = Callable[[Mapping[str, object]], Tensor]
 
 
 def build_forward(encoder: SentenceTransformer, backend: Backend, precision: Precision) -> Forward:
-    """The forward pass of an encoder as it is now: one that OpenVINO compiled does not follow further training.
+    """Return the forward pass of an encoder; one that OpenVINO compiled does not follow further training.
 
     Args:
-        encoder: in evaluation mode.
-        backend: `openvino` compiles the encoder in some seconds, and is for the CPU.
+        encoder: An encoder in evaluation mode.
+        backend: `openvino` compiles the encoder in a few seconds, for the CPU.
         precision: `bfloat16` multiplies matrices in bfloat16 and leaves the weights as they are.
 
     Raises:
-        SettingsError: if OpenVINO is asked for and not installed, or the encoder is not on the CPU.
+        SettingsError: If `openvino` is chosen and not installed, or the encoder is not on the CPU.
     """
     return _torch(encoder, precision) if backend == "torch" else _openvino(encoder, precision)
 
@@ -59,10 +59,10 @@ def _openvino(encoder: SentenceTransformer, precision: Precision) -> Forward:
             f"text.backend is 'openvino', which computes on the CPU, and the device is {encoder.device}",
             "set `device` to cpu, or text.backend to 'torch'",
         )
-    # Of two lengths, so that what is traced pads.
+    # Two lengths, so that the traced model pads.
     example = _tensors(encoder.preprocess(["a title", "a title that is longer"]))
     with warnings.catch_warnings():
-        # Of what tracing takes for constants; the tests pad, and vary lengths.
+        # Tracing warns of values that it takes for constants; the tests pad, and vary lengths.
         warnings.simplefilter("ignore")
         model = openvino.convert_model(_Pooled(encoder, list(example)), example_input=tuple(example.values()))
     compiled = openvino.Core().compile_model(
@@ -77,14 +77,14 @@ def _openvino(encoder: SentenceTransformer, precision: Precision) -> Forward:
 
     def forward(features: Mapping[str, object]) -> Tensor:
         tensors = _tensors(features)
-        # Copied, as its memory holds the next batch's vectors later.
+        # Copied, since the next batch is written into the same memory.
         return torch.from_numpy(compiled([tensors[name].numpy() for name in example])[0].copy())
 
     return forward
 
 
 class _Pooled(nn.Module):
-    """An encoder as OpenVINO takes it: from tensors, in the order of `names`, to one tensor."""
+    """An encoder as OpenVINO reads it: from tensors, in the order of `names`, to one tensor."""
 
     def __init__(self, encoder: SentenceTransformer, names: list[str]) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class _Pooled(nn.Module):
         self.names = names
 
     def forward(self, *values: Tensor) -> Tensor:
-        """Vectors of length one, [n, d]."""
+        """Return vectors of unit length, [n, d]."""
         features = dict(zip(self.names, values, strict=True))
         return F.normalize(self.encoder(features)["sentence_embedding"], dim=1)
 

@@ -1,4 +1,4 @@
-"""The space `text`: every product that has a title or a category, by a sentence encoder (MERLIN 3.3)."""
+"""The space `text`: vectors of titles and categories by a sentence encoder (MERLIN 3.3)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import torch
 from mlflow.models import infer_signature
 from sentence_transformers import SentenceTransformer
 
-from pipelines.encoding.logged import log_once
-from pipelines.encoding.matrix import disk_matrix
+from pipelines.encoding.disk_matrix import disk_matrix
+from pipelines.encoding.registered import log_once
 from pipelines.graph.coviews import coview_metrics
 from pipelines.graph.product_graph import load_graph
 from pipelines.text.encoder import dimension, encode_texts, load_encoder, preprocessing_digest
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from twinvec.tracking import Run
 
 (FIELD,) = vector_fields("text")
-# Products sorted by the length of their texts at a time.
+# Products encoded together, sorted by the length of their texts.
 CHUNK = 4096
 
 
 def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
-    """Train the encoder on co-views, where there are any, and encode the products' texts, chunk by chunk."""
+    """Train the encoder on co-views, if there are any, and encode the products' texts chunk by chunk."""
     settings, options = inputs.settings, inputs.settings.text
     device = resolve_device(settings.device)
     encoder = load_encoder(options.model, options.max_length, device)
@@ -49,12 +49,12 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     vectors = disk_matrix(settings.home, total, dimension(encoder))
     keys: list[pa.Array] = []
     done, seconds = 0, 0.0
-    for step, some in enumerate(read_texts(inputs.snapshot, CHUNK)):
+    for step, chunk in enumerate(read_texts(inputs.snapshot, CHUNK)):
         started = time.perf_counter()
-        encoded = encode_texts(encoder, some.texts.to_pylist(), options.batch, forward)
+        encoded = encode_texts(encoder, chunk.texts.to_pylist(), options.batch, forward)
         took = time.perf_counter() - started
         vectors[done : done + len(encoded)] = encoded
-        keys.append(some.product_ids)
+        keys.append(chunk.product_ids)
         done, seconds = done + len(encoded), seconds + took
         run.log_epoch(step, {"titles_per_second": len(encoded) / took})
         progress(f"{done:,} of {total:,} products, {done / seconds:,.0f} titles/s")
@@ -91,7 +91,7 @@ def log_encoder(encoder: SentenceTransformer) -> str:
         registered_model_name="text",
         signature=infer_signature(example, np.asarray(encode_texts(encoder, example, len(example)))),
         input_example=example,
-        # Given, since finding them out loads the model in another process.
+        # Named here, since MLflow would load the model in another process to find them.
         pip_requirements=[
             f"sentence-transformers=={sentence_transformers.__version__}",
             f"torch=={torch.__version__.split('+')[0]}",

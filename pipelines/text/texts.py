@@ -1,4 +1,4 @@
-"""The text of each product that the encoder reads: its category path and its title (MERLIN 3.3)."""
+"""Text of each product for the encoder: its category path and its title (MERLIN 3.3)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.settings import Settings
 
-# A snapshot has no empty names and titles, and sorts a title's languages.
+# A snapshot has no empty names or titles, and the languages of a title are sorted.
 DESCRIBED_SQL = """
     SELECT product_id, path, chosen AS title,
            list_filter(map_values(title), lambda each: each <> chosen) AS other_titles
@@ -28,11 +28,11 @@ TEXT_SQL = f"SELECT product_id, concat_ws(': ', path, title) AS text FROM ({DESC
 
 @dataclass(frozen=True)
 class Texts:
-    """Some products and their texts, in one order.
+    """Products and their texts, in the same order.
 
     Attributes:
-        product_ids: strings [n].
-        texts: strings [n], none of them empty.
+        product_ids: Strings [n].
+        texts: Strings [n], none of them empty.
     """
 
     product_ids: pa.Array
@@ -40,16 +40,16 @@ class Texts:
 
 
 def count_texts(snapshot: Snapshot) -> int:
-    """How many products have a text."""
+    """Return the number of products that have a text."""
     with snapshot.connect() as connection:
         counted = connection.execute(f"SELECT count(*) FROM ({TEXT_SQL})").fetchone()
     return int(counted[0]) if counted else 0
 
 
 def read_texts(snapshot: Snapshot, chunk: int) -> Iterator[Texts]:
-    """Give the products that have a title or a category, `chunk` at a time.
+    """Yield the products that have a title or a category, `chunk` at a time.
 
-    The title is the English one, else that of the first language by its code.
+    The title is the English one, else that of the first language in the order of the codes.
     """
     with snapshot.connect() as connection:
         for batch in connection.sql(TEXT_SQL).to_arrow_reader(chunk):
@@ -57,7 +57,7 @@ def read_texts(snapshot: Snapshot, chunk: int) -> Iterator[Texts]:
 
 
 def reason_to_skip(snapshot: Snapshot, settings: Settings) -> str | None:
-    """Why there is nothing to encode, or None."""
+    """Return the reason why there is nothing to encode, or None."""
     if settings.text.scheme == "none":
         return "text.scheme is `none`"
     return None if count_texts(snapshot) else "no product has a title or a category"

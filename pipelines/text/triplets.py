@@ -1,16 +1,16 @@
-"""Co-view pairs and their negatives, mined in DuckDB anew for each epoch (MERLIN 3.3).
+"""Mining of co-view pairs and their negatives in DuckDB, anew for each epoch (MERLIN 3.3).
 
-An anchor's negatives come from four sources, whose mix is the scheme's:
+An anchor's negatives come from four sources; a scheme is a mix of them:
 
     random      all products
-    category    those of the anchor's category
-    copurchase  those bought with the anchor, in either order
-    hard        those viewed with the anchor, though less often than the positive was
+    category    products of the anchor's category
+    copurchase  products bought with the anchor, in either order
+    hard        products viewed with the anchor, less often than the positive was
 
-A negative is never the anchor or the positive, has neither's text, and is no product that was viewed with the anchor,
-but for the hard ones, which were by definition. Co-views that are held out are not known to the miner: one may be
-drawn as a negative like any other pair that nobody viewed. Were they spared, an encoder could tell them from other
-pairs by never having been pushed away from them, and would be judged by what it was told.
+A negative is never the anchor or the positive, and has neither's text. It is no product that was viewed with the
+anchor, except for hard negatives. The miner does not know the held-out co-views: they may be drawn as negatives like
+any other pair that nobody viewed. If they were spared, the encoder could recognise them as the pairs that were never
+negatives, and the validation would leak.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ from pipelines.text.texts import DESCRIBED_SQL
 from twinvec.catalogue.snapshot import Snapshot, quoted
 from twinvec.settings.pipelines import TextTraining
 
-# The sources of each scheme's negatives, in equal parts; where one has none for an anchor, the next after it is asked.
+# Sources of each scheme's negatives, in equal parts. A source without one for an anchor is followed by the next.
 SOURCES = {
     "copurchase": (("copurchase", "random"),),
     "category": (("random",), ("category", "random")),
     "coview": (("random",), ("category", "random"), ("hard", "category", "random")),
 }
 SOURCES["coview-ml"] = SOURCES["coview"]
-# Draws from a source before it is said to have none.
+# Draws from a source before the next source is used.
 TRIES = 8
-# Steps of this length round a circle spread evenly over it, however many there are.
+# Steps of this length around a circle spread evenly over it, for any number of steps.
 GOLDEN = 0.6180339887498949
 
 
 def open_graph(
     snapshot: Snapshot, graph: Path, min_hard_count: int, memory_limit: str
 ) -> duckdb.DuckDBPyConnection:
-    """A connection with what is mined from.
+    """Return a connection with the tables to mine from.
 
     Tables: `described(node, text, …)`, products that have a text; `viewed(anchor, other, count)`, both orders of each
     pair to train on; `pool(source, key, place, node)`, the candidates of each source, numbered from 0 by key.
 
     Args:
-        snapshot: whose titles and categories are read.
-        graph: folder of the product graph.
-        min_hard_count: co-views with the anchor that a hard negative has at least.
-        memory_limit: what exceeds it goes to disk.
+        snapshot: Snapshot with titles and categories.
+        graph: Folder of the product graph.
+        min_hard_count: Least number of co-views with the anchor for a hard negative.
+        memory_limit: Memory limit of DuckDB, beyond which it uses the disk.
     """
     connection = snapshot.connect(memory_limit)
     connection.execute(f"CREATE VIEW node AS FROM read_parquet({quoted(graph / 'nodes.parquet')})")
@@ -87,7 +87,7 @@ def open_graph(
         ANTI JOIN viewed ON viewed.anchor = edge.anchor AND viewed.other = edge.other
         WHERE anchor <> other AND other IN (SELECT node FROM described)
     """)
-    # `rarer` candidates were viewed with the anchor less often than this one; they stand before it.
+    # `rarer` counts the candidates viewed with the anchor less often than this one; they come before it.
     connection.execute(
         """
         CREATE TABLE hard AS
@@ -108,7 +108,7 @@ def open_graph(
 
 
 def count_pairs(connection: duckdb.DuckDBPyConnection) -> int:
-    """How many co-view pairs there are to train on."""
+    """Return the number of co-view pairs to train on."""
     ((pairs,),) = connection.execute("SELECT count(*) FROM viewed WHERE anchor < other").fetchall()
     return int(pairs)
 
@@ -118,20 +118,19 @@ def mine(
 ) -> None:
     """Make the table `triplet(row, products)` of one epoch, a pure function of the graph, the seed and the epoch.
 
-    `row` numbers the pairs from 0 in the order they are trained in; `products` are the nodes of the anchor, the
-    positive and the negatives. Which end of a pair is the anchor is drawn. A pair of which nothing can be a negative
-    is left out.
+    `row` numbers the pairs from 0 in the order of training; `products` are the nodes of the anchor, the positive and
+    the negatives. The anchor is one end of the pair, drawn at random. A pair without a possible negative is left out.
 
     Args:
-        connection: from `open_graph`.
-        scheme: a key of `SOURCES`.
-        options: how many pairs and negatives.
-        seed: of all draws.
-        epoch: from 0.
+        connection: Connection from `open_graph`.
+        scheme: A key of `SOURCES`.
+        options: Settings of the numbers of pairs and negatives.
+        seed: Seed of all draws.
+        epoch: Number of the epoch, from 0.
     """
     total = count_pairs(connection)
     taken = min(options.pairs, total)
-    # A pair's place is drawn once for all, and each epoch takes the places after those of the last.
+    # A pair's place is drawn once, and each epoch takes the places after those of the epoch before.
     connection.execute(
         f"""
         CREATE OR REPLACE TABLE chosen AS
@@ -193,10 +192,10 @@ def mine(
 def write_epochs(
     connection: duckdb.DuckDBPyConnection, scheme: str, options: TextTraining, seed: int, target: Path
 ) -> None:
-    """Mine all epochs into one Arrow file, in order, a batch of rows in memory at a time.
+    """Mine all epochs into one Arrow file, in order, with one batch of rows in memory at a time.
 
     Columns: `anchor`, `positive`, `negative_1` and so on, texts; `label`, the products' nodes, and then the lowest
-    nodes with the same texts, int64 [2 · (2 + negatives)]. The file is there when it is whole.
+    nodes with the same texts, int64 [2 · (2 + negatives)]. The file appears when it is complete.
     """
     columns = ["anchor", "positive", *(f"negative_{number + 1}" for number in range(options.negatives))]
     texts = ", ".join(f"texts[{place + 1}] AS {name}" for place, name in enumerate(columns))
@@ -244,6 +243,6 @@ def _mix(scheme: str) -> str:
 
 
 def _draw(*of: str, pair: bool = True, epoch: bool = True) -> str:
-    """SQL of a number in [0, 1) that depends on nothing else. DuckDB's own hash mixes its arguments too weakly."""
+    """Return SQL of a number in [0, 1) that is a function of `of`. DuckDB's own hash mixes its arguments too weakly."""
     parts = ["$seed", *(["$epoch"] if epoch else []), *(["anchor", "other"] if pair else []), *of]
     return f"(md5_number_lower(concat_ws(' ', {', '.join(parts)})) / 18446744073709551616.0)"

@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from pipelines.cold_start.models import ImageModel
-from pipelines.encoding.matrix import disk_matrix
+from pipelines.encoding.disk_matrix import disk_matrix
 from pipelines.image.pipeline import SKIPPED_FILE
 from pipelines.image.pixels import CHUNK as IMAGES
 from pipelines.image.reading import SKIPPED, count_images, read_images

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.encoding.matrix import disk_matrix
+from pipelines.encoding.disk_matrix import disk_matrix
 
 
 def test_a_matrix_on_disk_is_a_matrix_and_leaves_no_file(tmp_path: Path) -> None:

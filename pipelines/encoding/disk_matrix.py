@@ -1,0 +1,15 @@
+"""A matrix in a file, for vectors that are made batch by batch and may not fit in memory."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+
+def disk_matrix(folder: Path, rows: int, columns: int) -> npt.NDArray[np.float32]:
+    """Return a float32 matrix [rows, columns] of zeros in an unnamed file, which is deleted with the matrix."""
+    with tempfile.TemporaryFile(dir=folder) as file:  # The mapping outlives the file's name and handle.
+        return np.memmap(file, np.float32, "w+", shape=(rows, columns))
