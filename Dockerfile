@@ -1,4 +1,5 @@
 # Two images: `mlflow`, the tracking server alone, and `twinvec`, the API and everything the command does.
+# Python 3.11, for which there is a wheel of DGL.
 FROM python:3.11-slim-bookworm AS base
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN useradd --create-home --uid 1000 twinvec

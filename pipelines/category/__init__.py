@@ -1,1 +1,1 @@
-"""How strongly categories are bought together, and an embedding of each that reproduces it (MERLIN 3.2)."""
+"""Associations of categories that are bought together, and category embeddings that reproduce them (MERLIN 3.2)."""

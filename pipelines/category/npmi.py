@@ -1,7 +1,7 @@
-"""Normalised pointwise mutual information of categories bought together (MERLIN 3.2, equation 1).
+"""NPMI: normalised pointwise mutual information of categories bought together (MERLIN 3.2, equation 1).
 
 NPMI(a, b) = log(P(a, b) / (P(a) P(b))) / −log P(a, b), between −1 (never together) and 1 (only together). The
-equation as printed has its minus sign on the other factor, which is the same thing.
+printed equation has its minus sign on the other factor, which is equivalent.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from twinvec.catalogue.cooccurrence import count_together
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.settings import Settings
 
-# A category as one string: its path from the root, at most `level` names of it (0: all of them).
+# A category as one string: the first `level` names of its path from the root (0: all names).
 CATEGORY_SQL = """
     CASE WHEN len(category) = 0 THEN NULL
          ELSE array_to_string(CASE WHEN {level} > 0 THEN category[:{level}] ELSE category END, ' > ') END
@@ -30,19 +30,19 @@ NPMI_SQL = """
 
 
 def category_expression(level: int) -> str:
-    """SQL that gives a product's category as one string, or NULL if it has none."""
+    """Return SQL of a product's category as one string, or NULL if it has none."""
     return CATEGORY_SQL.format(level=int(level))
 
 
 def npmi_of_baskets(connection: duckdb.DuckDBPyConnection, min_count: int) -> pa.Table:
-    """NPMI of category pairs that share baskets.
+    """Return the NPMI of category pairs that share baskets.
 
     P(a) is the share of baskets with a product of category a, P(a, b) the share with both.
 
     Args:
-        connection: with `baskets(basket, product_id)` and `category_of(product_id, category)`, which holds a product
-            once; baskets without a product that has a category are none, and repeated rows count once.
-        min_count: baskets a pair must share to be in the result.
+        connection: Connection with `baskets(basket, product_id)` and `category_of(product_id, category)`, with one row
+            for each product. Baskets without a category are not counted, and repeated rows count once.
+        min_count: Least number of baskets that a pair shares.
 
     Returns:
         a, b (a < b, strings), together (baskets), npmi (float64), sorted by a and b.
@@ -52,7 +52,7 @@ def npmi_of_baskets(connection: duckdb.DuckDBPyConnection, min_count: int) -> pa
            SELECT category AS name, row_number() OVER (ORDER BY category) - 1 AS item
            FROM (SELECT DISTINCT category FROM category_of WHERE category IS NOT NULL)"""
     )
-    # Products are few beside the lines, which so are joined with numbers and never with names.
+    # There are few products and many lines: lines are joined with numbers, which is cheaper than with names.
     connection.execute(
         """CREATE OR REPLACE TEMP TABLE numbered AS
            SELECT product_id, item FROM category_of JOIN names ON name = category"""
@@ -80,15 +80,15 @@ def npmi_of_baskets(connection: duckdb.DuckDBPyConnection, min_count: int) -> pa
 
 
 def npmi_of_pairs(connection: duckdb.DuckDBPyConnection, level: int, min_count: int) -> pa.Table:
-    """NPMI of categories from product pairs bought together, where there are no baskets to count.
+    """Return the NPMI of categories from product pairs bought together, for sources without baskets.
 
     Each co-purchase is one event with two ends; P(a) is the share of events with an end in category a, P(a, b) the
     share with one end in each.
 
     Args:
-        connection: with `products` and `copurchase` as in a snapshot.
-        level: category levels used, from the root; 0 uses the whole path.
-        min_count: co-purchases a pair needs to be in the result.
+        connection: Connection with `products` and `copurchase` as in a snapshot.
+        level: Number of category levels used, from the root; 0 uses the whole path.
+        min_count: Least number of co-purchases of a pair.
 
     Returns:
         a, b (a < b, strings), together (co-purchases), npmi (float64), sorted by a and b.
@@ -116,9 +116,9 @@ def npmi_of_pairs(connection: duckdb.DuckDBPyConnection, level: int, min_count: 
 
 
 def observed_pairs(snapshot: Snapshot, settings: Settings) -> pa.Table:
-    """NPMI of a snapshot's categories: from its baskets if it has orders, else from its co-purchase pairs.
+    """Return the NPMI of a snapshot's categories, from its baskets if it has orders, else from its co-purchases.
 
-    Baskets too large to make co-purchase pairs tell nothing here either.
+    Baskets above `ingest.max_basket` are left out, as for co-purchases.
     """
     level, min_count, largest = (
         settings.category.level,
@@ -131,7 +131,7 @@ def observed_pairs(snapshot: Snapshot, settings: Settings) -> pa.Table:
         connection.execute(
             f"CREATE TEMP VIEW category_of AS SELECT product_id, {category_expression(level)} AS category FROM products"
         )
-        # Distinct products are counted only where there are lines enough: in next to no basket.
+        # Distinct products are counted only in baskets with enough lines, which are very few.
         connection.execute(
             f"""
             CREATE TEMP VIEW baskets AS
@@ -147,7 +147,7 @@ def observed_pairs(snapshot: Snapshot, settings: Settings) -> pa.Table:
 
 
 def reason_to_skip(snapshot: Snapshot, settings: Settings) -> str | None:
-    """Why there is nothing to train category embeddings on, or None."""
+    """Return the reason why there is nothing to train category embeddings on, or None."""
     if observed_pairs(snapshot, settings).num_rows:
         return None
     return f"no two categories were bought together {settings.category.min_count} times or more"

@@ -1,4 +1,4 @@
-"""The space `category`: one vector a category, whose cosine is how strongly two are bought together (MERLIN 3.2)."""
+"""The space `category`: vectors of categories whose cosine is their association by co-purchases (MERLIN 3.2)."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
-    """Count categories bought together, take their NPMI, factorise it."""
+    """Count categories bought together, compute their NPMI, and factorise it."""
     settings, options = inputs.settings, inputs.settings.category
     observed = observed_pairs(inputs.snapshot, settings)
-    # A category in no observed pair is told nothing by any: it gets no vector, rather than one of noise.
+    # A category in no observed pair would have a random vector: it gets none.
     names: list[str] = sorted({*observed["a"].to_pylist(), *observed["b"].to_pylist()})
     progress(f"{len(names)} categories, {observed.num_rows} pairs with an NPMI")
-    place = pa.array(names)
-    a, b = (torch.tensor(pc.index_in(observed[end], place).to_numpy(), dtype=torch.int64) for end in "ab")
+    index = pa.array(names)
+    a, b = (torch.tensor(pc.index_in(observed[end], index).to_numpy(), dtype=torch.int64) for end in "ab")
     npmi = torch.from_numpy(observed["npmi"].to_numpy().astype(np.float32))
     model, losses = fit(
         a, b, npmi, len(names), options.dimension, options.epochs, options.learning_rate, settings.seed
@@ -57,24 +57,24 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     )
 
 
-def associations(names: list[str], vectors: torch.Tensor, wanted: pa.Table) -> pa.Table:
-    """AS(a, b) = cos(h_a, h_b) of some pairs of categories, observed or not (MERLIN 3.2).
+def associations(names: list[str], vectors: torch.Tensor, pairs: pa.Table) -> pa.Table:
+    """Return AS(a, b) = cos(h_a, h_b) of pairs of categories, observed or not (MERLIN 3.2).
 
     Args:
-        names: the categories.
-        vectors: of unit length, float32 [categories, d].
-        wanted: columns a and b, names of categories.
+        names: Names of the categories.
+        vectors: Vectors of unit length, float32 [categories, d].
+        pairs: Columns a and b, names of categories.
 
     Returns:
-        `wanted` with the column association (float64); null where a category has no vector.
+        `pairs` with the column association (float64); null where a category has no vector.
     """
-    place = pa.array(names)
-    ends = [pc.index_in(wanted[end], place) for end in "ab"]
-    known = pc.and_(ends[0].is_valid(), ends[1].is_valid())
+    index = pa.array(names)
+    ends = [pc.index_in(pairs[end], index) for end in "ab"]
+    present = pc.and_(ends[0].is_valid(), ends[1].is_valid())
     rows = [torch.from_numpy(end.fill_null(0).to_numpy().astype(np.int64)) for end in ends]
     scores = (vectors[rows[0]] * vectors[rows[1]]).sum(1).double().numpy()
-    masked = pa.array(scores, mask=~known.to_numpy(zero_copy_only=False))
-    return wanted.append_column("association", masked)
+    masked = pa.array(scores, mask=~present.to_numpy(zero_copy_only=False))
+    return pairs.append_column("association", masked)
 
 
 def _example(model: CategoryEmbedding) -> dict[str, torch.Tensor]:

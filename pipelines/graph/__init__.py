@@ -1,1 +1,1 @@
-"""The directed product graph: its edges, their direction, the filter on category association, the splits."""
+"""The directed product graph: edges, their direction, the filter on category association, splits."""

@@ -1,4 +1,4 @@
-"""What holds a graph together."""
+"""Connectivity of graphs: the largest component, and edges outside a spanning forest."""
 
 from __future__ import annotations
 
@@ -11,34 +11,32 @@ IntArray = npt.NDArray[np.int64]
 
 
 def largest_component(matrix: sp.csr_array) -> IntArray:
-    """Nodes of the largest part of a directed graph that hangs together, whichever way its edges point, ascending.
+    """Return the nodes of the largest weakly connected component of a directed graph, ascending.
 
     Args:
-        matrix: adjacency, [n, n].
+        matrix: Adjacency matrix, [n, n].
     """
     _, component = connected_components(matrix, directed=True, connection="weak")
     return np.flatnonzero(component == np.bincount(component).argmax()).astype(np.int64)
 
 
 def spare_edges(source: IntArray, target: IntArray, nodes: int) -> npt.NDArray[np.bool_]:
-    """Which directed edges may all be taken away together without parting anything that hangs together.
+    """Return which directed edges can all be removed together without splitting a connected component, bool [edges].
 
-    The others, and their reverses where there are any, are a spanning forest of the undirected graph: Kruskal's, which
+    The other edges and their reverses are a spanning forest of the undirected graph, by Kruskal's algorithm, which
     takes edges in the order of their lower and then their higher node.
 
     Args:
-        source, target: int64 [edges].
-        nodes: how many there are.
-
-    Returns:
-        bool [edges].
+        source: Source of each edge, int64 [edges].
+        target: Target of each edge, int64 [edges].
+        nodes: Number of nodes.
     """
     low, high = np.minimum(source, target), np.maximum(source, target)
     pair = low * nodes + high
-    order, place = np.unique(pair, return_inverse=True)
+    order, inverse = np.unique(pair, return_inverse=True)
     weights = sp.csr_array((np.arange(1.0, len(order) + 1), (order // nodes, order % nodes)), (nodes, nodes))
     forest = minimum_spanning_tree(weights).tocoo()
     spare: npt.NDArray[np.bool_] = ~np.isin(
         order, forest.coords[0].astype(np.int64) * nodes + forest.coords[1]
     )
-    return spare[place]
+    return spare[inverse]

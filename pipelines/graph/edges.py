@@ -1,6 +1,6 @@
-"""From pairs of products to directed edges, and the filter on category association (MERLIN 3.1, 3.2).
+"""Directed edges from pairs of products, and the filter on category association (MERLIN 3.1, 3.2).
 
-Everything is SQL over a snapshot's Parquet files, so that memory is DuckDB's limit and not the graph's size.
+Everything is SQL over a snapshot's Parquet files, so that DuckDB's limit bounds the memory, whatever the graph's size.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from twinvec.errors import CatalogueError
 
 Direction = Literal["source", "price", "popularity", "views"]
 
-# What an end of a pair is worth when the direction is decided; the edge runs from the higher to the lower.
+# Rank of a product by each rule of direction; an edge runs from the higher to the lower rank.
 RANK_SQL = {
     "price": """
         SELECT product_id, median AS rank
@@ -47,10 +47,14 @@ def number_products(connection: duckdb.DuckDBPyConnection, level: int) -> None:
 
 
 def resolve_direction(direction: str, directed: bool) -> Direction:
-    """What `auto` means for a snapshot; `source` needs one whose pairs carry a direction.
+    """Return the rule of direction for a snapshot, with `auto` resolved.
+
+    Args:
+        direction: The setting `graph.direction`.
+        directed: Whether the pairs of the snapshot have a direction.
 
     Raises:
-        CatalogueError: if the source's own direction is asked for and it has none.
+        CatalogueError: If the direction is `source` and the pairs have none.
     """
     if direction == "auto":
         return "source" if directed else "price"
@@ -67,16 +71,16 @@ def direct_edges(
 ) -> None:
     """Make the table `edges(source, target, count, pair)` of node numbers from the pairs of products.
 
-    With any direction but `source`, the two orders of a pair are one observation whose counts add up; the edge runs
-    from the higher-ranked end to the lower, and both ways where neither is higher or a rank is unknown.
+    With any rule but `source`, the two orders of a pair are one observation whose counts are added. The edge runs from
+    the higher-ranked end to the lower, and both ways if the ranks are equal or one is unknown.
 
     Args:
-        connection: with `products`, `copurchase`, `coview` and the table `node`.
-        pairs: table or view to read: source, target (product ids), count.
-        edges: table to make; `pair` numbers the observation an edge comes from, so that two edges of one
+        connection: Connection with `products`, `copurchase`, `coview` and the table `node`.
+        pairs: Table or view to read: source, target (product ids), count.
+        edges: Name of the table to make; `pair` numbers the observation of an edge, so that the two edges of one
             observation can be kept on the same side of a split.
-        direction: see `GraphSettings.direction`.
-        min_count: pairs with a lower count are left out.
+        direction: Rule of direction; see `GraphSettings.direction`.
+        min_count: Least count of a pair.
     """
     if direction == "source":
         connection.execute(
@@ -119,16 +123,16 @@ def drop_weak_associations(
     min_association: float,
     drop: bool = True,
 ) -> pa.Table:
-    """Take edges between weakly associated categories out of the table `edges` (MERLIN 3.2).
+    """Remove edges between weakly associated categories from the table `edges` (MERLIN 3.2).
 
     Edges within a category stay, since cos(h, h) = 1; so do edges with an end whose category is unknown.
 
     Args:
-        connection: with `node` and the table `edges`.
-        edges: table to filter, in place.
-        association: a, b (either order, once a pair), association (cosine) for all category pairs.
-        min_association: least association that an edge needs.
-        drop: False leaves the table as it is and only reports.
+        connection: Connection with `node` and the table `edges`.
+        edges: Name of the table to filter in place.
+        association: Columns a, b (in either order, each pair once), association (cosine) of all category pairs.
+        min_association: Least association of an edge.
+        drop: Whether to remove the edges, or only report them.
 
     Returns:
         The report: source_category, target_category, association, edges, weak (bool), most edges first.
@@ -176,16 +180,17 @@ def split_edges(
 ) -> None:
     """Add the column `split` (0 train, 1 validation, 2 test) to the table `edges`, at random by observation.
 
-    The order is that of a hash of seed and pair, so it depends on nothing else; the two directions of one
-    observation fall on the same side (MERLIN 4.1.4: 70/10/20). The hash is MD5: DuckDB's own mixes its arguments so
-    weakly that two seeds often held out the same edges.
+    Observations are ordered by a hash of seed and pair, so that the split depends on nothing else; the two directions
+    of one observation fall on the same side (MERLIN 4.1.4: 70/10/20). The hash is MD5: DuckDB's own mixes its
+    arguments so weakly that two seeds often held out the same edges.
 
     Args:
-        connection: with the table `edges`.
-        edges: table to split, in place.
-        validation, test: shares of the observations.
-        seed: of the hash.
-        by_ends: keep two edges between the same products together, even if each was observed by itself.
+        connection: Connection with the table `edges`.
+        edges: Name of the table to split in place.
+        validation: Share of the observations for validation.
+        test: Share of the observations for the test.
+        seed: Seed of the hash.
+        by_ends: Whether two edges between the same products stay together even if each was observed by itself.
     """
     observation = "(least(source, target), greatest(source, target))" if by_ends else "pair"
     connection.execute(

@@ -1,4 +1,4 @@
-"""The product graph of a snapshot: directed, filtered by category association, split (MERLIN 3.1, 3.2, 4.1.4)."""
+"""The space `graph`: a snapshot's product graph, directed, filtered and split (MERLIN 3.1, 3.2, 4.1.4)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ REPORT = "associations.parquet"
 
 
 def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
-    """Direct the pairs, drop weakly associated ones, split what is left."""
+    """Direct the pairs, drop those of weakly associated categories, and split the others."""
     settings, options = inputs.settings, inputs.settings.graph
     direction = resolve_direction(options.direction, inputs.snapshot.directed)
     drop = options.drop_weak == "always" or (options.drop_weak == "auto" and not inputs.snapshot.directed)
@@ -95,8 +95,8 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
 
 
 def _associations(inputs: Inputs, connection: duckdb.DuckDBPyConnection) -> pa.Table:
-    """Association of every pair of categories that co-purchase edges join."""
-    wanted: pa.Table = connection.sql(
+    """Return the association of every pair of categories that co-purchase edges join."""
+    pairs: pa.Table = connection.sql(
         """
         SELECT DISTINCT least(s.category, t.category) AS a, greatest(s.category, t.category) AS b
         FROM copurchase_edge e JOIN node s ON s.node = e.source JOIN node t ON t.node = e.target
@@ -104,11 +104,11 @@ def _associations(inputs: Inputs, connection: duckdb.DuckDBPyConnection) -> pa.T
         """
     ).to_arrow_table()
     if "category" not in inputs.versions:
-        return wanted.append_column("association", pa.nulls(wanted.num_rows, pa.float64()))
-    names: list[str] = sorted({*wanted["a"].to_pylist(), *wanted["b"].to_pylist()})
+        return pairs.append_column("association", pa.nulls(pairs.num_rows, pa.float64()))
+    names: list[str] = sorted({*pairs["a"].to_pylist(), *pairs["b"].to_pylist()})
     read = inputs.vectors("category", names)
-    known = np.flatnonzero(read.present)
-    return associations([names[row] for row in known], torch.from_numpy(read.only()[known]), wanted)
+    present = np.flatnonzero(read.present)
+    return associations([names[row] for row in present], torch.from_numpy(read.only()[present]), pairs)
 
 
 def _count(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
@@ -125,7 +125,7 @@ def _count(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 
 def _content_digest(connection: duckdb.DuckDBPyConnection, tables: dict[str, str]) -> str:
-    # A sum of the rows' hashes does not depend on their order and needs no row in Python.
+    # A sum of the rows' hashes is independent of their order, and loads no row into Python.
     sums = {
         name: str(connection.execute(f"SELECT sum(hash(t)::HUGEINT) FROM ({query}) t").fetchall()[0][0])
         for name, query in tables.items()

@@ -1,4 +1,4 @@
-"""The product graph in memory: numbered products and two kinds of directed edges."""
+"""The product graph in memory: numbered products, and co-purchase and co-view edges."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IntArray = npt.NDArray[np.int64]
 
 
 class Split(IntEnum):
-    """Which side of the split an edge is on (MERLIN 4.1.4)."""
+    """Side of the split that an edge is on (MERLIN 4.1.4)."""
 
     TRAIN = 0
     VALIDATION = 1
@@ -28,8 +28,9 @@ class Edges:
     """Directed edges between numbered products.
 
     Attributes:
-        source, target: int64 [edges].
-        count: how often each was observed, int64 [edges].
+        source: Source product of each edge, int64 [edges].
+        target: Target product of each edge, int64 [edges].
+        count: Number of observations of each edge, int64 [edges].
     """
 
     source: IntArray
@@ -45,15 +46,15 @@ class Edges:
         return self.source, self.target
 
     def only(self, chosen: npt.NDArray[np.bool_] | IntArray) -> Edges:
-        """The edges that are `chosen`: bool [edges], or their numbers in the order wanted, int64 [some]."""
+        """Return the edges that are `chosen`, a mask bool [edges] or positions int64 [chosen]."""
         return Edges(self.source[chosen], self.target[chosen], self.count[chosen])
 
     def evenly(self, most: int) -> Edges:
-        """At most so many of the edges, evenly from the first to the last."""
+        """Return at most `most` of the edges, evenly spaced from the first to the last."""
         return self.only(np.unique(np.linspace(0, len(self) - 1, min(most, len(self)), dtype=np.int64)))
 
     def unordered(self) -> Edges:
-        """Each pair of products once, the lower number first, with the counts of both directions added up."""
+        """Return each pair of products once, the lower number first, with the counts of both directions added."""
         size = int(max(self.source.max(initial=-1), self.target.max(initial=-1))) + 1
         both = self.both_ways()
         matrix = sp.csr_array((both.count, both.ends), shape=(size, size))
@@ -62,7 +63,7 @@ class Edges:
         return Edges(first, second, pairs.data)
 
     def both_ways(self) -> Edges:
-        """These edges and their reverses."""
+        """Return these edges and their reverses."""
         return Edges(
             np.concatenate([self.source, self.target]),
             np.concatenate([self.target, self.source]),
@@ -70,7 +71,7 @@ class Edges:
         )
 
     def matrix(self, products: int) -> sp.csr_array:
-        """Adjacency, float32 [products, products], one where there is an edge."""
+        """Return the adjacency matrix, float32 [products, products], with 1 for each edge."""
         ones = np.ones(len(self), np.float32)
         matrix = sp.csr_array((ones, self.ends), shape=(products, products))
         matrix.data[:] = 1
@@ -82,10 +83,11 @@ class ProductGraph:
     """Products numbered from 0 in the order of their ids, and the edges between them.
 
     Attributes:
-        product_ids: strings [products], sorted.
-        copurchase, coview: the edges of each kind.
-        split: of each co-purchase edge, a `Split`, int8 [edges].
-        coview_split: of each co-view edge, likewise; both directions of a pair are on one side.
+        product_ids: Ids of the products, strings [products], sorted.
+        copurchase: Co-purchase edges.
+        coview: Co-view edges.
+        split: `Split` of each co-purchase edge, int8 [edges].
+        coview_split: `Split` of each co-view edge, int8 [edges]; both directions of a pair are on one side.
     """
 
     product_ids: pa.StringArray
@@ -96,24 +98,24 @@ class ProductGraph:
 
     @property
     def products(self) -> int:
-        """How many products there are."""
+        """Number of products."""
         return len(self.product_ids)
 
     def edges(self, *splits: Split) -> Edges:
-        """The co-purchase edges of some splits."""
+        """Return the co-purchase edges of some splits."""
         return self.copurchase.only(np.isin(self.split, splits))
 
     def coviews(self, *splits: Split) -> Edges:
-        """The co-view pairs of some splits, each once."""
+        """Return the co-view pairs of some splits, each once."""
         return self.coview.only(np.isin(self.coview_split, splits)).unordered()
 
     def training_part(self) -> ProductGraph:
-        """The graph without the co-purchase edges held out for validation and test."""
+        """Return the graph without the co-purchase edges held out for validation and test."""
         edges = self.edges(Split.TRAIN)
         return replace(self, copurchase=edges, split=np.zeros(len(edges), np.int8))
 
     def without_coviews(self) -> ProductGraph:
-        """The homogeneous graph of co-purchases alone."""
+        """Return the graph of co-purchases alone."""
         none = np.zeros(0, np.int64)
         return replace(self, coview=self.coview.only(none), coview_split=self.coview_split[none])
 

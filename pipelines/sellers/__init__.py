@@ -1,1 +1,1 @@
-"""Products to recommend to sellers, by weighted averaging of messages over layers (WAML)."""
+"""Recommendation of products to sellers, by weighted averaging of messages over layers (WAML)."""

@@ -1,4 +1,4 @@
-"""The space `sellers`: one vector a seller, to be compared with those of `seller_products`."""
+"""The space `sellers`: vectors of sellers, to compare with those of `seller_products`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def train(inputs: Inputs, _run: Run, _progress: Progress) -> Outcome:
-    """Take what the training of `seller_products` gave, with its figures."""
+    """Return the vectors of sellers from the training of `seller_products`, with its metrics."""
     version, folder = inputs.versions["seller_products"], inputs.folder("seller_products")
     manifest = Manifest.from_json(version.manifest)
     return Outcome(

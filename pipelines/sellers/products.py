@@ -1,6 +1,6 @@
-"""The space `seller_products`: the vectors of candidates that those of sellers are compared with, by WAML.
+"""The space `seller_products`: vectors of candidate products, which are compared with vectors of sellers, by WAML.
 
-One model gives both, trained here; the space `sellers` is read from what this one writes beside its vectors.
+One model gives both and is trained here; the space `sellers` is read from the files beside these vectors.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SELLERS, VECTORS, REDUCTION = "sellers.parquet", "sellers.npy", "reduction.json"
 
 
 def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
-    """Reduce the graph, fit on the training offers, test on those held out, then let the layers see all offers."""
+    """Reduce the graph, fit on the training offers, test on held-out offers, then embed with all offers as edges."""
     settings, options = inputs.settings, inputs.settings.sellers
     device = resolve_device(settings.device)
     reduced, graph = read_graph(inputs.snapshot, settings)
@@ -57,7 +57,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     metrics = held_out_metrics(fitted, graph, options.recall_at, options.normalise, device)
     vectors = vectors_of(fitted, graph, tuple(Split), options.normalise, device).numpy()
     return Outcome(
-        # Of other products, which are there for what they link, nothing is recommended.
+        # Other products are in the graph for their links, and are never recommended.
         keys=graph.ids.filter(pa.array(graph.candidate)).to_pylist(),
         vectors={FIELD: vectors[graph.candidate]},
         metric="dot",
@@ -73,10 +73,10 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
 
 
 def read_graph(snapshot: Snapshot, settings: Settings) -> tuple[Reduced, SellerGraph]:
-    """The reduced graph of a snapshot, and with numbered nodes and split offers.
+    """Return the reduced graph of a snapshot, and the same with numbered nodes and split offers.
 
     Raises:
-        CatalogueError: if no offer is of a candidate or its neighbour.
+        CatalogueError: If no offer is of a candidate or its neighbour.
     """
     options = settings.sellers
     reduced = reduce_graph(
@@ -96,7 +96,7 @@ def read_graph(snapshot: Snapshot, settings: Settings) -> tuple[Reduced, SellerG
 
 
 def read_content(inputs: Inputs, products: pa.StringArray) -> Tensor:
-    """Text vectors of the products, float32 [products, c]; without a text version, [products, 0]."""
+    """Return text vectors of the products, float32 [products, c]; without a text version, [products, 0]."""
     if "text" not in inputs.versions:
         return torch.zeros(len(products), 0)
     return torch.from_numpy(inputs.vectors("text", products.to_pylist()).only())
@@ -113,7 +113,7 @@ def held_out_metrics(
 
 
 def write_sellers(folder: Path, reduced: Reduced, vectors: np.typing.NDArray[np.float32]) -> None:
-    """Write the sellers, their vectors, and what the reduction kept."""
+    """Write the sellers, their vectors, and the counts of the reduction."""
     pq.write_table(pa.table({SELLER_ID: reduced.sellers}), folder / SELLERS)
     np.save(folder / VECTORS, vectors)
     table = {

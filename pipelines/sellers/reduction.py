@@ -1,7 +1,7 @@
-"""Graph reduction (WAML 2.1, appendix A): from customers' interactions to a small graph about the candidates.
+"""Graph reduction (WAML 2.1, appendix A): from customers' interactions to a small graph around the candidates.
 
-All of it is SQL that DuckDB runs within its memory limit, on disk beyond it. Links between products are counted a part
-of the products at a time, so that no more than `PAIRS_AT_ONCE` pairs of one customer's products are joined at once.
+Everything is SQL that DuckDB runs within its memory limit, and on disk beyond it. Links between products are counted
+for one part of the products at a time, so that a join makes about `PAIRS_AT_ONCE` pairs at most.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ class Count:
     """One row of the paper's Table 5.
 
     Attributes:
-        symbol: as in the paper.
-        what: is counted.
-        before, after: in the snapshot, and in the reduced graph; None where there is no such thing.
+        symbol: Symbol in the paper.
+        what: Name of what is counted.
+        before: Count in the snapshot; None if it does not apply.
+        after: Count in the reduced graph; None if it does not apply.
     """
 
     symbol: str
@@ -37,11 +38,11 @@ class Count:
 
 @dataclass(frozen=True)
 class Bounded:
-    """What was left out because some customers have too many products.
+    """Interactions left out because a customer has too many products.
 
     Attributes:
-        customers: how many have more than are linked.
-        interactions: theirs that were left out.
+        customers: Number of customers with more products than are linked.
+        interactions: Number of their interactions that were left out.
     """
 
     customers: int
@@ -53,13 +54,15 @@ class Reduced:
     """The reduced graph; ends of edges are positions in `sellers`, `products` and `categories`.
 
     Attributes:
-        sellers, products, categories: their ids, sorted. Categories are paths, joined by " > ".
-        candidate: which products may be recommended, bool [products].
-        links: two products and the customers they share, int64 [links] each; the first is the lower.
-        offers: sellers and products, int64 [offers] each.
-        members: products and their categories, int64 [members] each.
-        counts: Table 5.
-        bounded: what heavy customers had more.
+        sellers: Ids of the sellers, sorted.
+        products: Ids of the products, sorted.
+        categories: Paths of the categories, joined by " > ", sorted.
+        candidate: Whether each product may be recommended, bool [products].
+        links: Two linked products, the lower first, and the number of customers they share, int64 [links] each.
+        offers: Seller and product of each offer, int64 [offers] each.
+        members: Products and their categories, int64 [members] each.
+        counts: The paper's Table 5.
+        bounded: Interactions of heavy customers that were left out.
     """
 
     sellers: pa.StringArray
@@ -84,12 +87,12 @@ def reduce_graph(
     """Reduce the graph of a snapshot that has the table `offers`, and `interactions` or no links.
 
     Args:
-        snapshot: to reduce.
-        candidate_below: products with fewer offers are candidates.
-        customer_products: products of a customer that are linked, at most; those with the highest counts.
-        min_shared: customers that linked products share, at least.
-        memory_limit: DuckDB's.
-        pairs_at_once: pairs of products that are counted at once, about.
+        snapshot: Snapshot to reduce.
+        candidate_below: Products with fewer offers are candidates.
+        customer_products: Largest number of linked products of a customer; those with the highest counts are kept.
+        min_shared: Least number of customers that linked products share.
+        memory_limit: Memory limit of DuckDB.
+        pairs_at_once: Approximate number of pairs of products counted at once.
     """
     with snapshot.connect(memory_limit) as connection:
         connection.execute("SET preserve_insertion_order = false")
@@ -117,14 +120,14 @@ def reduce_graph(
 
 
 def _items(connection: duckdb.DuckDBPyConnection, most: int) -> Bounded:
-    """Make the table `items` (customer, product) of what is linked: at most `most` products a customer."""
+    """Make the table `items` (customer, product) of the products to link: at most `most` for each customer."""
     connection.execute(
         """CREATE TABLE customers AS
            SELECT customer_id, row_number() OVER () AS customer, count(*) AS size FROM interactions
            GROUP BY customer_id"""
     )
     joined = "FROM interactions JOIN customers USING (customer_id) JOIN numbered USING (product_id)"
-    # Only those of heavy customers are ranked, which are few.
+    # Only the products of heavy customers are ranked; these customers are few.
     connection.execute(
         f"""CREATE TABLE items AS
             SELECT customer, product {joined} WHERE size BETWEEN 2 AND {most}
@@ -141,7 +144,7 @@ def _items(connection: duckdb.DuckDBPyConnection, most: int) -> Bounded:
 
 
 def _count_links(connection: duckdb.DuckDBPyConnection, least: int, pairs_at_once: int) -> int:
-    """Put links with `least` customers or more into `links` (appendix A, steps 1 and 2); counts all of them."""
+    """Put links with at least `least` customers into `links` (appendix A, steps 1 and 2); return the number of all."""
     joined = _number(
         connection,
         """SELECT coalesce(sum(size * (size - 1) // 2), 0)
@@ -162,7 +165,7 @@ def _count_links(connection: duckdb.DuckDBPyConnection, least: int, pairs_at_onc
 
 
 def _keep_neighbourhood(connection: duckdb.DuckDBPyConnection) -> None:
-    """Keep links of candidates, and what touches the products they reach (appendix A, steps 3 to 5)."""
+    """Keep links of candidates, and nodes next to the products they reach (appendix A, steps 3 to 5)."""
     connection.execute(
         """CREATE TABLE kept AS FROM links
            WHERE one IN (FROM candidates) OR other IN (FROM candidates)"""

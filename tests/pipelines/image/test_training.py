@@ -65,14 +65,14 @@ def distil(folder: Path, **options: Any) -> dict[str, Any]:
 def distil_until(step: int, folder: Path) -> None:
     """The same, killed at a step."""
 
-    class Killed(training.Follow):
+    class Killed(training.TeacherUpdate):
         def on_step_begin(
             self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
         ) -> None:
             if state.global_step == step:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    training.Follow = Killed  # type: ignore[misc]
+    training.TeacherUpdate = Killed  # type: ignore[misc]
     distil(folder)
 
 
