@@ -21,7 +21,7 @@ SAME_WITHOUT_COVIEWS = "pagerank + co-views"
 
 @dataclass(frozen=True)
 class LinkRow:
-    """How well one way of scoring pairs predicts the test edges.
+    """Link-prediction figures of one way of scoring pairs, on the test edges.
 
     Attributes:
         name: name of the row.

@@ -9,7 +9,7 @@ from pipelines.comparisons.comparison import Column
 
 @dataclass(frozen=True)
 class RankingRow:
-    """How well one way of ranking finds the targets of the test edges, and their direction.
+    """Ranking and direction figures of one way of ranking, on the test edges.
 
     Attributes:
         name: name of the row.

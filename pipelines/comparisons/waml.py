@@ -33,7 +33,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 
 @dataclass(frozen=True)
 class WamlRow:
-    """How many held-out offers one variant finds, and what it costs.
+    """Recall of held-out offers by one variant, and its cost.
 
     Attributes:
         name: name of the variant.

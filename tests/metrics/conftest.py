@@ -1,4 +1,4 @@
-"""What all tests of tensors share."""
+"""Fixtures of all tests of metrics."""
 
 from __future__ import annotations
 

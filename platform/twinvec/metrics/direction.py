@@ -17,7 +17,7 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class DirectionMetrics:
-    """How well scores tell the direction of one-way edges; 0.5 is chance.
+    """Direction metrics of scores on one-way edges; 0.5 is chance.
 
     Attributes:
         auc_dir: area under the ROC curve, edges against their reverses.

@@ -17,7 +17,7 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class LinkMetrics:
-    """How well scores tell edges from other pairs.
+    """Link-prediction metrics of scores.
 
     Attributes:
         hits_at_3: share of edges that rank among the first three of themselves and their negatives.

@@ -1,4 +1,4 @@
-"""What a piece of work takes at its height, whatever was taken before."""
+"""Peak memory of a piece of work does not depend on what was in use before."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ OLD, NEW = [[f"p{number:03}" for number in numbers] for numbers in (range(300), 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the versions hold: `related` turned by `rotation` and shaken a little; `text` of 8 and of 5 numbers."""
+    """Contents of the versions: `related` turned by `rotation` and shaken a little; `text` of 8 and of 5 numbers."""
 
     home: Path
     rotation: Floats

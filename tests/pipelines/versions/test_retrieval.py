@@ -1,4 +1,4 @@
-"""What is found by two versions, against loops over products."""
+"""Overlap of the neighbours of two versions, against loops over products."""
 
 from __future__ import annotations
 
