@@ -28,7 +28,7 @@ from sklearn.preprocessing import normalize
 from benchmarks.dirlinkbench_data import Documents, FloatArray, Task, judge, read_documents, split
 from benchmarks.link_recipe import LinkRecipe, fit_links, smoothed
 from pipelines.baselines.problem import RankingProblem
-from pipelines.baselines.registry import BASELINES
+from pipelines.baselines.registry import baselines
 from pipelines.command.output import markdown_table
 from pipelines.comparisons.contenders import OWN, model_rows
 from pipelines.graph.product_graph import Edges
@@ -39,6 +39,7 @@ from twinvec.nn.calibration import weight_fitter
 from twinvec.settings import RelatedSettings
 
 HOPS = (1, 2, 3)
+CONTENT = ("text",)
 FIGURES = {"hits_at_100": "Hits@100", "mrr": "MRR", "auc": "AUC"}
 # He et al., arXiv 2502.05724: CiteSeer, per cent, mean over 10 splits.
 PUBLISHED = {
@@ -62,7 +63,7 @@ def read_content(documents: Documents, dimension: int) -> FloatArray:
 
 def baseline(task: Task, content: FloatArray, seed: int, name: str, dimension: int) -> Scores | None:
     """Fit a registered baseline on the training edges and the words."""
-    return BASELINES[name](RankingProblem(task.graph, {"text": content}, dimension, seed))
+    return baselines(CONTENT)[name](RankingProblem(task.graph, {"text": content}, dimension, seed))
 
 
 def model(task: Task, content: FloatArray, seed: int, recipe: str, options: RelatedSettings) -> Scores:
@@ -115,8 +116,8 @@ def row_fits(dimension: int) -> dict[str, Fit]:
     )
     fits: dict[str, Fit] = {
         name: partial(baseline, name=name, dimension=dimension)
-        for name in BASELINES
-        if name not in ("image cosine", "pagerank + co-views")  # there are neither images nor co-views
+        for name in baselines(CONTENT)
+        if name != "pagerank + co-views"  # the benchmark has no co-views
     }
     fits["smoothed content"] = smooth_content
     for name, recipe in model_rows().items():

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeAlias
 
 import torch
 
 from pipelines.baselines import counting, factorising, magnet, walking
 from pipelines.baselines.problem import RankingProblem
 from twinvec.metrics.scores import DotProducts, Scores
+
+# A baseline returns None where the catalogue lacks the data it needs.
+Baseline: TypeAlias = Callable[[RankingProblem], Scores | None]
 
 
 def cosine(problem: RankingProblem, space: str) -> DotProducts | None:
@@ -18,19 +22,23 @@ def cosine(problem: RankingProblem, space: str) -> DotProducts | None:
     return None if vectors is None else DotProducts(*[torch.from_numpy(vectors)] * 2)
 
 
-# A baseline returns None where the catalogue lacks the data it needs.
-BASELINES: dict[str, Callable[[RankingProblem], Scores | None]] = {
-    "popularity": counting.popularity,
-    "projection": counting.projection,
-    "npmi": counting.association,
-    "text cosine": partial(cosine, space="text"),
-    "image cosine": partial(cosine, space="image"),
-    "als": factorising.alternating_least_squares,
-    "directed svd": factorising.directed_svd,
-    "directed walks": walking.directed_walks,
-    "strap": walking.strap,
-    "reciprocal + adamic-adar": counting.reciprocal_adamic_adar,
-    "pagerank": walking.pagerank,
-    "pagerank + co-views": walking.pagerank_with_coviews,
-    "magnet": magnet.magnet,
-}
+def baselines(content_spaces: Sequence[str]) -> dict[str, Baseline]:
+    """Return all baselines by the name of their row, in the order of tables.
+
+    Args:
+        content_spaces: spaces of content; each gives a row that ranks by its cosine alone.
+    """
+    return {
+        "popularity": counting.popularity,
+        "projection": counting.projection,
+        "npmi": counting.association,
+        **{f"{space} cosine": partial(cosine, space=space) for space in content_spaces},
+        "als": factorising.alternating_least_squares,
+        "directed svd": factorising.directed_svd,
+        "directed walks": walking.directed_walks,
+        "strap": walking.strap,
+        "reciprocal + adamic-adar": counting.reciprocal_adamic_adar,
+        "pagerank": walking.pagerank,
+        "pagerank + co-views": walking.pagerank_with_coviews,
+        "magnet": magnet.magnet,
+    }

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipelines.baselines.problem import RankingProblem
-from pipelines.baselines.registry import BASELINES
+from pipelines.baselines.registry import baselines
 from pipelines.comparisons.comparison import Request
-from pipelines.comparisons.data import ComparisonData, read_data
+from pipelines.comparisons.data import CONTENT_SPACES, ComparisonData, read_data
 from pipelines.related.fitting import Fitted
 from pipelines.related.models import model_names
 from pipelines.related.pipeline import fit_on_training_edges
@@ -58,13 +58,14 @@ def model_rows() -> dict[str, str]:
 
 def contender_names() -> tuple[str, ...]:
     """Return the names of all baselines, then those of all models."""
-    return (*BASELINES, *model_rows())
+    return (*baselines(CONTENT_SPACES), *model_rows())
 
 
 def fit_contender(problem: Contest, name: str) -> Scores | None:
     """Fit the baseline or the model of this name; None if the snapshot lacks what a baseline needs."""
-    if name in BASELINES:
-        return BASELINES[name](problem.baselines)
+    baseline = baselines(CONTENT_SPACES).get(name)
+    if baseline is not None:
+        return baseline(problem.baselines)
     settings = problem.settings
     if name != OWN:
         published = settings.related.model_copy(update={"calibrate": False})
