@@ -1,1 +1,1 @@
-"""The registry: which snapshots, versions and releases exist, what they were made from, what is live."""
+"""The registry of snapshots, versions and releases: which exist, what they were made from, which are live."""

@@ -1,4 +1,4 @@
-"""Opening the registry's database, and bringing its tables up to date."""
+"""The registry's database: open it, migrate its tables, lock and commit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
 class RegistryError(Exception):
-    """The registry cannot do what was asked; the message says why, and what to do."""
+    """The registry refuses an operation; the message says why, and what to do."""
 
 
 def open_engine(url: str) -> Engine:
@@ -39,10 +39,10 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
 
 
 def lock(connection: Connection, name: str, *, shared: bool = False) -> None:
-    """Make whoever locks `name` after us wait until our transaction ends; if shared, only who wants it alone.
+    """Lock `name` until the transaction ends. A shared lock excludes only exclusive ones.
 
-    PostgreSQL has named locks for this. SQLite has one writer at a time anyway: becoming it now, before
-    anything is read, keeps what is read true until it is acted upon.
+    PostgreSQL has named locks. SQLite has one writer at a time: the transaction becomes it now, before anything is
+    read, so that what it reads does not change until it writes.
     """
     if connection.dialect.name == "postgresql":
         take = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
@@ -55,10 +55,10 @@ def lock(connection: Connection, name: str, *, shared: bool = False) -> None:
 
 @contextmanager
 def held(engine: Engine, name: str) -> Iterator[bool]:
-    """Hold `name` for as long as the block lasts, across transactions; a lock that dies with its process.
+    """Hold the lock `name` while the block runs, across transactions. It ends with its process.
 
     Yields:
-        Whether it is ours. False, at once, if another process, thread or machine holds it.
+        True if the lock was taken; False, at once, if another process, thread or machine holds it.
     """
     if engine.dialect.name == "postgresql":
         # A session's lock: the server lets it go when the connection ends, however it ends.
@@ -82,12 +82,12 @@ def held(engine: Engine, name: str) -> Iterator[bool]:
 
 
 def latest_revision() -> str:
-    """The newest revision of the tables this code knows: migrations are numbered `0001_…`, `0002_…`."""
+    """Return the newest revision of the tables that this code has: migrations are numbered `0001_…`, `0002_…`."""
     return max(path.name[:4] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
 def current_revision(connection: Connection) -> str | None:
-    """The revision the tables are at, or None where there are none yet."""
+    """Return the revision of the tables, or None if there are none yet."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
@@ -95,10 +95,10 @@ def current_revision(connection: Connection) -> str | None:
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:
-    """Bring the tables to `revision`, up or down; `base` takes them all away.
+    """Migrate the tables to `revision`, up or down; `base` removes them all.
 
-    Safe when several processes start at once: one migrates, the others wait and find it done. Tables that
-    are up to date cost one small query, without importing Alembic.
+    Several processes may start at once: one migrates, the others wait. Tables that are up to date cost one small
+    query, without importing Alembic.
 
     Raises:
         RegistryError: if the tables are newer than this code.
@@ -131,6 +131,6 @@ def _run_migrations(connection: Connection, revision: str, *, upgrade: bool) -> 
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Session]:
-    """A session that commits when the block ends and rolls back on an error."""
+    """Yield a session that commits when the block ends and rolls back on an error."""
     with Session(engine, expire_on_commit=False) as session, session.begin():
         yield session

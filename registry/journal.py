@@ -1,7 +1,7 @@
-"""The journal of switches between live releases: what is under way, so that a crash leaves no question open.
+"""The journal of switches between live releases, from which an interrupted switch is completed or undone.
 
-Each function is a transaction's part; the one who switches holds `registry.database.held(engine, lock_name(name))`
-meanwhile, so a row that is found while nobody holds it was left by a crash.
+Each function is part of a transaction. The process that switches holds `registry.database.held(engine,
+lock_name(name))`, so a row that exists while nobody holds this lock was left by a crash.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from registry.operations import whoami
 
 
 def lock_name(name: str) -> str:
-    """What to hold while the live release of `name` is switched."""
+    """Return the name of the lock to hold while the live release of `name` is switched."""
     return f"switch of {name}"
 
 
@@ -31,11 +31,11 @@ def begin(
     why: str,
     who: str | None = None,
 ) -> Switch:
-    """Write down that the live release goes from `old` (None for the first) to `new`.
+    """Record that the live release changes from `old` (None for the first) to `new`.
 
     Args:
-        step: the first store.
-        models: space → alias → the model's URI it names, or None: what MLflow is to get back if this is undone.
+        step: Name of the first store.
+        models: Space → alias → URI of the model it names, or None: the state of MLflow that undoing restores.
     """
     switch = Switch(
         name=new.name,
@@ -52,24 +52,24 @@ def begin(
 
 
 def unfinished(session: Session, name: str) -> Switch | None:
-    """The switch of `name` that is under way, or that a crash left; None most of the time."""
+    """Return the switch of `name` that is under way or was left by a crash, or None."""
     return session.scalars(select(Switch).where(Switch.name == name)).first()
 
 
 def reach(session: Session, switch: Switch, step: str) -> None:
-    """Write down the store whose turn it is.
+    """Record the store that is switched next.
 
     Raises:
-        RegistryError: if the switch is ended: our lock was lost, and another process took the switch over.
+        RegistryError: if the switch has ended: the lock was lost, and another process took the switch over.
     """
     _ours(session.execute(update(Switch).where(Switch.id == switch.id).values(step=step)), switch)
 
 
 def end(session: Session, switch: Switch) -> None:
-    """Strike the switch out, in the transaction that makes it true or takes it back.
+    """Delete the switch, in the transaction that completes or undoes it.
 
     Raises:
-        RegistryError: if it is ended already, as `reach` has it.
+        RegistryError: if it has ended already; see `reach`.
     """
     _ours(session.execute(delete(Switch).where(Switch.id == switch.id)), switch)
 

@@ -1,7 +1,7 @@
 """The registry's tables.
 
-Everything else (Parquet files, Feast views, MLflow runs, Qdrant collections) is named from here: a row is
-written last, and a reader who finds one finds all that it names.
+Rows name everything else: Parquet files, Feast views, MLflow runs, Qdrant collections. A row is written last, so that
+all that it names exists.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 
 class State(StrEnum):
-    """Where a version or a release stands in its life; only releases go live and are retired.
+    """State of a version or a release; only releases become live and retired.
 
-    Of what is removed, the row, its history and its lineage stay, while its data go, or are gone.
-    `registry.operations.move` says which may follow which, and is what changes one.
+    The row, the history and the lineage of a removed version or release stay; its data are deleted.
+    `registry.operations.move` changes a state, and knows which state may follow which.
     """
 
     BUILDING = "building"
@@ -46,24 +46,24 @@ WHOLE = (State.READY, State.LIVE, State.RETIRED)
 
 
 def utc_now() -> datetime:
-    """The present moment, with its time zone."""
+    """Return the present moment, with its time zone."""
     return datetime.now(UTC)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment with its time zone, on databases that keep none (SQLite) as on those that do."""
+    """Moment with its time zone, also on databases that store none (SQLite)."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Store UTC; a moment without a time zone is refused, since nobody could say what it means."""
+        """Convert to UTC; a moment without a time zone is refused, since it is ambiguous."""
         if value is not None and value.tzinfo is None:
             raise ValueError(f"{value!r} has no time zone")
         return value.astimezone(UTC) if value is not None else None
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give back what SQLite stored without its zone as UTC."""
+        """Return the moment in UTC, which SQLite stores without its zone."""
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
@@ -88,7 +88,7 @@ class Base(DeclarativeBase):
 
 
 class Snapshot(Base):
-    """One immutable copy of a catalogue and its behaviour logs, named by the hash of its contents."""
+    """Immutable copy of a catalogue and its behaviour logs, named by the hash of its contents."""
 
     __tablename__ = "snapshots"
 
@@ -104,7 +104,7 @@ class Snapshot(Base):
 
 
 class VersionInput(Base):
-    """One edge of the lineage: `version` was made from `input`."""
+    """Edge of the lineage: `version` was made from `input`."""
 
     __tablename__ = "version_inputs"
 
@@ -113,9 +113,9 @@ class VersionInput(Base):
 
 
 class Version(Base):
-    """One version of a space, `<space>@v<number>`: made from one snapshot by one run, never changed after.
+    """Version of a space, `<space>@v<number>`: made from one snapshot by one run, and never changed.
 
-    The product graph is kept as a space too, with edges in place of vectors and no dimension.
+    The product graph is a space, too, with edges in place of vectors and without a dimension.
     """
 
     __tablename__ = "versions"
@@ -150,17 +150,17 @@ class Version(Base):
 
     @property
     def name(self) -> str:
-        """How people write it: `text@v3`."""
+        """Name for people: `text@v3`."""
         return f"{self.space}@v{self.number}"
 
     @property
     def view(self) -> str:
-        """The name of its Feast feature view: `text__v3`."""
+        """Name of the Feast feature view: `text__v3`."""
         return f"{self.space}__v{self.number}"
 
 
 class Release(Base):
-    """What serves together: one `related` version, all it was made from, and the collection that holds it."""
+    """Release: a version of a served space, all it was made from, and the collection that holds it."""
 
     __tablename__ = "releases"
     __table_args__ = (
@@ -190,12 +190,12 @@ class Release(Base):
 
     @property
     def label(self) -> str:
-        """How people write it: `related_products@v7`."""
+        """Name for people: `related_products@v7`."""
         return f"{self.name}@v{self.number}"
 
 
 class Alias(Base):
-    """A Qdrant alias and where it points; kept here because a server's snapshots lose aliases."""
+    """Qdrant alias and its collection; kept here because a server's snapshots lose aliases."""
 
     __tablename__ = "aliases"
 
@@ -205,7 +205,7 @@ class Alias(Base):
 
 
 class Move(Base):
-    """One step in the life of a version or a release; named in plain text, so that it outlives its row."""
+    """Change of state of a version or a release, named in plain text, so that it outlives the row."""
 
     __tablename__ = "moves"
     __table_args__ = (Index("ix_moves_what", "kind", "what"),)
@@ -222,10 +222,10 @@ class Move(Base):
 
 
 class Switch(Base):
-    """A switch from one live release to another that is not finished: at most one a name.
+    """Unfinished switch from one live release to another; at most one for each name.
 
-    Written before the first store is touched and deleted by the transaction that ends the switch, so a row that
-    nobody is at work on was left by a crash.
+    It is written before the first store changes, and deleted by the transaction that ends the switch. A row that no
+    process works on was left by a crash.
     """
 
     __tablename__ = "switches"

@@ -1,4 +1,4 @@
-"""The few operations on the registry; each takes an open session and leaves the commit to its caller."""
+"""Operations on the registry. Each takes an open session and leaves the commit to its caller."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sqlalchemy.orm import Session
 from registry.database import RegistryError, lock
 from registry.models import Alias, Move, Release, Snapshot, State, Version, VersionInput, utc_now
 
-# Held alone while it is decided what is removed, and shared while something is made of what is there.
+# Locked exclusively while removals are decided, and shared while something is made from existing versions.
 REMOVALS = "removals"
 VERSION_NAME = re.compile(r"(?P<space>[a-z_]+)@v(?P<number>\d+)")
 
-# What may follow what. Versions are made once and never serve by themselves; releases go live and come back.
+# State → states that may follow. Only releases become live; a retired one may become live again.
 MOVES: dict[type[Version] | type[Release], dict[State, tuple[State, ...]]] = {
     Version: {State.BUILDING: (State.READY, State.FAILED), State.READY: (State.REMOVED,)},
     Release: {
@@ -31,11 +31,11 @@ MOVES: dict[type[Version] | type[Release], dict[State, tuple[State, ...]]] = {
 
 
 class MoveError(RegistryError):
-    """A version or a release cannot go from the state it is in to the one that was asked for."""
+    """A version or a release cannot change from its state to the requested one."""
 
 
 def whoami() -> str:
-    """Who runs this process, `user@host`."""
+    """Return the user of this process, `user@host`."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user may have a number and no name
@@ -51,18 +51,18 @@ def move(
     who: str | None = None,
     run: str | None = None,
 ) -> None:
-    """Change the state of `row`, and record it; nothing else changes a state.
+    """Change the state of `row`, and record the change. No other function changes a state.
 
-    The state it is in is read from the database, under a lock that ends with the transaction: of two who move the
-    same row, the second sees what the first made of it.
+    The present state is read from the database, under a lock that ends with the transaction: of two processes that
+    move the same row, the second sees the change of the first.
 
     Args:
-        why: in a few words, for people who read the history.
-        who: the process' `user@host` if not given.
-        run: the MLflow run it comes from; the one that made the version if not given.
+        why: Reason in a few words, for readers of the history.
+        who: Author of the change; `user@host` of the process if not given.
+        run: MLflow run that causes it; the run that made the version if not given.
 
     Raises:
-        MoveError: if `state` may not follow the present one.
+        MoveError: if `state` may not follow the present state.
     """
     lock(session.connection(), "moves")
     session.flush()
@@ -111,30 +111,30 @@ def _called(row: Version | Release) -> str:
 
 
 def moves(session: Session, rows: Iterable[Version | Release]) -> Sequence[Move]:
-    """All that was recorded of these versions and releases, oldest first."""
+    """Return the recorded changes of these versions and releases, oldest first."""
     wanted = [(Move.kind == _kind(row)) & (Move.what == _called(row)) for row in rows]
     return session.scalars(select(Move).where(or_(False, *wanted)).order_by(Move.id)).all()
 
 
 def record_snapshot(session: Session, snapshot: Snapshot) -> Snapshot:
-    """Record `snapshot` as the latest; if its contents are known already, give back the row that is there."""
+    """Record `snapshot` as the latest, and return its row: the existing one if the contents are known."""
     lock(session.connection(), "snapshots")
-    known = session.get(Snapshot, snapshot.id)
-    if known is not None:
-        known.ingested_at = utc_now()
-        return known
+    existing = session.get(Snapshot, snapshot.id)
+    if existing is not None:
+        existing.ingested_at = utc_now()
+        return existing
     session.add(snapshot)
     session.flush()
     return snapshot
 
 
 def latest_snapshot(session: Session) -> Snapshot | None:
-    """The snapshot ingested last, or None."""
+    """Return the snapshot ingested last, or None."""
     return session.scalars(select(Snapshot).order_by(Snapshot.ingested_at.desc()).limit(1)).first()
 
 
 def snapshots(session: Session) -> Sequence[Snapshot]:
-    """All snapshots, oldest first."""
+    """Return all snapshots, oldest first."""
     return session.scalars(select(Snapshot).order_by(Snapshot.created_at)).all()
 
 
@@ -148,10 +148,10 @@ def begin_version(
 ) -> Version:
     """Reserve the next number of `space`, in state `building`.
 
-    Others who begin a version of `space` meanwhile wait for this transaction to end, and get another number.
+    Other processes that begin a version of `space` wait until this transaction ends, and get another number.
 
     Args:
-        path: where the files will be, with `{number}` in place of the number.
+        path: Folder of the files, with `{number}` in place of the number.
 
     Raises:
         RegistryError: if an input was removed meanwhile.
@@ -193,7 +193,7 @@ def _refuse_removed(session: Session, versions: Iterable[Version]) -> None:
 
 
 def find_version(session: Session, name: str) -> Version | None:
-    """The version called `name` (`text@v3`), or the latest usable one of a bare space (`text`), or None."""
+    """Return the version called `name` (`text@v3`), or the latest usable one of a bare space (`text`), or None."""
     match = VERSION_NAME.fullmatch(name)
     if match is None:
         return latest_version(session, name)
@@ -202,7 +202,7 @@ def find_version(session: Session, name: str) -> Version | None:
 
 
 def latest_version(session: Session, space: str, fingerprint: str | None = None) -> Version | None:
-    """The newest usable version of `space`, if asked for only among those with this fingerprint."""
+    """Return the newest usable version of `space`, if asked for only among those with this fingerprint."""
     statement = select(Version).where(Version.space == space, Version.state == State.READY)
     if fingerprint is not None:
         statement = statement.where(Version.fingerprint == fingerprint)
@@ -210,52 +210,52 @@ def latest_version(session: Session, space: str, fingerprint: str | None = None)
 
 
 def versions(session: Session, states: Iterable[State] = tuple(State)) -> Sequence[Version]:
-    """All versions in one of `states`, in the order they were made."""
+    """Return all versions in one of `states`, in the order they were made."""
     return session.scalars(select(Version).where(Version.state.in_(list(states))).order_by(Version.id)).all()
 
 
 def lineage(version: Version) -> list[Version]:
-    """`version` and everything it was made from, each once, inputs before what was made of them."""
-    found: dict[int, Version] = {}
+    """Return `version` and everything it was made from, each once, inputs first."""
+    visited: dict[int, Version] = {}
 
     def visit(node: Version) -> None:
-        if node.id not in found:
+        if node.id not in visited:
             for parent in node.inputs:
                 visit(parent)
-            found[node.id] = node
+            visited[node.id] = node
 
     visit(version)
-    return list(found.values())
+    return list(visited.values())
 
 
 def parts(version: Version) -> list[Version]:
-    """`version` and what serves along with it: its lineage, without versions that another of their space was made from.
+    """Return `version` and the versions that serve with it: its lineage without older versions of the same spaces.
 
     A version that an update made has the older version of its space, whose model it shares, among its inputs.
     """
-    found: dict[int, Version] = {}
+    visited: dict[int, Version] = {}
 
     def visit(node: Version) -> None:
-        if node.id not in found:
+        if node.id not in visited:
             for parent in node.inputs:
                 if parent.space != node.space:
                     visit(parent)
-            found[node.id] = node
+            visited[node.id] = node
 
     visit(version)
-    return list(found.values())
+    return list(visited.values())
 
 
 def trained(version: Version) -> Version:
-    """The version of the same space whose training made the model: itself, unless updates lie between."""
+    """Return the version of the same space whose training made the model: itself, unless updates lie between."""
     while (older := next((each for each in version.inputs if each.space == version.space), None)) is not None:
         version = older
     return version
 
 
 def descendants(session: Session, version: Version) -> list[Version]:
-    """Everything that was made from `version`, and from that, each once, in the order it was made."""
-    found: dict[int, Version] = {}
+    """Return everything that was made from `version`, directly or not, each once, in the order of making."""
+    visited: dict[int, Version] = {}
     newest: Iterable[int] = [version.id]
     while newest:
         children = session.scalars(
@@ -263,13 +263,13 @@ def descendants(session: Session, version: Version) -> list[Version]:
             .join(VersionInput, VersionInput.version_id == Version.id)
             .where(VersionInput.input_id.in_(list(newest)))
         ).all()
-        newest = {child.id for child in children} - found.keys()
-        found |= {child.id: child for child in children}
-    return [found[key] for key in sorted(found)]
+        newest = {child.id for child in children} - visited.keys()
+        visited |= {child.id: child for child in children}
+    return [visited[key] for key in sorted(visited)]
 
 
 def releases_of(session: Session, versions: Iterable[Version]) -> Sequence[Release]:
-    """The releases, of any name, that serve one of these versions, oldest first."""
+    """Return the releases, of any name, that serve one of these versions, oldest first."""
     wanted = [version.id for version in versions]
     return session.scalars(select(Release).where(Release.version_id.in_(wanted)).order_by(Release.id)).all()
 
@@ -294,19 +294,19 @@ def begin_release(session: Session, name: str, version: Version) -> Release:
 
 
 def releases(session: Session, name: str) -> Sequence[Release]:
-    """All releases of `name`, oldest first."""
+    """Return all releases of `name`, oldest first."""
     return session.scalars(select(Release).where(Release.name == name).order_by(Release.number)).all()
 
 
 def live_release(session: Session, name: str) -> Release | None:
-    """The release of `name` that serves now, or None."""
+    """Return the release of `name` that serves now, or None."""
     return session.scalars(select(Release).where(Release.name == name, Release.state == State.LIVE)).first()
 
 
 def make_live(session: Session, release: Release, why: str = "promoted", who: str | None = None) -> None:
-    """Retire the release that is live, make `release` live and remember where the alias points.
+    """Retire the live release, make `release` live, and record the collection of the alias.
 
-    Making the live one live again only sets when it was promoted.
+    For the release that is live already, only the time of promotion changes.
 
     Raises:
         MoveError: if the release is not whole.
@@ -326,10 +326,9 @@ def make_live(session: Session, release: Release, why: str = "promoted", who: st
 
 
 def previous_release(session: Session, name: str) -> Release | None:
-    """What a rollback goes back to: of the releases before the live one, the one that was promoted last.
+    """Return the release that a rollback restores: of those before the live one, the one promoted last.
 
-    Only lower numbers count: after a rollback, the release that was rolled back from is not what the next
-    rollback should bring back.
+    Only lower numbers count: after a rollback, the next rollback must not restore the release that was rolled back.
     """
     live = live_release(session, name)
     statement = select(Release).where(
@@ -342,10 +341,10 @@ def previous_release(session: Session, name: str) -> Release | None:
 
 
 def set_alias(session: Session, name: str, collection: str) -> None:
-    """Remember where the Qdrant alias `name` points."""
+    """Record the collection that the Qdrant alias `name` points at."""
     session.merge(Alias(name=name, collection=collection, updated_at=utc_now()))
 
 
 def aliases(session: Session) -> dict[str, str]:
-    """Alias → collection."""
+    """Return alias → collection."""
     return {alias.name: alias.collection for alias in session.scalars(select(Alias))}

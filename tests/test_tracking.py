@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import mlflow
+import mlflow.pytorch
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 
 from registry.models import Snapshot, Version
 from twinvec import tracking
-from twinvec.errors import NotFoundError
+from twinvec.errors import NotFoundError, StoreError
 from twinvec.settings import Settings
 
 PARAMETERS = {"epochs": 3, "model": {"dimension": 4, "layers": [1, 2]}, **{f"p{i}": i for i in range(120)}}
@@ -192,3 +194,26 @@ def test_nothing_is_written_outside_the_home(
     with tracking.start_run(settings, "text", "text@v3", {}, snapshot) as run:
         run.log_epoch(0, {"loss": 1.0})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_pickled_model_is_not_loaded(
+    settings: Settings, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true")
+    with tracking.start_run(settings, "image", "image@v1", {}, snapshot):
+        logged = mlflow.pytorch.log_model(
+            nn.Linear(2, 2),
+            name="model",
+            registered_model_name="image",
+            serialization_format="pickle",
+            pip_requirements=["torch"],
+        )
+    uri = f"models:/image/{logged.registered_model_version}"
+    version = Version(space="image", number=1, path=snapshot.path, model_uri=uri)
+    with pytest.raises(StoreError, match=r"image@v1.*cannot be loaded.*pickle") as raised:
+        tracking.load_model(settings, version, "train it again")
+    assert raised.value.hint == "train it again"
+    assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "true", "the host's own setting is restored"
+    version.model_uri = None
+    with pytest.raises(StoreError, match="has no model in MLflow"):
+        tracking.load_model(settings, version, "train it again")

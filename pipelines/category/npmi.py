@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from twinvec.catalogue.cooccurrence import count_together
+from twinvec.catalogue.cooccurrence import count_cooccurrence
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.settings import Settings
 
@@ -59,7 +59,7 @@ def npmi_of_baskets(connection: duckdb.DuckDBPyConnection, min_count: int) -> pa
     )
     names = connection.sql("SELECT name FROM names ORDER BY item").to_arrow_table()["name"].combine_chunks()
     connection.execute("DROP TABLE IF EXISTS counted")
-    counted = count_together(
+    counted = count_cooccurrence(
         connection,
         "SELECT basket AS name, item FROM baskets JOIN numbered USING (product_id)",
         names,

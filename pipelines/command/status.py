@@ -29,7 +29,7 @@ def status(as_json: AsJson = False) -> None:
     workspace = open_workspace()
     try:
         settle(workspace)
-    except StoreError as error:  # What can be told is told all the same.
+    except StoreError as error:  # The rest of the status is shown all the same.
         typer.echo(f"warning: {error}", err=True)
     with transaction(workspace.engine) as session:
         snapshots = operations.snapshots(session)
@@ -37,7 +37,7 @@ def status(as_json: AsJson = False) -> None:
         versions = operations.versions(session)
     releases = all_releases(workspace)
     stages = dag.standing(workspace, workspace.snapshot(latest.id)) if latest else []
-    found: dict[str, Any] = {
+    report: dict[str, Any] = {
         "home": workspace.settings.home,
         "snapshots": [
             {
@@ -63,18 +63,19 @@ def status(as_json: AsJson = False) -> None:
         "releases": [record(release) for release in releases],
         "live": next((release.collection for release in releases if release.state == "live"), None),
     }
-    print_json(found) if as_json else _print(found, workspace)
+    print_json(report) if as_json else _print(report, workspace)
 
 
 def settings(as_json: AsJson = False) -> None:
-    """Show every setting, its effective value and what it means; secrets are masked."""
-    from twinvec.settings import Settings, load_settings
+    """Show every setting with its effective value and its description. Secrets are masked."""
+    from twinvec.settings import load_settings
 
-    rows = list(_settings(Settings, load_settings().masked()))
+    effective = load_settings()
+    rows = list(_settings(type(effective), effective.masked()))
     if as_json:
         print_json({name: {"value": value, "description": text} for name, value, text in rows})
         return
-    # As text: a setting is to be read as it would be written, without a thousand's separator.
+    # As text: a setting is shown as it would be written, without a thousands separator.
     print_table(
         "Settings, from twinvec.toml and TWINVEC_… variables",
         ["setting", "value", "meaning"],
@@ -108,7 +109,7 @@ def _version(version: Version) -> dict[str, Any]:
     }
 
 
-def _print(found: Mapping[str, Any], workspace: Workspace) -> None:
+def _print(report: Mapping[str, Any], workspace: Workspace) -> None:
     columns = {
         "snapshots": ["snapshot", "latest", "products", "format", "source", "created_at"],
         "stages": ["space", "version", "stale", "reason"],
@@ -119,8 +120,8 @@ def _print(found: Mapping[str, Any], workspace: Workspace) -> None:
         "snapshots": f"Snapshots in {workspace.settings.home}",
         "stages": "Stages, for the latest snapshot",
         "versions": "Versions",
-        "releases": f"Releases (live: {found['live'] or 'none'})",
+        "releases": f"Releases (live: {report['live'] or 'none'})",
     }
     for part, names in columns.items():
-        rows = [[row[name] for name in names] for row in found[part]]
+        rows = [[row[name] for name in names] for row in report[part]]
         print_table(titles[part] if rows else f"{titles[part]}: none yet", names, rows)

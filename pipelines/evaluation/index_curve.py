@@ -12,7 +12,7 @@ import numpy as np
 from registry.models import Release
 from twinvec.vectors.index import VectorIndex
 from twinvec.vectors.points import FloatArray
-from twinvec.vectors.recall import DEPTH, ask_exactly
+from twinvec.vectors.recall import DEPTH, search_exactly
 from twinvec.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def measure(
     index: VectorIndex, collection: str, queries: FloatArray, efs: Sequence[int] = EFS
 ) -> list[Point]:
     """Search the ten best targets of source vectors, float32 [q, d], exactly first and then with each `ef`."""
-    question = ask_exactly(index, collection, queries)
+    question = search_exactly(index, collection, queries)
     points = [Point(None, 1.0, *_milliseconds(index, collection, queries, None))]
     for ef in efs:
         recall = question.recall(index, collection, ef)

@@ -1,4 +1,4 @@
-"""The one vocabulary of column names, and the Parquet schema of every table of a snapshot."""
+"""Column names, and the Parquet schemas of a snapshot's tables."""
 
 from __future__ import annotations
 

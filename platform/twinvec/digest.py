@@ -1,4 +1,4 @@
-"""Digests that say whether two things are the same thing."""
+"""Digests of JSON-like values."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from collections.abc import Mapping
 
 
 def of_json(value: Mapping[str, object]) -> str:
-    """Digest of a JSON-like mapping: 16 hexadecimal digits, independent of key order."""
+    """Return the digest of a JSON-like mapping: 16 hexadecimal digits, independent of key order."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -1,8 +1,8 @@
-"""Random numbers that are a function of what they are for, so that nothing drawn has to be remembered.
+"""Counter-based random numbers: a draw is a hash of (seed, stream, keys), so no generator state is kept.
 
-A draw is a hash of (seed, stream, keys): the price of product 7 in a synthetic store, or the crop of an image in
-step 9 of a training, is the same number whoever asks for it, in any batch and in any order. This is what lets a store
-of any size be written in memory bounded by a batch, and a training that was killed go on as it would have.
+The price of product 7 in a synthetic store, or the crop of an image in step 9 of a training, is the same number in any
+batch and in any order. A store of any size can therefore be written in the memory of a batch, and a training that was
+killed continues with the same draws.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+Doubles = NDArray[np.float64]
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = 0xFFFFFFFFFFFFFFFF
@@ -23,9 +23,9 @@ def bits(seed: int, stream: str, *keys: Ints) -> NDArray[np.uint64]:
     """Hash keys to 64 uniform bits each (the finaliser of splitmix64, once a key).
 
     Args:
-        seed: of the store, or of the training.
-        stream: what the draw is for; different streams are independent.
-        keys: broadcastable integer arrays, at least one.
+        seed: Seed of the store, or of the training.
+        stream: Name of the purpose of the draw; different streams are independent.
+        keys: Broadcastable integer arrays, at least one.
     """
     start = (zlib.crc32(stream.encode()) * _GOLDEN + seed) & _MASK
     state = np.asarray(start, dtype=np.uint64)
@@ -34,7 +34,7 @@ def bits(seed: int, stream: str, *keys: Ints) -> NDArray[np.uint64]:
     return state
 
 
-def uniform(seed: int, stream: str, *keys: Ints) -> Floats:
+def uniform(seed: int, stream: str, *keys: Ints) -> Doubles:
     """Draw from [0, 1); see `bits`."""
     return (bits(seed, stream, *keys) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
@@ -44,20 +44,20 @@ def integers(seed: int, stream: str, high: int, *keys: Ints) -> Ints:
     return (uniform(seed, stream, *keys) * high).astype(np.int64)
 
 
-def normal(seed: int, stream: str, *keys: Ints) -> Floats:
+def normal(seed: int, stream: str, *keys: Ints) -> Doubles:
     """Draw from nearly a standard normal (the sum of three uniforms, so within ±3); see `bits`."""
     parts = [uniform(seed, f"{stream}/{part}", *keys) for part in range(3)]
     return 2.0 * (parts[0] + parts[1] + parts[2] - 1.5)
 
 
-def zipf(share: Floats, count: Ints, exponent: float) -> Ints:
-    """Rank 0, …, count − 1 at quantile `share` of a law that falls as rank^−exponent, 0 ≤ exponent < 1."""
+def zipf(share: Doubles, count: Ints, exponent: float) -> Ints:
+    """Return the rank 0, …, count − 1 at quantile `share` of a law that falls as rank^−exponent, 0 ≤ exponent < 1."""
     rank = (count * share ** (1.0 / (1.0 - exponent))).astype(np.int64)
     return np.minimum(rank, count - 1)
 
 
-def zipf_probability(rank: Ints, count: Ints, exponent: float) -> Floats:
-    """Probability with which `zipf` gives `rank` when `share` is uniform."""
+def zipf_probability(rank: Ints, count: Ints, exponent: float) -> Doubles:
+    """Return the probability with which `zipf` returns `rank` for a uniform `share`."""
     power = 1.0 - exponent
     return np.asarray(((rank + 1) / count) ** power - (rank / count) ** power, dtype=np.float64)
 

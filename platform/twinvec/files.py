@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Atomic writing of files and folders: they appear whole or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stores of one home, opened when they are first needed."""
+"""A workspace: the stores of one home, opened when they are first needed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # Feast and Qdrant take seconds to import, and not every comm
 
 @dataclass(frozen=True)
 class Workspace:
-    """Settings, and the stores they name."""
+    """The settings and the stores that they name."""
 
     settings: Settings
 
@@ -45,13 +45,13 @@ class Workspace:
 
     @cached_property
     def index(self) -> VectorIndex:
-        """Where vectors are searched."""
+        """The vector index."""
         from twinvec.vectors import open_index
 
         return open_index(self.settings)
 
     def snapshot_row(self, snapshot_id: str | None = None) -> SnapshotRow:
-        """The registry's row of a snapshot; the last one if none is named.
+        """Return the registry's row of a snapshot; the last one if none is named.
 
         Raises:
             NotFoundError: if there is none.
@@ -68,15 +68,15 @@ class Workspace:
         return row
 
     def snapshot(self, snapshot_id: str | None = None) -> Snapshot:
-        """A snapshot, opened; the last one if none is named."""
+        """Return a snapshot, opened; the last one if none is named."""
         return open_snapshot(Path(self.snapshot_row(snapshot_id).path))
 
     def version(self, name: str) -> Version:
-        """The version called `text@v3`, or the latest usable one of the space `text`.
+        """Return the version called `text@v3`, or the latest usable one of the space `text`.
 
         Raises:
             NotFoundError: if there is none.
-            StateError: if the one that is named is not, or never was, ready to be read.
+            StateError: if the named version is not ready to be read.
         """
         with transaction(self.engine) as session:
             version = operations.find_version(session, name)

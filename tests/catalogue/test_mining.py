@@ -63,7 +63,7 @@ def test_what_is_counted_beside_the_pairs_is_what_a_loop_counts() -> None:
         rows = [(f"b{n}", item) for n, basket in enumerate(baskets) for item in [*basket, *basket]]
         connection.executemany("INSERT INTO line VALUES (?, ?)", rows)
         names = pa.array([f"item {item}" for item in range(9)])
-        counted = cooccurrence.count_together(
+        counted = cooccurrence.count_cooccurrence(
             connection, "SELECT name, item FROM line", names, "counted", largest
         )
     alone = Counter(item for basket in baskets if len(basket) <= largest for item in basket)

@@ -22,7 +22,7 @@ from twinvec.settings import Settings
 from twinvec.vectors import point_ids
 from twinvec.vectors.locks import take_lock
 from twinvec.vectors.publish import SupersededError
-from twinvec.vectors.recall import Question
+from twinvec.vectors.recall import RecallQuery
 from twinvec.vectors.server import ServerIndex
 from twinvec.workspace import Workspace
 
@@ -110,7 +110,7 @@ def test_a_failed_publish_leaves_the_live_release(
     else:
         with transaction(served.engine) as session:  # else the release that is ready would do
             session.get_one(Release, 2).verification = {"points": 300}
-        monkeypatch.setattr(Question, "recall", lambda *_: 0.2)
+        monkeypatch.setattr(RecallQuery, "recall", lambda *_: 0.2)
     with pytest.raises(VerificationError, match=says):
         releases.publish(served, version)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
+from pipelines.command import app
 from tests.outside import write_package
 from twinvec.errors import SettingsError
 from twinvec.settings import Settings, load_settings
@@ -51,6 +54,12 @@ def test_it_is_read_from_the_file_and_the_environment(monkeypatch: pytest.Monkey
     monkeypatch.setenv("TWINVEC_TOY__EPOCHS", "9")
     toy = load_settings().toy  # type: ignore[attr-defined]
     assert (toy.rate, toy.epochs) == (0.25, 9)
+
+
+@pytest.mark.usefixtures("toy")
+def test_the_command_shows_it() -> None:
+    shown = json.loads(CliRunner().invoke(app, ["settings", "--json"]).stdout)
+    assert shown["toy.rate"] == {"value": 0.5, "description": "Learning rate."}
 
 
 @pytest.mark.usefixtures("toy")

@@ -16,7 +16,7 @@ from twinvec.errors import StoreError, VerificationError
 from twinvec.settings import QdrantSettings, Settings
 from twinvec.vectors import CollectionConfig, make_points, open_index, publish
 from twinvec.vectors.edge import EdgeIndex
-from twinvec.vectors.recall import ask_exactly
+from twinvec.vectors.recall import search_exactly
 
 NAME = "related_products__v1"
 HNSW_ALWAYS = QdrantSettings(full_scan_threshold=10, ef=128)
@@ -60,7 +60,7 @@ def test_the_graph_is_of_targets_only(published):
     assert sizes["source"] < sizes["target"] / 10
     # Looking at few candidates finds less than exact search would: the graph is what answers.
     queries = np.random.default_rng(2).standard_normal((100, 64)).astype(np.float32)
-    question = ask_exactly(index, NAME, queries)
+    question = search_exactly(index, NAME, queries)
     assert question.recall(index, NAME, 10) < 0.95 < question.recall(index, NAME, 800)
 
 
@@ -79,11 +79,11 @@ def test_ef_is_raised_until_every_recall_holds_and_readers_are_told(big, tmp_pat
     index = EdgeIndex(tmp_path)
     with pytest.raises(VerificationError, match=r"is 0\.\d+ over \d+ products at ef=8"):
         publish(index, NAME, big.batches(500), 5000, 64, {}, settings)
-    before = ask_exactly(index, NAME, big.source[:200]).recall(index, NAME, 8)
+    before = search_exactly(index, NAME, big.source[:200]).recall(index, NAME, 8)
     found = publish(
         index, NAME, big.batches(500), 5000, 64, {}, settings.model_copy(update={"max_ef": 5000}), attempt=2
     )
-    after = ask_exactly(index, NAME, big.source[:200]).recall(index, NAME, found.ef)
+    after = search_exactly(index, NAME, big.source[:200]).recall(index, NAME, found.ef)
     print(f"recall@10 at ef=8 {before:.3f}, at ef={found.ef} {after:.3f}")  # noqa: T201
     assert before < 0.7 < 0.95 <= min(found.recall_at_10, *(f.recall_at_10 for f in found.filters.values()))
     assert after >= 0.9

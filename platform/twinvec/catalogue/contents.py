@@ -1,4 +1,4 @@
-"""The hash of a snapshot's contents: of the values, not of the bytes of its Parquet files."""
+"""Hash of a snapshot's contents: of the values, not of the bytes of its Parquet files."""
 
 from __future__ import annotations
 
@@ -71,5 +71,5 @@ def _entry(kind: pa.MapType) -> pa.StructType:
 
 
 def _flat(values: pa.Array, dtype: str) -> bytes:
-    """The bytes of an array without nulls, in one byte order on every machine."""
+    """Return the bytes of an array without nulls, in one byte order on every machine."""
     return np.asarray(values.to_numpy(zero_copy_only=False), dtype).tobytes()

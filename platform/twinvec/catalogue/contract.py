@@ -1,4 +1,4 @@
-"""The data contracts: what a row must be to enter a snapshot, as SQL."""
+"""Data contracts: the conditions, as SQL, that a row meets to enter a snapshot."""
 
 from __future__ import annotations
 

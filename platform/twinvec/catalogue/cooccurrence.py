@@ -1,4 +1,4 @@
-"""How often items share a basket, counted in sorted baskets: no basket is joined with itself.
+"""Co-occurrence counts: how many baskets each pair of items shares, without a self-join.
 
 A basket of n items has n(n−1)/2 pairs; a self-join makes and throws away twice as many, and groups them by hash. Here
 the lines are sorted once, the pairs of all baskets are written out a distance at a time (each item with the next, with
@@ -25,26 +25,26 @@ Ints = NDArray[np.int64]
 Items = NDArray[np.int32]
 
 LINES = 2**18
-"""Lines of baskets that are looked at at once."""
+"""Number of lines of baskets that are processed at once."""
 KEPT = 2**24
-"""Lines up to which all are kept in memory once they are read, at 8 bytes each, and not read again."""
+"""Number of lines up to which all stay in memory, at 8 bytes each, and are not read again."""
 PAIRS = 2**25
-"""Pairs that are counted at once, by all threads, in 20 bytes each at most."""
+"""Number of pairs that all threads count at once, in at most 20 bytes each."""
 INSERTED = 2**20
-"""Pairs that a thread of DuckDB inserts at once."""
+"""Number of pairs that a thread of DuckDB inserts at once."""
 FEW = 2**22
-"""Pairs that could be, such as those of categories, up to which each has a counter."""
+"""Number of possible pairs, such as those of categories, up to which each has a counter."""
 THREADS = len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True)
-class Together:
-    """What was counted beside the pairs.
+class BasketCounts:
+    """Counts of baskets and of single items.
 
     Attributes:
-        baskets: how many there are, of any size.
-        too_large: baskets that made no pairs.
-        alone: baskets that hold each item, of those that are not too large, int64 [items].
+        baskets: Number of baskets of any size.
+        too_large: Number of baskets that were too large to make pairs.
+        alone: Number of baskets that hold each item, without those that are too large, int64 [items].
     """
 
     baskets: int
@@ -57,10 +57,10 @@ class _Baskets:
     """Some whole baskets.
 
     Attributes:
-        item: sorted and distinct within a basket, int32 [lines].
-        left: items after it in its basket, int32 [lines].
-        count: how many baskets there were, too large or not.
-        too_large: those of them whose lines are left out.
+        item: Sorted and distinct within a basket, int32 [lines].
+        left: Number of items after it in its basket, int32 [lines].
+        count: Number of baskets, those too large included.
+        too_large: Number of baskets whose lines are left out.
     """
 
     item: Items
@@ -69,7 +69,7 @@ class _Baskets:
     too_large: int
 
     def pairs(self, place: Ints) -> Iterator[tuple[Items, Items]]:
-        """Lower and higher items of the pairs whose lower is at `place`, where some is left: a distance at a time."""
+        """Yield the lower and higher items of the pairs whose lower item is at `place`, a distance at a time."""
         distance = 1
         while len(place):
             yield self.item[place], self.item[place + distance]
@@ -77,10 +77,10 @@ class _Baskets:
             place = place[self.left[place] >= distance]
 
 
-def count_together(
+def count_cooccurrence(
     connection: duckdb.DuckDBPyConnection, lines: str, names: pa.Array, table: str, largest: int
-) -> Together:
-    """Make `table(source VARCHAR, target VARCHAR, count BIGINT)` of the pairs of items that share baskets.
+) -> BasketCounts:
+    """Create `table(source VARCHAR, target VARCHAR, count BIGINT)` of the pairs of items that share baskets.
 
     Each pair is there once, the lower item first, and the table is sorted by it. A basket counts once, however often
     it holds an item.
@@ -91,11 +91,11 @@ def count_together(
     again for every further `PAIRS` pairs.
 
     Args:
-        connection: where the table is made.
-        lines: a query that gives `name`, of a basket and never NULL, and `item`, a place in `names`.
-        names: of all items, under 2³¹ of them.
-        table: name of the table.
-        largest: distinct items of the largest basket that makes pairs.
+        connection: DuckDB connection that the table is created in.
+        lines: Query of `name`, a basket's name that is never NULL, and `item`, a position in `names`.
+        names: Names of all items; fewer than 2³¹.
+        table: Name of the table.
+        largest: Distinct items of the largest basket that makes pairs.
     """
     items = len(names)
     _sort(connection, lines, f"{table}_lines")
@@ -112,7 +112,7 @@ def count_together(
             for counted in threads.map(_Pairs.count, wanted):
                 _insert(connection, table, names, *counted)
     connection.execute(f"DROP TABLE {table}_lines")
-    return Together(all_lines.baskets, all_lines.too_large, all_lines.alone)
+    return BasketCounts(all_lines.baskets, all_lines.too_large, all_lines.alone)
 
 
 def _sort(connection: duckdb.DuckDBPyConnection, lines: str, table: str) -> None:
@@ -125,7 +125,7 @@ def _sort(connection: duckdb.DuckDBPyConnection, lines: str, table: str) -> None
 
 
 def _read(connection: duckdb.DuckDBPyConnection, table: str, largest: int) -> Iterator[_Baskets]:
-    """All baskets of a sorted table, some at a time; lines of those with more than `largest` items are left out."""
+    """Yield the baskets of a sorted table in parts, without the lines of baskets of more than `largest` items."""
     names, items = pa.array([]), np.empty(0, np.int32)
     with connection.cursor() as cursor:
         for batch in cursor.sql(f"SELECT name, item FROM {table}").to_arrow_reader(LINES):
@@ -141,7 +141,7 @@ def _read(connection: duckdb.DuckDBPyConnection, table: str, largest: int) -> It
 
 
 def _baskets(item: Items, start: Ints, largest: int) -> _Baskets:
-    """The baskets that begin at `start`, each item once."""
+    """Return the baskets that begin at `start`, each item once."""
     first = np.zeros(len(item), np.bool_)
     first[start] = True
     fresh = np.append(True, item[1:] != item[:-1]) | first
@@ -164,7 +164,7 @@ def _ranges(pairs: Ints, most: int) -> Iterator[tuple[int, int]]:
 
 
 class _Lines:
-    """What is known once all lines were read: see `Together`, and which pairs are to be expected."""
+    """Counts over all lines: those of `BasketCounts`, and the number of pairs of each item."""
 
     def __init__(self, items: int, keep: int) -> None:
         self.alone, self.pairs = np.zeros(items, np.int64), np.zeros(items, np.int64)
@@ -196,7 +196,7 @@ class _Counters:
             np.add.at(self.counters, one * self.items + other, 1)
 
     def count(self) -> tuple[Ints, Ints, Ints]:
-        """One, other and how often they were added, of each pair."""
+        """Return lower item, higher item and count of each pair."""
         place = np.flatnonzero(self.counters)
         return place // self.items, place % self.items, self.counters[place]
 
@@ -220,7 +220,7 @@ class _Pairs:
             self.filled = end
 
     def count(self) -> tuple[Items, Items, Items]:
-        """One, other and how often they were added, of each pair; nothing can be added after it."""
+        """Return lower item, higher item and count of each pair; nothing can be added afterwards."""
         self.one -= self.start
         shape = self.stop - self.start, self.items
         matrix = coo_array((np.ones(len(self.one), np.int32), (self.one, self.other)), shape)

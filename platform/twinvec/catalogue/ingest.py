@@ -1,4 +1,4 @@
-"""A source becomes a snapshot: read, check, mine, write, name by its contents, record. In that order."""
+"""Ingestion: read a source, check its rows, mine pairs, write the snapshot, name it by its contents, record it."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ MINED = {"copurchase": ("orders", "order_id"), "coview": ("views", "session_id")
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What an ingest did.
+    """Result of an ingest.
 
     Attributes:
-        rows: table → rows read from the source.
-        quarantined: table → reason → rows that did not enter. Pairs and events of unknown products, pairs of
+        rows: Table → rows read from the source.
+        quarantined: Table → reason → rows that did not enter. Pairs and events of unknown products, pairs of
             a product with itself, and baskets too large to make pairs are counted here, but not among the
             rows that break the contract.
         new: False if this snapshot was there before.
@@ -57,11 +57,11 @@ def ingest(
     """Make a snapshot of `source` and record it in the registry, or find that it is there already.
 
     Args:
-        source: a file or a folder, as the format has it.
+        source: A file or a folder, as the format has it.
         format: Name of a loader: one of `twinvec.catalogue.loaders.loader_names()`.
         settings: `home` is where snapshots are kept, `ingest` how strict to be.
-        engine: the registry's database.
-        progress: told now and then what is done.
+        engine: The registry's database.
+        progress: Called now and then with a message.
 
     Raises:
         NotFoundError: if there is no such source.

@@ -1,4 +1,4 @@
-"""Tells the rows that keep the contract from those that break it, and keeps the latter with the reason."""
+"""Quarantine: separates the rows that break the contract, and keeps them with the reason."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXAMPLE_LENGTH = 120
 
 @dataclass(frozen=True)
 class Admission:
-    """What became of a table's rows: how many were read, and reason → how many were refused."""
+    """Admission of a table's rows: number of rows read, and reason → number of rows refused."""
 
     read: int
     refused: dict[str, int]

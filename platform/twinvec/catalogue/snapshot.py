@@ -1,4 +1,4 @@
-"""A snapshot: one immutable, validated copy of a catalogue and its behaviour logs, named by its contents."""
+"""Snapshots: immutable, validated copies of a catalogue and its behaviour logs, named by their contents."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ REQUIRED = ("products", "copurchase", "coview")
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Where a snapshot is and what it holds.
+    """A snapshot on disk.
 
     Attributes:
         id: 16 hexadecimal digits, the hash of the contents.
-        path: the folder of its Parquet files; each table is sorted by its columns from the left.
-        directed: whether co-purchase pairs carry the source's own direction. Otherwise they were mined from
+        path: The folder of its Parquet files; each table is sorted by its columns from the left.
+        directed: Whether co-purchase pairs carry the source's own direction. Otherwise they were mined from
             baskets and each unordered pair is stored once, with `source < target`.
-        image_root: where relative image paths start; not part of the hash.
-        tables: table → rows.
+        image_root: Folder or URL that relative image paths start at; not part of the hash.
+        tables: Table → rows.
         created_at: UTC; not part of the hash.
     """
 
@@ -41,7 +41,7 @@ class Snapshot:
     created_at: datetime
 
     def table(self, name: str) -> Path:
-        """The Parquet file of table `name`.
+        """Return the Parquet file of table `name`.
 
         Raises:
             NotFoundError: if this snapshot has no such table.
@@ -53,7 +53,7 @@ class Snapshot:
         return self.path / f"{name}.parquet"
 
     def connect(self, memory_limit: str | None = None) -> duckdb.DuckDBPyConnection:
-        """An in-memory DuckDB connection with one view a table; what exceeds `memory_limit` goes to disk."""
+        """Return an in-memory DuckDB connection with one view a table; what exceeds `memory_limit` goes to disk."""
         connection = duckdb.connect(config={"temp_directory": str(self.path.parent / ".spill")})
         connection.execute("SET TimeZone = 'UTC'")
         if memory_limit is not None:

@@ -1,4 +1,4 @@
-"""Writes admitted rows as a snapshot's tables: sorted, so that the same rows always make the same tables."""
+"""Writing of admitted rows as a snapshot's tables. They are sorted: the same rows make the same tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a pipeline reads the vectors it starts from: through the feature store, in the order it wants."""
+"""Read vectors of a version through the feature store, in the order of given keys."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ ROW = "row"
 
 @dataclass(frozen=True)
 class Vectors:
-    """Vectors of n keys, in the order they were asked for.
+    """Vectors of n keys, in the order of the request.
 
-    Args:
-        fields: name of a vector column → float32 [n, d]; a row that is not present is zero.
-        present: bool [n], whether the version has the key.
+    Attributes:
+        fields: Name of a vector column → float32 [n, d]; a row that is not present is zero.
+        present: Bool [n]; True where the version has the key.
     """
 
     fields: Mapping[str, npt.NDArray[np.float32]]
     present: npt.NDArray[np.bool_]
 
     def only(self) -> npt.NDArray[np.float32]:
-        """The vectors [n, d] of a version with one column of them."""
+        """Return the vectors [n, d] of a version with a single vector column."""
         (vectors,) = self.fields.values()
         return vectors
 
 
 def read_vectors(store: FeatureStore, version: Version, keys: Sequence[str]) -> Vectors:
-    """Read the vectors of `keys` from a version, as it is now.
+    """Return the vectors of `keys` in a version.
 
     Raises:
         NotFoundError: if the version's view is not in the feature store.
@@ -50,13 +50,13 @@ def read_vectors(store: FeatureStore, version: Version, keys: Sequence[str]) -> 
     present = np.zeros(len(keys), np.bool_)
     if not len(keys):
         return Vectors(fields, present)
-    # Feast's join keeps no order, so the row goes along.
-    wanted = pd.DataFrame(
+    # Feast's join keeps no order, so the row number is a column, too.
+    entities = pd.DataFrame(
         {manifest.entity: keys, ROW: np.arange(len(keys)), EVENT_TIMESTAMP: datetime.now(UTC)}
     )
     references = [f"{version.view}:{name}" for name in manifest.fields]
     try:
-        table = store.get_historical_features(entity_df=wanted, features=references).to_arrow()
+        table = store.get_historical_features(entity_df=entities, features=references).to_arrow()
     except FeastObjectNotFoundException as error:
         raise NotFoundError(
             f"the feature store has no view {version.view}", "apply the version first"

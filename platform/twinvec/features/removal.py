@@ -1,4 +1,4 @@
-"""Taking feature views away, with the rows they have online."""
+"""Removal of feature views and of their rows in the online store."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ POSTGRES = "SELECT coalesce(pg_total_relation_size(to_regclass(%s)), 0)"
 
 
 def remove_view(store: FeatureStore, view: FeatureView) -> None:
-    """Delete a view: its rows online, then its source, and its name last; done twice, it is done once.
+    """Delete a view: first its online rows, then its source, last its name. Repeating it changes nothing.
 
     Raises:
         StoreError: if the online store refuses.
@@ -50,9 +50,9 @@ def remove_view(store: FeatureStore, view: FeatureView) -> None:
 
 
 def online_size(store: FeatureStore, view: FeatureView) -> int | None:
-    """Bytes that the rows of a view take in the online store; None in one of which we do not know how to ask.
+    """Return the bytes that a view's rows take in the online store; None for a kind of store that cannot tell.
 
-    SQLite does not give them back to the disk, but uses them again.
+    SQLite does not return them to the disk, but uses them again.
     """
     online, table = store.config.online_store, f"{store.project}_{view.name}"
     if online.type == "sqlite":

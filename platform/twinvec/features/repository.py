@@ -1,4 +1,4 @@
-"""All of Feast's objects at once, for `feast apply`."""
+"""All objects of the Feast repository, for `feast apply`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FeastObject = Entity | FeatureView | FeatureService
 
 
 def feast_objects(settings: Settings) -> list[FeastObject]:
-    """Every entity, view and service that the registry gives rise to.
+    """Return every entity, view and service that the registry gives rise to.
 
     The registry is only read; the folder of Feast's own databases is made, since Feast does not make it.
 

@@ -1,4 +1,4 @@
-"""What a product is besides its vectors: title, category, price and the like."""
+"""Product scalars as features: title, category, price and others."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def write_scalars(products: Path, target: Path, timestamp: datetime, memory_limi
     """Write the scalars of a snapshot's products to `target`/part-00000.parquet, out of core.
 
     Args:
-        products: the snapshot's `products.parquet`.
-        target: the folder to make; it appears whole or not at all.
-        timestamp: the moment from which they may be used, with its time zone.
-        memory_limit: DuckDB's; beyond it, disk is used.
+        products: Path of the snapshot's `products.parquet`.
+        target: Folder to create; it appears whole or not at all.
+        timestamp: Moment from which the scalars are valid, with its time zone.
+        memory_limit: Memory limit of DuckDB; beyond it, disk is used.
     """
     query = f"""
         COPY (

@@ -1,4 +1,4 @@
-"""The Parquet files of an embedding version."""
+"""Writing of the Parquet files of an embedding version."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def write_vectors(
     timestamp: datetime,
     rows_per_file: int = ROWS_PER_FILE,
 ) -> int:
-    """Write one vector a key and field to `folder`/vectors; returns the number of rows.
+    """Write one vector for each key and field to `folder`/vectors, and return the number of rows.
 
     Args:
-        folder: an empty folder that its caller renames when everything is in it (`files.new_folder`).
-        entity: name of the key column, `product_id` or `category`.
-        keys: [n], each once.
-        fields: column name → float32 [n, d].
-        timestamp: the moment from which the vectors may be used, with its time zone.
-        rows_per_file: rows of every file but the last.
+        folder: Empty folder, which the caller renames when it is complete (`files.new_folder`).
+        entity: Name of the key column, `product_id` or `category`.
+        keys: Keys [n] without repetition.
+        fields: Column name → float32 [n, d].
+        timestamp: Moment from which the vectors are valid, with its time zone.
+        rows_per_file: Number of rows of every file but the last.
 
     Raises:
         StoreError: if a vector is not finite; its key is named.
-        ValueError: on a key that comes twice, and on shapes that do not fit.
+        ValueError: if a key is repeated, or shapes do not fit.
     """
     if any(len(vectors) != len(keys) for vectors in fields.values()):
         raise ValueError(f"{len(keys)} keys for { ({name: len(v) for name, v in fields.items()}) } vectors")
@@ -64,7 +64,7 @@ def write_batches(
     timestamp: datetime,
     rows_per_file: int = ROWS_PER_FILE,
 ) -> int:
-    """Like `write_vectors`, from (keys, fields) batch by batch, in the memory of one batch.
+    """Write vectors as `write_vectors` does, from batches of (keys, fields), in the memory of one batch.
 
     A file ends after the batch that fills it.
     """

@@ -1,4 +1,4 @@
-"""Vectors for search: the same collections and aliases in Qdrant Edge (in process) or on a Qdrant server."""
+"""Vector search: the same collections and aliases in Qdrant Edge (in process) or on a Qdrant server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 
 
 def open_index(settings: Settings) -> VectorIndex:
-    """Open the index the settings name: the server at `qdrant.url`, or Qdrant Edge under `home`."""
+    """Open the index that the settings name: the server at `qdrant.url`, or Qdrant Edge in the home."""
     qdrant = settings.qdrant
     if qdrant.url is None:
         from twinvec.vectors.edge import EdgeIndex

@@ -1,4 +1,4 @@
-"""What is remembered of the points that were sent, to check the index against: little, however many they are."""
+"""A summary of uploaded points in constant memory, to verify the index against."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from twinvec.vectors.points import FloatArray, PointBatch
 COMMON, SMALL, BANDS = 4, 2, 4
 
 
-class Sent:
-    """A running account of a stream of batches.
+class UploadSummary:
+    """Running summary of a stream of batches.
 
     Args:
-        dimension: length d of a vector.
-        size: products to sample evenly from the stream.
+        dimension: Length d of a vector.
+        size: Number of products to sample evenly from the stream.
     """
 
     def __init__(self, dimension: int, size: int) -> None:
         self.points = 0
         self.fingerprint = 0
-        """Of every point, see `fingerprint`."""
+        """Fingerprint of all points, see `fingerprint`."""
         self.source: FloatArray = np.empty((0, dimension), np.float32)
         """Sources of the sampled products, [s, d]."""
         self._size = size
@@ -38,7 +38,7 @@ class Sent:
         self._marketplaces: Counter[str] = Counter()
 
     def add(self, batch: PointBatch) -> None:
-        """Count a batch."""
+        """Add a batch."""
         self.points += len(batch.ids)
         self.fingerprint = (self.fingerprint + fingerprint(batch.ids, batch.source, batch.target)) % MODULUS
         # A product counts once for each of its categories, even one that its path names twice.
@@ -52,21 +52,21 @@ class Sent:
         self._prices = np.concatenate([self._prices, prices])[kept]
 
     def filters(self) -> dict[str, tuple[Filters, int | None]]:
-        """Filters to try: of each field common values and the rarest, and bands of price.
+        """Return filters to try: the most common and the rarest values of each field, and bands of price.
 
         Returns:
-            Name → the filter and how many products pass it, or None where that was not counted.
+            Name → filter and number of products that pass it, or None where that was not counted.
         """
-        found: dict[str, tuple[Filters, int | None]] = {}
+        filters: dict[str, tuple[Filters, int | None]] = {}
         for value, count in _tried(self._categories):
-            found[f"category={value}"] = Filters(category=(value,)), count
+            filters[f"category={value}"] = Filters(category=(value,)), count
         for value, count in _tried(self._marketplaces):
-            found[f"marketplace={value}"] = Filters(marketplace=(value,)), count
-        known = self._prices[np.isfinite(self._prices)]
-        bounds = np.unique(np.quantile(known, np.linspace(0, 1, BANDS + 1))).tolist() if known.size else []
+            filters[f"marketplace={value}"] = Filters(marketplace=(value,)), count
+        prices = self._prices[np.isfinite(self._prices)]
+        bounds = np.unique(np.quantile(prices, np.linspace(0, 1, BANDS + 1))).tolist() if prices.size else []
         for low, high in pairwise(bounds):
-            found[f"price={low:g}..{high:g}"] = Filters(min_price=low, max_price=high), None
-        return found
+            filters[f"price={low:g}..{high:g}"] = Filters(min_price=low, max_price=high), None
+        return filters
 
 
 def _tried(counts: Counter[str]) -> list[tuple[str, int]]:

@@ -62,10 +62,11 @@ class EdgeIndex:
     """A VectorIndex in `root`, opened on first use; see `VectorIndex` for the methods."""
 
     def __init__(self, root: Path, patience: float = PATIENCE_SECONDS) -> None:
-        """Nothing is opened yet.
+        """Create the index; collections are opened when they are used.
 
         Args:
-            patience: seconds to wait for other processes that hold a collection.
+            root: Folder of the collections.
+            patience: Seconds to wait for other processes that hold a collection.
         """
         self._root = root
         self._patience = patience
@@ -98,7 +99,7 @@ class EdgeIndex:
         self._write(collection, batch, edge.UpdateMode.Upsert)
 
     def insert(self, collection: str, batch: PointBatch) -> None:
-        """Write what is new in the batch; it is durable after `build` or `close`."""
+        """Write the new points of the batch; they are durable after `build` or `close`."""
         self._write(collection, batch, edge.UpdateMode.InsertOnly)
 
     def _write(self, collection: str, batch: PointBatch, mode: edge.UpdateMode) -> None:
@@ -108,39 +109,39 @@ class EdgeIndex:
             edge.Point(id=id_, vector={SOURCE: source, TARGET: target}, payload=payload)
             for id_, source, target, payload in zip(batch.ids, *rows, batch.payloads, strict=True)
         ]
-        collection = self._known(collection)
+        collection = self._existing(collection)
         with self._shards.using(collection, "upload to", writable=True) as shard:
             shard.update(edge.UpdateOperation.upsert_points(points, update_mode=mode))
 
     def build(self, collection: str) -> None:
-        """Run the optimisers, which Edge never does by itself, and give the collection free for readers."""
-        collection = self._known(collection)
+        """Run the optimisers, which Edge never does by itself, and release the collection for readers."""
+        collection = self._existing(collection)
         with self._shards.using(collection, "index", writable=True) as shard:
             shard.optimize()
         self._shards.release(collection)
 
     def count(self, collection: str) -> int:
-        """The exact number of points."""
-        collection = self._known(collection)
+        """Return the exact number of points."""
+        collection = self._existing(collection)
         with self._shards.using(collection, "count") as shard:
             return shard.count(edge.CountRequest(exact=True))
 
     def metadata(self, collection: str) -> dict[str, str]:
-        """The metadata that the collection was created with."""
+        """Return the metadata that the collection was created with."""
         return self._config(self._resolve(collection)).metadata
 
     def notes(self, collection: str) -> dict[str, str]:
-        """What `notes.json` says."""
-        return self._files.read(self._known(collection), "notes.json") or {}
+        """Return the contents of `notes.json`."""
+        return self._files.read(self._existing(collection), "notes.json") or {}
 
     def annotate(self, collection: str, notes: Mapping[str, str]) -> None:
         """Rename new notes over the old ones."""
         text = json.dumps(self.notes(collection) | dict(notes), indent=2)
-        write_text(self._root / self._known(collection) / "notes.json", text)
+        write_text(self._root / self._existing(collection) / "notes.json", text)
         self._forget(collection)
 
     def search_ef(self, collection: str) -> int | None:
-        """The ef that the collection was verified with."""
+        """Return the ef that the collection was verified with."""
         if collection not in self._verified_ef:
             noted = self.notes(collection).get(EF)
             if noted is None:
@@ -150,7 +151,7 @@ class EdgeIndex:
 
     def pages(self, collection: str, rows: int) -> Iterator[tuple[list[str], FloatArray, FloatArray]]:
         """Scroll through the collection."""
-        collection = self._known(collection)
+        collection = self._existing(collection)
         offset: Any = None
         while True:
             wanted = edge.ScrollRequest(
@@ -164,8 +165,8 @@ class EdgeIndex:
                 return
 
     def vectors(self, collection: str, ids: Sequence[str]) -> tuple[FloatArray, FloatArray]:
-        """The source and the target vectors [n, d] float32 of these points, in their order."""
-        collection = self._known(collection)
+        """Return the source and the target vectors [n, d] float32 of these points, in their order."""
+        collection = self._existing(collection)
         with self._shards.using(collection, "read") as shard:
             records = shard.retrieve(list(ids), with_payload=False, with_vector=[SOURCE, TARGET])
         stored = ((str(record.id), record.vector) for record in records)
@@ -173,8 +174,8 @@ class EdgeIndex:
         return source, target
 
     def find(self, collection: str, product_id: str) -> dict[str, Any] | None:
-        """The payload of the product with this id, or None."""
-        collection = self._known(collection)
+        """Return the payload of the product with this id, or None."""
+        collection = self._existing(collection)
         with self._shards.using(collection, "read") as shard:
             record = shard_queries.find(shard, product_id, self._common_markets(shard, collection))
         return record.payload if record else None
@@ -188,8 +189,8 @@ class EdgeIndex:
         ef: int | None = None,
         exact: bool = False,
     ) -> list[list[Hit]]:
-        """The k best targets of each query vector, best first."""
-        collection = self._known(collection)
+        """Return the k best targets of each query vector, best first."""
+        collection = self._existing(collection)
         conditions, parameters = as_filter(filters), edge.SearchParams(hnsw_ef=ef, exact=exact)
         with self._shards.using(collection, "search") as shard:
             if len(queries) == 1:
@@ -199,8 +200,8 @@ class EdgeIndex:
     def related(
         self, collection: str, product_id: str, k: int, filters: Filters | None = None, ef: int | None = None
     ) -> Neighbours | None:
-        """The k best targets of a product's source vector, or None if there is no such product."""
-        collection = self._known(collection)
+        """Return the k best targets of a product's source vector, or None if there is no such product."""
+        collection = self._existing(collection)
         conditions, parameters = as_filter(filters), edge.SearchParams(hnsw_ef=ef)
         with self._shards.using(collection, "search") as shard:
             record = shard_queries.find(shard, product_id, self._common_markets(shard, collection), [SOURCE])
@@ -231,13 +232,13 @@ class EdgeIndex:
                 raise StoreError(f"alias {alias} does not point at {collection} after it was set to")
 
     def aliases(self) -> dict[str, str]:
-        """Alias → collection; read from disk each time, so that a switch elsewhere is seen here."""
+        """Return alias → collection, read from disk each time, so that switches of other processes are seen."""
         known = self._aliases()
         self._shards.release_idle(known.values())
         return known
 
     def collections(self) -> list[str]:
-        """The names of all collections, sorted."""
+        """Return the names of all collections, sorted."""
         return sorted(file.parent.name for file in self._root.glob("[!.]*/collection.json"))
 
     def drop(self, collection: str) -> None:
@@ -267,8 +268,8 @@ class EdgeIndex:
     def _resolve(self, name: str) -> str:
         return self.aliases().get(name, name)
 
-    def _known(self, name: str) -> str:
-        """The collection of that name or alias; an error that lists the others if there is none."""
+    def _existing(self, name: str) -> str:
+        """Return the collection of that name or alias; an error that lists the others if there is none."""
         if self._shards.only(name):  # then its files need not be looked at
             return name
         collection = self._resolve(name)

@@ -1,4 +1,4 @@
-"""One number that says whether two sets of points are the same, whatever order they come in."""
+"""Fingerprint of a set of points: one number, independent of their order."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ MODULUS = 2**64
 
 
 def fingerprint(ids: Sequence[str], source: FloatArray, target: FloatArray) -> int:
-    """The sum modulo 2^64 of a 64-bit hash of each point's id and two vectors.
+    """Return the sum modulo 2^64 of a 64-bit hash of each point's id and two vectors.
 
-    The sum of the fingerprints of a set's batches is the fingerprint of the set, however it is cut: what was
-    sent can be compared with what is stored in the memory of one batch. A point that is missing, there twice, a
-    stranger, or different in one bit of a vector changes it.
+    The fingerprint of a set is the sum of the fingerprints of its batches, however the set is cut. Uploaded and
+    stored points can therefore be compared in the memory of one batch. A missing, repeated or foreign point changes
+    it, as does one bit of a vector.
 
     Args:
-        ids: n point ids, which are UUIDs.
+        ids: N point ids, which are UUIDs.
         source: [n, d] float32.
         target: [n, d] float32.
     """
@@ -33,7 +33,7 @@ def fingerprint(ids: Sequence[str], source: FloatArray, target: FloatArray) -> i
 
 
 def _scrambled(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """SplitMix64's last step: without it, a sum of linear hashes would not tell whose vector is whose."""
+    """Apply SplitMix64's last step: without it, a sum of linear hashes would not tell whose vector is whose."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))

@@ -1,4 +1,4 @@
-"""The one interface of an index of products, whichever engine holds it."""
+"""The interface of a vector index of products, for every engine."""
 
 from __future__ import annotations
 
@@ -26,38 +26,38 @@ NOTES = (ATTEMPT, EF)
 
 @dataclass(frozen=True)
 class CollectionConfig:
-    """What a collection is; two publishes with the same config write the same collection."""
+    """Configuration of a collection. Two publishes with the same configuration write the same collection."""
 
     dimension: int
     """Length of the source and of the target vector."""
     m: int
-    """Links a point of the target's HNSW graph; the source has no graph, it is only read by id."""
+    """Number of links of a point in the target's HNSW graph. The source has no graph: it is only read by id."""
     ef_construct: int
-    """Candidates looked at while the graph is built."""
+    """Number of candidates while the graph is built."""
     full_scan_threshold: int
-    """KiB of vectors under which a segment gets no graph and is scanned whole."""
+    """Size of vectors, in KiB, below which a segment gets no graph and is scanned whole."""
     metadata: dict[str, str] = field(default_factory=dict)
-    """What the vectors are: the digest of their manifest, the version, the snapshot."""
+    """Origin of the vectors: the digest of their manifest, the version, the snapshot."""
 
 
 @dataclass(frozen=True)
 class Filters:
-    """Which targets may be found; what is left empty does not restrict.
+    """Conditions on the targets of a search; empty ones do not restrict it.
 
     A product has all the categories of its path, from root to leaf, so any level can be named.
     A price bound leaves out products without a price.
     """
 
     category: tuple[str, ...] = ()
-    """Any of these, at any level."""
+    """Accepted categories, at any level."""
     marketplace: tuple[str, ...] = ()
-    """Any of these."""
+    """Accepted marketplaces."""
     min_price: float | None = None
     max_price: float | None = None
 
 
 class Hit(NamedTuple):
-    """One product found: its score is the dot product of the query with its target vector."""
+    """A result of a search; the score is the dot product of the query with the product's target vector."""
 
     product_id: str
     score: float
@@ -66,12 +66,12 @@ class Hit(NamedTuple):
 
 @dataclass(frozen=True)
 class Neighbours:
-    """A product and what was found for it."""
+    """A product and its best targets."""
 
     payload: dict[str, Any]
-    """Of the product that was asked for."""
+    """Payload of the product."""
     hits: list[Hit]
-    """Best first; the product itself is left out."""
+    """Targets, best first, without the product itself."""
 
 
 class VectorIndex(Protocol):
@@ -91,45 +91,45 @@ class VectorIndex(Protocol):
         """
 
     def upsert(self, collection: str, batch: PointBatch) -> None:
-        """Write both vectors and the payload of every point of the batch, in place of what it had."""
+        """Write both vectors and the payload of every point of the batch, and replace earlier ones."""
 
     def insert(self, collection: str, batch: PointBatch) -> None:
-        """Write the points of the batch that are not there yet; those that are stay as they are."""
+        """Write the points of the batch that do not exist yet; existing points stay as they are."""
 
     def build(self, collection: str) -> None:
         """Build the HNSW graph of the targets and wait until it serves; everything written is durable."""
 
     def count(self, collection: str) -> int:
-        """The exact number of points."""
+        """Return the exact number of points."""
 
     def metadata(self, collection: str) -> dict[str, str]:
-        """The metadata that the collection was created with."""
+        """Return the metadata that the collection was created with."""
 
     def notes(self, collection: str) -> dict[str, str]:
-        """What is known of the collection besides its metadata, and may change: see `NOTES`."""
+        """Return the notes of the collection, which may change, unlike its metadata; see `NOTES`."""
 
     def annotate(self, collection: str, notes: Mapping[str, str]) -> None:
         """Set notes, for every process that reads the collection; the others stay as they are."""
 
     def search_ef(self, collection: str) -> int | None:
-        """The ef with which the recall of this collection was verified, or None if it never was.
+        """Return the ef with which the recall of this collection was verified, or None if it never was.
 
         Args:
-            collection: not an alias: a process may ask once and remember.
+            collection: Name of a collection, not an alias: a process may ask once and cache the answer.
         """
 
     def pages(self, collection: str, rows: int) -> Iterator[tuple[list[str], FloatArray, FloatArray]]:
-        """Every point once, `rows` at a time: ids [n], source and target vectors [n, d] float32."""
+        """Return every point once, `rows` at a time: ids [n], source and target vectors [n, d] float32."""
 
     def vectors(self, collection: str, ids: Sequence[str]) -> tuple[FloatArray, FloatArray]:
-        """The source and the target vectors [n, d] float32 of these points, in their order.
+        """Return the source and the target vectors [n, d] float32 of these points, in their order.
 
         Raises:
             NotFoundError: if a point does not exist.
         """
 
     def find(self, collection: str, product_id: str) -> dict[str, Any] | None:
-        """The payload of the product with this id, or None; it needs no knowledge of its marketplace."""
+        """Return the payload of the product with this id, or None; it needs no knowledge of its marketplace."""
 
     def search(
         self,
@@ -140,31 +140,32 @@ class VectorIndex(Protocol):
         ef: int | None = None,
         exact: bool = False,
     ) -> list[list[Hit]]:
-        """The k best targets of each query vector, best first.
+        """Return the k best targets of each query vector, best first.
 
         Args:
             queries: [q, d] float32, source vectors.
-            ef: candidates HNSW looks at; the engine's own default if None.
-            exact: compare with every point in place of using HNSW.
+            ef: Number of candidates of HNSW; the engine's default if None.
+            exact: Compare with every point, without HNSW.
         """
 
     def related(
         self, collection: str, product_id: str, k: int, filters: Filters | None = None, ef: int | None = None
     ) -> Neighbours | None:
-        """The k best targets of a product's source vector, or None if there is no such product.
+        """Return the k best targets of a product's source vector, or None if there is no such product.
 
         Args:
-            collection: not an alias, if it may be switched meanwhile: the server is asked more than once.
+            collection: Name of a collection; not an alias if that may be switched meanwhile, since the server is asked
+                more than once.
         """
 
     def switch_alias(self, alias: str, collection: str) -> None:
         """Point the alias at the collection, in one step for every reader, and read it back."""
 
     def aliases(self) -> dict[str, str]:
-        """Alias → collection."""
+        """Return alias → collection."""
 
     def collections(self) -> list[str]:
-        """The names of all collections, sorted."""
+        """Return the names of all collections, sorted."""
 
     def drop(self, collection: str) -> None:
         """Delete a collection for good.
@@ -174,11 +175,11 @@ class VectorIndex(Protocol):
         """
 
     def close(self) -> None:
-        """Release what the index holds open; it cannot be used afterwards."""
+        """Close the index; it cannot be used afterwards."""
 
 
 def same_config(collection: str, held: CollectionConfig, wanted: CollectionConfig) -> None:
-    """Check that an existing collection is the one that is wanted.
+    """Check that an existing collection has the requested configuration.
 
     Raises:
         StoreError: naming every field that differs.
@@ -196,10 +197,10 @@ def same_config(collection: str, held: CollectionConfig, wanted: CollectionConfi
 
 
 def as_arrays(points: Iterable[tuple[str, Any]]) -> tuple[list[str], FloatArray, FloatArray]:
-    """The ids of n points, their source and their target vectors [n, d] float32, from what an engine gave back.
+    """Return the ids of n points, their source and their target vectors [n, d] float32, from what an engine gave back.
 
     Args:
-        points: the id of each and its vectors by name, as lists of numbers.
+        points: The id of each and its vectors by name, as lists of numbers.
     """
     # A row at a time, where a numpy array of lists of lists takes three times as long.
     ids: list[str] = []
@@ -215,7 +216,7 @@ def as_arrays(points: Iterable[tuple[str, Any]]) -> tuple[list[str], FloatArray,
 
 
 def in_order(collection: str, ids: Sequence[str], points: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """The points with these ids, in their order.
+    """Return the points with these ids, in their order.
 
     Raises:
         NotFoundError: if one is missing.

@@ -1,7 +1,7 @@
 """Locks on a file between processes (`flock`): many readers, or one writer; a lock dies with its process.
 
-Who takes a lock adds a line to its file, `<pid> <moment>`, so that whoever is kept waiting is told by whom and
-since when. A writer, who is alone, begins the file anew.
+A process that takes a lock adds a line to its file, `<pid> <moment>`, so that an error can name the holders. A writer
+truncates the file, since it is alone.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ POLL_SECONDS = 0.02
 
 
 def take_lock(file: Path, what: str, *, exclusive: bool, patience: float = 0.0) -> IO[str]:
-    """Take the lock, or give up; closing what is returned releases it.
+    """Take the lock, or give up. Closing the returned file releases it.
 
     Args:
-        what: what the lock protects, for the message.
-        exclusive: to write, alone; else to read, beside other readers.
-        patience: seconds to wait for those who hold it.
+        what: Name of what the lock protects, for the message.
+        exclusive: True for the one writer; False for one of many readers.
+        patience: Seconds to wait for the holders.
 
     Raises:
         StoreError: if others still hold it, naming their processes and since when.
@@ -76,7 +76,7 @@ def _described(pid: int, since: str | None) -> str:
 
 
 def _locking(inode: int) -> set[int] | None:
-    """The processes that hold a lock on the file, or None where the system does not tell."""
+    """Return the processes that hold a lock on the file, or None where the system does not tell."""
     # A line of /proc/locks: `3: FLOCK  ADVISORY  WRITE 4711 08:01:131090 0 EOF`; those that wait have `->`.
     if not KERNEL_LOCKS.exists():
         return None

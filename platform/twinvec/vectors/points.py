@@ -1,4 +1,4 @@
-"""Products as points: their ids, their payload, and batches of them that are safe to upload."""
+"""Points of products: ids, payload, and batches that are safe to upload."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ NAMESPACE = uuid.UUID("8f1c7d52-6a0e-5b43-9d27-3e9a4c5b7f10")
 
 
 def point_id(marketplace: str, product_id: str) -> str:
-    """The point id of a product: the same wherever and whenever it is published."""
+    """Return the point id of a product: the same wherever and whenever it is published."""
     return str(uuid.uuid5(NAMESPACE, f"{marketplace}/{product_id}"))
 
 
 def point_ids(marketplaces: Sequence[str], product_ids: Sequence[str]) -> list[str]:
-    """The point ids of many products."""
+    """Return the point ids of many products."""
     return [point_id(*pair) for pair in zip(marketplaces, product_ids, strict=True)]
 
 
@@ -45,7 +45,7 @@ class PointBatch:
     target: FloatArray
     """Vectors of the products as its target, [n, d] float32."""
     payloads: list[dict[str, Any]]
-    """What is stored beside the vectors, n of them."""
+    """Payloads that are stored with the vectors, n of them."""
 
     def __post_init__(self) -> None:
         """Refuse what should never reach an index."""
@@ -77,13 +77,13 @@ def make_points(
     source: FloatArray,
     target: FloatArray,
 ) -> PointBatch:
-    """A batch of n products with the payload that services read and filter.
+    """Return a batch of n products with the payload that services read and filter.
 
     Args:
-        category: the path of each product from root to leaf. It is stored as a list of keywords, and a
+        category: The path of each product from root to leaf. It is stored as a list of keywords, and a
             filter matches a point that has any of the categories it names: so at any level of the path.
         price: None or NaN where it is unknown.
-        release: the release the points belong to, the same as their collection.
+        release: The release the points belong to, the same as their collection.
         source: [n, d] float32.
         target: [n, d] float32.
     """

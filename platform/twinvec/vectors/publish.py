@@ -1,4 +1,4 @@
-"""Publishing: create, upload, build, verify. Going live is another step, `VectorIndex.switch_alias`."""
+"""Publishing of a collection: create, upload, build, verify. `VectorIndex.switch_alias` makes it live."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from twinvec.errors import StoreError, VerificationError
+from twinvec.progress import Count, silent
 from twinvec.settings.stores import QdrantSettings
-from twinvec.vectors.checksum import Sent
+from twinvec.vectors.checksum import UploadSummary
 from twinvec.vectors.index import ATTEMPT, EF, CollectionConfig, VectorIndex
 from twinvec.vectors.points import PointBatch
-from twinvec.vectors.verify import Progress, Verification, verify
+from twinvec.vectors.verify import Verification, verify
+
+Progress = Count
 
 __all__ = ["Progress", "SupersededError", "Verification", "publish", "silent"]
 
 
 class SupersededError(StoreError):
     """A newer attempt to publish the same collection has taken over."""
-
-
-def silent(step: str, done: int, total: int) -> None:
-    """A progress that nobody watches."""
 
 
 def publish(
@@ -32,24 +31,23 @@ def publish(
     dimension: int,
     metadata: dict[str, str],
     settings: QdrantSettings,
-    progress: Progress = silent,
+    progress: Count = silent,
     attempt: int = 1,
 ) -> Verification:
     """Create the collection, upload, build its HNSW graph once, verify it, and note the ef that it needs.
 
-    No alias is touched: whatever is live goes on serving if this fails or is interrupted, and calling it
-    again for the same collection finishes the job: every point has its own id, and those that are there already
-    stay as they are, with the graph that was built of them.
+    No alias changes, so the live collection keeps serving if this fails or is interrupted. Call it again for the same
+    collection to finish: every point has its own id, and existing points stay as they are, with the graph that was
+    built of them.
 
-    Two may publish the same collection at once, from machines that know nothing of each other. The one with the
-    higher attempt goes on; the other stops at its next batch. What that one still had under way can only add
-    points that are missing, never change one, since no publish ever overwrites a point.
+    Two machines may publish the same collection at once. The one with the higher attempt continues; the other stops at
+    its next batch. Until then it can only add missing points, never change one, since no publish overwrites a point.
 
     Args:
-        batches: every product once; kept no longer than its upload.
-        expected: how many products these are.
-        metadata: what the vectors are, for whoever reads the collection.
-        attempt: 1 for the first to publish this collection; whoever takes it up again counts one more.
+        batches: Batches that hold every product once; kept no longer than their upload.
+        expected: Number of these products.
+        metadata: Origin of the vectors, for readers of the collection.
+        attempt: Number of this attempt to publish the collection, from 1.
 
     Raises:
         VerificationError: if a vector is not finite, points are missing, too many or changed, or the recall is
@@ -68,7 +66,7 @@ def publish(
     _require_turn(index, collection, attempt)
     index.annotate(collection, {ATTEMPT: str(attempt)})
     started = time.perf_counter()
-    sent = Sent(dimension, settings.verify_sample)
+    sent = UploadSummary(dimension, settings.verify_sample)
     for batch in batches:
         _require_turn(index, collection, attempt)
         index.insert(collection, batch)

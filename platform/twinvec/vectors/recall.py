@@ -16,8 +16,8 @@ DEPTH = 10
 
 
 @dataclass(frozen=True)
-class Question:
-    """Queries under one filter, and what an exact search answers."""
+class RecallQuery:
+    """Queries under one filter, with the result of an exact search."""
 
     queries: FloatArray
     """[q, d] float32."""
@@ -26,7 +26,7 @@ class Question:
     """Scores of the 10 best targets of each query, [q, 10]; -inf where there are fewer."""
 
     def recall(self, index: VectorIndex, collection: str, ef: int) -> float:
-        """Share of the best targets that the index finds; 1 if there are none to find.
+        """Return the share of the best targets that the index finds; 1 if there are none.
 
         A target counts if it scores as well as the tenth best, so that ties are no misses.
         """
@@ -39,17 +39,17 @@ class Question:
         return float((found >= tenth - 1e-5 * np.abs(tenth)).sum() / there.sum())
 
 
-def ask_exactly(
+def search_exactly(
     index: VectorIndex,
     collection: str,
     queries: FloatArray,
     filters: Filters | None = None,
     products: int | None = None,
-) -> Question:
+) -> RecallQuery:
     """Search the whole collection for the 10 best targets of each query [q, d].
 
     Args:
-        products: how many pass the filter, where that is known.
+        products: Number of products that pass the filter, if it is known.
 
     Raises:
         VerificationError: if the search finds fewer than there are: the payload or its index is damaged.
@@ -61,7 +61,7 @@ def ask_exactly(
             f"{collection} has {products:,} products with {filters}, and an exact search finds {least} of them",
             "publish again; if it happens again, the payload of the products does not reach Qdrant",
         )
-    return Question(queries, filters, best)
+    return RecallQuery(queries, filters, best)
 
 
 def _scores(hits: list[list[Hit]]) -> Scores:

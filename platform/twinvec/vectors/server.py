@@ -32,16 +32,16 @@ POLL_SECONDS = 0.2
 
 
 def connect(url: str, api_key: str | None, timeout: int) -> QdrantClient:
-    """A client of the server at `url`; nothing is sent yet.
+    """Return a client of the server at `url`; nothing is sent yet.
 
     Args:
-        timeout: seconds before a call is given up.
+        timeout: Seconds before a call is given up.
     """
     return QdrantClient(url=url, api_key=api_key, timeout=timeout, check_compatibility=False)
 
 
 class ServerIndex:
-    """A VectorIndex on whatever `client` is connected to; see `VectorIndex` for the methods."""
+    """A VectorIndex on the server of `client`; see `VectorIndex` for the methods."""
 
     def __init__(self, client: QdrantClient) -> None:
         self._client = client
@@ -70,7 +70,7 @@ class ServerIndex:
         self._write(collection, batch, models.UpdateMode.UPSERT)
 
     def insert(self, collection: str, batch: PointBatch) -> None:
-        """Write what is new in the batch; the server decides point by point, so that no writer can be late."""
+        """Write the new points of the batch. The server decides for each point, so that no writer is late."""
         self._write(collection, batch, models.UpdateMode.INSERT_ONLY)
 
     def _write(self, collection: str, batch: PointBatch, mode: models.UpdateMode) -> None:
@@ -99,17 +99,17 @@ class ServerIndex:
                 green = green + 1 if info.status == models.CollectionStatus.GREEN else 0
 
     def count(self, collection: str) -> int:
-        """The exact number of points."""
+        """Return the exact number of points."""
         with _explained(f"count {collection}"):
             return self._client.count(collection, exact=True).count
 
     def metadata(self, collection: str) -> dict[str, str]:
-        """The metadata that the collection was created with."""
+        """Return the metadata that the collection was created with."""
         with _explained(f"read {collection}"):
             return self._config(collection).metadata
 
     def notes(self, collection: str) -> dict[str, str]:
-        """The part of the server's metadata of the collection that may change."""
+        """Return the part of the server's metadata of the collection that may change."""
         with _explained(f"read {collection}"):
             metadata = self._client.get_collection(collection).config.metadata or {}
         return {name: value for name, value in metadata.items() if name in NOTES}
@@ -120,7 +120,7 @@ class ServerIndex:
             self._client.update_collection(collection, metadata=dict(notes))
 
     def search_ef(self, collection: str) -> int | None:
-        """The ef that the collection was verified with; asked of the server until it has one."""
+        """Return the ef that the collection was verified with; asked of the server until it has one."""
         if collection not in self._verified_ef:
             noted = self.notes(collection).get(EF)
             if noted is None:
@@ -142,7 +142,7 @@ class ServerIndex:
                 return
 
     def vectors(self, collection: str, ids: Sequence[str]) -> tuple[FloatArray, FloatArray]:
-        """The source and the target vectors [n, d] float32 of these points, in their order."""
+        """Return the source and the target vectors [n, d] float32 of these points, in their order."""
         with _explained(f"read {collection}"):
             records = self._client.retrieve(
                 collection, list(ids), with_payload=False, with_vectors=[SOURCE, TARGET]
@@ -152,7 +152,7 @@ class ServerIndex:
         return source, target
 
     def find(self, collection: str, product_id: str) -> dict[str, Any] | None:
-        """The payload of the product with this id, or None."""
+        """Return the payload of the product with this id, or None."""
         match = models.MatchValue(value=product_id)
         wanted = models.Filter(must=[models.FieldCondition(key="product_id", match=match)])
         with _explained(f"read {collection}"):
@@ -168,7 +168,7 @@ class ServerIndex:
         ef: int | None = None,
         exact: bool = False,
     ) -> list[list[Hit]]:
-        """The k best targets of each query vector, best first."""
+        """Return the k best targets of each query vector, best first."""
         requests = [
             models.QueryRequest(
                 query=query,
@@ -187,7 +187,7 @@ class ServerIndex:
     def related(
         self, collection: str, product_id: str, k: int, filters: Filters | None = None, ef: int | None = None
     ) -> Neighbours | None:
-        """The k best targets of a product's source vector, or None; the server looks the vector up."""
+        """Return the k best targets of a product's source vector, or None; the server looks the vector up."""
         payload = self.find(collection, product_id)
         if payload is None:
             return None
@@ -220,12 +220,12 @@ class ServerIndex:
             raise StoreError(f"alias {alias} does not point at {collection} after it was set to")
 
     def aliases(self) -> dict[str, str]:
-        """Alias → collection."""
+        """Return alias → collection."""
         with _explained("list the aliases"):
             return {item.alias_name: item.collection_name for item in self._client.get_aliases().aliases}
 
     def collections(self) -> list[str]:
-        """The names of all collections, sorted."""
+        """Return the names of all collections, sorted."""
         with _explained("list the collections"):
             return sorted(item.name for item in self._client.get_collections().collections)
 

@@ -1,4 +1,4 @@
-"""What is asked of an open shard of Qdrant Edge, and its answers."""
+"""Queries on an open shard of Qdrant Edge."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def search(
     conditions: edge.Filter | None,
     parameters: edge.SearchParams,
 ) -> list[Hit]:
-    """The k best targets of one query, best first."""
+    """Return the k best targets of one query, best first."""
     nearest = edge.Query.Nearest(query, using=TARGET)
     # Edge plans a query, in a batch or alone, which takes half as long again as a search of the same.
     return _hits(
@@ -33,7 +33,7 @@ def search_all(
     conditions: edge.Filter | None,
     parameters: edge.SearchParams,
 ) -> list[list[Hit]]:
-    """The k best targets of each query; those of an exact search are found in one pass over the vectors."""
+    """Return the k best targets of each query; those of an exact search are found in one pass over the vectors."""
     requests = [
         edge.QueryRequest(
             limit=k,
@@ -50,12 +50,12 @@ def search_all(
 def find(
     shard: edge.EdgeShard, product_id: str, markets: Sequence[str], with_vector: list[str] | None = None
 ) -> edge.Record | None:
-    """The product with this id, with its payload.
+    """Return the product with this id, with its payload.
 
     Args:
-        markets: where to look for it first: at the points it would have there, of which Edge finds a few in less
-            time than it takes to ask for the field.
-        with_vector: the names of vectors to read.
+        markets: Marketplaces to try first, by the points the product would have there: Edge finds a few points in less
+            time than it takes to search by the field.
+        with_vector: Names of the vectors to read.
     """
     points: list[Any] = [point_id(market, product_id) for market in markets]
     records = shard.retrieve(points, with_payload=True, with_vector=with_vector)
@@ -68,12 +68,12 @@ def find(
 
 
 def common_markets(shard: edge.EdgeShard, most: int) -> list[str]:
-    """The marketplaces with most products."""
+    """Return the marketplaces with most products."""
     return [str(each.value) for each in shard.facet(edge.FacetRequest("marketplace", limit=most)).hits]
 
 
 def as_filter(filters: Filters | None) -> edge.Filter | None:
-    """The conditions of a search, or None if there are none."""
+    """Return the conditions of a search, or None if there are none."""
     if filters is None:
         return None
     must: list[Any] = [

@@ -1,4 +1,4 @@
-"""The shards that this process has open, each under a lock between processes."""
+"""Shards that this process has open, each under a lock between processes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Shards:
     run, and those that come meanwhile wait for it.
 
     Args:
-        patience: seconds to wait for processes that hold a lock, before they are named in an error.
+        patience: Seconds to wait for processes that hold a lock, before they are named in an error.
     """
 
     def __init__(self, root: Path, patience: float) -> None:
@@ -48,10 +48,10 @@ class Shards:
 
     @contextmanager
     def using(self, collection: str, doing: str, *, writable: bool = False) -> Iterator[edge.EdgeShard]:
-        """The shard, open for as long as the block runs and usually longer.
+        """Yield the shard, open for as long as the block runs and usually longer.
 
         Args:
-            doing: what the block does with it, for the error if Edge refuses.
+            doing: Verb of what the block does, for the error if Edge refuses.
 
         Raises:
             StoreError: if it cannot be opened, other processes hold it, or Edge refuses.
@@ -71,7 +71,7 @@ class Shards:
                     self._changed.notify_all()
 
     def only(self, name: str) -> bool:
-        """Whether this is the one shard that is open: it is there, no alias, and there is no other to let go."""
+        """Return True if this is the only open shard: then it exists, is no alias, and no other has to be closed."""
         return len(self._open) == 1 and name in self._open
 
     def lock(self, collection: str, *, exclusive: bool) -> IO[str]:

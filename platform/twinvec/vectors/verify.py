@@ -1,51 +1,49 @@
-"""Verification of a collection that was published: it holds what was sent, and its graph finds it."""
+"""Verification of a published collection: it holds the uploaded points, and its graph finds them."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 
 from twinvec.errors import VerificationError
+from twinvec.progress import Count
 from twinvec.settings.stores import QdrantSettings
-from twinvec.vectors.checksum import Sent
+from twinvec.vectors.checksum import UploadSummary
 from twinvec.vectors.fingerprint import MODULUS, fingerprint
 from twinvec.vectors.index import VectorIndex
-from twinvec.vectors.recall import Question, ask_exactly
+from twinvec.vectors.recall import RecallQuery, search_exactly
 
-# Told the step, such as `upload`, what is done of it and of how much.
-Progress: TypeAlias = Callable[[str, int, int], None]
 # A filter, of which there are a dozen, is tried with this part of the sampled products.
 FILTER_SHARE = 1 / 8
 
 
 @dataclass(frozen=True)
 class FilterRecall:
-    """How well the index does under one filter."""
+    """Recall of the index under one filter."""
 
     products: int | None
-    """Products that pass it; None for a band of price, where they are not counted."""
+    """Number of products that pass it; None for a band of price, where they are not counted."""
     recall_at_10: float
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What was found of a published collection."""
+    """Result of the verification of a published collection."""
 
     points: int
-    """Points in the collection; each was read back and is as it was sent."""
+    """Number of points in the collection; each was read back and equals the uploaded one."""
     nonzero: float
     """Share of the products whose two vectors both have a norm above 0; all norms are finite."""
     recall_at_10: float
     """Share of the 10 best targets that the index finds, over the sampled products."""
     sample: int
-    """Products that were sampled and queried."""
+    """Number of products that were sampled and queried."""
     ef: int
-    """Candidates that HNSW looked at, and that readers of the collection let it look at."""
+    """Number of HNSW candidates in the verification, and for readers of the collection."""
     filters: Mapping[str, FilterRecall]
     """The same share under every filter that was tried."""
     verify_seconds: float
@@ -54,7 +52,7 @@ class Verification:
 
 
 def verify(
-    index: VectorIndex, collection: str, sent: Sent, settings: QdrantSettings, progress: Progress
+    index: VectorIndex, collection: str, sent: UploadSummary, settings: QdrantSettings, progress: Count
 ) -> Verification:
     """Read every point back, then measure recall, with more candidates until it is enough.
 
@@ -66,8 +64,8 @@ def verify(
     nonzero = _read_back(index, collection, sent, settings.batch, progress)
     tried = sent.filters()
     few = sent.source[: math.ceil(len(sent.source) * FILTER_SHARE)]
-    questions = {"": ask_exactly(index, collection, sent.source)} | {
-        name: ask_exactly(index, collection, few, filters, products)
+    questions = {"": search_exactly(index, collection, sent.source)} | {
+        name: search_exactly(index, collection, few, filters, products)
         for name, (filters, products) in tried.items()
     }
     ef, recalls = _raise_ef(index, collection, questions, sent.points, settings)
@@ -77,8 +75,8 @@ def verify(
     return Verification(sent.points, nonzero, overall, len(sent.source), ef, filters, seconds)
 
 
-def _read_back(index: VectorIndex, collection: str, sent: Sent, rows: int, progress: Progress) -> float:
-    """Compare everything stored with everything sent; returns the share of products with two nonzero vectors."""
+def _read_back(index: VectorIndex, collection: str, sent: UploadSummary, rows: int, progress: Count) -> float:
+    """Compare all stored with all uploaded points, and return the share of products with two nonzero vectors."""
     points = index.count(collection)
     if points != sent.points:
         raise VerificationError(
@@ -109,11 +107,11 @@ def _read_back(index: VectorIndex, collection: str, sent: Sent, rows: int, progr
 def _raise_ef(
     index: VectorIndex,
     collection: str,
-    questions: Mapping[str, Question],
+    questions: Mapping[str, RecallQuery],
     points: int,
     settings: QdrantSettings,
 ) -> tuple[int, dict[str, float]]:
-    """The first of ef, 2 ef, 4 ef … at which every recall is enough, and the recalls there."""
+    """Return the first of ef, 2 ef, 4 ef … at which every recall suffices, and the recalls there."""
     ef, bound = settings.ef, max(settings.ef, settings.max_ef)
     while True:
         recalls = {name: question.recall(index, collection, ef) for name, question in questions.items()}

@@ -44,17 +44,20 @@ Fields = tuple[Any, ...]
 
 
 def load_2014(source: Path, context: LoaderContext) -> StagedTables:
-    """One Python literal a line; pairs from also_bought, bought_together, also_viewed, buy_after_viewing."""
+    """Stage Python literals, one a line, with the pairs of four lists of related products.
+
+    Co-purchases are `also_bought` and `bought_together`; co-views `also_viewed` and `buy_after_viewing`.
+    """
     return _load(source, context, ast.literal_eval, "not a Python literal", _fields_2014)
 
 
 def load_2018(source: Path, context: LoaderContext) -> StagedTables:
-    """One JSON object a line; pairs from also_buy and also_view."""
+    """Stage JSON objects, one a line, with the pairs of `also_buy` and `also_view`."""
     return _load(source, context, json.loads, "not JSON", _fields_2018)
 
 
 def load_2023(source: Path, context: LoaderContext) -> StagedTables:
-    """One JSON object a line, by parent_asin; pairs from bought_together, which most lines leave empty."""
+    """Stage JSON objects, one a line and `parent_asin`, with the pairs of `bought_together`, mostly empty."""
     return _load(source, context, json.loads, "not JSON", _fields_2023)
 
 
@@ -106,7 +109,7 @@ def _fields_2023(row: dict[str, Any]) -> Fields:
 
 
 def _text(value: object) -> str | None:
-    """`value` as one line of text without HTML entities; None for what is empty or not plain."""
+    """Return `value` as one line of text without HTML entities; None if it is empty or not plain."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     text = " ".join(html.unescape(str(value)).split())
@@ -120,7 +123,7 @@ def _path(value: object) -> list[str]:
 
 
 def _ids(value: object) -> list[str]:
-    """The distinct ids of a list, in its order; anything else is no list."""
+    """Return the distinct ids of a list, in its order; anything else is no list."""
     ids = [_text(item) for item in value] if isinstance(value, list) else []
     return list(dict.fromkeys(item for item in ids if item))
 

@@ -1,6 +1,6 @@
-"""Plain tables with a header: CSV (any of `, ; | tab`, plain or gzipped) or Parquet of simple columns.
+"""Flat tables with a header: CSV (separated by any of `, ; | tab`, plain or gzipped) or Parquet of simple columns.
 
-Whatever the file, its columns come out as text under our names; what the text means is said in SQL elsewhere.
+Columns are staged as text under Twinvec's names. The loader's SQL interprets the text.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SWALLOWED = ("field larger", "unexpected end of data")
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a flat table: those that must be there, and those that may be."""
+    """Required and optional columns of a flat table."""
 
     required: tuple[str, ...]
     optional: tuple[str, ...]
@@ -43,7 +43,7 @@ def stage(path: Path, columns: Columns, context: LoaderContext) -> str:
     """Stage the table at `path`.
 
     Returns:
-        What to select from: every one of `columns` as text (NULL if absent), and `line`, `text`, `reason`.
+        SQL to select from: each of `columns` as text (NULL if absent), and `line`, `text`, `reason`.
 
     Raises:
         CatalogueError: if the file cannot be read, is empty, or lacks a required column.
@@ -53,13 +53,13 @@ def stage(path: Path, columns: Columns, context: LoaderContext) -> str:
     return _csv(path, columns, context)
 
 
-def resolve(path: Path, found: list[str], columns: Columns, given: Mapping[str, str]) -> dict[str, str]:
-    """Which of the columns `found` is which of ours: as `given`, else by our name, else by a synonym.
+def resolve(path: Path, headers: list[str], columns: Columns, given: Mapping[str, str]) -> dict[str, str]:
+    """Return our column → the file's column: as `given`, else by our name, else by a synonym.
 
     Raises:
         CatalogueError: if a required column is not there, or several might be it.
     """
-    by_name = {name.strip().lower(): name for name in found}
+    by_name = {name.strip().lower(): name for name in headers}
     resolved = {}
     for column in (*columns.required, *columns.optional):
         preferred = [given[column].lower()] if column in given else []
@@ -67,9 +67,9 @@ def resolve(path: Path, found: list[str], columns: Columns, given: Mapping[str, 
         names = exact[:1] or [name for name in SYNONYMS.get(column, ()) if name in by_name]
         if len(names) > 1 or (not names and column in columns.required):
             state = f"several columns for {column!r}" if names else f"no column {column!r}"
-            wanted = "; ".join(" or ".join((name, *SYNONYMS.get(name, ()))) for name in columns.required)
+            needed = "; ".join(" or ".join((name, *SYNONYMS.get(name, ()))) for name in columns.required)
             raise CatalogueError(
-                f"{path} has {state}; its columns are {', '.join(found)}; wanted are {wanted}",
+                f"{path} has {state}; its columns are {', '.join(headers)}; wanted are {needed}",
                 f'say which it is: under [ingest.columns] of the settings, {column} = "NAME IN THE FILE", '
                 f'or in the environment, TWINVEC_INGEST__COLUMNS=\'{{"{column}": "NAME"}}\'',
             )

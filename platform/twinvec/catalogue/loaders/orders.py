@@ -84,7 +84,7 @@ def _products(staged: str) -> str:
 
 
 def _ordered_products(log: str) -> str:
-    """Each product as the first usable row of the order log describes it."""
+    """Return a query of the products, each described by the first usable row of the order log."""
     first = f"""
         SELECT min(line) FROM ({_events(log, "order_id")})
         WHERE reason IS NULL AND order_id IS NOT NULL AND product_id IS NOT NULL GROUP BY product_id"""

@@ -25,7 +25,7 @@ TIMES = {"DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TI
 
 
 def load(source: Path, context: LoaderContext) -> StagedTables:
-    """Give the folder's tables as they are; nothing is copied.
+    """Stage the folder's tables as they are; nothing is copied.
 
     Raises:
         CatalogueError: if `products.parquet`, or a column that must be there, is missing, a column has a type
@@ -77,7 +77,7 @@ def _query(path: Path, schema: pa.Schema, connection: duckdb.DuckDBPyConnection)
 
 
 def _column(path: Path, field: pa.Field, found: dict[str, str]) -> str:
-    """SQL for a column of the contract, from the columns `found` in the file (name → DuckDB type)."""
+    """Return SQL of a column of the contract, from the columns in the file (name → DuckDB type)."""
     wanted, accepted = _types(field.type)
     kind = found.get(field.name)
     if kind is None:
@@ -95,7 +95,7 @@ def _column(path: Path, field: pa.Field, found: dict[str, str]) -> str:
 
 
 def _types(kind: pa.DataType) -> tuple[str, set[str]]:
-    """The DuckDB type of an Arrow type, and those that can be read as it without a guess."""
+    """Return the DuckDB type of an Arrow type, and those that can be read as it without a guess."""
     if pa.types.is_map(kind):
         return "MAP(VARCHAR, VARCHAR)", {"MAP(VARCHAR, VARCHAR)"}
     if pa.types.is_list(kind):

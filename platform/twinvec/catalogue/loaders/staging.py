@@ -1,4 +1,4 @@
-"""What a loader is given and what it gives back, and the Parquet files text sources are staged in."""
+"""Context and result of a loader, and the Parquet files that text sources are staged in."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ PROVENANCE = [pa.field("line", pa.int64()), pa.field("text", pa.string()), pa.fi
 
 @dataclass(frozen=True)
 class LoaderContext:
-    """Where a loader works.
+    """Context of a loader.
 
     Attributes:
-        connection: DuckDB, with its memory limited and its files in `work`.
-        work: a folder that is removed after the ingest.
-        columns: our column name → the source's, for sources whose header has other names.
-        progress: told now and then how far the loader is.
+        connection: DuckDB connection, with limited memory and its temporary files in `work`.
+        work: A folder that is removed after the ingest.
+        columns: Our column name → the source's, for sources whose header has other names.
+        progress: Called now and then with a message.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -41,13 +41,13 @@ class LoaderContext:
 
 @dataclass(frozen=True)
 class StagedTables:
-    """A source, ready to be checked.
+    """Tables of a source, ready to be checked.
 
     Attributes:
-        queries: table → SQL that gives its columns and `line`, `text`, `reason`. A query may name the table
+        queries: Table → SQL that gives its columns and `line`, `text`, `reason`. A query may name the table
             `known` (`product_id`, `line` of every product that was admitted), but that of `products`.
-        directed: whether the co-purchase pairs have a direction.
-        image_root: where relative image paths start.
+        directed: True if the co-purchase pairs have a direction.
+        image_root: Folder or URL that relative image paths start at.
     """
 
     queries: dict[str, str]

@@ -17,7 +17,7 @@ TOO_LONG = f"line longer than {MAX_LINE // 1024 // 1024} MiB"
 
 
 class Line(NamedTuple):
-    """One line: its number from 1, its text with the line break, and why it cannot be used, if so."""
+    """A line: its number from 1, its text with the line break, and the reason if it cannot be used."""
 
     number: int
     text: str
@@ -25,7 +25,7 @@ class Line(NamedTuple):
 
 
 def read_lines(path: Path) -> Iterator[Line]:
-    """Every line of `path` that is not blank. Gzip is told by the first bytes, not by the name.
+    """Yield every line of `path` that is not blank. Gzip is told by the first bytes, not by the name.
 
     Raises:
         CatalogueError: if the file cannot be read, or is a gzip file that ends early or is damaged.

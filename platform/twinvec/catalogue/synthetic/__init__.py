@@ -1,4 +1,4 @@
-"""A shop that never was, with known ground truth: the demo's source, and every test's."""
+"""Synthetic stores with known ground truth, for the demo and the tests."""
 
 from twinvec.catalogue.synthetic.store import SIZES, StoreSummary, generate
 

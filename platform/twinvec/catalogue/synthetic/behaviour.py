@@ -1,4 +1,4 @@
-"""Baskets and viewing sessions: what customers do, by the true associations, popularity and noise.
+"""Baskets and viewing sessions, drawn by the true associations, popularity and noise.
 
 A basket starts with a base product and adds accessories of its ecosystem; a session starts with any product
 and goes on to its substitutes. In both a share of the lines is random. A basket is a function of its
@@ -13,7 +13,7 @@ import numpy as np
 
 from twinvec.catalogue.synthetic.layout import Layout, Places, index_of, places_of, shelf_size, style_size
 from twinvec.catalogue.synthetic.products import Flags, is_cold
-from twinvec.draws import Floats, Ints, integers, uniform, zipf, zipf_probability
+from twinvec.draws import Doubles, Ints, integers, uniform, zipf, zipf_probability
 
 PER_PRODUCT = 2
 """Baskets, and sessions, a product."""
@@ -87,11 +87,11 @@ def accessory(layout: Layout, stream: str, key: Ints, base: Places, link: Ints) 
     """Choose an accessory for each base: of its ecosystem, and as a rule in its colour.
 
     Args:
-        layout: of the store.
-        stream: what the draw is for.
-        key: number of the basket or session: (b,).
-        base: places of the products that accessories are chosen for: (b,).
-        link: which of the base type's links, 0 to L − 1: (b,); the result means nothing where it has none.
+        layout: Layout of the store.
+        stream: Name of the draw; different names are independent.
+        key: Number of the basket or session: (b,).
+        base: Places of the products that accessories are chosen for: (b,).
+        link: Which of the base type's links, 0 to L − 1: (b,); the result means nothing where it has none.
     """
     kind = layout.accessory[base.type, link]
     ecosystem = base.ecosystem % layout.ecosystems[kind]
@@ -103,14 +103,14 @@ def accessory(layout: Layout, stream: str, key: Ints, base: Places, link: Ints) 
     return index_of(layout, kind, ecosystem, np.where(does_match, matched, free))
 
 
-def choice_probability(layout: Layout, base: Places, kind: Ints, rank: Ints) -> Floats:
+def choice_probability(layout: Layout, base: Places, kind: Ints, rank: Ints) -> Doubles:
     """Compute the probability with which `accessory` gives each rank of a type's shelf; 0 beyond its end.
 
     Args:
-        layout: of the store.
-        base: places of the products that accessories are chosen for.
-        kind: the accessory's type.
-        rank: on that type's shelf of the base's ecosystem. All broadcast to one shape.
+        layout: Layout of the store.
+        base: Places of the products that accessories are chosen for.
+        kind: The accessory's type.
+        rank: Rank on that type's shelf of the base's ecosystem. All broadcast to one shape.
     """
     shelf = shelf_size(layout, kind, base.ecosystem % layout.ecosystems[kind])
     styles = layout.styles[kind]
@@ -126,12 +126,12 @@ def _matching_position(base: Places, shelf: Ints, styles: Ints) -> Ints:
     return np.asarray(base.position % (shelf // styles))
 
 
-def _basket_weights(layout: Layout) -> Floats:
+def _basket_weights(layout: Layout) -> Doubles:
     has_links = layout.strength.any(axis=1)
     return np.where(has_links, np.where(layout.is_base, 1.0, CHAIN_SHARE), 0.0) * layout.count
 
 
-def _popular(layout: Layout, stream: str, key: Ints, weights: Floats) -> Ints:
+def _popular(layout: Layout, stream: str, key: Ints, weights: Doubles) -> Ints:
     """Draw a product for each key: its type by weight, its ecosystem and rank by popularity."""
     bounds = np.cumsum(weights) / weights.sum()
     kind = np.searchsorted(bounds[:-1], uniform(layout.seed, f"{stream} type", key), side="right")

@@ -13,7 +13,7 @@ from twinvec.catalogue.synthetic import vocabulary
 from twinvec.catalogue.synthetic.layout import Layout
 from twinvec.catalogue.synthetic.products import Products
 from twinvec.catalogue.synthetic.shapes import PATTERN_MASKS, SHAPE_DISTANCES, Field, Pixels
-from twinvec.draws import Floats, uniform
+from twinvec.draws import Doubles, uniform
 
 SIZE = 64
 """Width and height in pixels."""
@@ -24,21 +24,21 @@ _CHUNK = 32
 
 @dataclass(frozen=True)
 class Poses:
-    """How the shape lies in each of n images; arrays are (n,)."""
+    """Pose of the shape in each of n images; arrays are (n,)."""
 
-    angle: Floats
+    angle: Doubles
     """Degrees, counter-clockwise."""
-    x: Floats
-    y: Floats
+    x: Doubles
+    y: Doubles
     """Centre, in half widths from the image's centre."""
-    scale: Floats
+    scale: Doubles
     """Half the shape's size, in half widths."""
 
 
 def poses_of(layout: Layout, products: Products) -> Poses:
     """Draw the poses: a function of the product, like everything else."""
 
-    def between(stream: str, low: float, high: float) -> Floats:
+    def between(stream: str, low: float, high: float) -> Doubles:
         return low + (high - low) * uniform(layout.seed, stream, products.index)
 
     return Poses(

@@ -1,4 +1,4 @@
-"""Where every product of a store stands: type, ecosystem and rank as arithmetic on the product's index.
+"""Layout of a store: type, ecosystem and rank of a product, computed from its index.
 
 The types lie one after the other on the line of indices. Within a type the ecosystems (models or
 collections of its world) alternate, so the products of one type and ecosystem, its *shelf*, are an
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twinvec.catalogue.synthetic.taxonomy import WORLDS, ProductType, World
-from twinvec.draws import Floats, Ints, bits
+from twinvec.draws import Doubles, Ints, bits
 from twinvec.errors import CatalogueError
 
 MIN_PRODUCTS = 200
@@ -51,7 +51,7 @@ class Layout:
     """Styles on a shelf of the type: (T,)."""
     accessory: Ints
     """Type at the other end of each link: (T, L), padded with 0."""
-    strength: Floats
+    strength: Doubles
     """Share of the buyers of the type's products who add one of the accessory's: (T, L), padded with 0."""
 
     @property
@@ -62,7 +62,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Places:
-    """Where products stand; all arrays have one shape."""
+    """Type, ecosystem and rank of products; all arrays have one shape."""
 
     type: Ints
     ecosystem: Ints
@@ -162,7 +162,7 @@ def row_order(layout: Layout, row: Ints) -> Ints:
 _ALPHABET = np.frombuffer(b"0123456789ABCDEFGHJKMNPQRSTVWXYZ", dtype="S1")
 
 
-def _links(worlds: tuple[World, ...]) -> tuple[Ints, Floats]:
+def _links(worlds: tuple[World, ...]) -> tuple[Ints, Doubles]:
     rows: list[list[tuple[int, float]]] = []
     for world in worlds:
         first = len(rows)

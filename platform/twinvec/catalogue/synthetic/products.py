@@ -1,4 +1,4 @@
-"""What every product is, as a function of its index: look, market, price, and what is missing."""
+"""Attributes of a product, computed from its index: look, market, price, and what is missing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from twinvec.catalogue.synthetic import vocabulary
 from twinvec.catalogue.synthetic.layout import Layout, Places, places_of
-from twinvec.draws import Floats, Ints, bits, integers, normal, uniform
+from twinvec.draws import Doubles, Ints, bits, integers, normal, uniform
 
 COLD = 0.05
 NO_IMAGE = 0.03
@@ -44,8 +44,8 @@ class Products:
     shape: Ints
     pattern: Ints
     colour: Ints
-    price: Floats
-    """In the home's currency; NaN if not known."""
+    price: Doubles
+    """Price in the home's currency; NaN if not known."""
     has_image: Flags
     cold: Flags
     """Whether it is never bought or viewed."""
@@ -126,7 +126,7 @@ def _colour(layout: Layout, places: Places) -> Ints:
     return (first.astype(np.int64) + _COLOUR_STEP * places.position) % number
 
 
-def _price(layout: Layout, index: Ints, places: Places, home: Ints) -> Floats:
+def _price(layout: Layout, index: Ints, places: Places, home: Ints) -> Doubles:
     typical = np.array([kind.price for kind in layout.types])[places.type]
     tier = 0.25 * normal(layout.seed, "tier", layout.world[places.type], places.ecosystem)
     own = 0.08 * normal(layout.seed, "price", index)

@@ -32,7 +32,7 @@ CUSTOMER_EXPONENT = 0.5
 
 
 def seller_count(layout: Layout) -> int:
-    """How many sellers there are, S; some of them offer nothing."""
+    """Return the number of sellers, S; some of them offer nothing."""
     return layout.size
 
 
@@ -43,7 +43,7 @@ def niche_of(layout: Layout, product: Ints) -> Ints:
 
 
 def niche_count(layout: Layout) -> int:
-    """How many niches there are; seller s is of niche s modulo this."""
+    """Return the number of niches; seller s is in niche s modulo this number."""
     worlds = len(layout.worlds)
     return worlds * max(1, seller_count(layout) // (NICHE_SELLERS * worlds))
 
@@ -97,7 +97,7 @@ def _offer_counts(layout: Layout, product: Ints) -> Ints:
 
 
 def _is_first(values: Ints) -> Flags:
-    """Where a value comes for the first time in its row; (n, m)."""
+    """Return True where a value comes for the first time in its row; (n, m)."""
     order = np.argsort(values, axis=1, kind="stable")
     new = np.diff(np.take_along_axis(values, order, axis=1), axis=1, prepend=-1) != 0
     first: Flags = np.empty_like(new)

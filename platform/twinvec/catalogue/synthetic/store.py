@@ -46,7 +46,7 @@ _ARCHIVE = 500
 
 @dataclass(frozen=True)
 class StoreSummary:
-    """What was written: counts of rows, and of images."""
+    """Numbers of rows and of images that were written."""
 
     folder: Path
     seed: int
@@ -72,13 +72,13 @@ def generate(
     """Generate a store; the same size and seed give the same store.
 
     Args:
-        folder: is made, whole or not at all; a store that is there already is replaced.
-        size: a name of `SIZES` or a number of products, at least 200.
-        seed: any integer.
-        images: whether to render them; by default only for stores of at most 50,000 products (`medium`).
+        folder: Is made, whole or not at all; a store that is there already is replaced.
+        size: A name of `SIZES` or a number of products, at least 200.
+        seed: Any integer.
+        images: True to render images; by default only for stores of at most 50,000 products (`medium`).
             Without them the column `image` is null throughout.
-        sellers: whether to write offers and interactions; all other tables are the same with and without.
-        progress: is told now and then what is being written.
+        sellers: True to write offers and interactions; all other tables are the same with and without.
+        progress: Is told now and then what is being written.
 
     Raises:
         CatalogueError: on an unknown or too small size, or if `folder` holds something else.

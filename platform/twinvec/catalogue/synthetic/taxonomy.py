@@ -1,4 +1,4 @@
-"""The category tree and what truly goes with what: the part of the ground truth that every store shares.
+"""The category tree and the true associations: the part of the ground truth that all stores share.
 
 A world is a set of types bought for each other: a phone, its cases, its chargers. Types of one world may
 stand in different families (a laptop charger is in Electronics > Power), and a family may hold types that

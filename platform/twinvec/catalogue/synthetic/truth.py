@@ -1,4 +1,4 @@
-"""The ground truth as tables: what the baskets, sessions and images were drawn from."""
+"""The ground truth as tables: the associations that baskets, sessions and images were drawn from."""
 
 from __future__ import annotations
 

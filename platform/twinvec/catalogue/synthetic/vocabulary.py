@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Word:
-    """One notion in the three languages of the store."""
+    """A word in the three languages of the store."""
 
     en: str
     es: str
