@@ -112,8 +112,8 @@ def _called(row: Version | Release) -> str:
 
 def moves(session: Session, rows: Iterable[Version | Release]) -> Sequence[Move]:
     """Return the recorded changes of these versions and releases, oldest first."""
-    wanted = [(Move.kind == _kind(row)) & (Move.what == _called(row)) for row in rows]
-    return session.scalars(select(Move).where(or_(False, *wanted)).order_by(Move.id)).all()
+    conditions = [(Move.kind == _kind(row)) & (Move.what == _called(row)) for row in rows]
+    return session.scalars(select(Move).where(or_(False, *conditions)).order_by(Move.id)).all()
 
 
 def record_snapshot(session: Session, snapshot: Snapshot) -> Snapshot:
@@ -180,9 +180,9 @@ def _refuse_removed(session: Session, versions: Iterable[Version]) -> None:
     # Whoever removes versions has this lock alone. What the session was given may be older than the row.
     lock(session.connection(), REMOVALS, shared=True)
     with session.no_autoflush:
-        wanted = [version.id for version in versions]
+        ids = [version.id for version in versions]
         statement = select(Version.space, Version.number).where(
-            Version.id.in_(wanted), Version.state == State.REMOVED
+            Version.id.in_(ids), Version.state == State.REMOVED
         )
         removed = [f"{space}@v{number}" for space, number in session.execute(statement)]
     if removed:
@@ -270,8 +270,8 @@ def descendants(session: Session, version: Version) -> list[Version]:
 
 def releases_of(session: Session, versions: Iterable[Version]) -> Sequence[Release]:
     """Return the releases, of any name, that serve one of these versions, oldest first."""
-    wanted = [version.id for version in versions]
-    return session.scalars(select(Release).where(Release.version_id.in_(wanted)).order_by(Release.id)).all()
+    ids = [version.id for version in versions]
+    return session.scalars(select(Release).where(Release.version_id.in_(ids)).order_by(Release.id)).all()
 
 
 def begin_release(session: Session, name: str, version: Version) -> Release:

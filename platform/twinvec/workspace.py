@@ -50,6 +50,15 @@ class Workspace:
 
         return open_index(self.settings)
 
+    def close(self) -> None:
+        """Close the index and the database if they were opened; a later use opens them again."""
+        opened = self.__dict__
+        if "index" in opened:
+            opened.pop("index").close()
+        if "engine" in opened:
+            opened.pop("engine").dispose()
+        opened.pop("features", None)
+
     def snapshot_row(self, snapshot_id: str | None = None) -> SnapshotRow:
         """Return the registry's row of a snapshot; the last one if none is named.
 

@@ -107,9 +107,9 @@ def count_cooccurrence(
         for counters in few:
             _insert(connection, table, names, *counters.count())
         ranges = iter([] if few else _ranges(all_lines.pairs, max(1, PAIRS // THREADS)))
-        while wanted := [_Pairs(all_lines.pairs, *each) for each in islice(ranges, THREADS)]:
-            _add(threads, wanted, all_lines.kept or _read(connection, f"{table}_lines", largest))
-            for counted in threads.map(_Pairs.count, wanted):
+        while counters_of_pairs := [_Pairs(all_lines.pairs, *each) for each in islice(ranges, THREADS)]:
+            _add(threads, counters_of_pairs, all_lines.kept or _read(connection, f"{table}_lines", largest))
+            for counted in threads.map(_Pairs.count, counters_of_pairs):
                 _insert(connection, table, names, *counted)
     connection.execute(f"DROP TABLE {table}_lines")
     return BasketCounts(all_lines.baskets, all_lines.too_large, all_lines.alone)
@@ -236,13 +236,13 @@ class _Pairs:
 
 
 def _add(
-    threads: ThreadPoolExecutor, wanted: Sequence[_Lines | _Counters | _Pairs], baskets: Iterable[_Baskets]
+    threads: ThreadPoolExecutor, counters: Sequence[_Lines | _Counters | _Pairs], baskets: Iterable[_Baskets]
 ) -> None:
-    """Add all baskets to each of `wanted`; the next are read while some are added."""
+    """Add all baskets to each of `counters`; the next baskets are read while some are added."""
     adding: list[Future[None]] = []
     for some in baskets:
         _finish(adding)
-        adding = [threads.submit(each.add, some) for each in wanted]
+        adding = [threads.submit(each.add, some) for each in counters]
     _finish(adding)
 
 

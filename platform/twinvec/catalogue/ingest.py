@@ -155,18 +155,18 @@ def _keep(report: IngestReport, snapshots: Path) -> IngestReport:
     draft = report.snapshot
     target = snapshots / draft.id
     try:
-        known = open_snapshot(target)
+        existing = open_snapshot(target)
     except TwinvecError:
         snapshot = replace(draft, path=target)
         write_record(snapshot, draft.path)
         shutil.rmtree(target, ignore_errors=True)  # a damaged one
         draft.path.rename(target)
         return replace(report, snapshot=snapshot)
-    if known.image_root != draft.image_root:
+    if existing.image_root != draft.image_root:
         # Where the images lie is no part of the contents, and may have changed.
-        known = replace(known, image_root=draft.image_root)
-        write_record(known, target)
-    return replace(report, snapshot=known, new=False)
+        existing = replace(existing, image_root=draft.image_root)
+        write_record(existing, target)
+    return replace(report, snapshot=existing, new=False)
 
 
 def _record(report: IngestReport, engine: Engine) -> None:

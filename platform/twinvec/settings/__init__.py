@@ -241,14 +241,14 @@ def load_settings(**overrides: object) -> Settings:
 
 def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
     # pydantic-settings ignores variables that match no field: a typing error would be silent.
-    known = [FILE_VARIABLE, *_variables(settings_class(), PREFIX)]
+    variables = [FILE_VARIABLE, *_variables(settings_class(), PREFIX)]
     ours = [variable for variable in environment if variable.upper().startswith(PREFIX)]
-    if any(variable.upper() not in known for variable in ours):
+    if any(variable.upper() not in variables for variable in ours):
         for name, group in _model_groups().items():
-            known += _variables(group, f"{PREFIX}RELATED__{name}__")
+            variables += _variables(group, f"{PREFIX}RELATED__{name}__")
     for variable in ours:
-        if variable.upper() not in known:
-            close = difflib.get_close_matches(variable.upper(), known, n=1)
+        if variable.upper() not in variables:
+            close = difflib.get_close_matches(variable.upper(), variables, n=1)
             raise SettingsError(
                 f"environment variable {variable} is not a setting",
                 f"did you mean {close[0]}?" if close else "`twinvec settings` lists what can be set",

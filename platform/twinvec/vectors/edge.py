@@ -87,8 +87,8 @@ class EdgeIndex:
             pass
 
     def _create(self, collection: str, config: CollectionConfig) -> None:
-        for left in self._root.glob(f".{collection}.*"):  # by a process that was killed
-            shutil.rmtree(left)
+        for abandoned in self._root.glob(f".{collection}.*"):  # by a process that was killed
+            shutil.rmtree(abandoned)
         with explained(f"create {collection}"), new_folder(self._root / collection) as staging:
             _create_shard(staging / "shard", config)
             text = json.dumps(asdict(config), indent=2)
@@ -154,11 +154,11 @@ class EdgeIndex:
         collection = self._existing(collection)
         offset: Any = None
         while True:
-            wanted = edge.ScrollRequest(
+            request = edge.ScrollRequest(
                 offset=offset, limit=rows, with_payload=False, with_vector=[SOURCE, TARGET]
             )
             with self._shards.using(collection, "read") as shard:
-                records, offset = shard.scroll(wanted)
+                records, offset = shard.scroll(request)
             if records:
                 yield as_arrays((str(record.id), record.vector) for record in records)
             if offset is None:
@@ -210,9 +210,9 @@ class EdgeIndex:
             vectors: Any = record.vector
             # One more than wanted, and the product itself left out here: as a condition of the search, every
             # candidate would be asked whether it meets it, and a small collection scanned whole.
-            found = shard_queries.search(shard, vectors[SOURCE], k + 1, conditions, parameters)
+            hits = shard_queries.search(shard, vectors[SOURCE], k + 1, conditions, parameters)
         payload: Any = record.payload
-        others = [hit for hit in found if hit.product_id != product_id or hit.payload != payload]
+        others = [hit for hit in hits if hit.product_id != product_id or hit.payload != payload]
         return Neighbours(payload, others[:k])
 
     def _common_markets(self, shard: edge.EdgeShard, collection: str) -> list[str]:
@@ -233,9 +233,9 @@ class EdgeIndex:
 
     def aliases(self) -> dict[str, str]:
         """Return alias → collection, read from disk each time, so that switches of other processes are seen."""
-        known = self._aliases()
-        self._shards.release_idle(known.values())
-        return known
+        aliases = self._aliases()
+        self._shards.release_idle(aliases.values())
+        return aliases
 
     def collections(self) -> list[str]:
         """Return the names of all collections, sorted."""

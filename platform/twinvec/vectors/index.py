@@ -178,16 +178,16 @@ class VectorIndex(Protocol):
         """Close the index; it cannot be used afterwards."""
 
 
-def same_config(collection: str, held: CollectionConfig, wanted: CollectionConfig) -> None:
+def same_config(collection: str, existing: CollectionConfig, requested: CollectionConfig) -> None:
     """Check that an existing collection has the requested configuration.
 
     Raises:
         StoreError: naming every field that differs.
     """
     different = [
-        f"{name} {getattr(held, name)!r} instead of {getattr(wanted, name)!r}"
+        f"{name} {getattr(existing, name)!r} instead of {getattr(requested, name)!r}"
         for name in (item.name for item in fields(CollectionConfig))
-        if getattr(held, name) != getattr(wanted, name)
+        if getattr(existing, name) != getattr(requested, name)
     ]
     if different:
         raise StoreError(

@@ -82,10 +82,10 @@ def publish(
     index.build(collection)
     built = time.perf_counter()
     progress("index", expected, expected)
-    found = verify(index, collection, sent, settings, progress)
+    verification = verify(index, collection, sent, settings, progress)
     _require_turn(index, collection, attempt)
-    index.annotate(collection, {EF: str(found.ef)})
-    return replace(found, upload_seconds=uploaded - started, index_seconds=built - uploaded)
+    index.annotate(collection, {EF: str(verification.ef)})
+    return replace(verification, upload_seconds=uploaded - started, index_seconds=built - uploaded)
 
 
 def _require_turn(index: VectorIndex, collection: str, attempt: int) -> None:

@@ -30,13 +30,13 @@ class RecallQuery:
 
         A target counts if it scores as well as the tenth best, so that ties are no misses.
         """
-        there = np.isfinite(self.best)
-        if not there.any():
+        present = np.isfinite(self.best)
+        if not present.any():
             return 1.0
-        found = _scores(index.search(collection, self.queries, DEPTH, self.filters, ef=ef))
+        scores = _scores(index.search(collection, self.queries, DEPTH, self.filters, ef=ef))
         # The two searches may add up a dot product in different orders.
-        tenth = np.where(there, self.best, np.inf).min(axis=1, keepdims=True)
-        return float((found >= tenth - 1e-5 * np.abs(tenth)).sum() / there.sum())
+        tenth = np.where(present, self.best, np.inf).min(axis=1, keepdims=True)
+        return float((scores >= tenth - 1e-5 * np.abs(tenth)).sum() / present.sum())
 
 
 def search_exactly(
@@ -66,6 +66,6 @@ def search_exactly(
 
 def _scores(hits: list[list[Hit]]) -> Scores:
     scores = np.full((len(hits), DEPTH), -np.inf)
-    for row, found in enumerate(hits):
-        scores[row, : len(found)] = [hit.score for hit in found]
+    for row, row_hits in enumerate(hits):
+        scores[row, : len(row_hits)] = [hit.score for hit in row_hits]
     return scores

@@ -154,9 +154,9 @@ class ServerIndex:
     def find(self, collection: str, product_id: str) -> dict[str, Any] | None:
         """Return the payload of the product with this id, or None."""
         match = models.MatchValue(value=product_id)
-        wanted = models.Filter(must=[models.FieldCondition(key="product_id", match=match)])
+        condition = models.Filter(must=[models.FieldCondition(key="product_id", match=match)])
         with _explained(f"read {collection}"):
-            records, _ = self._client.scroll(collection, wanted, limit=1, with_payload=True)
+            records, _ = self._client.scroll(collection, condition, limit=1, with_payload=True)
         return records[0].payload if records else None
 
     def search(
@@ -181,8 +181,8 @@ class ServerIndex:
             for query in queries.tolist()
         ]
         with _explained(f"search {collection}"):
-            found = self._client.query_batch_points(collection, requests)
-        return [list(map(_hit, response.points)) for response in found]
+            responses = self._client.query_batch_points(collection, requests)
+        return [list(map(_hit, response.points)) for response in responses]
 
     def related(
         self, collection: str, product_id: str, k: int, filters: Filters | None = None, ef: int | None = None

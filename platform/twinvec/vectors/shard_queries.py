@@ -60,9 +60,9 @@ def find(
     points: list[Any] = [point_id(market, product_id) for market in markets]
     records = shard.retrieve(points, with_payload=True, with_vector=with_vector)
     if not records:
-        wanted = edge.Filter(must=[edge.FieldCondition("product_id", match=edge.MatchValue(product_id))])
+        condition = edge.Filter(must=[edge.FieldCondition("product_id", match=edge.MatchValue(product_id))])
         records, _ = shard.scroll(
-            edge.ScrollRequest(limit=1, filter=wanted, with_payload=True, with_vector=with_vector)
+            edge.ScrollRequest(limit=1, filter=condition, with_payload=True, with_vector=with_vector)
         )
     return records[0] if records else None
 

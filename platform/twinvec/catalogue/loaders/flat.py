@@ -53,8 +53,8 @@ def stage(path: Path, columns: Columns, context: LoaderContext) -> str:
     return _csv(path, columns, context)
 
 
-def resolve(path: Path, headers: list[str], columns: Columns, given: Mapping[str, str]) -> dict[str, str]:
-    """Return our column → the file's column: as `given`, else by our name, else by a synonym.
+def resolve(path: Path, headers: list[str], columns: Columns, mapped: Mapping[str, str]) -> dict[str, str]:
+    """Return our column → the file's column: as `mapped`, else by our name, else by a synonym.
 
     Raises:
         CatalogueError: if a required column is not there, or several might be it.
@@ -62,7 +62,7 @@ def resolve(path: Path, headers: list[str], columns: Columns, given: Mapping[str
     by_name = {name.strip().lower(): name for name in headers}
     resolved = {}
     for column in (*columns.required, *columns.optional):
-        preferred = [given[column].lower()] if column in given else []
+        preferred = [mapped[column].lower()] if column in mapped else []
         exact = [name for name in (*preferred, column) if name in by_name]
         names = exact[:1] or [name for name in SYNONYMS.get(column, ()) if name in by_name]
         if len(names) > 1 or (not names and column in columns.required):
@@ -146,12 +146,12 @@ def _parquet(path: Path, columns: Columns, context: LoaderContext) -> str:
         described = context.connection.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()
     except duckdb.Error as error:
         raise CatalogueError(f"{path} cannot be read as Parquet: {error}", "write it again") from error
-    found = {str(row[0]): str(row[1]) for row in described if row[0] != "file_row_number"}
-    resolved = resolve(path, list(found), columns, context.columns)
+    headers = {str(row[0]): str(row[1]) for row in described if row[0] != "file_row_number"}
+    resolved = resolve(path, list(headers), columns, context.columns)
     for name in resolved.values():
-        if found[name].endswith("]") or found[name].startswith(("MAP", "STRUCT")):
+        if headers[name].endswith("]") or headers[name].startswith(("MAP", "STRUCT")):
             raise CatalogueError(
-                f"column {name!r} of {path} is {found[name]}; only simple values are read here",
+                f"column {name!r} of {path} is {headers[name]}; only simple values are read here",
                 "a folder with lists and maps, as the contract has them, is read with the format `parquet`",
             )
     selected = [

@@ -46,12 +46,12 @@ def load(source: Path, context: LoaderContext) -> StagedTables:
 
 
 def _find(folder: Path, table: str) -> Path | None:
-    found = [folder / f"{table}{suffix}" for suffix in SUFFIXES if (folder / f"{table}{suffix}").is_file()]
-    if len(found) > 1:
+    files = [folder / f"{table}{suffix}" for suffix in SUFFIXES if (folder / f"{table}{suffix}").is_file()]
+    if len(files) > 1:
         raise CatalogueError(
-            f"{folder} has several {table} files: {', '.join(path.name for path in found)}", "leave one"
+            f"{folder} has several {table} files: {', '.join(path.name for path in files)}", "leave one"
         )
-    return found[0] if found else None
+    return files[0] if files else None
 
 
 def _events(staged: str, key: str) -> str:

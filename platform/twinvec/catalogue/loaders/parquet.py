@@ -67,31 +67,31 @@ def _query(path: Path, schema: pa.Schema, connection: duckdb.DuckDBPyConnection)
         described = connection.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()
     except duckdb.Error as error:
         raise CatalogueError(f"{path} cannot be read as Parquet: {error}", "write it again") from error
-    found = {str(row[0]): str(row[1]) for row in described}
-    columns = [_column(path, field, found) for field in schema]
-    present = [name for name in schema.names if name in found]
+    types = {str(row[0]): str(row[1]) for row in described}
+    columns = [_column(path, field, types) for field in schema]
+    present = [name for name in schema.names if name in types]
     text = f"to_json(struct_pack({', '.join(present)}))::VARCHAR"
     return f"""
         SELECT {", ".join(columns)}, file_row_number + 1 AS line, {text} AS text, NULL::VARCHAR AS reason
         FROM {scan}"""
 
 
-def _column(path: Path, field: pa.Field, found: dict[str, str]) -> str:
+def _column(path: Path, field: pa.Field, types: dict[str, str]) -> str:
     """Return SQL of a column of the contract, from the columns in the file (name → DuckDB type)."""
-    wanted, accepted = _types(field.type)
-    kind = found.get(field.name)
+    expected, accepted = _types(field.type)
+    kind = types.get(field.name)
     if kind is None:
         if not field.nullable:
             raise CatalogueError(
-                f"{path} has no column {field.name!r}; it has {', '.join(sorted(found))}",
-                f"add {field.name!r} as {wanted}",
+                f"{path} has no column {field.name!r}; it has {', '.join(sorted(types))}",
+                f"add {field.name!r} as {expected}",
             )
-        return f"NULL::{wanted} AS {field.name}"
-    if kind not in accepted and not (wanted == "DOUBLE" and kind.startswith("DECIMAL")):
+        return f"NULL::{expected} AS {field.name}"
+    if kind not in accepted and not (expected == "DOUBLE" and kind.startswith("DECIMAL")):
         raise CatalogueError(
-            f"column {field.name!r} of {path} is {kind}, which is no {wanted}", f"write it as {wanted}"
+            f"column {field.name!r} of {path} is {kind}, which is no {expected}", f"write it as {expected}"
         )
-    return f"{field.name}::{wanted} AS {field.name}"
+    return f"{field.name}::{expected} AS {field.name}"
 
 
 def _types(kind: pa.DataType) -> tuple[str, set[str]]:

@@ -73,12 +73,12 @@ def sessions(layout: Layout, number: Ints) -> Lines:
     for step in range(1, SUBSTITUTES + 1):
         rank = ((places.position + step) % available) * layout.styles[places.type] + places.group
         chosen.append(index_of(layout, places.type, places.ecosystem, rank))
-        wanted = uniform(seed, f"session substitute {step}", number) < SUBSTITUTE_SHARE
-        kept.append(wanted & (step < available))
+        drawn = uniform(seed, f"session substitute {step}", number) < SUBSTITUTE_SHARE
+        kept.append(drawn & (step < available))
     link = integers(seed, "session link", layout.links, number)
     chosen.append(accessory(layout, "session accessory", number, places, link))
-    wanted = uniform(seed, "session complement", number) < COMPLEMENT_SHARE
-    kept.append(wanted & (layout.strength[places.type, link] > 0))
+    drawn = uniform(seed, "session complement", number) < COMPLEMENT_SHARE
+    kept.append(drawn & (layout.strength[places.type, link] > 0))
     _add_noise(layout, "session noise", number, SESSION_NOISE, chosen, kept)
     return _lines(layout, "session", number, chosen, kept, seconds=60)
 

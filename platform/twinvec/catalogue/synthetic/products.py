@@ -132,5 +132,5 @@ def _price(layout: Layout, index: Ints, places: Places, home: Ints) -> Doubles:
     own = 0.08 * normal(layout.seed, "price", index)
     rate = np.array([market.rate for market in vocabulary.MARKETPLACES])[home]
     price = np.maximum(np.round(typical * np.exp(tier + own) * rate), 1.0) - 0.01
-    known = uniform(layout.seed, "no price", index) >= NO_PRICE
-    return np.where(known, np.round(price, 2), np.nan)
+    priced = uniform(layout.seed, "no price", index) >= NO_PRICE
+    return np.where(priced, np.round(price, 2), np.nan)

@@ -54,7 +54,7 @@ def offers(layout: Layout, product: Ints) -> tuple[Ints, Ints]:
     Returns:
         Sellers, 0 to S − 1, and products, (offers,) each; no seller offers a product twice.
     """
-    wanted = _offer_counts(layout, product)
+    count = _offer_counts(layout, product)
     key, slot = product[:, None], np.arange(2 * MOST_OFFERS)[None, :]
     sellers, niches = seller_count(layout), niche_count(layout)
     niche = niche_of(layout, product)[:, None]
@@ -64,7 +64,7 @@ def offers(layout: Layout, product: Ints) -> tuple[Ints, Ints]:
     anyone = zipf(share, np.asarray(sellers), SELLER_EXPONENT)
     chosen = np.where(uniform(layout.seed, "offer at home", key, slot) < HOME_SHARE, at_home, anyone)
     first = _is_first(chosen)
-    row, column = np.nonzero(first & (np.cumsum(first, axis=1) <= wanted[:, None]))
+    row, column = np.nonzero(first & (np.cumsum(first, axis=1) <= count[:, None]))
     return chosen[row, column], product[row]
 
 
