@@ -78,5 +78,5 @@ def associations(names: list[str], vectors: torch.Tensor, pairs: pa.Table) -> pa
 
 
 def _example(model: CategoryEmbedding) -> dict[str, torch.Tensor]:
-    some = torch.arange(2) % len(model.weight)
-    return {"a": some, "b": some.flip(0)}
+    categories = torch.arange(2) % len(model.weight)
+    return {"a": categories, "b": categories.flip(0)}

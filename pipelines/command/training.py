@@ -33,7 +33,7 @@ def run(snapshot: SnapshotId = None, force: Force = False, as_json: AsJson = Fal
     from twinvec.nn import processes
 
     workspace = open_workspace()
-    with processes.together(), shown() as progress:
+    with processes.process_group(), shown() as progress:
         if not processes.is_first():
             dag.run(workspace, workspace.snapshot(snapshot), None, force)
             return
@@ -76,7 +76,7 @@ def train(
     from twinvec.nn import processes
 
     workspace = open_workspace(**({"related": {"recipe": recipe}} if recipe is not None else {}))
-    with processes.together(), shown() as progress:
+    with processes.process_group(), shown() as progress:
         given = {version.space: version for version in map(workspace.version, inputs or [])}
         steps = dag.run(workspace, workspace.snapshot(snapshot), {space}, force, progress, given)
     if not processes.is_first():

@@ -26,9 +26,9 @@ def coview_metrics(
     """
     row = row_of(graph, product_ids)
     test = renumbered(graph.coviews(Split.TEST), row)
-    known = renumbered(graph.coviews(Split.TRAIN, Split.VALIDATION), row)
+    others = renumbered(graph.coviews(Split.TRAIN, Split.VALIDATION), row)
     if not len(test):
         return {}
-    metrics = rank_coviews(torch.from_numpy(np.asarray(vectors)), test.ends, known.matrix(len(vectors)))
+    metrics = rank_coviews(torch.from_numpy(np.asarray(vectors)), test.ends, others.matrix(len(vectors)))
     names = ("hits_at_1", "hits_at_3", "hits_at_5", "hits_at_10", "mrr_at_10")
     return {f"coview_{name}": getattr(metrics, name) for name in names}

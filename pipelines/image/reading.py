@@ -90,8 +90,8 @@ def reason_to_skip(snapshot: Snapshot, settings: Settings) -> str | None:
     if not reasons:
         return "no product has an image"
     total = count_images(snapshot)
-    whose = f"{TRIED} of its {total:,} images" if total > TRIED else "its images"
-    return f"none of {whose} can be read: {list_reasons(reasons)}"
+    images = f"{TRIED} of its {total:,} images" if total > TRIED else "its images"
+    return f"none of {images} can be read: {list_reasons(reasons)}"
 
 
 def list_reasons(reasons: Counter[str]) -> str:

@@ -125,7 +125,7 @@ def make_objective(graph: SellerGraph, options: SellerSettings) -> PairObjective
     products = np.arange(graph.sellers, graph.sellers + graph.products)
     return PairObjective(
         pairs=graph.offers_of(Split.TRAIN),
-        linked=graph.known(Split.TRAIN),
+        linked=graph.offer_matrix(Split.TRAIN),
         others=None if options.contrastive else products,
         batch=options.batch,
         scale=options.temperature if options.contrastive else options.margin,

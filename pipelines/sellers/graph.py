@@ -66,7 +66,7 @@ class SellerGraph:
         )
         return from_edges(torch.cat([one, other]), torch.cat([other, one]), self.nodes)
 
-    def known(self, *splits: Split) -> sp.csr_array:
+    def offer_matrix(self, *splits: Split) -> sp.csr_array:
         """Return the offers of some splits as a matrix of sellers by products, float32 [nodes, nodes]."""
         ends = self.offers_of(*splits)
         return sp.csr_array((np.ones(len(ends[0]), np.float32), ends), shape=(self.nodes, self.nodes))

@@ -105,11 +105,11 @@ def read_content(inputs: Inputs, products: pa.StringArray) -> Tensor:
 def held_out_metrics(
     fitted: Fitted, graph: SellerGraph, k: int, normalise: bool, device: torch.device
 ) -> dict[str, float]:
-    """Recall@k of the test offers by vectors that know of the training offers alone; how the model became so."""
-    tested = vectors_of(fitted, graph, (Split.TRAIN,), normalise, device)
-    found = recall_metrics(rank_offers(tested, graph, Split.TEST), graph, k)
+    """Return recall@k of the test offers with the training offers alone as edges, α of each layer, and the epochs."""
+    vectors = vectors_of(fitted, graph, (Split.TRAIN,), normalise, device)
+    metrics = recall_metrics(rank_offers(vectors, graph, Split.TEST), graph, k)
     alphas = {f"alpha_{number}": alpha for number, alpha in enumerate(fitted.alphas, 1)}
-    return {**found, **alphas, "epochs": len(fitted.history)}
+    return {**metrics, **alphas, "epochs": len(fitted.history)}
 
 
 def write_sellers(folder: Path, reduced: Reduced, vectors: np.typing.NDArray[np.float32]) -> None:

@@ -25,8 +25,8 @@ def rank_offers(vectors: Tensor, graph: SellerGraph, split: Split) -> npt.NDArra
         split: split whose offers are ranked.
     """
     candidate = torch.from_numpy(graph.candidate).to(vectors.device)
-    known = graph.known(*Split)
-    return rank_by(CandidateScores(DotProducts(vectors, vectors), candidate), graph.offers_of(split), known)
+    offers = graph.offer_matrix(*Split)
+    return rank_by(CandidateScores(DotProducts(vectors, vectors), candidate), graph.offers_of(split), offers)
 
 
 def recall_metrics(ranks: npt.NDArray[np.float64], graph: SellerGraph, k: int) -> dict[str, float]:

@@ -231,8 +231,8 @@ def _read(
             "SELECT count(*) FROM products WHERE len(category) > 0",
         )
     )
-    known = "interactions" in tables
-    customers = _number(connection, "SELECT count(*) FROM customers") if known else 0
+    has_customers = "interactions" in tables
+    customers = _number(connection, "SELECT count(*) FROM customers") if has_customers else 0
     interactions = tables.get("interactions", 0)
     counts = (
         Count("S", "sellers", sellers, len(ids["sellers"])),

@@ -37,7 +37,7 @@ def is_first() -> bool:
 
 
 @contextmanager
-def together() -> Iterator[None]:
+def process_group() -> Iterator[None]:
     """Join the other processes for the duration of the context; a single process does nothing."""
     if count() == 1:
         yield

@@ -78,7 +78,7 @@ def distil_until(step: int, folder: Path) -> None:
 
 def distil_together(folder: Path) -> None:
     """The same as one of several processes; the first writes what it gives to `out.json`."""
-    with processes.together():
+    with processes.process_group():
         found = distil(folder)
     if processes.is_first():
         found["vectors"] = found["vectors"].tolist()

@@ -49,12 +49,12 @@ def test_pairs_of_different_nodes_have_all_others_as_negatives() -> None:
 
 def test_what_is_left_out_is_the_seller_and_what_it_offers(graph: SellerGraph) -> None:
     seller, product = (ends[:12] for ends in graph.offers_of(Split.TRAIN))
-    known = graph.known(Split.TRAIN)
-    found = excluded_negatives(seller, product, known)
+    linked = graph.offer_matrix(Split.TRAIN)
+    found = excluded_negatives(seller, product, linked)
     for row in range(12):
         for column in range(12):
             assert found[row, column] == (seller[row] == seller[column])
-            assert found[row, 12 + column] == (known[[seller[row]]][:, [product[column]]].sum() > 0)
+            assert found[row, 12 + column] == (linked[[seller[row]]][:, [product[column]]].sum() > 0)
 
 
 def test_every_offer_comes_once_an_epoch_and_a_triplet_has_another_product(graph: SellerGraph) -> None:

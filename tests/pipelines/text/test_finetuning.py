@@ -165,7 +165,7 @@ def test_nothing_is_trained_without_coviews(
 
 def train_and_save(given: list[list[Any]]) -> None:
     """Call `trained` with each of these arguments, as one of several processes; the first writes what comes of it."""
-    with processes.together():
+    with processes.process_group():
         for arguments in given:
             steps, figures, encoder = trained(*arguments)
             if processes.is_first():
