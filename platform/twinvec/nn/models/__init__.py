@@ -1,8 +1,9 @@
 """Models, one published model a module.
 
 `MERLIN`, `DAEMON`, `GraphSAGE`, `GAT`, `LightGCN` and `Twinvec` compute source and target vectors of related products;
-`FullGraph` makes any of them a function of plain tensors. `twinvec.nn.models.image` is not imported here: it needs the
-libraries of images, which take seconds to import.
+`FullGraph` makes any of them a function of plain tensors. `FeedForward` has the trained blocks of WAML, whose layers
+are in `twinvec.nn.models.waml`. `twinvec.nn.models.image` is not imported here: it needs the libraries of images, which
+take seconds to import.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from twinvec.nn.models.lightgcn import LightGCN
 from twinvec.nn.models.merlin import MERLIN
 from twinvec.nn.models.sage import GraphSAGE
 from twinvec.nn.models.twinvec import Twinvec
+from twinvec.nn.models.waml import FeedForward
 
 __all__ = [
     "DAEMON",
@@ -25,6 +27,7 @@ __all__ = [
     "AlignmentEncoder",
     "CategoryEmbedding",
     "ContentEncoder",
+    "FeedForward",
     "FullGraph",
     "GraphSAGE",
     "LightGCN",
