@@ -1,4 +1,4 @@
-"""Offers and interactions of the synthetic store, and how they enter a snapshot."""
+"""Offers and interactions of the synthetic store, in its files and in a snapshot."""
 
 from collections.abc import Callable
 from pathlib import Path

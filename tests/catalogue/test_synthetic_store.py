@@ -1,4 +1,4 @@
-"""What is written: contracts, determinism, and that the truth can be found again in the logs."""
+"""The written store: contracts, determinism, and the truth recovered from the logs."""
 
 import subprocess
 import sys

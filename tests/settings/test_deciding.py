@@ -1,4 +1,4 @@
-"""What a change of settings makes out of date."""
+"""Settings that make a version out of date, and those that do not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only Qdrant Edge has: a graph that is really built, folders, locks between processes, crashes."""
+"""Qdrant Edge alone: a graph that is really built, folders, locks between processes, crashes."""
 
 from __future__ import annotations
 

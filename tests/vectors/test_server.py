@@ -1,4 +1,4 @@
-"""What services do without Twinvec, and what an unreachable server says."""
+"""Queries of services without Twinvec, and errors of an unreachable server."""
 
 from __future__ import annotations
 

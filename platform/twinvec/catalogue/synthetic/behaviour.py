@@ -23,7 +23,7 @@ ECOSYSTEM_EXPONENT = 0.6
 RANK_EXPONENT = 0.4
 """Popularity falls with an ecosystem's number and a product's rank as these powers."""
 CHAIN_SHARE = 0.25
-"""How often a basket starts with an accessory that has accessories, against a world's base."""
+"""Frequency of baskets that start with an accessory that has accessories, relative to a world's base."""
 NOISE_SLOTS = 2
 BASKET_NOISE = 0.27
 SESSION_NOISE = 0.28
