@@ -29,7 +29,7 @@ from pipelines.graph.product_graph import Split
 from pipelines.related.data import EITHER
 from pipelines.sellers.fitting import make_objective, make_start
 from pipelines.sellers.graph import SellerGraph
-from pipelines.sellers.products import read_graph
+from pipelines.sellers.pipeline import read_graph
 from registry.database import migrate, open_engine
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic import generate

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 
+from pipelines.alignment.space import SPACE
 from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
 from pipelines.graph.renumbering import renumbered
 from twinvec import digest
@@ -22,14 +23,26 @@ from twinvec.nn.sampling.samplers import make_sampler, resolve_sampler
 from twinvec.nn.training.inference import infer
 from twinvec.nn.training.loop import Epoch
 from twinvec.nn.training.loop import train as train_encoder
+from twinvec.spaces import find_space, load
 from twinvec.stage import Inputs, Outcome, Progress
 from twinvec.tracking import model_digest
 
 if TYPE_CHECKING:
+    from twinvec.catalogue.snapshot import Snapshot
+    from twinvec.settings import Settings
     from twinvec.tracking import Run
 
-FIELD = "aligned_vector"
+(FIELD,) = SPACE.fields
 MOST_SAMPLED = 20_000
+
+
+def reason_to_skip(snapshot: Snapshot, settings: Settings) -> str | None:
+    """Return why there is nothing to align, or None."""
+    for name in SPACE.uses:
+        reason = find_space(name).reason_to_skip
+        if reason is None or load(reason)(snapshot, settings) is None:
+            return None
+    return "no product has a title, a category or an image that can be read"
 
 
 def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
@@ -113,15 +126,13 @@ def read_features(inputs: Inputs, graph: ProductGraph) -> ContentFeatures:
     """Return the text and image vectors of the graph's products, in its order."""
     keys: list[str] = graph.product_ids.to_pylist()
     parts: dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]] = {}
-    for space in ("text", "image"):
+    for space in SPACE.uses:
         if space in inputs.versions:
             read = inputs.vectors(space, keys)
             parts[space] = (read.only(), read.present)
         else:
             parts[space] = (np.zeros((len(keys), 0), np.float32), np.zeros(len(keys), np.bool_))
-    return ContentFeatures(
-        *(torch.from_numpy(array) for space in ("text", "image") for array in parts[space])
-    )
+    return ContentFeatures(*(torch.from_numpy(array) for space in SPACE.uses for array in parts[space]))
 
 
 def neighbours_of(coview: Edges, products: int) -> Neighbours:

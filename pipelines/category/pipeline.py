@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 import torch
 
 from pipelines.category.npmi import observed_pairs
+from pipelines.category.space import SPACE
 from twinvec import digest
 from twinvec.columns import CATEGORY
-from twinvec.features.manifest import vector_fields
 from twinvec.nn.models.category import CategoryEmbedding, fit
 from twinvec.stage import Inputs, Outcome, Progress
 from twinvec.tracking import model_digest
@@ -20,7 +20,7 @@ from twinvec.tracking import model_digest
 if TYPE_CHECKING:
     from twinvec.tracking import Run
 
-(FIELD,) = vector_fields("category")
+(FIELD,) = SPACE.fields
 
 
 def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,14 +12,16 @@ import torch
 from torch import Tensor, nn
 from transformers.utils import logging
 
+from pipelines.cold_start.description import compose_text
 from pipelines.image import decoding
 from pipelines.text.encoder import encode_texts, preprocessing_digest
 from registry.models import Version
 from twinvec.errors import StoreError
 from twinvec.features.manifest import Manifest
-from twinvec.serving.related import UnusableProductError
+from twinvec.serving.related import NewProduct, UnusableProductError
 from twinvec.settings import Settings
-from twinvec.tracking import load_model
+from twinvec.spaces import content_spaces, find_space, load
+from twinvec.tracking import load_model, model_digest
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -28,78 +29,147 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float32]
 
 
+class ContentEncoder(Protocol):
+    """Encodes one kind of content of a product; a space of content declares its class."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors."""
+        ...
+
+    @classmethod
+    def load(cls, settings: Settings, version: Version) -> Self:
+        """Load the model that made a version.
+
+        Raises:
+            StoreError: if it is gone from MLflow, or is another than the version was made by.
+        """
+        ...
+
+    @staticmethod
+    def content_of(product: NewProduct) -> str | None:
+        """Return what a product has of this content, in words for a message; None if it has nothing."""
+        ...
+
+    def encode(self, product: NewProduct, path: Sequence[str]) -> Floats | None:
+        """Return the vector of a product, float32 [dimension]; None if it has no such content.
+
+        Args:
+            product: Product.
+            path: Its category path, as the catalogue writes it.
+
+        Raises:
+            UnusableProductError: if its content cannot be read.
+        """
+        ...
+
+
 @dataclass(frozen=True)
-class ImageModel:
-    """The exported image encoder.
+class TextEncoder:
+    """The sentence encoder of a text version.
 
     Attributes:
-        module: RGB from 0 to 1, float32 [n, 3, size, size], to [n, d].
-        size: pixels of a side, as the version's images had them.
+        model: Encoder of texts as `pipelines.text.texts` composes them.
+        dimension: Length of the vectors.
+    """
+
+    model: SentenceTransformer
+    dimension: int
+
+    @classmethod
+    def load(cls, settings: Settings, version: Version) -> TextEncoder:
+        """Load the encoder from MLflow and check it against the version's manifest."""
+        model = load_model(settings, version, _hint("text"), "sentence_transformers")
+        _refuse_other(version, preprocessing_digest(model))
+        return cls(model, version.dimension or 0)
+
+    @staticmethod
+    def content_of(product: NewProduct) -> str | None:
+        """Return what a product has of text."""
+        return None if product.title is None and product.category is None else "a title or category"
+
+    def encode(self, product: NewProduct, path: Sequence[str]) -> Floats | None:
+        """Return the text vector of a product, float32 [dimension]."""
+        text = compose_text(product.title, path)
+        if text is None:
+            return None
+        vector: Floats = encode_texts(self.model, [text], 1)[0]
+        return vector
+
+
+@dataclass(frozen=True)
+class ImageEncoder:
+    """The exported image encoder of an image version.
+
+    Attributes:
+        module: RGB from 0 to 1, float32 [n, 3, size, size], to [n, dimension].
+        size: Pixels of a side, as the version's images had them.
+        dimension: Length of the vectors.
+        max_pixels: Most pixels of an image.
     """
 
     module: nn.Module
     size: int
+    dimension: int
+    max_pixels: int
 
+    @classmethod
+    def load(cls, settings: Settings, version: Version) -> ImageEncoder:
+        """Load the encoder from MLflow and check it against the version's manifest."""
+        module = load_model(settings, version, _hint("image"))
+        size = _image_size(version)
+        _refuse_other(version, decoding.preprocessing_digest(size))
+        return cls(module, size, version.dimension or 0, settings.image.max_pixels)
 
-@dataclass(frozen=True)
-class Models:
-    """What turns a new product into vectors, all of one release.
+    @staticmethod
+    def content_of(product: NewProduct) -> str | None:
+        """Return what a product has of images."""
+        return "an image" if product.image else None
 
-    Attributes:
-        text: sentence encoder; None if the release was made without texts.
-        text_dimension: length of its vectors; 0 without it.
-        image: image encoder; None if the release was made without images.
-        image_dimension: length of its vectors; 0 without it.
-        aligned: `twinvec.nn.models.alignment.FullCoviews`, exported.
-    """
-
-    text: SentenceTransformer | None
-    text_dimension: int
-    image: ImageModel | None
-    image_dimension: int
-    aligned: nn.Module
-
-    def encode_text(self, text: str) -> Floats:
-        """The text vector of a text as `pipelines.text.texts` composes it, float32 [text_dimension].
-
-        Raises:
-            UnusableProductError: if the release was made without texts.
-        """
-        if self.text is None:
-            raise _without("a title or category")
-        vector: Floats = encode_texts(self.text, [text], 1)[0]
-        return vector
-
-    def encode_image(self, content: bytes, max_pixels: int) -> Floats:
-        """The image vector of an image file's bytes, float32 [image_dimension].
-
-        Raises:
-            UnusableProductError: if it cannot be decoded, or the release was made without images.
-        """
-        if self.image is None:
-            raise _without("an image")
+    def encode(self, product: NewProduct, path: Sequence[str]) -> Floats | None:
+        """Return the image vector of a product, float32 [dimension]."""
+        if not product.image:
+            return None
         try:
-            pixels = decoding.decode(content, self.image.size, max_pixels)
+            pixels = decoding.decode(product.image, self.size, self.max_pixels)
         except decoding.ImageError as error:
             raise UnusableProductError(
                 f"the image cannot be used: {error}", "give a whole PNG, JPEG, WebP, GIF, TIFF, BMP or AVIF"
             ) from error
         image = torch.tensor(pixels).float()[None] / 255
         with torch.inference_mode():
-            vector: Floats = self.image.module(_twice(image))[0].numpy()
+            vector: Floats = self.module(_twice(image))[0].numpy()
         return vector
 
-    def align(self, text: Floats | None, image: Floats | None) -> Floats:
-        """The aligned vector of a product without co-views, of length one, float32 [a].
 
-        Args:
-            text: float32 [text_dimension], or None if the product has no text.
-            image: float32 [image_dimension], or None if it has no image.
+@dataclass(frozen=True)
+class Models:
+    """The models that turn a new product into an aligned vector, all of one release.
+
+    Attributes:
+        content: Space → encoder, of the spaces of content that the release was made with.
+        aligned: `pipelines.alignment.export.FullCoviews`, exported.
+    """
+
+    content: Mapping[str, ContentEncoder]
+    aligned: nn.Module
+
+    def encode(self, product: NewProduct, path: Sequence[str]) -> Floats:
+        """Return the aligned vector of a product without co-views, of length one, float32 [a].
+
+        Raises:
+            UnusableProductError: if it has content that cannot be read, or that the release was made without.
         """
         features = []
-        for vector, dimension in ((text, self.text_dimension), (image, self.image_dimension)):
-            given = torch.zeros(dimension) if vector is None else torch.from_numpy(vector)
-            features += [_twice(given[None]), torch.tensor([vector is not None] * 2)]
+        for name in find_space("aligned").uses:
+            encoder, vector = self.content.get(name), None
+            if encoder is not None:
+                vector = encoder.encode(product, path)
+            else:
+                _refuse_content(name, product)
+            length = encoder.dimension if encoder is not None else 0
+            row = torch.from_numpy(vector) if vector is not None else torch.zeros(length)
+            features += [_twice(row[None]), torch.tensor([vector is not None] * 2)]
         with torch.inference_mode():
             offsets, positions = torch.zeros(3, dtype=torch.int64), torch.zeros(0, dtype=torch.int64)
             aligned: Floats = self.aligned(*features, offsets, positions)[0].numpy()
@@ -110,30 +180,33 @@ def load_models(settings: Settings, versions: Mapping[str, Version]) -> Models:
     """Load the models of a release from MLflow, and check their weights against the manifests.
 
     Args:
-        settings: where MLflow is.
-        versions: space → version, the lineage of a `related` version; it has `aligned`.
+        settings: Settings that say where MLflow is.
+        versions: Space → version, the lineage of a `related` version; it has `aligned`.
 
     Raises:
         StoreError: if a model is gone from MLflow, or is another than the version was made by.
     """
     # A bar for each of its files would say nothing to a service.
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    text = image = None
-    if "text" in versions:
-        text = load_model(settings, versions["text"], _hint("text"), "sentence_transformers")
-        _refuse_other(versions["text"], preprocessing_digest(text))
-    if "image" in versions:
-        image = load_model(settings, versions["image"], _hint("image"))
-        size = _image_size(versions["image"])
-        _refuse_other(versions["image"], decoding.preprocessing_digest(size))
-    return Models(
-        text=text,
-        text_dimension=versions["text"].dimension or 0 if text is not None else 0,
-        image=ImageModel(image, size) if image is not None else None,
-        image_dimension=versions["image"].dimension or 0 if image is not None else 0,
-        # The manifest has the digest of the encoder, without the function of plain tensors around it.
-        aligned=load_model(settings, versions["aligned"], _hint("aligned"), weights=attrgetter("encoder")),
+    content: dict[str, ContentEncoder] = {
+        space.name: load(space.encoder or "").load(settings, versions[space.name])
+        for space in content_spaces()
+        if space.name in versions
+    }
+    return Models(content, load_aligned(settings, versions["aligned"]))
+
+
+def load_aligned(settings: Settings, version: Version) -> nn.Module:
+    """Load the alignment model of a version from MLflow, exported.
+
+    Raises:
+        StoreError: if it is gone, or is another than the version was made by.
+    """
+    # The manifest has the digest of the encoder, without the function of plain tensors around it.
+    model: nn.Module = load_model(
+        settings, version, _hint("aligned"), digest_of=lambda model: model_digest(model.encoder)
     )
+    return model
 
 
 def _hint(space: str) -> str:
@@ -150,11 +223,14 @@ def _refuse_other(version: Version, preprocessing: str) -> None:
         )
 
 
-def _without(what: str) -> UnusableProductError:
-    return UnusableProductError(
-        f"the product has {what}, and the live release was made without any",
-        "leave it out, or make a release of a catalogue that has them",
-    )
+def _refuse_content(name: str, product: NewProduct) -> None:
+    """Refuse content of a space that the release was made without."""
+    content = load(find_space(name).encoder or "").content_of(product)
+    if content is not None:
+        raise UnusableProductError(
+            f"the product has {content}, and the live release was made without any",
+            "leave it out, or make a release of a catalogue that has them",
+        )
 
 
 def _image_size(version: Version) -> int:

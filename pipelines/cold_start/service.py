@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from pipelines.cold_start.description import compose_text, find_path
+from pipelines.cold_start.description import find_path
 from pipelines.cold_start.encoders import Encoders, find_encoders
 from pipelines.cold_start.neighbours import Floats, weigh
 from twinvec.serving.related import (
@@ -59,11 +59,7 @@ class ColdStart:
         path = find_path(product.category, encoders.paths) if product.category is not None else ()
         with self._mutex:  # loaded by one thread, if they are not yet
             models, products = encoders.models, encoders.products
-        text = compose_text(product.title, path)
-        aligned = models.align(
-            models.encode_text(text) if text is not None else None,
-            models.encode_image(product.image, settings.image.max_pixels) if product.image else None,
-        )
+        aligned = models.encode(product, path)
         query = self._source(collection, *products.nearest(aligned, NEIGHBOURS))
         ef = index.search_ef(collection) or settings.qdrant.ef
         (hits,) = index.search(collection, query[None], k, filters, ef)

@@ -9,6 +9,7 @@ import typer
 from pipelines.command.app import open_workspace
 from pipelines.command.output import AsJson, print_json, print_table
 from pipelines.command.progress import shown
+from twinvec.errors import StateError
 
 if TYPE_CHECKING:
     from registry.models import Release
@@ -16,32 +17,55 @@ if TYPE_CHECKING:
 
 # What is shown of each figure that gates looked at.
 GATE = ("figure", "new", "live", "least", "most", "passed", "setting")
-Why = Annotated[str | None, typer.Option("--why", help="Kept with the release's history.")]
+Why = Annotated[str | None, typer.Option("--why", help="Reason that is kept with the release's history.")]
+ReleaseName = Annotated[
+    str | None,
+    typer.Option(
+        "--release",
+        help="Name of the releases, such as seller_recommendations; that of related products if not given.",
+    ),
+]
 
 
 def publish(
     version: Annotated[
-        str, typer.Argument(help="A version of related, such as related@v3; the latest if not given.")
-    ] = "related",
+        str | None,
+        typer.Argument(
+            help="A version of a space that is released, such as related@v3; the latest of the release's space if not "
+            "given."
+        ),
+    ] = None,
+    name: ReleaseName = None,
     as_json: AsJson = False,
 ) -> None:
     """Put a version's vectors into a new collection and verify it; nothing goes live."""
     workspace = open_workspace()
     with shown() as progress:
         from twinvec import releases
+        from twinvec.spaces import served_as
 
         settle(workspace)
-        release = releases.publish(workspace, workspace.version(version), progress.count)
+        space = served_as(workspace.settings, name or workspace.settings.release)
+        chosen = workspace.version(version or space.name)
+        if name is not None and chosen.space != space.name:
+            raise StateError(
+                f"{chosen.name} is no version of {space.name}, which {name} releases",
+                f"name one of {space.name}, or leave --release out",
+            )
+        release = releases.publish(workspace, chosen, progress.count)
     _show(release, as_json)
     if not as_json:
-        typer.echo(f"`twinvec promote {release.number}` makes it live")
+        typer.echo(f"`twinvec promote {release.label}` makes it live")
 
 
 def promote(
     release: Annotated[
         str | None,
-        typer.Argument(help="Such as related_products@v7 or 7; the newest that is ready if not given."),
+        typer.Argument(
+            help="A release, such as related_products@v7 or 7; the newest that is ready if not given."
+        ),
     ] = None,
+    name: ReleaseName = None,
     why: Why = None,
     force: Annotated[
         bool, typer.Option("--force", help="Promote it even if gates refuse it; what they found is recorded.")
@@ -58,10 +82,8 @@ def promote(
         from twinvec import releases
 
         settle(workspace)
-        chosen = releases.find(workspace, release) if release else releases.waiting(workspace)
-        from pipelines.related.held_out import compare  # imports torch
-
-        promoted = releases.promote(workspace, chosen, progress.count, why or "promoted", compare, force)
+        chosen = releases.find(workspace, release, name) if release else releases.waiting(workspace, name)
+        promoted = releases.promote(workspace, chosen, progress.count, why or "promoted", force=force)
     _show(promoted, as_json)
     if not as_json:
         _show_gates(promoted)
@@ -83,14 +105,14 @@ def _show_gates(release: Release) -> None:
         typer.echo(found["remark"])
 
 
-def rollback(why: Why = None, as_json: AsJson = False) -> None:
+def rollback(name: ReleaseName = None, why: Why = None, as_json: AsJson = False) -> None:
     """Make the release live again that was live before this one."""
     workspace = open_workspace()
     with shown() as progress:
         from twinvec import releases
 
         settle(workspace)
-        release = releases.rollback(workspace, progress.count, why)
+        release = releases.rollback(workspace, progress.count, why, name)
     _show(release, as_json)
 
 

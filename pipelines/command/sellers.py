@@ -53,9 +53,11 @@ def publish(
     """Put a version's candidates into Qdrant and its sellers online, verify them, and make them live."""
     workspace = open_workspace()
     with shown() as progress:
-        from twinvec.releases.sellers import publish_sellers
+        from twinvec import releases
 
-        release = publish_sellers(workspace, workspace.version(version), progress.count)
+        release = releases.publish(workspace, workspace.version(version), progress.count)
+        if release.state != "live":
+            release = releases.promote(workspace, release, progress.count, "published")
     if as_json:
         print_json({"release": release.collection, "version": release.version.name, **release.verification})
         return

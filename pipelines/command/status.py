@@ -9,7 +9,7 @@ import typer
 
 from pipelines.command.app import open_workspace
 from pipelines.command.output import AsJson, print_json, print_table
-from pipelines.command.releases import record, settle
+from pipelines.command.releases import ReleaseName, record, settle
 from twinvec.errors import StoreError
 
 if TYPE_CHECKING:
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from twinvec.workspace import Workspace
 
 
-def status(as_json: AsJson = False) -> None:
+def status(name: ReleaseName = None, as_json: AsJson = False) -> None:
     """Show snapshots, versions and releases: what is live, and what is out of date."""
     from registry import operations
     from registry.database import transaction
     from twinvec import dag
     from twinvec.releases.lookup import all_releases
+    from twinvec.spaces import release_names, served_as
 
     workspace = open_workspace()
     try:
@@ -35,7 +36,10 @@ def status(as_json: AsJson = False) -> None:
         snapshots = operations.snapshots(session)
         latest = operations.latest_snapshot(session)
         versions = operations.versions(session)
-    releases = all_releases(workspace)
+    if name is not None:
+        served_as(workspace.settings, name)  # refuses a name that nothing is released under
+    names = (name,) if name is not None else release_names(workspace.settings)
+    releases = [release for each in names for release in all_releases(workspace, each)]
     stages = dag.standing(workspace, workspace.snapshot(latest.id)) if latest else []
     report: dict[str, Any] = {
         "home": workspace.settings.home,
@@ -61,7 +65,14 @@ def status(as_json: AsJson = False) -> None:
         ],
         "versions": [_version(version) for version in versions],
         "releases": [record(release) for release in releases],
-        "live": next((release.collection for release in releases if release.state == "live"), None),
+        "live": next(
+            (
+                release.collection
+                for release in releases
+                if release.state == "live" and release.name == (name or workspace.settings.release)
+            ),
+            None,
+        ),
     }
     print_json(report) if as_json else _print(report, workspace)
 
@@ -116,11 +127,12 @@ def _print(report: Mapping[str, Any], workspace: Workspace) -> None:
         "versions": ["version", "state", "snapshot", "rows", "dimension", "created_at"],
         "releases": ["release", "state", "version", "snapshot", "collection", "promoted_at"],
     }
+    live = [row["release"] for row in report["releases"] if row["state"] == "live"]
     titles = {
         "snapshots": f"Snapshots in {workspace.settings.home}",
         "stages": "Stages, for the latest snapshot",
         "versions": "Versions",
-        "releases": f"Releases (live: {report['live'] or 'none'})",
+        "releases": f"Releases (live: {', '.join(live) or 'none'})",
     }
     for part, names in columns.items():
         rows = [[row[name] for name in names] for row in report[part]]

@@ -10,6 +10,7 @@ import typer
 from pipelines.command.app import open_workspace
 from pipelines.command.output import AsJson, print_json, print_table
 from pipelines.command.progress import shown
+from pipelines.command.releases import ReleaseName
 
 if TYPE_CHECKING:
     from pipelines.update.report import Report
@@ -24,6 +25,7 @@ def update(
         bool, typer.Option("--full", help="Compute every vector, not only what changes reach.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only report; change nothing.")] = False,
+    name: ReleaseName = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring the live release to a later snapshot with the models it has: nothing is trained.
@@ -35,7 +37,7 @@ def update(
     with shown() as progress:
         from pipelines.update.pipeline import update as bring
 
-        report = bring(workspace, workspace.snapshot(snapshot), full, dry_run, progress, progress.count)
+        report = bring(workspace, workspace.snapshot(snapshot), full, dry_run, progress, progress.count, name)
     if as_json:
         print_json(report)
         return

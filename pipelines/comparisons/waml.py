@@ -95,12 +95,11 @@ def prepare(request: Request) -> SellerProblem:
     """
     from pipelines.comparisons.data import make_versions
     from pipelines.graph.product_graph import Split
-    from pipelines.sellers.products import read_content, read_graph
-    from twinvec import dag
+    from pipelines.sellers.pipeline import read_content, read_graph, reason_to_skip
     from twinvec.nn.device import resolve_device
 
     snapshot, settings = request.snapshot, request.settings
-    if (reason := dag.without_offers(snapshot, settings)) is not None:
+    if (reason := reason_to_skip(snapshot, settings)) is not None:
         raise CatalogueError(f"snapshot {snapshot.id}: {reason}", "ingest a source with offers.parquet")
     inputs = make_versions(request.workspace, snapshot, {"text"}, request.progress)
     reduced, graph = read_graph(snapshot, settings)
@@ -121,10 +120,13 @@ def fit(problem: SellerProblem, name: str) -> Fitted:
 
 def judge(problem: SellerProblem, name: str, fitted: Fitted, seconds: float) -> WamlRow:
     """Find the held-out offers; `relative` is None until the other rows are there."""
-    from pipelines.sellers.products import held_out_metrics
+    from pipelines.graph.product_graph import Split
+    from pipelines.sellers.fitting import vectors_of
+    from pipelines.sellers.pipeline import held_out_metrics
 
     k, normalise = problem.settings.sellers.recall_at, problem.options(name).normalise
-    metrics = held_out_metrics(fitted, problem.graph, k, normalise, problem.device)
+    tested = vectors_of(fitted, problem.graph, (Split.TRAIN,), normalise, problem.device)
+    metrics = held_out_metrics(fitted, tested, problem.graph, k)
     epochs = [epoch.seconds for epoch in fitted.history]
     return WamlRow(
         name=name,

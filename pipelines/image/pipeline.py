@@ -23,8 +23,8 @@ from pipelines.image.decoding import preprocessing_digest
 from pipelines.image.encoder import encode_images, load_encoder
 from pipelines.image.pairs import Pairs, coview_pairs
 from pipelines.image.pixels import CHUNK, decode_images, open_images
+from pipelines.image.space import SPACE
 from pipelines.image.training import distil
-from twinvec.features.manifest import vector_fields
 from twinvec.nn import processes
 from twinvec.nn.device import resolve_device
 from twinvec.nn.models.image import ImageEncoder
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from twinvec.settings import ImageSettings
     from twinvec.tracking import Run
 
-(FIELD,) = vector_fields("image")
+(FIELD,) = SPACE.fields
 SKIPPED_FILE = "skipped.parquet"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from twinvec.features.reading import read_vectors
 from twinvec.metrics.direction import direction_metrics
 from twinvec.metrics.ranking import rank_targets, ranking_metrics
 from twinvec.nn.device import resolve_device
-from twinvec.releases.gates import Judged, Quality
+from twinvec.releases.gates import Gate, Quality, named
 from twinvec.releases.lookup import lineage
+from twinvec.settings import GateSettings
 from twinvec.tracking import run_parameters
 from twinvec.workspace import Workspace
 
@@ -28,6 +30,15 @@ from twinvec.workspace import Workspace
 TESTED = "tested.npy"
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How well a version finds held-out edges, by exact search, and tells their direction."""
+
+    mrr_at_10: float
+    hits_at_10: float
+    auc_dir: float
 
 
 @dataclass(frozen=True)
@@ -71,9 +82,7 @@ def compare(workspace: Workspace, new: Version, live: Version) -> Quality:
     ours, other = read_tested(workspace, new), read_tested(workspace, live)
     if ours is None or other is None:
         without = new if ours is None else live
-        return Quality(
-            None, None, remark=f"quality was not compared: {without.name} was made from no graph with edges"
-        )
+        return Quality(remark=f"quality was not compared: {without.name} was made from no graph with edges")
     there = row_of(ours.graph, other.graph.product_ids)
     rows = np.flatnonzero((there >= 0) & ours.present & other.present[there])
     products = len(rows)
@@ -84,15 +93,28 @@ def compare(workspace: Workspace, new: Version, live: Version) -> Quality:
     edges = _without(renumbered(ours.graph.edges(Split.TEST), numbers[0]), seen).evenly(settings.gates.edges)
     if not len(edges):
         return Quality(
-            None,
-            None,
             remark=f"quality was not compared: of the test edges of {new.name}, none is left between products of "
             f"both versions on which neither {new.name} nor {live.name} was trained",
         )
     device = resolve_device(settings.device)
     new_figures, one_way = _judge(ours, rows, edges, known, device)
     live_figures, _ = _judge(other, there[rows], edges, known, device)
-    return Quality(new_figures, live_figures, len(edges), one_way)
+    return Quality(
+        tuple(_gates(settings.gates, new_figures, live_figures, len(edges), one_way)), len(edges), one_way
+    )
+
+
+def _gates(
+    settings: GateSettings, new: Judged, live: Judged, edges: int, one_way: int
+) -> Iterator[tuple[Gate, int]]:
+    """Yield every figure with its bound, and the number of edges that it was measured on."""
+    for figure, least, setting, count in (
+        ("mrr_at_10", live.mrr_at_10 * (1 - settings.max_mrr_drop), "max_mrr_drop", edges),
+        ("hits_at_10", live.hits_at_10 * (1 - settings.max_hits_drop), "max_hits_drop", edges),
+        ("auc_dir", live.auc_dir - settings.max_auc_drop, "max_auc_drop", one_way),
+    ):
+        bound = named(settings, setting)
+        yield Gate(figure, getattr(new, figure), getattr(live, figure), least, None, bound), count
 
 
 def _judge(

@@ -14,8 +14,8 @@ from torch import Tensor
 from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
 from pipelines.related.fitting import Fitted, fit, make_plan
 from pipelines.related.held_out import TESTED
+from pipelines.related.space import SPACE
 from twinvec import digest
-from twinvec.features.manifest import vector_fields
 from twinvec.metrics.direction import direction_metrics
 from twinvec.metrics.ranking import rank_targets, ranking_metrics
 from twinvec.nn.calibration import weight_fitter
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from twinvec.settings import RelatedSettings
     from twinvec.tracking import Run
 
-SOURCE_FIELD, TARGET_FIELD = vector_fields("related")
+SOURCE_FIELD, TARGET_FIELD = SPACE.fields
 FACTORS = "proximity.npy"
 
 

@@ -105,13 +105,15 @@ def fit(
     return Fitted(model.cpu(), alphas, start, history)
 
 
-def make_start(graph: SellerGraph, content: Tensor, options: SellerSettings, seed: int) -> Tensor:
-    """Return h⁰ of all nodes by the settings, [nodes, d]."""
+def make_start(
+    graph: SellerGraph, content: Tensor, options: SellerSettings, seed: int, axes: Tensor | None = None
+) -> Tensor:
+    """Return h⁰ of all nodes by the settings, [nodes, d]; `axes` as in `compress`."""
     has_content = options.content and content.shape[1] > 0
     return initial_vectors(
         hash_ids(graph.ids),
         graph.types,
-        compress(content, options.dimension) if has_content else None,
+        compress(content, options.dimension, axes) if has_content else None,
         graph.sellers,
         options.dimension,
         seed,

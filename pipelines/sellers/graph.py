@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -70,6 +70,16 @@ class SellerGraph:
         """Return the offers of some splits as a matrix of sellers by products, float32 [nodes, nodes]."""
         ends = self.offers_of(*splits)
         return sp.csr_array((np.ones(len(ends[0]), np.float32), ends), shape=(self.nodes, self.nodes))
+
+    def within(self, nodes: npt.NDArray[np.bool_]) -> SellerGraph:
+        """Return the graph with the offers and candidates of some nodes alone, bool [nodes]; numbers stay."""
+        chosen = nodes[self.offers[0]] & nodes[self.offers[1]]
+        return replace(
+            self,
+            candidate=self.candidate & nodes,
+            offers=(self.offers[0][chosen], self.offers[1][chosen]),
+            split=self.split[chosen],
+        )
 
     def offer_counts(self, *splits: Split) -> IntArray:
         """Return the number of offers of each node, seller or product, int64 [nodes]."""

@@ -20,8 +20,8 @@ from pipelines.graph.product_graph import load_graph
 from pipelines.text.encoder import dimension, encode_texts, load_encoder, preprocessing_digest
 from pipelines.text.finetuning import fine_tune
 from pipelines.text.forward import build_forward
+from pipelines.text.space import SPACE
 from pipelines.text.texts import count_texts, read_texts
-from twinvec.features.manifest import vector_fields
 from twinvec.nn.device import resolve_device
 from twinvec.nn.training.encoder_loop import peak_memory
 from twinvec.stage import Inputs, Outcome, Progress
@@ -30,7 +30,7 @@ from twinvec.tracking import model_digest
 if TYPE_CHECKING:
     from twinvec.tracking import Run
 
-(FIELD,) = vector_fields("text")
+(FIELD,) = SPACE.fields
 # Products encoded together, sorted by the length of their texts.
 CHUNK = 4096
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipelines.alignment.pipeline import FIELD, neighbours_of
+from pipelines.cold_start.models import load_aligned
 from pipelines.graph.product_graph import ProductGraph, Split, load_graph
 from pipelines.graph.renumbering import renumbered, row_of
 from pipelines.update.frontier import part_around, reached, rows_that_differ, touched
@@ -19,6 +20,7 @@ from twinvec.features.manifest import Manifest
 from twinvec.features.reading import read_vectors
 from twinvec.nn.models.alignment import AlignmentEncoder, ContentFeatures
 from twinvec.nn.sampling.blocks import Neighbours
+from twinvec.spaces import find_space
 from twinvec.stage import Inputs, Outcome, Progress, Train
 from twinvec.tracking import Run
 from twinvec.workspace import Workspace
@@ -50,14 +52,15 @@ class Content:
         return torch.cat([features.text, features.image, flags], dim=1)
 
 
-def carry_aligned(live: Live, model: nn.Module, full: bool) -> Train:
-    """A pipeline that gives a later snapshot the aligned vectors that the live model gives it.
+def carry_aligned(workspace: Workspace, live: Live, full: bool) -> Train:
+    """Return a training that gives a later snapshot the aligned vectors of the live model; nothing is trained.
 
     Args:
-        live: the release.
-        model: `twinvec.nn.models.alignment.FullCoviews` of its aligned version.
-        full: compute all, in place of what changes reach.
+        workspace: Stores.
+        live: Live release.
+        full: Compute all vectors, in place of those that changes reach.
     """
+    model = load_aligned(workspace.settings, live.versions["aligned"])
 
     def train(inputs: Inputs, _run: Run, progress: Progress) -> Outcome:
         old = live.versions["aligned"]
@@ -118,7 +121,7 @@ def _content(workspace: Workspace, versions: dict[str, Version], live: Live, gra
     """The features of a graph's products, in its order; the model takes lengths as the live release has them."""
     keys: list[str] = graph.product_ids.to_pylist()
     parts: list[Tensor] = []
-    for space in ("text", "image"):
+    for space in find_space("aligned").uses:
         known = live.versions.get(space)
         length = known.dimension or 0 if known is not None else 0
         if length and space in versions:

@@ -13,11 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from sentence_transformers import SentenceTransformer
 from torch import nn
 from torch.nn import functional
 
-from pipelines.cold_start.models import ImageModel
+from pipelines.cold_start.models import ImageEncoder, TextEncoder
 from pipelines.encoding.disk_matrix import disk_matrix
 from pipelines.image.pipeline import SKIPPED_FILE
 from pipelines.image.pixels import CHUNK as IMAGES
@@ -27,6 +26,7 @@ from pipelines.text.forward import build_forward
 from pipelines.text.pipeline import CHUNK as TEXTS
 from pipelines.text.texts import count_texts, read_texts
 from pipelines.update.changes import SAME_TEXT, same_images, side_by_side
+from pipelines.update.live import Live
 from registry.models import Version
 from twinvec.catalogue.snapshot import Snapshot, open_snapshot, quoted
 from twinvec.errors import StateError
@@ -35,6 +35,7 @@ from twinvec.features.vectors import FOLDER
 from twinvec.settings import ImageSettings
 from twinvec.stage import Inputs, Outcome, Progress, Train
 from twinvec.tracking import Run
+from twinvec.workspace import Workspace
 
 ROWS = 10_000
 Floats = npt.NDArray[np.float32]
@@ -63,8 +64,10 @@ class Rest(Snapshot):
         return connection
 
 
-def carry_text(old: Version, encoder: SentenceTransformer, full: bool) -> Train:
-    """A pipeline that gives a later snapshot the text vectors that the encoder of `old` gives it."""
+def carry_text(workspace: Workspace, live: Live, full: bool) -> Train:
+    """Return a training that gives a later snapshot the text vectors of the live encoder; nothing is trained."""
+    old = live.versions["text"]
+    encoder = TextEncoder.load(workspace.settings, old).model
 
     def train(inputs: Inputs, _run: Run, progress: Progress) -> Outcome:
         options = inputs.settings.text
@@ -80,8 +83,10 @@ def carry_text(old: Version, encoder: SentenceTransformer, full: bool) -> Train:
     return train
 
 
-def carry_images(old: Version, model: ImageModel, full: bool) -> Train:
-    """As `carry_text`; what could not be read before is tried again."""
+def carry_images(workspace: Workspace, live: Live, full: bool) -> Train:
+    """Return the same for images; what could not be read before is tried again."""
+    old = live.versions["image"]
+    model = ImageEncoder.load(workspace.settings, old)
 
     def train(inputs: Inputs, _run: Run, progress: Progress) -> Outcome:
         # The size that the encoder was trained for, whatever is set now.

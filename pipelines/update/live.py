@@ -16,6 +16,7 @@ from twinvec.errors import StateError
 from twinvec.features.manifest import Manifest
 from twinvec.releases.lookup import lineage
 from twinvec.settings import Settings
+from twinvec.spaces import Space, served_as, stage_of
 from twinvec.workspace import Workspace
 
 
@@ -24,26 +25,28 @@ class Live:
     """The live release.
 
     Attributes:
-        release: its row.
-        versions: space → version.
-        trainings: space → the version whose training made the model: the release's own, unless it was updated before.
-        trained_graph: what the `related` one was trained on.
+        space: Space whose version is released.
+        release: Row of the release.
+        versions: Space → version.
+        trainings: Space → version whose training made the model: the release's own, unless it was updated before.
+        trained_graph: Graph that the released version was trained on; None if it was trained on none.
     """
 
+    space: Space
     release: Release
     versions: Mapping[str, Version]
     trainings: Mapping[str, Version]
-    trained_graph: Version
+    trained_graph: Version | None
 
     @property
     def trained(self) -> Version:
-        """The `related` version whose training made the model."""
-        return self.trainings["related"]
+        """The released version, or the one whose training made its model."""
+        return self.trainings[self.space.name]
 
     @property
     def snapshot(self) -> Snapshot:
-        """What it was made from."""
-        return open_snapshot(Path(self.versions["related"].snapshot.path))
+        """The snapshot that the release was made from."""
+        return open_snapshot(Path(self.release.version.snapshot.path))
 
     @property
     def trained_snapshot(self) -> Snapshot:
@@ -51,16 +54,17 @@ class Live:
         return open_snapshot(Path(self.trained.snapshot.path))
 
 
-def find_live(workspace: Workspace) -> Live:
-    """Find what is live.
+def find_live(workspace: Workspace, name: str) -> Live:
+    """Find the live release of a name.
 
     Raises:
-        StateError: if nothing is, or what it needs was removed.
+        StateError: if none is live, what it needs was removed, or a space of it can only be trained.
     """
-    release = releases.live(workspace)
+    space = served_as(workspace.settings, name)
+    release = releases.live(workspace, name)
     if release is None:
         raise StateError(
-            f"no release of {workspace.settings.release} is live, so there is nothing to update",
+            f"no release of {name} is live, so there is nothing to update",
             "`twinvec run` trains, publishes and promotes one",
         )
     versions = {version.space: version for version in lineage(workspace, release.version_id)}
@@ -69,18 +73,21 @@ def find_live(workspace: Workspace) -> Live:
             space: operations.trained(session.get_one(Version, version.id))
             for space, version in versions.items()
         }
-        graph = next((each for each in trainings["related"].inputs if each.space == "graph"), None)
-    if graph is None or "graph" not in versions:
+        graph = next((each for each in trainings[space.name].inputs if each.space == "graph"), None)
+    trained_only = [each for each in versions if stage_of(each).update is None]
+    if trained_only:
         raise StateError(
-            f"{trainings['related'].name} was made from no graph", "`twinvec run` trains a release that is"
+            f"{release.label} cannot be updated: versions of {', '.join(trained_only)} are made by training alone",
+            "`twinvec run` trains a release anew",
         )
-    for version in (*versions.values(), *trainings.values(), graph):
+    needed = [*versions.values(), *trainings.values(), *([graph] if graph is not None else [])]
+    for version in needed:
         if version.state != State.READY:
             raise StateError(
                 f"{release.label} cannot be updated: {version.name}, which it was made from, is {version.state}",
                 "`twinvec run` trains a release anew",
             )
-    return Live(release, versions, trainings, graph)
+    return Live(space, release, versions, trainings, graph)
 
 
 def require_same_settings(live: Live, snapshot: Snapshot, settings: Settings) -> None:
@@ -95,6 +102,7 @@ def require_same_settings(live: Live, snapshot: Snapshot, settings: Settings) ->
         "graph": {**settings.graph.model_dump(), "direction": direction},
         "category": category,
         "related": settings.related.deciding_as_before(),
+        "sellers": settings.sellers.model_dump(),
     }
     for space, values in wanted.items():
         version = live.versions.get(space)

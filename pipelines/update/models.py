@@ -1,37 +1,21 @@
-"""The models of the live release, each checked to be what its version was made with."""
+"""Loading the model of a related version."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from torch import nn
 
-from pipelines.cold_start.models import Models, load_models
-from pipelines.update.live import Live
+from registry.models import Version
 from twinvec.settings import Settings
 from twinvec.tracking import load_model
 
 HINT = "`twinvec run` with another snapshot, or `twinvec train related --force`, makes a release anew"
 
 
-@dataclass(frozen=True)
-class Frozen:
-    """What embeds a later snapshot.
-
-    Attributes:
-        content: text, image and alignment; None if the release was made without content.
-        related: `twinvec.nn.models.FullGraph`, exported.
-    """
-
-    content: Models | None
-    related: nn.Module
-
-
-def load_frozen(settings: Settings, live: Live) -> Frozen:
-    """Load them from MLflow.
+def load_related(settings: Settings, version: Version) -> nn.Module:
+    """Load the exported model of a related version from MLflow, a `twinvec.nn.models.FullGraph`.
 
     Raises:
-        StoreError: if one is gone, or is another than the version was made by.
+        StoreError: if it is gone, or is another than the version was made by.
     """
-    content = load_models(settings, live.versions) if "aligned" in live.versions else None
-    return Frozen(content, load_model(settings, live.versions["related"], HINT))
+    model: nn.Module = load_model(settings, version, HINT)
+    return model

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
-from pipelines.graph import pipeline as graph_pipeline
-from pipelines.related.held_out import compare
 from pipelines.update.live import Live, find_live, require_same_settings
 from pipelines.update.report import Report, compose
 from registry import operations
 from registry.database import transaction
 from registry.models import Version
 from twinvec.catalogue.snapshot import Snapshot
-from twinvec.dag import find_stage
+from twinvec.dag import parameters, up_to_date
 from twinvec.errors import StateError
 from twinvec.releases import updating
+from twinvec.releases.lookup import default_name
 from twinvec.releases.switching import settle
-from twinvec.stage import FROZEN, Inputs, Progress, Train, fingerprint, make_version
+from twinvec.spaces import Space, load, spaces
+from twinvec.stage import FROZEN, Inputs, Progress, Train, fingerprint, make_versions
 from twinvec.tracking import log_report
 from twinvec.vectors.locks import take_lock
 from twinvec.vectors.publish import Progress as Counter
@@ -34,6 +33,7 @@ def update(
     dry_run: bool = False,
     progress: Progress = lambda message: None,
     count: Counter = silent,
+    name: str | None = None,
 ) -> Report:
     """Bring the live release to a later snapshot with the models it has; nothing is trained.
 
@@ -41,55 +41,58 @@ def update(
     and ends as if it had not been. What is live changes in one step at the end.
 
     Args:
-        workspace: the stores.
-        snapshot: what the release is to hold.
-        full: compute every vector, in place of what changes reach. The result is the same.
-        dry_run: only report; nothing is changed.
-        progress: told what is going on.
-        count: told how much is uploaded.
+        workspace: Stores.
+        snapshot: Snapshot that the release is to hold.
+        full: Compute every vector, in place of those that changes reach. The result is the same.
+        dry_run: Only report; nothing is changed.
+        progress: Called with messages.
+        count: Called with how much is uploaded.
+        name: Name of the releases; that of related products if not given.
 
     Raises:
         StateError: if no release is live, it is of this snapshot already, settings differ from those it was made by,
-            or another release went live meanwhile.
+            a space of it can only be trained, or another release went live meanwhile.
         StoreError: if a model is gone from MLflow, or another update is under way on this machine.
         GateError: if gates refuse the new release.
     """
     settings = workspace.settings
+    name = name or default_name(workspace)
     if dry_run:
-        live = _find(workspace, snapshot)
+        live = _find(workspace, snapshot, name)
         return compose(live, snapshot, settings, {}, None)
-    lock_file = settings.paths.update_lock(settings.release)
-    with take_lock(lock_file, f"the live release of {settings.release}", exclusive=True):
-        finished = _finished(workspace, snapshot, progress)
+    lock_file = settings.paths.update_lock(name)
+    with take_lock(lock_file, f"the live release of {name}", exclusive=True):
+        finished = _finished(workspace, snapshot, name, progress)
         if finished is not None:
             return finished
-        live = _find(workspace, snapshot)
+        live = _find(workspace, snapshot, name)
         made = embed(workspace, live, snapshot, full, progress)
+        version = made[live.space.name]
         progress("publishing")
-        release = updating.publish_update(workspace, live.release, made["related"], count)
+        release = updating.publish_update(workspace, live.release, version, count)
         report = compose(live, snapshot, settings, made, release.label)
         record = report.record()
-        log_report(settings, made["related"].run_id, "update.json", record)
-        updating.take_place(workspace, live.release, release, record, compare, count)
+        log_report(settings, version.run_id, "update.json", record)
+        updating.take_place(workspace, live.release, release, record, progress=count)
         return report
 
 
-def _finished(workspace: Workspace, snapshot: Snapshot, progress: Progress) -> Report | None:
-    """The report of an update to this snapshot that was killed while it went live, and is finished now."""
-    said = settle(workspace)
+def _finished(workspace: Workspace, snapshot: Snapshot, name: str, progress: Progress) -> Report | None:
+    """Return the report of an update to this snapshot that was killed while it went live, and is finished now."""
+    said = settle(workspace, name)
     if said is None:
         return None
     progress(said)
-    release = find_live(workspace).release
+    release = find_live(workspace, name).release
     record = release.verification.get(updating.RECORD)
     if record is None or release.version.snapshot_id != snapshot.id:
         return None
     return Report.from_record(record)
 
 
-def _find(workspace: Workspace, snapshot: Snapshot) -> Live:
-    live = find_live(workspace)
-    if live.versions["related"].snapshot_id == snapshot.id:
+def _find(workspace: Workspace, snapshot: Snapshot, name: str) -> Live:
+    live = find_live(workspace, name)
+    if live.release.version.snapshot_id == snapshot.id:
         raise StateError(
             f"{live.release.label}, which is live, is of snapshot {snapshot.id} already",
             "`twinvec ingest` a later catalogue first, or name another snapshot with --snapshot",
@@ -102,76 +105,89 @@ def embed(
     workspace: Workspace, live: Live, snapshot: Snapshot, full: bool, progress: Progress
 ) -> dict[str, Version]:
     """Make a version of each space that the live release has, with its models; those that are there are found."""
-    from pipelines.update.aligned import carry_aligned
-    from pipelines.update.content import carry_images, carry_text
-    from pipelines.update.models import load_frozen
-    from pipelines.update.related import carry_related
-
+    released = [space for space in spaces() if space.name in live.versions]
     progress("loading the models of the live release")
-    models = load_frozen(workspace.settings, live)
-    make = partial(_make, workspace, live, snapshot, full, progress)
-    made = {"graph": make_graph(workspace, live, snapshot, progress)}
-    content = models.content
-    if content is not None:
-        if content.text is not None:
-            made["text"] = make("text", made, (), carry_text(live.versions["text"], content.text, full))
-        if content.image is not None:
-            made["image"] = make("image", made, (), carry_images(live.versions["image"], content.image, full))
-        needed = ("graph", "text", "image")
-        made["aligned"] = make("aligned", made, needed, carry_aligned(live, content.aligned, full))
-    made["related"] = make("related", made, ("graph", "aligned"), carry_related(live, models.related, full))
+    carries: dict[str, Train] = {
+        space.name: load(space.update.function)(workspace, live, full)
+        for space in released
+        if space.update is not None and space.update.how == "carry"
+    }
+    made: dict[str, Version] = {}
+    for space in released:
+        assert space.update is not None  # `find_live` has refused the others
+        if space.update.how == "keep":
+            made |= {each.name: live.versions[each.name] for each in space.outcomes}
+        elif space.update.how == "remake":
+            made |= remake(workspace, space, snapshot, made, progress)
+        else:
+            train = carries[space.name]
+            made |= _carry(workspace, space, live, snapshot, full, made, train, progress)
     return made
 
 
-def _make(
+def _carry(
     workspace: Workspace,
+    space: Space,
     live: Live,
     snapshot: Snapshot,
     full: bool,
-    progress: Progress,
-    space: str,
     made: Mapping[str, Version],
-    needed: tuple[str, ...],
     train: Train,
-) -> Version:
-    """The version of a space by its live model, made unless it is there.
+    progress: Progress,
+) -> dict[str, Version]:
+    """Return the versions of a space by its live model, made unless they are there.
 
-    What it is made from is the version that was trained, whichever one vectors are taken over from: they are the same,
-    and versions of earlier updates need not be kept.
+    They are made from the version that was trained, whichever one vectors are taken over from: those are the same, and
+    versions of earlier updates need not be kept.
     """
-    frozen = live.trainings[space]
-    versions = {name: made[name] for name in needed if name in made} | {FROZEN: frozen}
-    parameters = {"update": {"frozen": frozen.name, "full": full}}
-    mark = fingerprint(space, snapshot.id, versions, parameters, REVISION)
-    return _find_or_make(workspace, snapshot, space, mark, versions, parameters, train, progress)
+    assert space.update is not None
+    first, *others = space.outcomes
+    frozen = live.trainings[first.name]
+    versions = {name: made[name] for name in space.update.reads if name in made} | {FROZEN: frozen}
+    values = {"update": {"frozen": frozen.name, "full": full}}
+    mark = fingerprint(first.name, snapshot.id, versions, values, REVISION)
+    versions |= {f"{FROZEN} {other.name}": live.trainings[other.name] for other in others}
+    return _find_or_make(workspace, snapshot, space, mark, versions, values, train, progress, REVISION)
 
 
-def make_graph(workspace: Workspace, live: Live, snapshot: Snapshot, progress: Progress) -> Version:
-    """The graph as a run makes it, by the categories' associations of the live release."""
-    stage = find_stage("graph")
-    versions = {"category": live.versions["category"]} if "category" in live.versions else {}
-    parameters = stage.parameters(workspace.settings)
-    mark = fingerprint("graph", snapshot.id, versions, parameters, stage.revision)
-    return _find_or_make(
-        workspace, snapshot, "graph", mark, versions, parameters, graph_pipeline.train, progress
-    )
+def remake(
+    workspace: Workspace, space: Space, snapshot: Snapshot, made: Mapping[str, Version], progress: Progress
+) -> dict[str, Version]:
+    """Return the versions of a space as a run makes them, from what the update has made so far."""
+    current, mark = up_to_date(workspace, snapshot, space, made)
+    if current:
+        return current
+    versions = {name: made[name] for name in space.inputs if name in made}
+    values = parameters(space, workspace.settings)
+    train: Train = load(space.train)
+    return _find_or_make(workspace, snapshot, space, mark, versions, values, train, progress, space.revision)
 
 
 def _find_or_make(
     workspace: Workspace,
     snapshot: Snapshot,
-    space: str,
+    space: Space,
     mark: str,
     versions: Mapping[str, Version],
-    parameters: Mapping[str, object],
+    values: Mapping[str, object],
     train: Train,
     progress: Progress,
-) -> Version:
-    with transaction(workspace.engine) as session:
-        known = operations.latest_version(session, space, mark)
-    if known is not None:
-        return known
+    revision: int,
+) -> dict[str, Version]:
     inputs = Inputs(workspace, snapshot, versions)
-    return make_version(
-        inputs, space, mark, parameters, train, lambda message: progress(f"{space}: {message}")
+    first, *others = space.outcomes
+    with transaction(workspace.engine) as session:
+        known = {first.name: operations.latest_version(session, first.name, mark)}
+        for other in others:
+            version = known[first.name]
+            if version is not None:
+                made_from = inputs.of_outcome(other.name, first.name, {first.name: version})
+                own = fingerprint(other.name, snapshot.id, made_from, values, revision)
+                known[other.name] = operations.latest_version(session, other.name, own)
+    there = {name: version for name, version in known.items() if version is not None}
+    if len(there) == len(space.outcomes):
+        return there
+    names = [each.name for each in space.outcomes]
+    return make_versions(
+        inputs, names, mark, values, train, lambda message: progress(f"{space.name}: {message}"), revision
     )

@@ -19,7 +19,9 @@ from pipelines.related.pipeline import FACTORS, SOURCE_FIELD, TARGET_FIELD
 from pipelines.update.factors import fold_in
 from pipelines.update.frontier import part_around, reached, rows_that_differ, touched
 from pipelines.update.live import Live
+from pipelines.update.models import load_related
 from registry.models import Version
+from twinvec.errors import StateError
 from twinvec.features.manifest import Manifest
 from twinvec.features.reading import read_vectors
 from twinvec.metrics.ranking import rank_targets, ranking_metrics
@@ -53,21 +55,31 @@ class State:
         return torch.cat([self.features.content.repeat(ROLES, 1), self.features.proximity], dim=1)
 
 
-def carry_related(live: Live, model: nn.Module, full: bool) -> Train:
-    """A pipeline that gives a later snapshot the source and target vectors that the live model gives it.
+def carry_related(workspace: Workspace, live: Live, full: bool) -> Train:
+    """Return a training that gives a later snapshot the vectors of the live model; nothing is trained.
 
     Args:
-        live: the release.
-        model: `twinvec.nn.models.FullGraph` of its related version.
-        full: compute all, in place of what changes reach.
+        workspace: Stores.
+        live: Live release.
+        full: Compute all vectors, in place of those that changes reach.
+
+    Raises:
+        StateError: if the release was made from no graph.
+        StoreError: if its model is gone from MLflow, or is another than the version was made by.
     """
+    trained_graph = live.trained_graph
+    if trained_graph is None or "graph" not in live.versions:
+        raise StateError(
+            f"{live.trained.name} was made from no graph", "`twinvec run` trains a release that is"
+        )
+    model = load_related(workspace.settings, live.versions["related"])
 
     def train(inputs: Inputs, _run: Run, progress: Progress) -> Outcome:
         old = live.versions["related"]
         manifest = Manifest.from_json(old.manifest)
         started = time.perf_counter()
         graph = load_graph(inputs.folder("graph"))
-        trained = load_graph(Path(live.trained_graph.path))
+        trained = load_graph(Path(trained_graph.path))
         options = _as_trained(inputs.settings, trained)
         content = _content(inputs.workspace, inputs.versions.get("aligned"), live, graph)
         now = _state(graph, content, trained, live.trained, options)

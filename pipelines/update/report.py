@@ -142,7 +142,7 @@ def measure(live: Live, snapshot: Snapshot, settings: Settings, related: Version
         age_days=(utc_now() - live.trained.created_at).total_seconds() / DAY,
         untrained=since.new / snapshot.tables["products"],
         new_pairs=since.new_pairs / max(since.pairs, 1),
-        held_out_edges=int(figures["held_out_edges"]) if related is not None else None,
+        held_out_edges=int(figures["held_out_edges"]) if "held_out_edges" in figures else None,
         mrr_at_10=figures.get("mrr_at_10"),
         trained_mrr_at_10=live.trained.metrics.get("mrr_at_10"),
     )
@@ -160,17 +160,19 @@ def compose(
         made: space → version of the later snapshot; empty in a dry run.
         release: that took its place; None in a dry run.
     """
-    staleness = measure(live, snapshot, settings, made.get("related"))
+    staleness = measure(live, snapshot, settings, made.get(live.space.name))
 
     def figure(space: str, name: str) -> int | None:
-        return int(made[space].metrics[name]) if space in made else None
+        return (
+            int(made[space].metrics[name]) if name in (made[space].metrics if space in made else {}) else None
+        )
 
     return Report(
         release=release or live.release.label,
         replaced=live.release.label if release is not None else None,
-        version=made["related"].name if made else None,
+        version=made[live.space.name].name if made else None,
         snapshot=snapshot.id,
-        before=live.versions["related"].snapshot_id,
+        before=live.release.version.snapshot_id,
         changes=find_changes(live.snapshot, snapshot, settings.category.level, settings.ingest.memory_limit),
         encoded_texts=figure("text", "encoded"),
         encoded_images=figure("image", "encoded"),

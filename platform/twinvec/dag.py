@@ -1,148 +1,37 @@
-"""The road: every pipeline in order, each run only if what it would make is not there already."""
+"""The dag: every space in order, each made anew only if what it would make is not there already."""
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from pipelines.category import npmi
-from pipelines.image import reading
-from pipelines.text import texts
 from registry import operations
 from registry.database import transaction
 from registry.models import Version
 from twinvec.catalogue.snapshot import Snapshot
-from twinvec.errors import NotFoundError
+from twinvec.errors import StateError
 from twinvec.nn import processes
 from twinvec.settings import Settings
-from twinvec.stage import Inputs, fingerprint, help_train, make_version
+from twinvec.spaces import Space, load, spaces, stage_of
+from twinvec.stage import Inputs, fingerprint, help_train, make_versions
 from twinvec.workspace import Workspace
 
 NOTHING: Mapping[str, Version] = MappingProxyType({})
 
 
-def never(_snapshot: Snapshot, _settings: Settings) -> None:
-    """No reason to skip a stage."""
-
-
-def without_content(snapshot: Snapshot, settings: Settings) -> str | None:
-    """Why there is nothing to align, or None."""
-    if texts.reason_to_skip(snapshot, settings) is None or reading.reason_to_skip(snapshot, settings) is None:
-        return None
-    return "no product has a title, a category or an image that can be read"
-
-
-def without_offers(snapshot: Snapshot, _settings: Settings) -> str | None:
-    """Why there is nothing to recommend to sellers, or None."""
-    return None if "offers" in snapshot.tables else "the source has no table `offers`"
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One pipeline on the road.
-
-    Attributes:
-        space: what it makes a version of.
-        module: has `train(inputs, run, progress)`. Imported when the stage runs: most import torch.
-        needs: spaces it cannot do without.
-        uses: spaces it reads if there is a version.
-        settings: groups of settings that decide what it makes.
-        revision: raised when the code makes something else of the same inputs.
-        table: of the snapshot; one that lacks it has no such stage on its road, unless it is asked for.
-        reason_to_skip: why there is nothing to make a version of; None if there is something.
-    """
-
-    space: str
-    module: str
-    needs: tuple[str, ...] = ()
-    uses: tuple[str, ...] = ()
-    settings: tuple[str, ...] = ()
-    revision: int = 1
-    table: str = "products"
-    reason_to_skip: Callable[[Snapshot, Settings], str | None] = never
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """All spaces it reads."""
-        return self.needs + self.uses
-
-    def parameters(self, settings: Settings) -> dict[str, Any]:
-        """The settings that decide what it makes, by group."""
-        values = {name: getattr(settings, name).deciding() for name in self.settings}
-        return {**values, "seed": settings.seed}
-
-
-STAGES = (
-    Stage(
-        "category", "pipelines.category.pipeline", settings=("category",), reason_to_skip=npmi.reason_to_skip
-    ),
-    Stage(
-        "graph",
-        "pipelines.graph.pipeline",
-        uses=("category",),
-        settings=("graph", "category"),
-        revision=2,
-    ),
-    Stage(
-        "text",
-        "pipelines.text.pipeline",
-        uses=("graph",),
-        settings=("text",),
-        revision=2,
-        reason_to_skip=texts.reason_to_skip,
-    ),
-    Stage(
-        "image",
-        "pipelines.image.pipeline",
-        uses=("graph",),
-        settings=("image",),
-        revision=2,
-        reason_to_skip=reading.reason_to_skip,
-    ),
-    Stage(
-        "aligned",
-        "pipelines.alignment.pipeline",
-        needs=("graph",),
-        uses=("text", "image"),
-        settings=("aligned",),
-        reason_to_skip=without_content,
-    ),
-    Stage(
-        "related", "pipelines.related.pipeline", needs=("graph",), uses=("aligned",), settings=("related",)
-    ),
-    Stage(
-        "seller_products",
-        "pipelines.sellers.products",
-        uses=("text",),
-        settings=("sellers",),
-        table="offers",
-        reason_to_skip=without_offers,
-    ),
-    Stage(
-        "sellers",
-        "pipelines.sellers.pipeline",
-        needs=("seller_products",),
-        settings=("sellers",),
-        table="offers",
-        reason_to_skip=without_offers,
-    ),
-)
-
-
 @dataclass(frozen=True)
 class Step:
-    """What became of one stage.
+    """What became of one space in a run.
 
     Attributes:
-        space: the stage's.
-        version: the version that is up to date now; None if the stage was skipped.
-        made: whether it was made just now.
-        seconds: that took.
-        reason: why it was made, or was not.
+        space: Name of the space.
+        version: Version that is up to date now; None if the space was skipped.
+        made: Whether it was made just now.
+        seconds: Time that took.
+        reason: Why it was made, or was not.
     """
 
     space: str
@@ -154,13 +43,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where one stage stands for a snapshot.
+    """Where one space stands for a snapshot.
 
     Attributes:
-        space: the stage's.
-        version: its latest usable version, whatever it was made from; None if there is none.
-        stale: whether a run would make another.
-        reason: why.
+        space: Name of the space.
+        version: Latest usable version, whatever it was made from; None if there is none.
+        stale: Whether a run would make another.
+        reason: Why.
     """
 
     space: str
@@ -169,149 +58,189 @@ class Standing:
     reason: str
 
 
-def find_stage(space: str) -> Stage:
-    """The stage that makes versions of `space`.
-
-    Raises:
-        NotFoundError: if there is none.
-    """
-    for stage in STAGES:
-        if stage.space == space:
-            return stage
-    raise NotFoundError(
-        f"there is no space {space!r}", f"it is one of {', '.join(stage.space for stage in STAGES)}"
-    )
-
-
 def run(
     workspace: Workspace,
     snapshot: Snapshot,
-    spaces: Collection[str] | None = None,
+    names: Collection[str] | None = None,
     force: bool = False,
     progress: Callable[[str], None] = lambda message: None,
     given: Mapping[str, Version] = NOTHING,
 ) -> list[Step]:
-    """Run every stage that is out of date, in order.
+    """Run every space that is out of date, in order.
 
     Args:
-        workspace: the stores.
-        snapshot: to make versions of.
-        spaces: stages to run; all that the snapshot has the tables for if not given. Stages that these need, and that
+        workspace: Stores.
+        snapshot: Snapshot to make versions of.
+        names: Spaces to run; all that the snapshot has the tables for if not given. Spaces that these need, and that
             are out of date, run too.
-        force: make new versions of these stages even if nothing changed.
-        progress: told what is going on.
-        given: space → version to take in place of the stage's own; what only that one needs is not run.
+        force: Make new versions of these spaces even if nothing changed.
+        progress: Called with messages.
+        given: Space → version to take in place of the latest; what only that one needs is not run.
 
     Returns:
-        What became of each stage that was looked at.
+        What became of each space that was looked at.
 
     Raises:
-        NotFoundError: on an unknown space.
+        NotFoundError: if a space is not known.
+        StateError: if a given version was made from another snapshot.
     """
-    asked = {find_stage(space).space for space in spaces} if spaces else _on_the_road(snapshot)
-    wanted = _with_needs(asked, given)
+    for version in given.values():
+        if version.snapshot_id != snapshot.id:
+            raise StateError(
+                f"{version.name} was made from snapshot {version.snapshot_id}, not from {snapshot.id}",
+                f"name a version of this snapshot, or choose the other with --snapshot {version.snapshot_id}",
+            )
+    asked = {stage_of(name).name for name in names} if names else _possible(snapshot)
+    needed = _with_inputs(asked, given)
     versions: dict[str, Version] = {}
     steps = []
-    for stage in STAGES:
-        if stage.space in given:
-            versions[stage.space] = given[stage.space]
-        elif stage.space in wanted:
-            step = _run_stage(workspace, snapshot, stage, versions, force and stage.space in asked, progress)
-            steps.append(step)
-            if step.version is not None:
-                versions[stage.space] = step.version
+    for space in spaces():
+        taken = {made.name: given[made.name] for made in space.outcomes if made.name in given}
+        if taken:
+            versions |= taken
+        elif space.name in needed:
+            made = _run_space(workspace, snapshot, space, versions, force and space.name in asked, progress)
+            steps += made
+            versions |= {step.space: step.version for step in made if step.version is not None}
     return steps
 
 
 def standing(workspace: Workspace, snapshot: Snapshot) -> list[Standing]:
-    """Where every stage of the snapshot's road stands; nothing is run, and nothing heavy imported."""
+    """Return where every space stands for the snapshot; nothing is run, and nothing heavy imported."""
     current: dict[str, Version] = {}
     stale: set[str] = set()
-    found = []
-    on_the_road = _on_the_road(snapshot)
-    for stage in STAGES:
-        if stage.space not in on_the_road:
+    standings = []
+    possible = _possible(snapshot)
+    for space in spaces():
+        if space.name not in possible:
             continue
-        version, _ = _up_to_date(workspace, snapshot, stage, current)
+        current_versions, _ = up_to_date(workspace, snapshot, space, current)
         # An input that it was made without, and that a run would make first, is to be read too.
-        if version is not None and stale.isdisjoint(stage.inputs):
-            current[stage.space] = version
-            found.append(Standing(stage.space, version, False, "up to date"))
+        if current_versions and stale.isdisjoint(space.inputs):
+            current |= current_versions
+            standings += [
+                Standing(name, each, False, "up to date") for name, each in current_versions.items()
+            ]
             continue
         with transaction(workspace.engine) as session:
-            latest = operations.latest_version(session, stage.space)
-        reason = stage.reason_to_skip(snapshot, workspace.settings)
+            latest = {made.name: operations.latest_version(session, made.name) for made in space.outcomes}
+        reason = _reason_to_skip(space, snapshot, workspace.settings)
         if reason is not None:
-            found.append(Standing(stage.space, latest, False, f"skipped: {reason}"))
+            standings += [Standing(name, each, False, f"skipped: {reason}") for name, each in latest.items()]
         else:
-            stale.add(stage.space)
-            changed = "snapshot, settings or inputs changed" if latest else "not made yet"
-            found.append(Standing(stage.space, latest, True, changed))
-    return found
+            stale.update(latest)
+            standings += [
+                Standing(
+                    name,
+                    each,
+                    True,
+                    "snapshot, settings or inputs changed" if each is not None else "not made yet",
+                )
+                for name, each in latest.items()
+            ]
+    return standings
 
 
-def _run_stage(
+def parameters(space: Space, settings: Settings) -> dict[str, Any]:
+    """Return the settings that decide what a space makes, by group."""
+    values = {name: getattr(settings, name).deciding() for name in space.settings}
+    return {**values, "seed": settings.seed}
+
+
+def up_to_date(
+    workspace: Workspace, snapshot: Snapshot, space: Space, versions: Mapping[str, Version]
+) -> tuple[dict[str, Version], str]:
+    """Return the versions that a run would make again, by space, empty unless all are there; and the fingerprint.
+
+    Versions that were made when operational settings were part of the fingerprint are found by that one.
+    """
+    inputs = {name: versions[name] for name in space.inputs if name in versions}
+    settings = workspace.settings
+    before = {name: getattr(settings, name).deciding_as_before() for name in space.settings}
+    first, *others = space.outcomes
+    marks = []
+    for values in (parameters(space, settings), {**before, "seed": settings.seed}):
+        marks.append(fingerprint(first.name, snapshot.id, inputs, values, space.revision))
+        with transaction(workspace.engine) as session:
+            made = {first.name: operations.latest_version(session, first.name, marks[-1])}
+            version = made[first.name]
+            for other in others if version is not None else ():
+                made_from = {first.name: version} if version is not None else {}
+                own = fingerprint(other.name, snapshot.id, made_from, values, space.revision)
+                made[other.name] = operations.latest_version(session, other.name, own)
+        current = {name: version for name, version in made.items() if version is not None}
+        if len(current) == len(space.outcomes):
+            return current, marks[0]
+    return {}, marks[0]
+
+
+def _run_space(
     workspace: Workspace,
     snapshot: Snapshot,
-    stage: Stage,
+    space: Space,
     versions: Mapping[str, Version],
     force: bool,
     progress: Callable[[str], None],
-) -> Step:
-    current, mark = _up_to_date(workspace, snapshot, stage, versions)
-    if current is not None and not force:
-        return Step(stage.space, current, False, 0.0, "up to date")
-    missing = [space for space in stage.needs if space not in versions]
-    if missing:
-        return Step(stage.space, None, False, 0.0, f"skipped: there is no version of {', '.join(missing)}")
-    started = time.perf_counter()
-    reason = stage.reason_to_skip(snapshot, workspace.settings)
+) -> list[Step]:
+    current, mark = up_to_date(workspace, snapshot, space, versions)
+    if current and not force:
+        return [Step(name, version, False, 0.0, "up to date") for name, version in current.items()]
+    missing = [name for name in space.needs if name not in versions]
+    reason = (
+        f"there is no version of {', '.join(missing)}"
+        if missing
+        else _reason_to_skip(space, snapshot, workspace.settings)
+    )
     if reason is not None:
-        progress(f"{stage.space}: skipped, {reason}")
-        return Step(stage.space, None, False, 0.0, f"skipped: {reason}")
+        if not missing:
+            progress(f"{space.name}: skipped, {reason}")
+        return [Step(made.name, None, False, 0.0, f"skipped: {reason}") for made in space.outcomes]
+    started = time.perf_counter()
     inputs = Inputs(
         workspace,
         snapshot,
-        {space: versions[space] for space in stage.inputs if space in versions},
-        workspace.settings.paths.checkpoints / f"{stage.space}-{mark}",
+        {name: versions[name] for name in space.inputs if name in versions},
+        workspace.settings.paths.checkpoints / f"{space.outcomes[0].name}-{mark}",
     )
-    progress(f"{stage.space}: training")
-    train = importlib.import_module(stage.module).train
+    progress(f"{space.name}: training")
+    train = load(space.train)
     processes.wait()  # until all have seen that the version is not there
-    version: Version | None
     if processes.is_first():
-        version = make_version(
+        made = make_versions(
             inputs,
-            stage.space,
+            [each.name for each in space.outcomes],
             mark,
-            stage.parameters(workspace.settings),
+            parameters(space, workspace.settings),
             train,
-            lambda message: progress(f"{stage.space}: {message}"),
+            lambda message: progress(f"{space.name}: {message}"),
+            space.revision,
         )
     else:
         help_train(inputs, train)
-        version, _ = _up_to_date(workspace, snapshot, stage, versions)
-    reason = "forced" if current is not None else "made"
-    return Step(stage.space, version, True, time.perf_counter() - started, reason)
+        made, _ = up_to_date(workspace, snapshot, space, versions)
+    seconds, reason = time.perf_counter() - started, "forced" if current else "made"
+    return [Step(each.name, made.get(each.name), True, seconds, reason) for each in space.outcomes]
 
 
-def _up_to_date(
-    workspace: Workspace, snapshot: Snapshot, stage: Stage, versions: Mapping[str, Version]
-) -> tuple[Version | None, str]:
-    """The version that a run would make again, if there is one, and its fingerprint."""
-    inputs = {space: versions[space] for space in stage.inputs if space in versions}
-    mark = fingerprint(stage.space, snapshot.id, inputs, stage.parameters(workspace.settings), stage.revision)
-    with transaction(workspace.engine) as session:
-        return operations.latest_version(session, stage.space, mark), mark
+def _reason_to_skip(space: Space, snapshot: Snapshot, settings: Settings) -> str | None:
+    lacking = [table for table in space.tables if table not in snapshot.tables]
+    if lacking:
+        return f"the source has no table `{lacking[0]}`"
+    if space.reason_to_skip is None:
+        return None
+    reason: str | None = load(space.reason_to_skip)(snapshot, settings)
+    return reason
 
 
-def _on_the_road(snapshot: Snapshot) -> set[str]:
-    return {stage.space for stage in STAGES if stage.table in snapshot.tables}
+def _possible(snapshot: Snapshot) -> set[str]:
+    """Return the spaces whose tables the snapshot has."""
+    return {space.name for space in spaces() if set(space.tables) <= set(snapshot.tables)}
 
 
-def _with_needs(spaces: Collection[str], given: Collection[str]) -> set[str]:
-    wanted = set(spaces)
-    for stage in reversed(STAGES):
-        if stage.space in wanted and stage.space not in given:
-            wanted.update(stage.inputs)
-    return wanted
+def _with_inputs(names: Collection[str], given: Collection[str]) -> set[str]:
+    """Return the spaces and all that they read, but for what only given versions need."""
+    needed = set(names)
+    for space in reversed(spaces()):
+        if space.name in needed and not any(made.name in given for made in space.outcomes):
+            needed.update(stage_of(name).name for name in space.inputs)
+    return needed

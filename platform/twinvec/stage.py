@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from twinvec.tracking import Run
 
 Progress = Callable[[str], None]
-# Key of the version, of the same space, whose model an update uses as it is.
+# Key of the version, of the same space, whose model an update uses as it is; of a further outcome, `frozen NAME`.
 FROZEN = "frozen"
 GroupT = TypeVar("GroupT", bound="BaseModel")
 
@@ -68,8 +68,15 @@ class Inputs:
         return read_vectors(self.workspace.features, self.versions[space], keys)
 
     def folder(self, space: str) -> Path:
-        """Where the files of an input version are."""
+        """Return the folder of an input version."""
         return Path(self.versions[space].path)
+
+    def of_outcome(self, name: str, first: str, made: Mapping[str, Version]) -> Mapping[str, Version]:
+        """Return what one of several outcomes is made from: the first from all, a further one from the first."""
+        if name == first:
+            return {key: each for key, each in self.versions.items() if not key.startswith(f"{FROZEN} ")}
+        frozen = self.versions.get(f"{FROZEN} {name}")
+        return {first: made[first]} | ({FROZEN: frozen} if frozen is not None else {})
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,8 @@ class Outcome:
     write: Callable[[Path], None] = lambda folder: None
 
 
-Train = Callable[[Inputs, "Run", Progress], Outcome]
+# Of a space with companions, it gives an outcome a space.
+Train = Callable[[Inputs, "Run", Progress], Outcome | Mapping[str, Outcome]]
 
 
 def fingerprint(
@@ -120,51 +128,75 @@ def fingerprint(
 
 
 def make_version(
-    inputs: Inputs, space: str, mark: str, parameters: Mapping[str, Any], train: Train, progress: Progress
+    inputs: Inputs, name: str, mark: str, parameters: Mapping[str, Any], train: Train, progress: Progress
 ) -> Version:
-    """Run `train` and keep what it made as the next version of `space`.
+    """Run `train` and keep what it made as the next version of one space; see `make_versions`."""
+    return make_versions(inputs, (name,), mark, parameters, train, progress)[name]
 
-    The number is reserved first and the version made `ready` last, so that a failure at any point leaves a version
-    in state `failed` that nobody reads, and no half-written folder.
+
+def make_versions(
+    inputs: Inputs,
+    names: Sequence[str],
+    mark: str,
+    parameters: Mapping[str, Any],
+    train: Train,
+    progress: Progress,
+    revision: int = 1,
+) -> dict[str, Version]:
+    """Run `train` and keep what it made as the next version of each of some spaces.
+
+    Numbers are reserved first and the versions made `ready` last and together, so that a failure at any point leaves
+    versions in state `failed` that nobody reads, and no half-written folder. The first outcome is made from the
+    inputs, each further one from the first. The last one gives the run its name, its metrics and its model.
 
     Args:
-        inputs: what the pipeline reads.
-        space: that a version is made of.
-        mark: the fingerprint.
-        parameters: logged with the run.
-        train: the pipeline.
-        progress: told what is going on.
+        inputs: What the training reads.
+        names: Spaces of the outcomes, companions first.
+        mark: Fingerprint of the first outcome.
+        parameters: Logged with the run.
+        train: Training.
+        progress: Called with messages.
+        revision: Revision of the space's code; part of the further fingerprints.
+
+    Returns:
+        Space → version.
     """
     from twinvec.tracking import start_run
 
     workspace = inputs.workspace
     row = workspace.snapshot_row(inputs.snapshot.id)
+    first, main = names[0], names[-1]
+    versions: dict[str, Version] = {}
     with transaction(workspace.engine) as session:
-        version = operations.begin_version(
-            session,
-            space,
-            inputs.snapshot.id,
-            mark,
-            [session.merge(parent) for parent in inputs.versions.values()],
-            str(workspace.settings.paths.version(space, "{number}")),
-        )
-    parents = tuple(inputs.versions.values())
+        for name in names:
+            parents = [session.merge(each) for each in inputs.of_outcome(name, first, versions).values()]
+            path = str(workspace.settings.paths.version(name, "{number}"))
+            versions[name] = operations.begin_version(session, name, inputs.snapshot.id, mark, parents, path)
     try:
-        with start_run(workspace.settings, space, version.name, parameters, row, parents) as run:
-            version.run_id = run.id
-            outcome = train(inputs, run, progress)
-            run.log_best(outcome.metrics)
-            version.model_uri = outcome.log_model() if outcome.log_model is not None else None
-            _keep(inputs, version, outcome, run)
+        with start_run(
+            workspace.settings, main, versions[main].name, parameters, row, tuple(inputs.versions.values())
+        ) as run:
+            trained = train(inputs, run, progress)
+            outcomes = {main: trained} if isinstance(trained, Outcome) else trained
+            run.log_best(outcomes[main].metrics)
+            log_model = outcomes[main].log_model
+            versions[main].model_uri = log_model() if log_model is not None else None
+            for name, version in versions.items():
+                version.run_id = run.id
+                made_from = inputs.of_outcome(name, first, versions)
+                if name != first:
+                    version.fingerprint = fingerprint(name, row.id, made_from, parameters, revision)
+                _keep(replace(inputs, versions=made_from), version, outcomes[name], run)
     except BaseException as error:
-        version.error = f"{type(error).__name__}: {error}"[:500]
-        _record(workspace, version, State.FAILED, "its training failed")
+        for version in versions.values():
+            version.error = f"{type(error).__name__}: {error}"[:500]
+        _record(workspace, versions, State.FAILED, "its training failed")
         raise
-    version = _record(workspace, version, State.READY, "made")
+    versions = _record(workspace, versions, State.READY, "made")
     processes.wait()  # the others may still read the checkpoints
     if inputs.checkpoints is not None:
         shutil.rmtree(inputs.checkpoints, ignore_errors=True)
-    return version
+    return versions
 
 
 def help_train(inputs: Inputs, train: Train) -> None:
@@ -213,8 +245,11 @@ def _keep(inputs: Inputs, version: Version, outcome: Outcome, run: Run) -> None:
         apply_version(workspace.features, version)
 
 
-def _record(workspace: Workspace, version: Version, state: State, why: str) -> Version:
+def _record(
+    workspace: Workspace, versions: Mapping[str, Version], state: State, why: str
+) -> dict[str, Version]:
     with transaction(workspace.engine) as session:
-        row = session.merge(version)
-        operations.move(session, row, state, why, workspace.settings.registry.user)
-        return row
+        rows = {name: session.merge(version) for name, version in versions.items()}
+        for row in rows.values():
+            operations.move(session, row, state, why, workspace.settings.registry.user)
+        return rows

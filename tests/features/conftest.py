@@ -18,9 +18,10 @@ from registry import operations
 from registry.database import open_engine, transaction
 from registry.models import Base, Release, Snapshot, State, Version
 from twinvec import columns, files
-from twinvec.features.manifest import Manifest, vector_fields, write_manifest
+from twinvec.features.manifest import Manifest, write_manifest
 from twinvec.features.vectors import write_vectors
 from twinvec.settings import Settings
+from twinvec.spaces import find_space
 
 SEED = 20261
 PRODUCTS = [f"p{i}" for i in range(30)]
@@ -68,7 +69,7 @@ def _fill(engine: Engine, settings: Settings) -> Shop:
         entity = "category" if space == "category" else "product_id"
         fields = {
             name: random.standard_normal((len(names), dimension)).astype(np.float32)
-            for name in vector_fields(space)
+            for name in find_space(space).fields
         }
         manifest = Manifest(
             space, entity, tuple(fields), dimension, "dot" if space == "related" else "cosine", False,

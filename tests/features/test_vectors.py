@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from twinvec.errors import StoreError
-from twinvec.features.manifest import Manifest, vector_fields, write_manifest
+from twinvec.features.manifest import Manifest, write_manifest
 from twinvec.features.vectors import write_batches, write_vectors
+from twinvec.spaces import find_space
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, 987654, tzinfo=UTC)
 
@@ -24,7 +25,8 @@ def test_what_is_written_is_read_back_exactly(tmp_path: Path) -> None:
     random = np.random.default_rng(7)
     keys = [f"p{i}" for i in random.permutation(25_013)]
     fields = {
-        name: random.standard_normal((len(keys), 5)).astype(np.float32) for name in vector_fields("related")
+        name: random.standard_normal((len(keys), 5)).astype(np.float32)
+        for name in find_space("related").fields
     }
     assert write_vectors(tmp_path, "product_id", pa.array(keys), fields, NOW, rows_per_file=20_000) == len(
         keys
@@ -80,7 +82,7 @@ def test_no_rows_are_refused(tmp_path: Path) -> None:
 
 def manifest(**changes: object) -> Manifest:
     values = {
-        "space": "related", "entity": "product_id", "fields": vector_fields("related"), "dimension": 8,
+        "space": "related", "entity": "product_id", "fields": find_space("related").fields, "dimension": 8,
         "metric": "dot", "normalised": False, "rows": 3, "snapshot": "s", "graph": None, "model": "m",
         "preprocessing": "p", "inputs": {"aligned@v1": "a", "text@v1": "t"},
     }  # fmt: skip

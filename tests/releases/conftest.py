@@ -33,10 +33,10 @@ from tests.homes import copied, copy_file
 from twinvec import releases
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic.store import generate
-from twinvec.features.manifest import vector_fields
 from twinvec.features.repository import feast_objects
 from twinvec.features.store import apply_snapshot, apply_version, materialize_release
 from twinvec.settings import QdrantSettings, Settings
+from twinvec.spaces import find_space
 from twinvec.stage import FROZEN, Inputs, Outcome, Progress, make_version
 from twinvec.tracking import Run
 from twinvec.vectors.server import ServerIndex
@@ -98,7 +98,7 @@ def make(
         kept = random_vectors(len(keys), seed) if vectors is None else vectors
         example = {"features": torch.zeros(2, DIMENSION)}
         log = partial(run.log_model, torch.nn.Linear(DIMENSION, 2), example) if model else None
-        fields = dict(zip(vector_fields(space), kept, strict=False))
+        fields = dict(zip(find_space(space).fields, kept, strict=False))
         return Outcome(
             keys,
             fields,

@@ -12,6 +12,7 @@ from registry.database import transaction
 from registry.models import WHOLE, Release, State, Version
 from twinvec.doctor.finding import Finding
 from twinvec.releases.lookup import lineage
+from twinvec.spaces import release_names
 from twinvec.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -53,8 +54,12 @@ def check_views(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
 
 def check_services(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
     """Every whole release has a service of its views, and the bare name is that of the live one, online."""
-    name = workspace.settings.release
     services = {service.name: service for service in workspace.features.list_feature_services()}
+    for name in release_names(workspace.settings):
+        yield from _services(workspace, services, name)
+
+
+def _services(workspace: Workspace, services: Mapping[str, FeatureService], name: str) -> Iterator[Finding]:
     with transaction(workspace.engine) as session:
         releases = [each for each in operations.releases(session, name) if each.state in WHOLE]
     lineages = {release.id: lineage(workspace, release.version_id) for release in releases}

@@ -10,10 +10,10 @@ from registry.database import transaction
 from registry.models import State, Version
 from twinvec.doctor.finding import Finding
 from twinvec.releases.lookup import lineage as parts
+from twinvec.spaces import release_names, served_as
 from twinvec.workspace import Workspace
 
 STORE = "MLflow"
-LIVE = "live"
 
 
 def check_versions(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
@@ -48,11 +48,19 @@ def check_versions(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
 
 
 def check_alias(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
-    """The alias `live` names the models of the live release, and no others."""
-    name = workspace.settings.release
+    """The alias of the live models names those of the live release, and no others."""
+    for name in release_names(workspace.settings):
+        serving = served_as(workspace.settings, name).serving
+        assert serving is not None
+        yield from _alias(workspace, name, serving.aliases[0])
+
+
+def _alias(workspace: Workspace, name: str, alias: str) -> Iterator[Finding]:
+    from twinvec.releases.stores import read_models
+
     with transaction(workspace.engine) as session:
         live = operations.live_release(session, name)
-        spaces = {version.space for version in operations.versions(session) if version.model_uri is not None}
+    spaces = read_models(workspace, name).keys()
     lineage: Sequence[Version] = parts(workspace, live.version_id) if live is not None else []
     if not spaces:
         return
@@ -63,16 +71,16 @@ def check_alias(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
     named = {
         uri.removeprefix("models:/").partition("/")[0]: uri
         for uri, aliases in aliased_models(workspace.settings, spaces).items()
-        if LIVE in aliases
+        if alias in aliases
     }
     for space in sorted(spaces):
         uri = wanted.get(space)
         if named.get(space) == uri:
             continue
-        fix = partial(_set_alias, workspace, space, uri) if uri is None or uri in there else None
+        fix = partial(_set_alias, workspace, space, alias, uri) if uri is None or uri in there else None
         yield Finding(
             STORE,
-            f"alias {LIVE} of {space}",
+            f"alias {alias} of {space}",
             f"names {named.get(space, 'nothing')}, and the live release has {uri or 'no model of it'}",
             "twinvec doctor --fix sets it"
             if fix is not None
@@ -81,7 +89,7 @@ def check_alias(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
         )
 
 
-def _set_alias(workspace: Workspace, space: str, uri: str | None) -> None:
+def _set_alias(workspace: Workspace, space: str, alias: str, uri: str | None) -> None:
     from twinvec.releases.stores import set_models
 
-    set_models(workspace, {space: {LIVE: uri}})
+    set_models(workspace, {space: {alias: uri}})

@@ -12,6 +12,7 @@ from registry.database import transaction
 from registry.models import State
 from twinvec.doctor.finding import Finding
 from twinvec.paths import HomePaths
+from twinvec.spaces import release_names
 from twinvec.workspace import Workspace
 
 VERSION = re.compile(r"v(\d+)")
@@ -37,15 +38,18 @@ def check_leftovers(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
 
 def check_collections(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
     """Collections that are called like releases, of which there is no row."""
-    name = workspace.settings.release
     with transaction(workspace.engine) as session:
-        known = {release.collection for release in operations.releases(session, name)}
+        known = {
+            name: {release.collection for release in operations.releases(session, name)}
+            for name in release_names(workspace.settings)
+        }
     for collection in workspace.index.collections():
-        if not re.fullmatch(rf"{re.escape(name)}__v\d+", collection) or collection in known:
+        name, _, number = collection.rpartition("__")
+        if name not in known or not VERSION.fullmatch(number) or collection in known[name]:
             continue
         # On a server, it may be that of another registry; and without any release, this may be the wrong one.
         url = workspace.settings.qdrant.url
-        ours = url is None and bool(known) and collection not in workspace.index.aliases().values()
+        ours = url is None and bool(known[name]) and collection not in workspace.index.aliases().values()
         yield Finding(
             "Qdrant",
             f"collection {collection}",
@@ -60,11 +64,11 @@ def check_collections(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
 
 def check_features(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
     """Views of versions and services of releases of which there is no row."""
-    store, name = workspace.features, workspace.settings.release
+    store, names = workspace.features, release_names(workspace.settings)
     with transaction(workspace.engine) as session:
         versions = operations.versions(session)
         snapshots = {snapshot.id for snapshot in operations.snapshots(session)}
-        releases = {release.collection for release in operations.releases(session, name)}
+        releases = {release.collection for name in names for release in operations.releases(session, name)}
     if not versions:
         return  # this may be the wrong registry
     views = {version.view for version in versions}
@@ -80,7 +84,8 @@ def check_features(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
                 partial(_remove_view, workspace, view.name),
             )
     for service in store.list_feature_services():
-        if re.fullmatch(rf"{re.escape(name)}__v\d+", service.name) and service.name not in releases:
+        name, _, number = service.name.rpartition("__")
+        if name in names and VERSION.fullmatch(number) and service.name not in releases:
             yield Finding(
                 "Feast",
                 f"service {service.name}",

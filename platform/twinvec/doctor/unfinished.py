@@ -16,6 +16,7 @@ from registry.models import State, utc_now
 from twinvec.doctor.finding import Finding
 from twinvec.errors import StoreError
 from twinvec.releases.attempts import lock_file
+from twinvec.spaces import release_names
 from twinvec.vectors.locks import take_lock
 from twinvec.workspace import Workspace
 
@@ -30,38 +31,48 @@ LONG = timedelta(days=1)
 def switching(workspace: Workspace) -> bool:
     """Whether a switch is under way or was left: until it ends, what is live is not the same everywhere."""
     with transaction(workspace.engine) as session:
-        return journal.unfinished(session, workspace.settings.release) is not None
+        names = release_names(workspace.settings)
+        return any(journal.unfinished(session, name) is not None for name in names)
 
 
 def check_switch(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
     """A switch that nobody is at work on was left by a crash."""
-    name = workspace.settings.release
+    for name in release_names(workspace.settings):
+        yield from _switch(workspace, name)
+
+
+def _switch(workspace: Workspace, name: str) -> Iterator[Finding]:
     with transaction(workspace.engine) as session:
         switch = journal.unfinished(session, name)
     if switch is None:
         return
-    with held(workspace.engine, journal.lock_name(name)) as ours:
-        left = ours and switching(workspace)  # else it has just ended
+    with held(workspace.engine, journal.lock_name(name)) as ours, transaction(workspace.engine) as session:
+        left = ours and journal.unfinished(session, name) is not None  # else it has just ended
     if left:
         yield Finding(
             STORE,
             f"the switch to {switch.new.label}",
             f"was begun by {switch.who} at {switch.begun_at:%Y-%m-%d %H:%M} UTC and left at the step {switch.step}",
             "twinvec doctor --fix finishes or undoes it, as does the next promote, rollback or publish",
-            partial(_settle, workspace),
+            partial(_settle, workspace, name),
         )
 
 
 def check_building(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
     """Releases that a publish left, and versions that have been in the making for long."""
-    name = workspace.settings.release
+    names = release_names(workspace.settings)
     with transaction(workspace.engine) as session:
-        releases = [each for each in operations.releases(session, name) if each.state == State.BUILDING]
+        releases = [
+            release
+            for name in names
+            for release in operations.releases(session, name)
+            if release.state == State.BUILDING
+        ]
         making = operations.versions(session, [State.BUILDING])
         ready = operations.versions(session, [State.READY])
-    if releases and _publishing(workspace):
-        releases = []
     for release in releases:
+        if _publishing(workspace, release.name):
+            continue
         by = release.verification.get("by", "somebody")
         yield Finding(
             STORE,
@@ -120,19 +131,19 @@ def abandon(workspace: Workspace, name: str) -> None:
         )
 
 
-def _publishing(workspace: Workspace) -> bool:
+def _publishing(workspace: Workspace, name: str) -> bool:
     with ExitStack() as stack:
         try:
-            stack.enter_context(take_lock(lock_file(workspace.settings), "publishing", exclusive=False))
+            stack.enter_context(take_lock(lock_file(workspace.settings, name), "publishing", exclusive=False))
         except StoreError:
             return True
         return False
 
 
-def _settle(workspace: Workspace) -> None:
+def _settle(workspace: Workspace, name: str) -> None:
     from twinvec.releases import settle
 
-    settle(workspace)
+    settle(workspace, name)
 
 
 def _newest(path: Path) -> float:

@@ -9,6 +9,7 @@ from registry import operations
 from registry.database import transaction
 from registry.models import WHOLE, Release, State
 from twinvec.doctor.finding import Finding
+from twinvec.spaces import release_names
 from twinvec.workspace import Workspace
 
 STORE = "Qdrant"
@@ -47,10 +48,14 @@ def check_collections(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
 
 def check_alias(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
     """In Qdrant, in the registry's rows, and in its map of aliases, the same release is live."""
-    name = workspace.settings.release
+    for name in release_names(workspace.settings):
+        yield from _alias(workspace, name)
+
+
+def _alias(workspace: Workspace, name: str) -> Iterator[Finding]:
     with transaction(workspace.engine) as session:
         kept = operations.aliases(session).get(name)
-    live = next((release for release in _whole(workspace) if release.state == State.LIVE), None)
+        live = operations.live_release(session, name)
     pointed = workspace.index.aliases().get(name)
     if live is None:
         if pointed is not None:
@@ -82,7 +87,11 @@ def check_alias(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
 
 def _whole(workspace: Workspace) -> list[Release]:
     with transaction(workspace.engine) as session:
-        releases = operations.releases(session, workspace.settings.release)
+        releases = [
+            release
+            for name in release_names(workspace.settings)
+            for release in operations.releases(session, name)
+        ]
     return [release for release in releases if release.state in WHOLE]
 
 

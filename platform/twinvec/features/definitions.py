@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
@@ -15,45 +16,44 @@ from feast.data_format import ParquetFormat
 from feast.types import Array, Float32, Float64, String
 
 from registry.models import Release, Version
-from twinvec.columns import CATEGORY, EVENT_TIMESTAMP, PRODUCT_ID, SELLER_ID
+from twinvec.columns import EVENT_TIMESTAMP, PRODUCT_ID
 from twinvec.errors import StateError
 from twinvec.features import vectors
 from twinvec.features.manifest import Manifest
 from twinvec.features.scalars import SCALARS
-
-PRODUCT = Entity(
-    name="product",
-    join_keys=[PRODUCT_ID],
-    value_type=ValueType.STRING,
-    description="A product of the catalogue.",
-)
-CATEGORIES = Entity(
-    name="category",
-    join_keys=[CATEGORY],
-    value_type=ValueType.STRING,
-    description='A category as its path, joined by " > ".',
-)
-SELLER = Entity(
-    name="seller",
-    join_keys=[SELLER_ID],
-    value_type=ValueType.STRING,
-    description="A seller who offers products of the catalogue.",
-)
-ENTITIES = {PRODUCT_ID: PRODUCT, CATEGORY: CATEGORIES, SELLER_ID: SELLER}
+from twinvec.spaces import PRODUCTS, all_spaces, find_space
 
 # Feast's names of the metrics, as its PostgreSQL store reads them.
 METRICS = {"cosine": "cosine", "dot": "inner_product"}
 FOREVER = timedelta(0)
 
 
+@cache
+def entities() -> dict[str, Entity]:
+    """Return the Feast entity of each key column that a space declares; products always have one."""
+    declared = {PRODUCTS, *(space.entity for space in all_spaces())}
+    return {
+        entity.key: Entity(
+            name=entity.name,
+            join_keys=[entity.key],
+            value_type=ValueType.STRING,
+            description=entity.description,
+        )
+        for entity in sorted(declared, key=lambda entity: entity.name)
+    }
+
+
 def version_view(version: Version) -> FeatureView:
-    """The feature view of an embedding version, `text__v3`, over its Parquet files."""
+    """Return the feature view of an embedding version, `text__v3`, over its Parquet files."""
     manifest = Manifest.from_json(version.manifest)
-    # Feast indexes one field a view: of `related`, the target is what is searched.
+    serving = find_space(version.space).serving
+    # Feast indexes one field a view: that which is searched.
     searched = manifest.fields[-1]
+    if serving is not None and serving.searched.name in manifest.fields:
+        searched = serving.searched.name
     return FeatureView(
         name=version.view,
-        entities=[ENTITIES[manifest.entity]],
+        entities=[entities()[manifest.entity]],
         ttl=FOREVER,
         source=_source(version.view, Path(version.path) / vectors.FOLDER),
         schema=[
@@ -90,7 +90,7 @@ def scalars_view(snapshot_id: str, folder: Path) -> FeatureView:
     name = scalars_name(snapshot_id)
     return FeatureView(
         name=name,
-        entities=[PRODUCT],
+        entities=[entities()[PRODUCT_ID]],
         ttl=FOREVER,
         source=_source(name, folder),
         schema=[

@@ -24,7 +24,7 @@ class Manifest:
     Args:
         space: such as `text`.
         entity: the key of a row, `product_id` or `category`.
-        fields: names of the vector columns; `vector_fields` gives those of a space.
+        fields: names of the vector columns, as the space declares them.
         dimension: length of each vector.
         metric: how two vectors are compared.
         normalised: whether every vector has length 1.
@@ -75,16 +75,6 @@ class Manifest:
                 f"a manifest with missing or unknown values: {odd}", "it was written by another Twinvec"
             )
         return cls(**{**values, "fields": tuple(values["fields"])})
-
-
-def vector_fields(space: str) -> tuple[str, ...]:
-    """Names of a space's vector columns: `text_vector`; `related` has `source_vector` and `target_vector`.
-
-    Each space has its own name, so that no two versions of one space fit into a single table unnoticed.
-    The suffix keeps them apart from what a colleague's table may hold already: the `image` and `category`
-    of a product, the `source` and `target` of a pair.
-    """
-    return ("source_vector", "target_vector") if space == "related" else (f"{space}_vector",)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

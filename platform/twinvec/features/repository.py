@@ -16,7 +16,7 @@ from registry.models import WHOLE, Release, State
 from twinvec.columns import PRODUCT_ID
 from twinvec.errors import StoreError
 from twinvec.features.definitions import (
-    ENTITIES,
+    entities,
     product_versions,
     release_services,
     released_entity,
@@ -72,4 +72,4 @@ def _objects(session: Session, paths: HomePaths) -> list[FeastObject]:
             if release.version.snapshot_id in scalars and released_entity(lineage) == PRODUCT_ID:
                 parts.append(scalars[release.version.snapshot_id])
             services += release_services(release, parts, live=release.state == State.LIVE)
-    return [*ENTITIES.values(), *views.values(), *scalars.values(), *services]
+    return [*entities().values(), *views.values(), *scalars.values(), *services]

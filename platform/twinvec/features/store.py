@@ -19,7 +19,7 @@ from twinvec import files
 from twinvec.columns import PRODUCT_ID
 from twinvec.errors import NotFoundError, SettingsError, StateError
 from twinvec.features.definitions import (
-    ENTITIES,
+    entities,
     product_versions,
     release_services,
     released_entity,
@@ -113,7 +113,7 @@ def _apply_view(store: FeatureStore, view: FeatureView, known: FeatureView | Non
     if known is not None:
         # Part of what Feast compares: without them, a view that is online counts as changed.
         view.materialization_intervals = known.materialization_intervals
-    store.apply([*ENTITIES.values(), view])
+    store.apply([*entities().values(), view])
     return view
 
 

@@ -96,6 +96,13 @@ def write_batches(
     return rows
 
 
+def read_keys(folder: Path, entity: str) -> pa.Array:
+    """Return the keys of a version's vectors, in the order in which they were written, strings [rows]."""
+    parts = sorted((folder / FOLDER).glob("*.parquet"))
+    columns = [pq.read_table(part, columns=[entity])[entity] for part in parts]
+    return pa.chunked_array([chunk for column in columns for chunk in column.chunks]).combine_chunks()
+
+
 def _tables(entity: str, batches: Iterable[Batch], timestamp: datetime) -> Iterator[pa.Table]:
     moment = pa.scalar(timestamp, pa.timestamp("us", tz="UTC"))
     shapes: dict[str, int] = {}

@@ -13,22 +13,22 @@ from twinvec.vectors.publish import SupersededError
 from twinvec.workspace import Workspace
 
 
-def lock_file(settings: Settings) -> Path:
-    """What a process of this machine locks while it publishes."""
-    return settings.paths.publish_lock(settings.release)
+def lock_file(settings: Settings, name: str) -> Path:
+    """Return the file that a process of this machine locks while it publishes a release of this name."""
+    return settings.paths.publish_lock(name)
 
 
-def begin(workspace: Workspace, version: Version, name: str | None = None) -> tuple[Release, int]:
+def begin(workspace: Workspace, version: Version, name: str) -> tuple[Release, int]:
     """Take up the release of this version that an interrupted publish left, or the next number.
 
     Args:
-        version: to release.
-        name: of the releases; the settings' if not given.
+        workspace: Stores.
+        version: Version to release.
+        name: Name of the releases.
 
     Returns:
         The release, in state `building`, and the number of this attempt to publish it.
     """
-    name = name or workspace.settings.release
     with transaction(workspace.engine) as session:
         lock(session.connection(), f"releases of {name}")
         left = [

@@ -15,6 +15,7 @@ from registry.models import Release, Version
 from twinvec.catalogue.snapshot import open_snapshot, quoted
 from twinvec.features.manifest import Manifest
 from twinvec.features.vectors import FOLDER
+from twinvec.releases.lookup import space_of
 from twinvec.vectors.points import FloatArray
 from twinvec.workspace import Workspace
 
@@ -35,25 +36,25 @@ def covered(workspace: Workspace, version: Version) -> float:
 
 
 def gone(workspace: Workspace, new: Version, live: Version) -> float:
-    """Share of the products of the live version that the new one does not have."""
+    """Return the share of the products, or of who else asks, of the live version that the new one does not have."""
     with _opened(workspace, new=new, live=live) as connection:
-        query = (
-            "SELECT (SELECT count(*) FROM live ANTI JOIN new USING (product_id)), (SELECT count(*) FROM live)"
-        )
-        return _share(connection, query)
+        missing = f"FROM live ANTI JOIN new USING ({_key(new)})"
+        return _share(connection, f"SELECT (SELECT count(*) {missing}), (SELECT count(*) FROM live)")
 
 
 def changed_top_10(workspace: Workspace, new: Release, live: Release) -> float:
-    """Mean share of a product's ten related products that the other release would not find, 0 to 1.
+    """Return the mean share of the ten answers that the other release would not find, 0 to 1.
 
-    Both are asked as they serve, through their indexes, for the same `gates.sample` products of both, drawn by the
-    hash of product id and seed. 0 if they have none in common.
+    Both are asked as they serve, through their indexes, for the same `gates.sample` products of both, or for the same
+    sellers where these ask, drawn by the hash of id and seed. 0 if they have none in common.
     """
-    products, sources = _sample(workspace, new.version, live.version)
-    if not len(products):
+    serving = space_of(workspace, new).serving
+    assert serving is not None
+    keys, sources = _sample(workspace, new.version, live.version, serving.asks.name)
+    if not len(keys):
         return 0.0
     lists = [
-        _related(workspace, release.collection, products, source)
+        _answers(workspace, release.collection, keys, source)
         for release, source in zip((new, live), sources, strict=True)
     ]
     same = (lists[0][:, :, None] == lists[1][:, None, :]) & (lists[0] != "")[:, :, None]
@@ -61,33 +62,35 @@ def changed_top_10(workspace: Workspace, new: Release, live: Release) -> float:
     return float(np.mean(1 - same.any(axis=2).sum(axis=1) / np.maximum(most, 1)))
 
 
-def _related(workspace: Workspace, collection: str, products: Ids, source: FloatArray) -> Ids:
-    """Ids of the ten best targets of each product but itself, [products, 10]; empty where there are fewer."""
+def _answers(workspace: Workspace, collection: str, keys: Ids, source: FloatArray) -> Ids:
+    """Return the ids of the ten best targets for each key but itself, [keys, 10]; empty where there are fewer."""
     index = workspace.index
     hits = index.search(collection, source, K + 1, ef=index.search_ef(collection))
     found = np.array([[hit.product_id for hit in row] + [""] * (K + 1 - len(row)) for row in hits])
     # The product itself goes to the end, and what is beyond ten is dropped.
-    order = np.argsort(found == products[:, None], axis=1, kind="stable")[:, :K]
+    order = np.argsort(found == keys[:, None], axis=1, kind="stable")[:, :K]
     kept: Ids = np.take_along_axis(found, order, axis=1)
-    return np.where(kept == products[:, None], "", kept)
+    return np.where(kept == keys[:, None], "", kept)
 
 
-def _sample(workspace: Workspace, new: Version, live: Version) -> tuple[Ids, tuple[FloatArray, FloatArray]]:
-    """Products that both versions have, and the source vectors of each, float32 [sample, d]."""
-    source = _columns(new)[0]
+def _sample(
+    workspace: Workspace, new: Version, live: Version, field: str
+) -> tuple[Ids, tuple[FloatArray, FloatArray]]:
+    """Return keys that both versions have, and the vectors that each asks with, float32 [sample, d]."""
+    key = _key(new)
     query = f"""
         WITH drawn AS (
-            SELECT product_id FROM new SEMI JOIN live USING (product_id)
-            ORDER BY md5(product_id || $seed), product_id LIMIT $size
+            SELECT {key} FROM new SEMI JOIN live USING ({key})
+            ORDER BY md5({key} || $seed), {key} LIMIT $size
         )
-        SELECT product_id, new.{source} AS new, live.{source} AS live
-        FROM drawn JOIN new USING (product_id) JOIN live USING (product_id)
+        SELECT {key} AS key, new.{field} AS new, live.{field} AS live
+        FROM drawn JOIN new USING ({key}) JOIN live USING ({key})
     """
     settings = workspace.settings
     parameters = {"seed": f" {settings.seed}", "size": settings.gates.sample}
     with _opened(workspace, new=new, live=live) as connection:
         table: pa.Table = connection.sql(query, params=parameters).to_arrow_table()
-    return np.array(table["product_id"].to_pylist(), np.str_), (_rows(table, "new"), _rows(table, "live"))
+    return np.array(table["key"].to_pylist(), np.str_), (_rows(table, "new"), _rows(table, "live"))
 
 
 @contextmanager
@@ -100,6 +103,10 @@ def _opened(workspace: Workspace, **versions: Version) -> Iterator[duckdb.DuckDB
             files = quoted(Path(version.path) / FOLDER / "*.parquet")
             connection.execute(f"CREATE VIEW {name} AS FROM read_parquet({files})")
         yield connection
+
+
+def _key(version: Version) -> str:
+    return Manifest.from_json(version.manifest).entity
 
 
 def _columns(version: Version) -> tuple[str, ...]:

@@ -9,43 +9,13 @@ from typing import Any, TypeAlias
 from registry.models import Release, Version
 from twinvec.errors import TwinvecError
 from twinvec.releases.changes import changed_top_10, covered, gone
+from twinvec.releases.lookup import space_of
 from twinvec.settings.gates import GateSettings
+from twinvec.spaces import load
 from twinvec.workspace import Workspace
 
 # Where the outcome is kept in a release's verification.
 RECORD = "gates"
-
-
-@dataclass(frozen=True)
-class Judged:
-    """How well a version finds held-out edges, by exact search, and tells their direction."""
-
-    mrr_at_10: float
-    hits_at_10: float
-    auc_dir: float
-
-
-@dataclass(frozen=True)
-class Quality:
-    """Two versions judged on the same edges, on which neither was trained, among the products that both have.
-
-    Attributes:
-        new, live: None if there are no such edges.
-        edges: that were ranked.
-        one_way_edges: of these, the ones that have a direction.
-        remark: what is to be known of it, such as why there are no edges; None if nothing is.
-    """
-
-    new: Judged | None
-    live: Judged | None
-    edges: int = 0
-    one_way_edges: int = 0
-    remark: str | None = None
-
-
-# Judges the version of a new release and that of the live one. Models are the pipelines' affair, which this package
-# does not import: `pipelines.related.held_out.compare` is the one there is.
-Judge: TypeAlias = Callable[[Workspace, Version, Version], Quality]
 
 
 @dataclass(frozen=True)
@@ -75,6 +45,27 @@ class Gate:
         beside = f", live {self.live:.4f}" if self.live is not None else ""
         bound = f"at least {self.least:.4f}" if self.least is not None else f"at most {self.most:.4f}"
         return f"{self.figure} {self.new:.4f}{beside}, {bound} ({self.setting})"
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Two versions judged on the same held-out edges, on which neither was trained, among the products both have.
+
+    Attributes:
+        gates: Each figure and the number of edges it was measured on; none if there are no such edges.
+        edges: Edges that were ranked.
+        one_way_edges: Those of them that have a direction.
+        remark: Why nothing was compared, or what else is to be known; None if nothing is.
+    """
+
+    gates: tuple[tuple[Gate, int], ...] = ()
+    edges: int = 0
+    one_way_edges: int = 0
+    remark: str | None = None
+
+
+# Judges the version of a new release and that of the live one. Each served space declares its own.
+Judge: TypeAlias = Callable[[Workspace, Version, Version], Quality]
 
 
 @dataclass(frozen=True)
@@ -135,41 +126,37 @@ def measure(workspace: Workspace, release: Release, live: Release | None, judge:
     """Compare a release with the live one; nothing is changed.
 
     Args:
-        live: the release that serves, with which everything but the coverage is compared.
-        judge: of quality; without one, that is not compared.
+        workspace: Stores.
+        release: Release to be promoted.
+        live: Release that serves, with which everything but the coverage is compared.
+        judge: Compares the quality; the judge that the space declares if not given.
     """
-    settings = workspace.settings.gates
-    coverage = Gate(
-        "coverage",
-        covered(workspace, release.version),
-        covered(workspace, live.version) if live is not None else None,
-        settings.min_coverage,
-        None,
-        _named(settings, "min_coverage"),
-    )
+    settings, serving = workspace.settings.gates, space_of(workspace, release).serving
+    assert serving is not None
+    coverage = tuple(_coverage(workspace, release, live)) if serving.every_product else ()
     if live is None:
-        return Outcome(None, (coverage,))
+        return Outcome(None, coverage)
     missing = gone(workspace, release.version, live.version)
     changed = changed_top_10(workspace, release, live)
+    if judge is None and serving.judge is not None:
+        judge = load(serving.judge)
     quality = (
         judge(workspace, release.version, live.version)
         if judge is not None
-        else Quality(None, None, remark="quality was not compared: nobody was asked to judge it")
+        else Quality(remark=f"quality was not compared: {release.name} declares no judge")
     )
     judged: list[Gate] = []
     shown: list[Gate] = []
-    for gate, edges in _quality_gates(settings, quality):
+    for gate, edges in quality.gates:
         (judged if edges >= settings.min_edges else shown).append(gate)
-    few = f"too few held-out edges to judge by: {_named(settings, 'min_edges')}" if shown else None
+    few = f"too few held-out edges to judge by: {named(settings, 'min_edges')}" if shown else None
     return Outcome(
         live.label,
         (
             *judged,
-            coverage,
-            Gate("gone", missing, None, None, settings.max_gone, _named(settings, "max_gone")),
-            Gate(
-                "changed_top_10", changed, None, None, settings.max_changed, _named(settings, "max_changed")
-            ),
+            *coverage,
+            Gate("gone", missing, None, None, settings.max_gone, named(settings, "max_gone")),
+            Gate("changed_top_10", changed, None, None, settings.max_changed, named(settings, "max_changed")),
         ),
         tuple(shown),
         quality.edges,
@@ -194,21 +181,18 @@ def require(release: Release, outcome: Outcome, force: bool) -> str | None:
     return "forced over " + "; ".join(map(str, outcome.failing))
 
 
-def _quality_gates(settings: GateSettings, quality: Quality) -> Iterator[tuple[Gate, int]]:
-    """Every figure of quality, and how many edges it is of."""
-    new, live = quality.new, quality.live
-    if new is None or live is None:
-        return
-    for figure, kept, setting, edges in (
-        ("mrr_at_10", live.mrr_at_10 * (1 - settings.max_mrr_drop), "max_mrr_drop", quality.edges),
-        ("hits_at_10", live.hits_at_10 * (1 - settings.max_hits_drop), "max_hits_drop", quality.edges),
-        ("auc_dir", live.auc_dir - settings.max_auc_drop, "max_auc_drop", quality.one_way_edges),
-    ):
-        gate = Gate(
-            figure, getattr(new, figure), getattr(live, figure), kept, None, _named(settings, setting)
-        )
-        yield gate, edges
+def _coverage(workspace: Workspace, release: Release, live: Release | None) -> Iterator[Gate]:
+    settings = workspace.settings.gates
+    yield Gate(
+        "coverage",
+        covered(workspace, release.version),
+        covered(workspace, live.version) if live is not None else None,
+        settings.min_coverage,
+        None,
+        named(settings, "min_coverage"),
+    )
 
 
-def _named(settings: GateSettings, name: str) -> str:
+def named(settings: GateSettings, name: str) -> str:
+    """Return a setting of the gates with its value, as messages show it."""
     return f"gates.{name} {getattr(settings, name):g}"

@@ -9,64 +9,109 @@ from registry import operations
 from registry.database import transaction
 from registry.models import WHOLE, Release, State, Version
 from twinvec.errors import NotFoundError
+from twinvec.features.manifest import Manifest
+from twinvec.spaces import Space, find_space, release_name, served_as
 from twinvec.workspace import Workspace
 
+LABEL = re.compile(r"(?:(?P<name>[a-z][a-z0-9_]*?)(?:@|__))?v?(?P<number>\d+)")
 
-def all_releases(workspace: Workspace) -> Sequence[Release]:
-    """Every release of the configured name, oldest first."""
+
+def default_name(workspace: Workspace) -> str:
+    """Return the name of the releases that are meant where none is named: those of related products."""
+    return workspace.settings.release
+
+
+def all_releases(workspace: Workspace, name: str | None = None) -> Sequence[Release]:
+    """Return every release of a name, or of the default one, oldest first."""
     with transaction(workspace.engine) as session:
-        return operations.releases(session, workspace.settings.release)
+        return operations.releases(session, name or default_name(workspace))
 
 
-def live(workspace: Workspace) -> Release | None:
-    """The release that serves now, or None."""
+def live(workspace: Workspace, name: str | None = None) -> Release | None:
+    """Return the release of a name, or of the default one, that serves now, or None."""
     with transaction(workspace.engine) as session:
-        return operations.live_release(session, workspace.settings.release)
+        return operations.live_release(session, name or default_name(workspace))
 
 
-def find(workspace: Workspace, name: str) -> Release:
-    """The release called `related_products@v7`, or in short `v7` or `7`.
+def find(workspace: Workspace, label: str, name: str | None = None) -> Release:
+    """Return the release called `related_products@v7`, or in short `v7` or `7`.
+
+    Args:
+        workspace: Stores.
+        label: What it is called.
+        name: Name of the releases that a short label is of; the default one if not given.
 
     Raises:
         NotFoundError: if there is none.
     """
-    known = all_releases(workspace)
-    match = re.fullmatch(rf"(?:{re.escape(workspace.settings.release)}(?:@|__))?v?(\d+)", name)
-    for release in known:
-        if match is not None and release.number == int(match[1]):
+    match = LABEL.fullmatch(label)
+    named = (match["name"] if match is not None else None) or name or default_name(workspace)
+    served_as(workspace.settings, named)
+    releases = all_releases(workspace, named)
+    for release in releases:
+        if match is not None and release.number == int(match["number"]):
             return release
-    names = ", ".join(release.label for release in known) or "none yet"
-    raise NotFoundError(f"there is no release {name}", f"there are: {names}")
+    labels = ", ".join(release.label for release in releases) or "none yet"
+    raise NotFoundError(f"there is no release {label}", f"there are: {labels}")
 
 
-def waiting(workspace: Workspace) -> Release:
-    """The newest release that is ready and newer than the live one: what a promotion takes by itself.
+def waiting(workspace: Workspace, name: str | None = None) -> Release:
+    """Return the newest release that is ready and newer than the live one: what a promotion takes by itself.
 
     Raises:
         NotFoundError: if there is none.
     """
-    serving = live(workspace)
-    for release in reversed(all_releases(workspace)):
+    name = name or default_name(workspace)
+    serving = live(workspace, name)
+    for release in reversed(all_releases(workspace, name)):
         if release.state == State.READY and (serving is None or release.number > serving.number):
             return release
     where = f"{serving.label} is live, and nothing newer is ready" if serving else "none is ready"
     raise NotFoundError(
-        f"there is no release of {workspace.settings.release} to promote: {where}",
+        f"there is no release of {name} to promote: {where}",
         "`twinvec publish` makes one; name an older one to promote it again",
     )
 
 
 def newest_of(workspace: Workspace, version: Version) -> Release | None:
-    """The newest whole release of a version, live or not, or None."""
-    found = [
+    """Return the newest whole release of a version, live or not, or None."""
+    name = release_name(find_space(version.space), workspace.settings)
+    whole = [
         release
-        for release in all_releases(workspace)
+        for release in all_releases(workspace, name)
         if release.version_id == version.id and release.state in WHOLE
     ]
-    return found[-1] if found else None
+    return whole[-1] if whole else None
 
 
 def lineage(workspace: Workspace, version_id: int) -> list[Version]:
-    """A version and everything it was made from that serves with it, inputs first; see `operations.parts`."""
+    """Return a version and all it was made from that serves with it, inputs first; see `operations.parts`."""
     with transaction(workspace.engine) as session:
         return operations.parts(session.get_one(Version, version_id))
+
+
+def searched_version(workspace: Workspace, version: Version) -> Version:
+    """Return the version whose vectors are searched when `version` serves: itself, or its companion's.
+
+    Raises:
+        StateError: if versions of this space are not released.
+        NotFoundError: if the companion's version is not among its inputs.
+    """
+    space = find_space(version.space)
+    release_name(space, workspace.settings)
+    assert space.serving is not None
+    searched = space.serving.searched.space
+    if searched == space.name:
+        return version
+    for name in Manifest.from_json(version.manifest).inputs:
+        if name.partition("@")[0] == searched:
+            return workspace.version(name)
+    raise NotFoundError(
+        f"{version.name} was made from no version of {searched}",
+        f"make it again: `twinvec train {space.name}`",
+    )
+
+
+def space_of(workspace: Workspace, release: Release) -> Space:
+    """Return the space whose versions a release serves."""
+    return served_as(workspace.settings, release.name)

@@ -26,26 +26,36 @@ POINTS = """
 
 
 def read_points(
-    snapshot: Snapshot, version: Version, collection: str, rows: int, memory_limit: str, part: bool = False
+    snapshot: Snapshot,
+    version: Version,
+    fields: tuple[str, str],
+    collection: str,
+    rows: int,
+    memory_limit: str,
+    every_product: bool = True,
 ) -> Iterator[PointBatch]:
-    """Every product of the snapshot once, with the two vectors of `version`, in batches of at most `rows`.
+    """Yield every product of the snapshot once, with two vectors of `version`, in batches of at most `rows`.
 
-    Of a space with one vector a product, both are that one.
     Memory is that of a batch, and of DuckDB's join within `memory_limit`; beyond it, disk is used.
 
     Args:
-        collection: where the points will be, which is part of their payload.
-        part: whether products may have no vectors, which are then left out.
+        snapshot: Products, with their payload.
+        version: Vectors.
+        fields: Columns of the vectors `source` and `target`; they may be the same.
+        collection: Collection the points go to, which is part of their payload.
+        rows: Most points in a batch.
+        memory_limit: DuckDB's memory limit.
+        every_product: Whether each product needs vectors; if not, those without are left out.
 
     Raises:
         VerificationError: before the first batch, if a product has no vectors or vectors have no product.
     """
     manifest = Manifest.from_json(version.manifest)
-    query = POINTS.format(source=manifest.fields[0], target=manifest.fields[-1])
+    query = POINTS.format(source=fields[0], target=fields[1])
     with snapshot.connect(memory_limit) as connection:
         files = quoted(Path(version.path) / FOLDER / "*.parquet")
         connection.execute(f"CREATE VIEW vectors AS FROM read_parquet({files})")
-        _refuse_differences(connection, snapshot, version, part)
+        _refuse_differences(connection, snapshot, version, every_product)
         chunks: pa.RecordBatchReader = connection.sql(query).to_arrow_reader(rows)
         for chunk in chunks:
             # DuckDB gives whole chunks of its own size, however few rows are asked for.
@@ -72,13 +82,13 @@ def _array(column: pa.ListArray, dimension: int) -> npt.NDArray[np.float32]:
 
 
 def _refuse_differences(
-    connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, version: Version, part: bool
+    connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, version: Version, every_product: bool
 ) -> None:
     for table, other, message in (
         ("products", "vectors", f"products of snapshot {snapshot.id} have no vectors in {version.name}"),
         ("vectors", "products", f"vectors of {version.name} are of no product in snapshot {snapshot.id}"),
     ):
-        if part and table == "products":
+        if not every_product and table == "products":
             continue
         query = f"SELECT count(*), min(product_id) FROM {table} ANTI JOIN {other} USING (product_id)"
         count, first = connection.execute(query).fetchall()[0]

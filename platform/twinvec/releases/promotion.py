@@ -12,7 +12,7 @@ from registry.models import WHOLE, Release, Switch
 from twinvec.errors import StateError, StoreError, VerificationError
 from twinvec.releases import gates, stores
 from twinvec.releases.gates import Judge
-from twinvec.releases.lookup import live
+from twinvec.releases.lookup import default_name, live
 from twinvec.releases.switching import STEPS, carry_out, finish_or_undo, settle, settle_alone
 from twinvec.vectors.publish import Progress, silent
 from twinvec.workspace import Workspace
@@ -35,8 +35,7 @@ def promote(
 
     Args:
         why: kept with the release's history.
-        judge: compares the quality of the two versions: `pipelines.related.held_out.compare`. Without one, only
-            coverage and answers are compared.
+        judge: Compares the quality of the two versions in place of the judge that the space declares.
         force: promote it whatever the figures are; those it was forced over are kept with its history.
 
     Returns:
@@ -48,8 +47,8 @@ def promote(
         VerificationError: if its collection has lost or gained points since it was verified.
         StoreError: if a store refuses.
     """
-    settle(workspace)
-    serving = live(workspace)
+    settle(workspace, release.name)
+    serving = live(workspace, release.name)
     _require_whole(workspace, release)
     if serving is not None and serving.id == release.id:
         return _switch(workspace, release, serving, progress, why)
@@ -60,16 +59,24 @@ def promote(
     return _switch(workspace, release, serving, progress, f"{why}; {forced}" if forced else why, record)
 
 
-def rollback(workspace: Workspace, progress: Progress = silent, why: str | None = None) -> Release:
+def rollback(
+    workspace: Workspace, progress: Progress = silent, why: str | None = None, name: str | None = None
+) -> Release:
     """Promote the release that was live before this one; again, the one before that.
+
+    Args:
+        workspace: Stores.
+        progress: Called with what is done.
+        why: Kept with the release's history.
+        name: Name of the releases; that of related products if not given.
 
     There are no gates on the way back: it has been live, and whatever is wrong with this one should not last.
 
     Raises:
         StateError: if there is none; and as `promote`.
     """
-    settle(workspace)
-    name = workspace.settings.release
+    name = name or default_name(workspace)
+    settle(workspace, name)
     with transaction(workspace.engine) as session:
         previous = operations.previous_release(session, name)
         serving = operations.live_release(session, name)
@@ -97,8 +104,8 @@ def _switch(
         record: what the gates found, to be kept with the release; None if it did not pass any.
     """
     _put_online(workspace, release, progress)
-    with _alone(workspace):
-        settle_alone(workspace)
+    with _alone(workspace, release.name):
+        settle_alone(workspace, release.name)
         switch = _begin(workspace, release, seen, why, record)
         try:
             carry_out(workspace, switch, progress)
@@ -111,9 +118,8 @@ def _switch(
 
 
 @contextmanager
-def _alone(workspace: Workspace) -> Iterator[None]:
+def _alone(workspace: Workspace, name: str) -> Iterator[None]:
     """Keep others from switching meanwhile; who comes second is told who was first."""
-    name = workspace.settings.release
     with held(workspace.engine, journal.lock_name(name)) as ours:
         if not ours:
             with transaction(workspace.engine) as session:
@@ -130,7 +136,7 @@ def _begin(
     workspace: Workspace, release: Release, seen: Release | None, why: str, record: Mapping[str, Any] | None
 ) -> Switch:
     """Write the journal, unless somebody else has switched since we looked."""
-    models = stores.read_models(workspace)
+    models = stores.read_models(workspace, release.name)
     with transaction(workspace.engine) as session:
         now = operations.live_release(session, release.name)
         if _mark(now) != _mark(seen):

@@ -12,20 +12,20 @@ from twinvec.catalogue.snapshot import open_snapshot
 from twinvec.errors import NotFoundError, StateError, TwinvecError, VerificationError
 from twinvec.releases import smoke
 from twinvec.releases.attempts import begin, end, lock_file
-from twinvec.releases.lookup import lineage, newest_of
+from twinvec.releases.lookup import lineage, newest_of, searched_version
 from twinvec.releases.points import read_points
 from twinvec.settings.stores import QdrantSettings
+from twinvec.spaces import Space, find_space, release_name
 from twinvec.vectors import publish as publish_points
 from twinvec.vectors.locks import take_lock
 from twinvec.vectors.publish import Progress, SupersededError, silent
 from twinvec.workspace import Workspace
 
-SPACE = "related"
 GRAPH = ("m", "ef_construct", "full_scan_threshold")
 
 
 def publish(workspace: Workspace, version: Version, progress: Progress = silent) -> Release:
-    """Make a release of a `related` version: its points in Qdrant, verified, and its service in Feast.
+    """Make a release of a version of a served space: its points in Qdrant, verified, and its service in Feast.
 
     Nothing that is live is touched. A version that has a release already, ready or live, which still holds what it
     held and meets the settings, is not published twice: that release is returned. A publish that was interrupted is
@@ -36,26 +36,27 @@ def publish(workspace: Workspace, version: Version, progress: Progress = silent)
         The release, in state `ready` if it is new, with what was verified.
 
     Raises:
-        StateError: if the version is not a usable one of the space `related`.
+        StateError: if versions of its space are not released, or it is not ready.
         VerificationError: if the version and its snapshot differ in products, the index is not what was sent,
             finds too little of what an exact search finds, or answers other than an earlier release of the same
             version did.
         SupersededError: if another machine has begun to publish the same version.
         StoreError: if another process of this machine is publishing, or a store refuses.
     """
-    if version.space != SPACE or version.state != State.READY:
+    space = find_space(version.space)
+    name = release_name(space, workspace.settings)
+    if version.state != State.READY:
         raise StateError(
             f"{version.name} ({version.state}) cannot be published",
-            f"publish a version of the space {SPACE} that is ready; `twinvec status` lists them",
+            f"publish a version of {space.name} that is ready; `twinvec status` lists them",
         )
-    name = workspace.settings.release
-    with take_lock(lock_file(workspace.settings), f"a new release of {name}", exclusive=True):
+    with take_lock(lock_file(workspace.settings, name), f"a new release of {name}", exclusive=True):
         earlier = newest_of(workspace, version)
-        if earlier is not None and _still_good(workspace, earlier):
+        if earlier is not None and _still_good(workspace, space, earlier):
             return earlier
-        release, attempt = begin(workspace, version)
+        release, attempt = begin(workspace, version, name)
         try:
-            verification = _fill(workspace, release, earlier, attempt, progress)
+            verification = _fill(workspace, space, release, earlier, attempt, progress)
         except Exception as error:  # whatever it was, it is recorded and goes on
             with suppress(SupersededError):
                 end(workspace, release, attempt, State.FAILED, f"{type(error).__name__}: {error}"[:500])
@@ -66,7 +67,7 @@ def publish(workspace: Workspace, version: Version, progress: Progress = silent)
 
 
 def collection_metadata(release: Release) -> dict[str, str]:
-    """What the collection of a release says of itself: where its vectors are from."""
+    """Return what the collection of a release says of itself: where its vectors are from."""
     version = release.version
     return {
         "manifest": version.digest or "",
@@ -76,55 +77,64 @@ def collection_metadata(release: Release) -> dict[str, str]:
     }
 
 
-def _still_good(workspace: Workspace, release: Release) -> bool:
-    """Whether a release is ready or live, meets the settings, is all there, and answers as it did."""
+def _still_good(workspace: Workspace, space: Space, release: Release) -> bool:
+    """Return whether a release is ready or live, meets the settings, is all there, and answers as it did."""
     if release.state not in (State.READY, State.LIVE):
         return False
-    wanted, found = workspace.settings.qdrant, release.verification
-    if "smoke" not in found or found["graph"] != _graph(wanted) or found["ef"] < wanted.ef:
+    settings, verified = workspace.settings.qdrant, release.verification
+    if "smoke" not in verified or verified["graph"] != _graph(settings) or verified["ef"] < settings.ef:
         return False
-    recalls = [found["recall_at_10"], *(tried["recall_at_10"] for tried in found["filters"].values())]
-    if min(recalls) < wanted.min_recall:
+    recalls = [verified["recall_at_10"], *(tried["recall_at_10"] for tried in verified["filters"].values())]
+    if min(recalls) < settings.min_recall:
         return False
     try:
-        if workspace.index.count(release.collection) != found["points"]:
+        if workspace.index.count(release.collection) != verified["points"]:
             return False
-        return not smoke.changed(found["smoke"], _answers(workspace, release))
+        return not smoke.changed(verified["smoke"], smoke.ask(workspace, space, release))
     except NotFoundError:
         return False
 
 
 def _fill(
-    workspace: Workspace, release: Release, earlier: Release | None, attempt: int, progress: Progress
+    workspace: Workspace,
+    space: Space,
+    release: Release,
+    earlier: Release | None,
+    attempt: int,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Write the release to Qdrant and Feast; returns what was verified."""
     from twinvec.features.store import apply_release
 
-    version, settings = release.version, workspace.settings
-    snapshot = open_snapshot(Path(version.snapshot.path))
+    assert space.serving is not None
+    settings, serving = workspace.settings, space.serving
+    searched = searched_version(workspace, release.version)
+    snapshot = open_snapshot(Path(release.version.snapshot.path))
+    # A source vector is looked up by the product's id, so it is there only if products ask.
+    asks = serving.asks if serving.asks.space == serving.searched.space else serving.searched
     verification = publish_points(
         workspace.index,
         release.collection,
         read_points(
-            snapshot, version, release.collection, settings.qdrant.batch, settings.ingest.memory_limit
+            snapshot,
+            searched,
+            (asks.name, serving.searched.name),
+            release.collection,
+            settings.qdrant.batch,
+            settings.ingest.memory_limit,
+            serving.every_product,
         ),
-        expected=snapshot.tables["products"],
-        dimension=version.dimension or 0,
+        expected=snapshot.tables["products"] if serving.every_product else searched.rows or 0,
+        dimension=searched.dimension or 0,
         metadata=collection_metadata(release),
         settings=settings.qdrant,
         progress=progress,
         attempt=attempt,
     )
-    answers = _answers(workspace, release)
+    answers = smoke.ask(workspace, space, release)
     _require_same_answers(release, earlier, answers)
-    apply_release(workspace.features, release, lineage(workspace, version.id), live=False)
+    apply_release(workspace.features, release, lineage(workspace, release.version_id), live=False)
     return asdict(verification) | {"graph": _graph(settings.qdrant), "smoke": answers}
-
-
-def _answers(workspace: Workspace, release: Release) -> smoke.Answers:
-    snapshot = open_snapshot(Path(release.version.snapshot.path))
-    products = smoke.spread_by_popularity(snapshot, workspace.settings.ingest.memory_limit)
-    return smoke.ask(workspace.index, release.collection, products)
 
 
 def _require_same_answers(release: Release, earlier: Release | None, answers: smoke.Answers) -> None:
@@ -135,7 +145,7 @@ def _require_same_answers(release: Release, earlier: Release | None, answers: sm
             f"{release.label} answers {len(different)} of {len(saved)} queries other than {earlier.label} of the "
             f"same version {release.version.name} did, {different[0]} first",
             "the files of the version were changed after it was made: make it again with "
-            "`twinvec train related --force`",
+            f"`twinvec train {release.version.space} --force`",
         )
 
 

@@ -7,8 +7,8 @@ and is taken away by the next call.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -21,6 +21,7 @@ from twinvec.errors import StateError, TwinvecError
 from twinvec.releases.storage import Holding, holdings
 from twinvec.releases.switching import settle_alone
 from twinvec.settings.stores import RetentionSettings
+from twinvec.spaces import release_names
 from twinvec.vectors.publish import Progress, silent
 from twinvec.workspace import Workspace
 
@@ -82,11 +83,14 @@ def prune(
     if dry_run:
         planned = _plan(workspace, keep)
         return Pruned(planned, _holdings(workspace, planned, snapshots), [])
-    name = workspace.settings.release
-    with _alone(workspace, f"prune of {name}", "another process is pruning"):
+    names = release_names(workspace.settings)
+    with _alone(workspace, f"prune of {names[0]}", "another process is pruning"):
         # Only while it is decided: what is removed then cannot be promoted any more.
-        with _alone(workspace, journal.lock_name(name), f"the live release of {name} is being switched"):
-            settle_alone(workspace)
+        with ExitStack() as switches:
+            for name in names:
+                message = f"the live release of {name} is being switched"
+                switches.enter_context(_alone(workspace, journal.lock_name(name), message))
+                settle_alone(workspace, name)
             planned = _plan(workspace, keep, decided=True)
         taken, left = take_away(_holdings(workspace, planned, snapshots), progress)
         return Pruned(planned, taken, left)
@@ -113,19 +117,25 @@ def leftovers(workspace: Workspace) -> list[Holding]:
     return holdings(workspace, releases, versions)
 
 
-def plan(session: Session, name: str, keep: RetentionSettings, aliased: Mapping[str, Sequence[str]]) -> Plan:
-    """What can be removed, as the registry stands.
+def plan(
+    session: Session, names: Collection[str], keep: RetentionSettings, aliased: Mapping[str, Sequence[str]]
+) -> Plan:
+    """Return what can be removed, as the registry stands.
 
     Args:
-        name: of the releases; those of other names are all kept.
+        session: Registry.
+        names: Names of the releases; those of other names are all kept.
+        keep: How many of each name and space are kept.
         aliased: URI of a model → its aliases in MLflow; the version that it belongs to is kept.
     """
-    kept = _kept_releases(session, name, keep.releases)
+    kept = {
+        label: why for name in names for label, why in _kept_releases(session, name, keep.releases).items()
+    }
     every = session.scalars(select(Release).where(Release.state.not_in(GONE)).order_by(Release.id)).all()
     ready, building = (operations.versions(session, [state]) for state in (State.READY, State.BUILDING))
     reasons: dict[str, str] = {}
     for release in every:
-        if release.name != name or release.label in kept or release.state == State.BUILDING:
+        if release.name not in names or release.label in kept or release.state == State.BUILDING:
             _keep(reasons, release.version, f"{release.label} serves it")
     for version in building:
         _keep(reasons, version, "in the making")
@@ -139,7 +149,7 @@ def plan(session: Session, name: str, keep: RetentionSettings, aliased: Mapping[
     needed = {version.snapshot_id for version in {*ready, *building} - {*removed}}
     newest = operations.latest_snapshot(session)
     return Plan(
-        [each for each in every if each.name == name and each.state in WHOLE and each.label not in kept],
+        [each for each in every if each.name in names and each.state in WHOLE and each.label not in kept],
         removed,
         [each for each in operations.snapshots(session) if each.id not in needed and each is not newest],
         {**kept, **reasons},
@@ -167,12 +177,12 @@ def _keep(reasons: dict[str, str], version: Version, why: str) -> None:
 def _plan(workspace: Workspace, keep: RetentionSettings, decided: bool = False) -> Plan:
     """The plan; if it is decided, the registry is told in the same transaction."""
     aliased = _aliased(workspace)
-    name, who = workspace.settings.release, workspace.settings.registry.user
+    names, who = release_names(workspace.settings), workspace.settings.registry.user
     with transaction(workspace.engine) as session:
         if decided:
             # Who begins a version or a release meanwhile comes after us, and is told if an input is gone.
             lock(session.connection(), operations.REMOVALS)
-        found = plan(session, name, keep, aliased)
+        found = plan(session, names, keep, aliased)
         if decided:
             why = f"not among the last {keep.releases} releases, nor needed"
             for release in found.releases:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TypeAlias
 
+import duckdb
 import numpy as np
 
-from twinvec.catalogue.snapshot import Snapshot
-from twinvec.vectors.index import VectorIndex
-from twinvec.vectors.points import point_ids
+from registry.models import Release, Version
+from twinvec.catalogue.snapshot import open_snapshot, quoted
+from twinvec.features.manifest import Manifest
+from twinvec.features.vectors import FOLDER
+from twinvec.spaces import Space
+from twinvec.vectors.points import FloatArray, point_ids
+from twinvec.workspace import Workspace
 
 QUERIES, DEPTH = 20, 10
-# A product → the products found for it and their scores, best first, as JSON keeps them.
+# Who asks → the products found and their scores, best first, as JSON keeps them.
 Answers: TypeAlias = dict[str, list[list[str | float]]]
 
 # Those bought or seen together most often come first.
@@ -24,30 +30,62 @@ BY_POPULARITY = """
     SELECT product_id, marketplace FROM (
         SELECT product_id, marketplace,
                row_number() OVER (ORDER BY coalesce(count, 0) DESC, product_id, marketplace) - 1 AS rank
-        FROM products LEFT JOIN popularity USING (product_id)
+        FROM products LEFT JOIN popularity USING (product_id) {having}
     )
     WHERE rank IN (SELECT unnest($ranks))
     ORDER BY rank
 """
 
 
-def spread_by_popularity(snapshot: Snapshot, memory_limit: str) -> list[tuple[str, str]]:
-    """Twenty products, from the most popular to the least, in even steps of rank: id and marketplace."""
-    ranks = np.linspace(0, snapshot.tables["products"] - 1, QUERIES).astype(int).tolist()
-    with snapshot.connect(memory_limit) as connection:
-        rows: list[tuple[str, str]] = connection.execute(BY_POPULARITY, {"ranks": ranks}).fetchall()
-    return rows
+def ask(workspace: Workspace, space: Space, release: Release) -> Answers:
+    """Return the answers of an exact search: two graphs of the same vectors may differ, these answers may not.
 
-
-def ask(index: VectorIndex, collection: str, products: list[tuple[str, str]]) -> Answers:
-    """What an exact search answers: two graphs of the same vectors may differ, these answers may not."""
-    asked, markets = zip(*products, strict=True)
-    source, _ = index.vectors(collection, point_ids(markets, asked))
-    found = index.search(collection, source, DEPTH, exact=True)
+    Twenty products ask, from the most popular to the least in even steps of rank. Where others than products ask, such
+    as sellers, these are taken in even steps of their ids.
+    """
+    assert space.serving is not None
+    asks, searched = space.serving.asks, space.serving.searched
+    if asks.space == searched.space:
+        keys, vectors = _products(workspace, release, space.serving.every_product)
+    else:
+        keys, vectors = _others(workspace, release.version, asks.name)
+    if not keys:
+        return {}
+    lists = workspace.index.search(release.collection, vectors, DEPTH, exact=True)
     return {
-        product: [[hit.product_id, round(hit.score, 6)] for hit in hits]
-        for product, hits in zip(asked, found, strict=True)
+        key: [[hit.product_id, round(hit.score, 6)] for hit in hits]
+        for key, hits in zip(keys, lists, strict=True)
     }
+
+
+def _products(workspace: Workspace, release: Release, every_product: bool) -> tuple[list[str], FloatArray]:
+    snapshot = open_snapshot(Path(release.version.snapshot.path))
+    files = quoted(Path(release.version.path) / FOLDER / "*.parquet")
+    having = "" if every_product else f"SEMI JOIN read_parquet({files}) vectors USING (product_id)"
+    with snapshot.connect(workspace.settings.ingest.memory_limit) as connection:
+        total = connection.execute(f"SELECT count(*) FROM products {having}").fetchall()[0][0]
+        ranks = np.linspace(0, total - 1, QUERIES).astype(int).tolist()
+        rows = connection.execute(BY_POPULARITY.format(having=having), {"ranks": ranks}).fetchall()
+    if not rows:
+        return [], np.zeros((0, release.version.dimension or 0), np.float32)
+    keys, markets = zip(*rows, strict=True)
+    source, _ = workspace.index.vectors(release.collection, point_ids(markets, keys))
+    return list(keys), source
+
+
+def _others(workspace: Workspace, version: Version, field: str) -> tuple[list[str], FloatArray]:
+    files = quoted(Path(version.path) / FOLDER / "*.parquet")
+    key = Manifest.from_json(version.manifest).entity
+    ranks = np.linspace(0, (version.rows or 0) - 1, QUERIES).astype(int).tolist()
+    query = f"""
+        SELECT {key}, {field} FROM (
+            SELECT {key}, {field}, row_number() OVER (ORDER BY {key}) - 1 AS rank FROM read_parquet({files})
+        ) WHERE rank IN (SELECT unnest($ranks)) ORDER BY rank
+    """
+    with duckdb.connect() as connection:
+        connection.execute("SET memory_limit = $limit", {"limit": workspace.settings.ingest.memory_limit})
+        rows = connection.execute(query, {"ranks": ranks}).fetchall()
+    return [key for key, _ in rows], np.array([vector for _, vector in rows], np.float32)
 
 
 def changed(saved: Answers, now: Answers) -> list[str]:

@@ -10,9 +10,10 @@ from registry.database import transaction
 from registry.models import Release, Version
 from twinvec.errors import StoreError
 from twinvec.releases.lookup import lineage
+from twinvec.spaces import Space, served_as, stage_of
 from twinvec.workspace import Workspace
 
-# Space → alias (`live`, `previous`) → the URI of the registered model's version that it names, or None.
+# Space → alias (such as `live` and `previous`) → the URI of the registered model's version that it names, or None.
 Models: TypeAlias = Mapping[str, Mapping[str, str | None]]
 
 
@@ -26,22 +27,24 @@ def set_service(workspace: Workspace, name: str, release: Release | None) -> Non
         workspace.features.delete_feature_service(name)
 
 
-def read_models(workspace: Workspace) -> Models:
-    """The aliases of every space that has a registered model.
+def read_models(workspace: Workspace, name: str) -> Models:
+    """Return the aliases that releases of this name set, of every space that they may have a registered model of.
 
     Raises:
         StoreError: if MLflow does not answer.
     """
     with transaction(workspace.engine) as session:
         versions = operations.versions(session)
-    spaces = sorted(_models(versions))
+    served = served_as(workspace.settings, name)
+    spaces = sorted(_models(versions).keys() & _made_from(served))
     if not spaces:
         return {}
     from mlflow.exceptions import MlflowException
 
     from twinvec import tracking
 
-    settings, names = workspace.settings, (tracking.LIVE, tracking.PREVIOUS)
+    assert served.serving is not None
+    settings, names = workspace.settings, served.serving.aliases
     try:
         return {
             space: {name: tracking.alias_uri(settings, space, name) for name in names} for space in spaces
@@ -53,20 +56,21 @@ def read_models(workspace: Workspace) -> Models:
 
 
 def models_after(workspace: Workspace, before: Models, old: Release | None, new: Release) -> Models:
-    """What the aliases are to be once `new` has taken the place of `old`.
+    """Return what the aliases are to be once `new` has taken the place of `old`.
 
     They name the models of one release each: a space that a release has no model of has no such alias, so that
     nobody loads the models of two releases together by asking for `live`, or for `previous`.
     """
     if not before:
         return before
-    from twinvec.tracking import LIVE, PREVIOUS
-
+    serving = served_as(workspace.settings, new.name).serving
+    assert serving is not None
+    alias, alias_before = serving.aliases
     live = _models(lineage(workspace, new.version_id))
     if old is not None and old.id == new.id:
-        return {space: {**aliases, LIVE: live.get(space)} for space, aliases in before.items()}
+        return {space: {**aliases, alias: live.get(space)} for space, aliases in before.items()}
     previous = _models(lineage(workspace, old.version_id)) if old is not None else {}
-    return {space: {LIVE: live.get(space), PREVIOUS: previous.get(space)} for space in before}
+    return {space: {alias: live.get(space), alias_before: previous.get(space)} for space in before}
 
 
 def set_models(workspace: Workspace, models: Models) -> None:
@@ -104,6 +108,14 @@ def set_alias(workspace: Workspace, release: Release) -> None:
 def alias_at(workspace: Workspace, name: str) -> str | None:
     """The collection that queries follow the alias `name` to."""
     return workspace.index.aliases().get(name)
+
+
+def _made_from(space: Space) -> set[str]:
+    """Return the names of the spaces that a release of `space` may be made from, and its own."""
+    names = {made.name for made in space.outcomes}
+    for each in space.inputs:
+        names |= _made_from(stage_of(each))
+    return names
 
 
 def _models(versions: Sequence[Version]) -> dict[str, str]:

@@ -12,14 +12,19 @@ from registry import journal, operations
 from registry.database import held, transaction
 from registry.models import Release, Switch
 from twinvec.releases import stores
+from twinvec.spaces import release_names
 from twinvec.vectors.publish import Progress, silent
 from twinvec.workspace import Workspace
 
 STEPS = ("feature service", "models", "alias", "registry")
 
 
-def settle(workspace: Workspace) -> str | None:
-    """Finish or undo the switch that a crash left, if there is one; costs one query if there is none.
+def settle(workspace: Workspace, name: str | None = None) -> str | None:
+    """Finish or undo the switches that a crash left, if there are any; costs one query a name if there are none.
+
+    Args:
+        workspace: Stores.
+        name: Name of the releases; all names if not given.
 
     Returns:
         What was done, as a sentence; None if there was nothing to do, or a process is at work on it.
@@ -27,18 +32,20 @@ def settle(workspace: Workspace) -> str | None:
     Raises:
         StoreError: if a store refuses; nothing is lost, and the next call tries again.
     """
-    name = workspace.settings.release
-    with transaction(workspace.engine) as session:
-        if journal.unfinished(session, name) is None:
-            return None
-    with held(workspace.engine, journal.lock_name(name)) as ours:
-        return settle_alone(workspace) if ours else None
+    said = []
+    for each in [name] if name is not None else release_names(workspace.settings):
+        with transaction(workspace.engine) as session:
+            if journal.unfinished(session, each) is None:
+                continue
+        with held(workspace.engine, journal.lock_name(each)) as ours:
+            said.append(settle_alone(workspace, each) if ours else None)
+    return "\n".join(sentence for sentence in said if sentence is not None) or None
 
 
-def settle_alone(workspace: Workspace) -> str | None:
+def settle_alone(workspace: Workspace, name: str) -> str | None:
     """As `settle`, for those who hold the lock."""
     with transaction(workspace.engine) as session:
-        switch = journal.unfinished(session, workspace.settings.release)
+        switch = journal.unfinished(session, name)
     if switch is None:
         return None
     finished = finish_or_undo(workspace, switch)

@@ -32,7 +32,7 @@ def publish_update(
 
     Args:
         base: the live release.
-        version: of related, by the model of that release.
+        version: By the models of that release.
 
     Raises:
         StateError: if their vectors cannot be compared; and as `publish`.
@@ -65,7 +65,7 @@ def take_place(
     Raises:
         StateError: if another release is live; and as `promote`.
     """
-    serving = live(workspace)
+    serving = live(workspace, base.name)
     if serving is None or serving.id != base.id:
         raise StateError(
             f"{release.label} was not promoted: {serving.label if serving else 'no release'} is live now, and it "

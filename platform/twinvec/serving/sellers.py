@@ -10,13 +10,15 @@ import numpy.typing as npt
 
 from registry.models import Version
 from twinvec.catalogue.snapshot import Snapshot, open_snapshot, quoted
-from twinvec.errors import NotFoundError
+from twinvec.errors import NotFoundError, StateError
 from twinvec.features.manifest import Manifest
 from twinvec.features.vectors import FOLDER
 from twinvec.serving.related import Product, RelatedProduct
+from twinvec.spaces import find_space, release_name
 from twinvec.workspace import Workspace
 
 Floats = npt.NDArray[np.float32]
+SPACE = "sellers"
 NEAREST = """
     WITH nearest AS (
         SELECT product_id, list_dot_product({field}, $seller::FLOAT[]) AS score
@@ -61,12 +63,19 @@ def recommend(workspace: Workspace, seller_id: str, top: int, name: str | None =
         NotFoundError: if there is no such version, or it has no such seller; the message says why.
         StateError: if it is of another space.
     """
+    from twinvec import releases
     from twinvec.features.reading import read_vectors
-    from twinvec.releases.sellers import SPACE, live_release, products_of
+    from twinvec.releases.lookup import searched_version
 
-    release = live_release(workspace) if name is None else None
+    release = (
+        releases.live(workspace, release_name(find_space(SPACE), workspace.settings))
+        if name is None
+        else None
+    )
     version = release.version if release is not None else workspace.version(name or SPACE)
-    products = products_of(workspace, version)
+    if version.space != SPACE:
+        raise StateError(f"{version.name} has no sellers", f"name a version of the space {SPACE}")
+    products = searched_version(workspace, version)
     snapshot = open_snapshot(Path(version.snapshot.path))
     offered = _offered(workspace, snapshot, seller_id)
     read = read_vectors(workspace.features, version, [seller_id])

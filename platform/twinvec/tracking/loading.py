@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from torch import nn
-
 from registry.models import Version
 from twinvec.errors import StoreError
 from twinvec.features.manifest import Manifest
@@ -23,7 +21,7 @@ def load_model(
     version: Version,
     hint: str,
     flavour: Flavour = "pytorch",
-    weights: Callable[[Any], nn.Module] = lambda model: model,
+    digest_of: Callable[[Any], str] = model_digest,
 ) -> Any:
     """Load the model that made a version, and check its weights against the version's manifest.
 
@@ -32,7 +30,7 @@ def load_model(
         version: Version with a model.
         hint: What the user can do if the model cannot be used.
         flavour: MLflow's flavour of the model.
-        weights: Returns the part of the loaded model that the manifest has the digest of.
+        digest_of: Returns the digest of the loaded model, as the manifest has it.
 
     Returns:
         The model as `mlflow.<flavour>.load_model` returns it.
@@ -51,7 +49,7 @@ def load_model(
         raise StoreError(
             f"the model of {version.name}, {version.model_uri}, cannot be loaded from MLflow: {reason}", hint
         ) from error
-    actual, expected = model_digest(weights(model)), Manifest.from_json(version.manifest).model
+    actual, expected = digest_of(model), Manifest.from_json(version.manifest).model
     if actual != expected:
         raise StoreError(
             f"{version.model_uri} in MLflow has weights {actual}, and {version.name} was made by {expected}",

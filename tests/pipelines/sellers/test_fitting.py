@@ -14,7 +14,7 @@ from pipelines.comparisons.waml import VARIANTS
 from pipelines.graph.product_graph import Split
 from pipelines.sellers.fitting import Fitted, fit, vectors_of
 from pipelines.sellers.graph import SellerGraph
-from pipelines.sellers.products import held_out_metrics, read_graph
+from pipelines.sellers.pipeline import held_out_metrics, read_graph
 from pipelines.sellers.recall import rank_offers
 from registry.database import open_engine
 from registry.models import Base
@@ -49,7 +49,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> tuple[SellerGraph, Tensor
 def fitted(store: tuple[SellerGraph, Tensor], changes: Mapping[str, Any]) -> tuple[Fitted, dict[str, float]]:
     options = BRIEF.model_copy(update={**changes})
     model = fit(*store, options, CPU, seed=1)
-    return model, held_out_metrics(model, store[0], 20, options.normalise, CPU)
+    tested = vectors_of(model, store[0], (Split.TRAIN,), options.normalise, CPU)
+    return model, held_out_metrics(model, tested, store[0], 20)
 
 
 def test_held_out_offers_are_found_better_than_by_chance(store: tuple[SellerGraph, Tensor]) -> None:

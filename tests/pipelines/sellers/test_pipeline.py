@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from feast import FeatureService
+from twinvec.releases.sellers import live_release, publish_sellers
 from typer.testing import CliRunner
 
 from pipelines.command import app
@@ -22,7 +23,6 @@ from twinvec.errors import CatalogueError, NotFoundError, SettingsError, StateEr
 from twinvec.features.manifest import Manifest
 from twinvec.features.reading import read_vectors
 from twinvec.features.repository import feast_objects
-from twinvec.releases.sellers import live_release, publish_sellers
 from twinvec.serving.sellers import recommend
 from twinvec.settings import SellerSettings, Settings
 from twinvec.workspace import Workspace

@@ -17,8 +17,8 @@ from tests.homes import copied
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.columns import PRODUCTS
-from twinvec.features.manifest import vector_fields
 from twinvec.settings import Settings
+from twinvec.spaces import find_space
 from twinvec.stage import Inputs, Outcome, make_version
 from twinvec.workspace import Workspace
 
@@ -45,7 +45,7 @@ def make(
 ) -> Version:
     outcome = Outcome(
         keys,
-        dict(zip(vector_fields(space), arrays, strict=True)),
+        dict(zip(find_space(space).fields, arrays, strict=True)),
         "dot" if space == "related" else "cosine",
         space != "related",
         "0",

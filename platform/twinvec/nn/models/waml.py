@@ -64,18 +64,34 @@ def initial_vectors(
     return torch.from_numpy(start)
 
 
-def compress(content: Tensor, dimension: int) -> Tensor:
+def principal_axes(content: Tensor, dimension: int) -> Tensor:
+    """Return the first principal axes of content vectors, [n, c], as columns, float32 [c, dimension].
+
+    Example:
+        >>> principal_axes(torch.eye(3), 2).shape
+        torch.Size([3, 2])
+    """
+    _, axes = torch.linalg.eigh(content.double().T @ content.double())
+    first: Tensor = axes.flip(1)[:, :dimension].float()
+    return first
+
+
+def compress(content: Tensor, dimension: int, axes: Tensor | None = None) -> Tensor:
     """Return content vectors, [n, c], in `dimension` coordinates, float32 of unit length; zero vectors stay zero.
 
-    The vectors are turned to their principal axes, of which the first are kept. Shorter ones are padded with zeros.
+    The vectors are turned to principal axes, of which the first are kept. Shorter ones are padded with zeros.
+
+    Args:
+        content: Content vectors, float32 [n, c].
+        dimension: Coordinates that are kept.
+        axes: Axes to turn the vectors to, [c, dimension]; their own if not given.
 
     Example:
         >>> compress(torch.eye(3), 5).shape
         torch.Size([3, 5])
     """
     if content.shape[1] > dimension:
-        _, axes = torch.linalg.eigh(content.double().T @ content.double())
-        content = content @ axes.flip(1)[:, :dimension].float()
+        content = content @ (principal_axes(content, dimension) if axes is None else axes)
     return functional.normalize(functional.pad(content, (0, dimension - content.shape[1])))
 
 

@@ -1,0 +1,16 @@
+"""Declaration of the space `aligned`: text and image brought together over co-views (MERLIN 3.5)."""
+
+from __future__ import annotations
+
+from twinvec.spaces import Carry, Space
+
+SPACE = Space(
+    name="aligned",
+    train="pipelines.alignment.pipeline:train",
+    fields=("aligned_vector",),
+    needs=("graph",),
+    uses=("text", "image"),
+    settings=("aligned",),
+    reason_to_skip="pipelines.alignment.pipeline:reason_to_skip",
+    update=Carry("carry", "pipelines.update.aligned:carry_aligned", reads=("graph", "text", "image")),
+)

@@ -1,0 +1,17 @@
+"""Declaration of the space `text`: vectors of category and title (MERLIN 3.3)."""
+
+from __future__ import annotations
+
+from twinvec.spaces import Carry, Space
+
+SPACE = Space(
+    name="text",
+    train="pipelines.text.pipeline:train",
+    fields=("text_vector",),
+    uses=("graph",),
+    settings=("text",),
+    revision=2,
+    reason_to_skip="pipelines.text.texts:reason_to_skip",
+    encoder="pipelines.cold_start.models:TextEncoder",
+    update=Carry("carry", "pipelines.update.content:carry_text"),
+)

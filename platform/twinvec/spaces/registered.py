@@ -1,0 +1,141 @@
+"""The spaces that are installed, read from the entry points `twinvec.spaces`.
+
+A package adds a space by an entry point that names its declaration:
+
+    [project.entry-points."twinvec.spaces"]
+    text = "pipelines.text.space:SPACE"
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from twinvec.errors import NotFoundError, StateError
+from twinvec.spaces.space import Reference, Space
+
+if TYPE_CHECKING:
+    from twinvec.settings import Settings
+
+GROUP = "twinvec.spaces"
+
+
+@cache
+def spaces() -> tuple[Space, ...]:
+    """Return every space that has a training of its own, each after the spaces that it reads.
+
+    Raises:
+        StateError: if two packages declare one name, or spaces read each other in a circle.
+    """
+    declared: dict[str, Space] = {}
+    for point in entry_points(group=GROUP):
+        space = point.load()
+        if declared.setdefault(space.name, space) != space:
+            raise StateError(
+                f"two packages declare the space {space.name!r}", f"uninstall one: {point.value}"
+            )
+    return tuple(_in_order(declared))
+
+
+def _in_order(declared: Mapping[str, Space]) -> list[Space]:
+    """Return the spaces, each after those it reads, which keep the order that its declaration lists them in."""
+    makers = {made.name: space for space in declared.values() for made in space.outcomes}
+    ordered: list[Space] = []
+
+    def visit(space: Space, path: tuple[str, ...]) -> None:
+        if space.name in path:
+            circle = " → ".join((*path, space.name))
+            raise StateError(f"spaces read each other in a circle: {circle}", "correct their declarations")
+        if space not in ordered:
+            for name in space.inputs:
+                if name in makers:
+                    visit(makers[name], (*path, space.name))
+            ordered.append(space)
+
+    for name in sorted(declared):
+        visit(declared[name], ())
+    return ordered
+
+
+def all_spaces() -> tuple[Space, ...]:
+    """Return every space, companions included, each after the spaces that it reads."""
+    return tuple(made for space in spaces() for made in space.outcomes)
+
+
+def content_spaces() -> tuple[Space, ...]:
+    """Return the spaces of a product's content, such as text and image."""
+    return tuple(space for space in spaces() if space.encoder is not None)
+
+
+def served_spaces() -> tuple[Space, ...]:
+    """Return the spaces whose versions are released."""
+    return tuple(space for space in spaces() if space.serving is not None)
+
+
+def find_space(name: str) -> Space:
+    """Return the space called `name`.
+
+    Raises:
+        NotFoundError: if there is none; the message lists those there are.
+    """
+    return _named(name, {space.name: space for space in all_spaces()}, "space")
+
+
+def stage_of(name: str) -> Space:
+    """Return the space whose training makes `name`: itself, or the one that it is a companion of.
+
+    Raises:
+        NotFoundError: if there is no such space.
+    """
+    return _named(name, {made.name: space for space in spaces() for made in space.outcomes}, "space")
+
+
+def release_name(space: Space, settings: Settings) -> str:
+    """Return the name under which versions of `space` are released.
+
+    Raises:
+        StateError: if they are not.
+    """
+    serving = space.serving
+    if serving is None:
+        served = ", ".join(each.name for each in served_spaces())
+        raise StateError(f"versions of {space.name} are not released", f"name a version of: {served}")
+    return str(getattr(settings, serving.setting)) if serving.setting is not None else serving.name
+
+
+def release_names(settings: Settings) -> tuple[str, ...]:
+    """Return the names of all releases, in the order of their spaces."""
+    return tuple(release_name(space, settings) for space in served_spaces())
+
+
+def served_as(settings: Settings, name: str) -> Space:
+    """Return the space whose releases are called `name`.
+
+    Raises:
+        NotFoundError: if there are none of this name; the message lists those there are.
+    """
+    names = dict(zip(release_names(settings), served_spaces(), strict=True))
+    return _named(name, names, "release name")
+
+
+def load(reference: Reference) -> Any:
+    """Return the function that `"package.module:function"` names."""
+    module, _, function = reference.partition(":")
+    return getattr(importlib.import_module(module), function)
+
+
+def _named(name: str, known: dict[str, Space], kind: str) -> Space:
+    if name in known:
+        return known[name]
+    raise NotFoundError(f"there is no {kind} {name!r}", suggestion(name, known))
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return a hint that lists the known names, the closest first if one is close."""
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    return (f"did you mean {close[0]}? " if close else "") + f"there are: {', '.join(names)}"

@@ -1,0 +1,141 @@
+"""The declaration of a space: everything that the rest of Twinvec has to know of it, in one place.
+
+Functions are named as `"package.module:function"` and imported when they are first called, so that a declaration is
+cheap to read and the library imports no pipeline.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
+
+from twinvec.columns import CATEGORY, PRODUCT_ID, SELLER_ID
+
+Reference: TypeAlias = str
+"""A function as `"package.module:function"`."""
+
+
+@dataclass(frozen=True)
+class Entity:
+    """The kind of thing that has a vector.
+
+    Attributes:
+        name: Name in Feast, such as `product`.
+        key: Column that identifies a row, such as `product_id`.
+        description: Sentence for the readers of the feature store.
+    """
+
+    name: str
+    key: str
+    description: str
+
+
+PRODUCTS = Entity("product", PRODUCT_ID, "A product of the catalogue.")
+CATEGORIES = Entity("category", CATEGORY, 'A category as its path, joined by " > ".')
+SELLERS = Entity("seller", SELLER_ID, "A seller who offers products of the catalogue.")
+
+
+class Field(NamedTuple):
+    """A vector column of a space."""
+
+    space: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Carry:
+    """How an update brings a space to a later snapshot without training.
+
+    Attributes:
+        how: `keep` uses the version of the live release as it is; `remake` runs the space's own pipeline, which trains
+            nothing; `carry` calls `function`.
+        function: `(workspace, live, full) -> Train`, where `live` is a `pipelines.update.live.Live` and `full` asks for
+            every vector to be computed. It loads the frozen models and raises StoreError if one is gone.
+        reads: Spaces whose new versions the function reads.
+    """
+
+    how: Literal["keep", "remake", "carry"]
+    function: Reference = ""
+    reads: tuple[str, ...] = ()
+
+
+KEEP = Carry("keep")
+REMAKE = Carry("remake")
+
+
+@dataclass(frozen=True)
+class Serving:
+    """How versions of a space are released.
+
+    Attributes:
+        name: Name of the releases, of the Qdrant alias and of the live feature service.
+        asks: Field that a query vector comes from.
+        searched: Field that the collection indexes and searches. Both fields belong to the space or its companions.
+        setting: Top-level setting that overrides `name`, if there is one.
+        every_product: Whether each product of the snapshot has to be in the collection.
+        judge: `(workspace, new, live) -> Quality`: compares two versions on held-out data before a promotion.
+        cold_start: `(workspace) -> ColdStart`: answers for products that are not in the catalogue.
+        evaluate: `(workspace, edges, …)`: measures the live release on edges from a file.
+        aliases: Names of the MLflow aliases of the live and of the previous release's models. Releases of different
+            names may share a registered model, so each has aliases of its own.
+    """
+
+    name: str
+    asks: Field
+    searched: Field
+    setting: str | None = None
+    every_product: bool = True
+    judge: Reference | None = None
+    cold_start: Reference | None = None
+    evaluate: Reference | None = None
+    aliases: tuple[str, str] = ("live", "previous")
+
+
+@dataclass(frozen=True)
+class Space:
+    """What can be versioned, and how a version is made, updated and served.
+
+    Attributes:
+        name: Such as `text`; versions are `text@v1`, `text@v2`, …
+        train: `(inputs, run, progress) -> Outcome`; with companions, a mapping from space to Outcome.
+        fields: Names of the vector columns; none for a space without vectors. No two spaces share a name, so that
+            vectors of two spaces never meet in one table unnoticed.
+        entity: Kind of thing that has a vector.
+        needs: Spaces that a version cannot be made without.
+        uses: Spaces that are read if there is a version of them.
+        settings: Groups of settings that decide what is made.
+        revision: Raised when the code makes something else of the same inputs.
+        tables: Tables that a snapshot must have. Without them the space is left out, unless it is asked for.
+        reason_to_skip: `(snapshot, settings) -> str | None`: why there is nothing to make a version of.
+        encoder: For spaces of content: a `pipelines.cold_start.models.ContentEncoder`, which encodes a product that is
+            not in the catalogue. The alignment, baselines and cold start read the spaces that have one.
+        update: How an update carries the space on; None if only training can.
+        companions: Spaces that the same training makes, before this one. They declare name, fields and entity; the
+            rest is this space's.
+        serving: How versions are released; None if they are not.
+    """
+
+    name: str
+    train: Reference = ""
+    fields: tuple[str, ...] = ()
+    entity: Entity = PRODUCTS
+    needs: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    revision: int = 1
+    tables: tuple[str, ...] = ("products",)
+    reason_to_skip: Reference | None = None
+    encoder: Reference | None = None
+    update: Carry | None = None
+    companions: tuple[Space, ...] = ()
+    serving: Serving | None = None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """All spaces that the training reads."""
+        return self.needs + self.uses
+
+    @property
+    def outcomes(self) -> tuple[Space, ...]:
+        """The spaces that one training makes, in the order in which they are made."""
+        return (*self.companions, self)
