@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from twinvec.spaces import Space
 
 for variable in [name for name in os.environ if name.startswith("TWINVEC_")]:
     del os.environ[variable]
@@ -44,3 +48,28 @@ def emptied_postgres(postgres: str) -> str:
         connection.execute(text("CREATE SCHEMA public"))
     admin.dispose()
     return postgres
+
+
+@pytest.fixture
+def declare() -> Iterator[Callable[[Iterable[Space]], None]]:
+    """Return a function that lets some spaces be the ones that are installed, until the test ends."""
+    from importlib.metadata import EntryPoint
+
+    from twinvec.features import definitions
+    from twinvec.spaces import registered
+
+    def forget() -> None:
+        registered.spaces.cache_clear()
+        definitions.entities.cache_clear()
+
+    with pytest.MonkeyPatch.context() as patch:
+
+        def declare(spaces: Iterable[Space]) -> None:
+            declared = {space.name: space for space in spaces}
+            points = {name: EntryPoint(name, "", registered.GROUP) for name in declared}
+            patch.setattr(registered, "plugins", lambda _group: points)
+            patch.setattr(registered, "load_plugin", lambda point: declared[point.name])
+            forget()
+
+        yield declare
+    forget()

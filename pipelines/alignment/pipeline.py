@@ -23,7 +23,8 @@ from twinvec.nn.sampling.samplers import make_sampler, resolve_sampler
 from twinvec.nn.training.inference import infer
 from twinvec.nn.training.loop import Epoch
 from twinvec.nn.training.loop import train as train_encoder
-from twinvec.spaces import find_space, load
+from twinvec.plugins import load_reference
+from twinvec.spaces import find_space
 from twinvec.stage import Inputs, Outcome, Progress
 from twinvec.tracking import model_digest
 
@@ -40,7 +41,7 @@ def reason_to_skip(snapshot: Snapshot, settings: Settings) -> str | None:
     """Return why there is nothing to align, or None."""
     for name in SPACE.uses:
         reason = find_space(name).reason_to_skip
-        if reason is None or load(reason)(snapshot, settings) is None:
+        if reason is None or load_reference(reason)(snapshot, settings) is None:
             return None
     return "no product has a title, a category or an image that can be read"
 

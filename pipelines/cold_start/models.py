@@ -18,9 +18,10 @@ from pipelines.text.encoder import encode_texts, preprocessing_digest
 from registry.models import Version
 from twinvec.errors import StoreError
 from twinvec.features.manifest import Manifest
+from twinvec.plugins import load_reference
 from twinvec.serving.related import NewProduct, UnusableProductError
 from twinvec.settings import Settings
-from twinvec.spaces import content_spaces, find_space, load
+from twinvec.spaces import content_spaces, find_space
 from twinvec.tracking import load_model, model_digest
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def load_models(settings: Settings, versions: Mapping[str, Version]) -> Models:
     # A bar for each of its files would say nothing to a service.
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     content: dict[str, ContentEncoder] = {
-        space.name: load(space.encoder or "").load(settings, versions[space.name])
+        space.name: load_reference(space.encoder or "").load(settings, versions[space.name])
         for space in content_spaces()
         if space.name in versions
     }
@@ -225,7 +226,7 @@ def _refuse_other(version: Version, preprocessing: str) -> None:
 
 def _refuse_content(name: str, product: NewProduct) -> None:
     """Refuse content of a space that the release was made without."""
-    content = load(find_space(name).encoder or "").content_of(product)
+    content = load_reference(find_space(name).encoder or "").content_of(product)
     if content is not None:
         raise UnusableProductError(
             f"the product has {content}, and the live release was made without any",

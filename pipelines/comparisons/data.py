@@ -14,11 +14,12 @@ from pipelines.related.pipeline import read_content
 from twinvec import dag
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.errors import CatalogueError
+from twinvec.spaces import content_spaces
 from twinvec.stage import Inputs
 from twinvec.workspace import Workspace
 
 # Spaces whose vectors baselines compare.
-CONTENT_SPACES: tuple[str, ...] = ("text", "image")
+CONTENT_SPACES = tuple(space.name for space in content_spaces())
 
 
 @dataclass(frozen=True)

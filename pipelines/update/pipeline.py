@@ -12,10 +12,11 @@ from registry.models import Version
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.dag import parameters, up_to_date
 from twinvec.errors import StateError
+from twinvec.plugins import load_reference
 from twinvec.releases import updating
 from twinvec.releases.lookup import default_name
 from twinvec.releases.switching import settle
-from twinvec.spaces import Space, load, spaces
+from twinvec.spaces import Space, spaces
 from twinvec.stage import FROZEN, Inputs, Progress, Train, fingerprint, make_versions
 from twinvec.tracking import log_report
 from twinvec.vectors.locks import take_lock
@@ -108,7 +109,7 @@ def embed(
     released = [space for space in spaces() if space.name in live.versions]
     progress("loading the models of the live release")
     carries: dict[str, Train] = {
-        space.name: load(space.update.function)(workspace, live, full)
+        space.name: load_reference(space.update.function)(workspace, live, full)
         for space in released
         if space.update is not None and space.update.how == "carry"
     }
@@ -159,7 +160,7 @@ def remake(
         return current
     versions = {name: made[name] for name in space.inputs if name in made}
     values = parameters(space, workspace.settings)
-    train: Train = load(space.train)
+    train: Train = load_reference(space.train)
     return _find_or_make(workspace, snapshot, space, mark, versions, values, train, progress, space.revision)
 
 

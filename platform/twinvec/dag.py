@@ -14,8 +14,9 @@ from registry.models import Version
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.errors import StateError
 from twinvec.nn import processes
+from twinvec.plugins import load_reference
 from twinvec.settings import Settings
-from twinvec.spaces import Space, load, spaces, stage_of
+from twinvec.spaces import Space, spaces, stage_of
 from twinvec.stage import Inputs, fingerprint, help_train, make_versions
 from twinvec.workspace import Workspace
 
@@ -203,7 +204,7 @@ def _run_space(
         workspace.settings.paths.checkpoints / f"{space.outcomes[0].name}-{mark}",
     )
     progress(f"{space.name}: training")
-    train = load(space.train)
+    train = load_reference(space.train)
     processes.wait()  # until all have seen that the version is not there
     if processes.is_first():
         made = make_versions(
@@ -228,7 +229,7 @@ def _reason_to_skip(space: Space, snapshot: Snapshot, settings: Settings) -> str
         return f"the source has no table `{lacking[0]}`"
     if space.reason_to_skip is None:
         return None
-    reason: str | None = load(space.reason_to_skip)(snapshot, settings)
+    reason: str | None = load_reference(space.reason_to_skip)(snapshot, settings)
     return reason
 
 

@@ -176,13 +176,14 @@ def make_versions(
         with start_run(
             workspace.settings, main, versions[main].name, parameters, row, tuple(inputs.versions.values())
         ) as run:
+            for version in versions.values():
+                version.run_id = run.id
             trained = train(inputs, run, progress)
             outcomes = {main: trained} if isinstance(trained, Outcome) else trained
             run.log_best(outcomes[main].metrics)
             log_model = outcomes[main].log_model
             versions[main].model_uri = log_model() if log_model is not None else None
             for name, version in versions.items():
-                version.run_id = run.id
                 made_from = inputs.of_outcome(name, first, versions)
                 if name != first:
                     version.fingerprint = fingerprint(name, row.id, made_from, parameters, revision)

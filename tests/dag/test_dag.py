@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from registry.database import transaction
 from twinvec import dag
 from twinvec.catalogue.snapshot import Snapshot
-from twinvec.dag import STAGES, Stage, Step
+from twinvec.dag import Step
 from twinvec.errors import NotFoundError, StateError
+from twinvec.plugins import load_reference
 from twinvec.settings import AlignedSettings, Settings, TextSettings
-from twinvec.stage import Inputs, Outcome, Progress
+from twinvec.spaces import Field, Space, all_spaces, spaces, stage_of
+from twinvec.stage import Inputs, Outcome, Progress, fingerprint
 from twinvec.tracking import Run
 from twinvec.workspace import Workspace
 
 IngestProducts = Callable[[Workspace, Path, list[str]], Snapshot]
+Declare = Callable[[Iterable[Space]], None]
+
+
+def tiny_space(name: str, needs: tuple[str, ...] = (), uses: tuple[str, ...] = ()) -> Space:
+    return Space(
+        name,
+        f"tiny.{name}:train",
+        needs=needs,
+        uses=uses,
+        settings=(name,) if name != "related" else (),
+        reason_to_skip=f"tiny.{name}:reason_to_skip",
+    )
+
+
 TINY = (
-    Stage("text", "tiny.text", settings=("text",)),
-    Stage("image", "tiny.image", settings=("image",)),
-    Stage("aligned", "tiny.aligned", needs=("text",), uses=("image",), settings=("aligned",)),
-    Stage("related", "tiny.related", needs=("aligned",)),
+    tiny_space("text"),
+    tiny_space("image"),
+    tiny_space("aligned", ("text",), ("image",)),
+    tiny_space("related", ("aligned",)),
 )
 EVERYTHING = ["text", "image", "aligned", "related"]
 
@@ -46,29 +62,27 @@ class Tiny:
     broken: set[str] = field(default_factory=set)
     trained: list[tuple[str, list[str]]] = field(default_factory=list)
 
-    def stage(self, stage: Stage) -> Stage:
-        return replace(stage, reason_to_skip=lambda _snapshot, _settings: self.skip.get(stage.space))
-
-    def module(self, stage: Stage) -> ModuleType:
+    def module(self, space: Space) -> ModuleType:
         def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
             progress("hello")
-            self.trained.append((stage.space, [version.name for version in inputs.versions.values()]))
-            if stage.space in self.broken:
+            self.trained.append((space.name, [version.name for version in inputs.versions.values()]))
+            if space.name in self.broken:
                 raise RuntimeError("it broke")
-            weights = self.weights.get(stage.space, str(stage.parameters(inputs.settings)))
+            weights = self.weights.get(space.name, str(dag.parameters(space, inputs.settings)))
             return Outcome((), {}, "dot", False, weights, "p")  # no vectors, which only take time here
 
-        module = ModuleType(stage.module)
+        module = ModuleType(f"tiny.{space.name}")
         vars(module)["train"] = train
+        vars(module)["reason_to_skip"] = lambda _snapshot, _settings: self.skip.get(space.name)
         return module
 
 
 @pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch) -> Tiny:
+def tiny(monkeypatch: pytest.MonkeyPatch, declare: Declare) -> Tiny:
     tiny = Tiny()
-    monkeypatch.setattr(dag, "STAGES", tuple(map(tiny.stage, TINY)))
-    for stage in TINY:
-        monkeypatch.setitem(sys.modules, stage.module, tiny.module(stage))
+    declare(TINY)
+    for space in TINY:
+        monkeypatch.setitem(sys.modules, f"tiny.{space.name}", tiny.module(space))
     return tiny
 
 
@@ -139,15 +153,14 @@ def test_a_new_snapshot_and_new_code_make_everything_stale(
     snapshot: Snapshot,
     ingest_products: IngestProducts,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    declare: Declare,
 ) -> None:
     assert made(workspace, snapshot) == EVERYTHING
     other = ingest_products(workspace, tmp_path / "other", ["a", "b", "c", "d"])
     assert made(workspace, other) == EVERYTHING
     assert made(workspace, snapshot) == []
     tiny.weights["aligned"] = "of the newer code"
-    newer = tuple(replace(stage, revision=2) if stage.space == "aligned" else stage for stage in TINY)
-    monkeypatch.setattr(dag, "STAGES", newer)
+    declare(replace(space, revision=2) if space.name == "aligned" else space for space in TINY)
     assert made(workspace, other) == ["aligned", "related"]
 
 
@@ -261,14 +274,56 @@ def test_an_unknown_space_is_refused_before_anything_is_run(
     assert tiny.trained == []
 
 
-def test_the_real_stages_are_in_order_and_name_real_settings() -> None:
+def test_a_version_of_another_snapshot_is_refused(
+    tiny: Tiny, workspace: Workspace, snapshot: Snapshot, ingest_products: IngestProducts, tmp_path: Path
+) -> None:
+    dag.run(workspace, snapshot)
+    other = ingest_products(workspace, tmp_path / "other", ["a", "b", "c", "d"])
+    text = workspace.version("text@v1")
+    with pytest.raises(StateError, match=f"made from snapshot {snapshot.id}, not from {other.id}"):
+        dag.run(workspace, other, {"aligned"}, given={"text": text})
+    assert len(tiny.trained) == 4
+
+
+def test_versions_fingerprinted_with_operational_settings_stay_usable(
+    tiny: Tiny, workspace: Workspace, snapshot: Snapshot
+) -> None:
+    (step,) = dag.run(workspace, snapshot, {"text"})
+    assert step.version is not None
+    values = {"text": workspace.settings.text.deciding_as_before(), "seed": workspace.settings.seed}
+    assert values != dag.parameters(TINY[0], workspace.settings)
+    with transaction(workspace.engine) as session:
+        row = session.merge(step.version)
+        row.fingerprint = fingerprint("text", snapshot.id, {}, values, 1)
+    assert dag.run(workspace, snapshot, {"text"})[0].made is False
+    # What is operational makes nothing anew.
+    batched = with_settings(workspace, text=workspace.settings.text.model_copy(update={"batch": 7}))
+    assert "text" in stale(batched, snapshot)
+    again = dag.run(batched, snapshot, {"text"})[0]
+    assert again.made is True
+    assert dag.run(workspace, snapshot, {"text"})[0].version == again.version
+
+
+def test_the_installed_spaces_are_in_order_and_name_what_exists() -> None:
     seen: set[str] = set()
-    for stage in STAGES:
-        assert set(stage.inputs) <= seen, "a stage reads what comes before it"
-        seen.add(stage.space)
-        assert set(stage.settings) <= set(Settings.model_fields)
-        assert {*stage.settings, "seed"} == set(stage.parameters(Settings()))
-        assert stage.settings
-        assert importlib.util.find_spec(stage.module) is not None
-        assert dag.find_stage(stage.space) is stage
-    assert len(seen) == len(STAGES)
+    for space in spaces():
+        assert set(space.inputs) <= seen, "a space reads what comes before it"
+        seen |= {made.name for made in space.outcomes}
+        assert set(space.settings) <= set(Settings.model_fields)
+        assert {*space.settings, "seed"} == set(dag.parameters(space, Settings()))
+        serving = space.serving
+        references = [space.train, space.reason_to_skip, space.encoder]
+        if serving is not None:
+            references += [serving.judge, serving.cold_start, serving.evaluate]
+            fields = {Field(made.name, name) for made in space.outcomes for name in made.fields}
+            assert {serving.asks, serving.searched} <= fields
+        references += [space.update.function if space.update is not None else None]
+        assert all(callable(load_reference(each)) for each in references if each)
+        assert all(stage_of(made.name) is space for made in space.outcomes)
+    assert len(seen) == len(all_spaces())
+
+
+def test_spaces_that_read_each_other_are_refused(declare: Declare) -> None:
+    declare([tiny_space("text", ("image",)), tiny_space("image", ("text",))])
+    with pytest.raises(StateError, match="in a circle: image → text → image"):
+        spaces()

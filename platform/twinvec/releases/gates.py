@@ -8,10 +8,10 @@ from typing import Any, TypeAlias
 
 from registry.models import Release, Version
 from twinvec.errors import TwinvecError
+from twinvec.plugins import load_reference
 from twinvec.releases.changes import changed_top_10, covered, gone
 from twinvec.releases.lookup import space_of
 from twinvec.settings.gates import GateSettings
-from twinvec.spaces import load
 from twinvec.workspace import Workspace
 
 # Where the outcome is kept in a release's verification.
@@ -139,7 +139,7 @@ def measure(workspace: Workspace, release: Release, live: Release | None, judge:
     missing = gone(workspace, release.version, live.version)
     changed = changed_top_10(workspace, release, live)
     if judge is None and serving.judge is not None:
-        judge = load(serving.judge)
+        judge = load_reference(serving.judge)
     quality = (
         judge(workspace, release.version, live.version)
         if judge is not None

@@ -8,15 +8,13 @@ A package adds a space by an entry point that names its declaration:
 
 from __future__ import annotations
 
-import difflib
-import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from twinvec.errors import NotFoundError, StateError
-from twinvec.spaces.space import Reference, Space
+from twinvec.errors import NotFoundError, StateError, suggestion
+from twinvec.plugins import load_plugin, plugins
+from twinvec.spaces.space import Space
 
 if TYPE_CHECKING:
     from twinvec.settings import Settings
@@ -29,15 +27,10 @@ def spaces() -> tuple[Space, ...]:
     """Return every space that has a training of its own, each after the spaces that it reads.
 
     Raises:
-        StateError: if two packages declare one name, or spaces read each other in a circle.
+        PluginError: if two packages declare one name, or a declaration cannot be loaded.
+        StateError: if spaces read each other in a circle.
     """
-    declared: dict[str, Space] = {}
-    for point in entry_points(group=GROUP):
-        space = point.load()
-        if declared.setdefault(space.name, space) != space:
-            raise StateError(
-                f"two packages declare the space {space.name!r}", f"uninstall one: {point.value}"
-            )
+    declared = {name: load_plugin(point) for name, point in plugins(GROUP).items()}
     return tuple(_in_order(declared))
 
 
@@ -122,20 +115,7 @@ def served_as(settings: Settings, name: str) -> Space:
     return _named(name, names, "release name")
 
 
-def load(reference: Reference) -> Any:
-    """Return the function that `"package.module:function"` names."""
-    module, _, function = reference.partition(":")
-    return getattr(importlib.import_module(module), function)
-
-
 def _named(name: str, known: dict[str, Space], kind: str) -> Space:
     if name in known:
         return known[name]
     raise NotFoundError(f"there is no {kind} {name!r}", suggestion(name, known))
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return a hint that lists the known names, the closest first if one is close."""
-    names = list(known)
-    close = difflib.get_close_matches(name, names, n=1)
-    return (f"did you mean {close[0]}? " if close else "") + f"there are: {', '.join(names)}"
