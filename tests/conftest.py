@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,23 +54,7 @@ def emptied_postgres(postgres: str) -> str:
 @pytest.fixture
 def declare() -> Iterator[Callable[[Iterable[Space]], None]]:
     """Return a function that lets some spaces be the ones that are installed, until the test ends."""
-    from importlib.metadata import EntryPoint
+    from tests.declared import declared
 
-    from twinvec.features import definitions
-    from twinvec.spaces import registered
-
-    def forget() -> None:
-        registered.spaces.cache_clear()
-        definitions.entities.cache_clear()
-
-    with pytest.MonkeyPatch.context() as patch:
-
-        def declare(spaces: Iterable[Space]) -> None:
-            declared = {space.name: space for space in spaces}
-            points = {name: EntryPoint(name, "", registered.GROUP) for name in declared}
-            patch.setattr(registered, "plugins", lambda _group: points)
-            patch.setattr(registered, "load_plugin", lambda point: declared[point.name])
-            forget()
-
-        yield declare
-    forget()
+    with ExitStack() as stack:
+        yield lambda spaces: stack.enter_context(declared(spaces))

@@ -14,7 +14,7 @@ from twinvec.dag import parameters, up_to_date
 from twinvec.errors import StateError
 from twinvec.plugins import load_reference
 from twinvec.releases import updating
-from twinvec.releases.lookup import default_name
+from twinvec.releases.lookup import checked_name
 from twinvec.releases.switching import settle
 from twinvec.spaces import Space, spaces
 from twinvec.stage import FROZEN, Inputs, Progress, Train, fingerprint, make_versions
@@ -57,7 +57,7 @@ def update(
         GateError: if gates refuse the new release.
     """
     settings = workspace.settings
-    name = name or default_name(workspace)
+    name = checked_name(workspace, name)
     if dry_run:
         live = _find(workspace, snapshot, name)
         return compose(live, snapshot, settings, {}, None)

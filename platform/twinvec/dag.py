@@ -241,7 +241,8 @@ def _possible(snapshot: Snapshot) -> set[str]:
 def _with_inputs(names: Collection[str], given: Collection[str]) -> set[str]:
     """Return the spaces and all that they read, but for what only given versions need."""
     needed = set(names)
+    makers = {made.name: space.name for space in spaces() for made in space.outcomes}
     for space in reversed(spaces()):
         if space.name in needed and not any(made.name in given for made in space.outcomes):
-            needed.update(stage_of(name).name for name in space.inputs)
+            needed.update(makers[name] for name in space.inputs if name in makers)
     return needed

@@ -55,8 +55,8 @@ def test_releases_are_published_promoted_and_rolled_back(home: Path) -> None:
 
     table = words("status").stdout
     assert re.search(r"related_products@v3 +retired +related@v1 ", table)
-    assert "Releases (live: related_products__v1)" in table
-    assert "`twinvec promote 4`" in words("publish").stdout
+    assert "Releases (live: related_products@v1)" in table
+    assert "`twinvec promote related_products@v4`" in words("publish").stdout
 
 
 def test_status_lists_everything(world: Any, home: Path) -> None:

@@ -202,7 +202,7 @@ def test_what_cannot_be_mended_is_named_with_what_to_do(old: Workspace) -> None:
     assert {f.mend for f in found if f.where == f"{NAME}@v5"} == {
         "twinvec publish related@v3 finishes it, unless another machine is doing that"
     }
-    with take_lock(lock_file(old.settings), "publishing", exclusive=True):
+    with take_lock(lock_file(old.settings, NAME), "publishing", exclusive=True):
         assert f"{NAME}@v5" not in told(diagnose(old.settings))
 
 

@@ -186,7 +186,7 @@ def standing(workspace: Workspace) -> dict[str, object]:
 
 
 def judged(quality: Quality, which: str) -> dict[str, float]:
-    figures = vars(getattr(quality, which))
+    figures = {gate.figure: getattr(gate, which) for gate, _ in quality.gates}
     return {**figures, "one_way_edges": quality.one_way_edges}
 
 
@@ -223,13 +223,13 @@ def test_a_version_that_may_have_learned_all_edges_is_not_judged(
     (Path(shop.versions[0].path) / TESTED).rename(shop.home / "kept.npy")
     found = compare(workspace, shop.versions[1], shop.versions[0])
     (shop.home / "kept.npy").rename(Path(shop.versions[0].path) / TESTED)
-    assert found.new is found.live is None
+    assert found.gates == ()
     assert found.remark is not None
     assert "none is left between products of both versions on which neither" in found.remark
     # An update is judged as the version whose model it has, and never as the better one.
     update = compare(workspace, shop.versions[1], shop.update)
     assert update == compare(workspace, shop.versions[1], shop.versions[0])
-    assert compare(workspace, shop.update, shop.versions[0]).new is None
+    assert compare(workspace, shop.update, shop.versions[0]).gates == ()
     without = compare(workspace, shop.versions[1], world.versions[0])
     assert (
         without.remark

@@ -16,21 +16,28 @@ from twinvec.workspace import Workspace
 LABEL = re.compile(r"(?:(?P<name>[a-z][a-z0-9_]*?)(?:@|__))?v?(?P<number>\d+)")
 
 
-def default_name(workspace: Workspace) -> str:
-    """Return the name of the releases that are meant where none is named: those of related products."""
-    return workspace.settings.release
+def checked_name(workspace: Workspace, name: str | None) -> str:
+    """Return a name of releases, or the default one: that of related products.
+
+    Raises:
+        NotFoundError: if nothing is released under this name.
+    """
+    if name is None:
+        return workspace.settings.release
+    served_as(workspace.settings, name)
+    return name
 
 
 def all_releases(workspace: Workspace, name: str | None = None) -> Sequence[Release]:
     """Return every release of a name, or of the default one, oldest first."""
     with transaction(workspace.engine) as session:
-        return operations.releases(session, name or default_name(workspace))
+        return operations.releases(session, checked_name(workspace, name))
 
 
 def live(workspace: Workspace, name: str | None = None) -> Release | None:
     """Return the release of a name, or of the default one, that serves now, or None."""
     with transaction(workspace.engine) as session:
-        return operations.live_release(session, name or default_name(workspace))
+        return operations.live_release(session, checked_name(workspace, name))
 
 
 def find(workspace: Workspace, label: str, name: str | None = None) -> Release:
@@ -45,8 +52,7 @@ def find(workspace: Workspace, label: str, name: str | None = None) -> Release:
         NotFoundError: if there is none.
     """
     match = LABEL.fullmatch(label)
-    named = (match["name"] if match is not None else None) or name or default_name(workspace)
-    served_as(workspace.settings, named)
+    named = checked_name(workspace, (match["name"] if match is not None else None) or name)
     releases = all_releases(workspace, named)
     for release in releases:
         if match is not None and release.number == int(match["number"]):
@@ -61,7 +67,7 @@ def waiting(workspace: Workspace, name: str | None = None) -> Release:
     Raises:
         NotFoundError: if there is none.
     """
-    name = name or default_name(workspace)
+    name = checked_name(workspace, name)
     serving = live(workspace, name)
     for release in reversed(all_releases(workspace, name)):
         if release.state == State.READY and (serving is None or release.number > serving.number):

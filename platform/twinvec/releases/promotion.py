@@ -12,7 +12,7 @@ from registry.models import WHOLE, Release, Switch
 from twinvec.errors import StateError, StoreError, VerificationError
 from twinvec.releases import gates, stores
 from twinvec.releases.gates import Judge
-from twinvec.releases.lookup import default_name, live
+from twinvec.releases.lookup import checked_name, live
 from twinvec.releases.switching import STEPS, carry_out, finish_or_undo, settle, settle_alone
 from twinvec.vectors.publish import Progress, silent
 from twinvec.workspace import Workspace
@@ -75,7 +75,7 @@ def rollback(
     Raises:
         StateError: if there is none; and as `promote`.
     """
-    name = name or default_name(workspace)
+    name = checked_name(workspace, name)
     settle(workspace, name)
     with transaction(workspace.engine) as session:
         previous = operations.previous_release(session, name)

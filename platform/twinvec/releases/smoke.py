@@ -9,7 +9,7 @@ import duckdb
 import numpy as np
 
 from registry.models import Release, Version
-from twinvec.catalogue.snapshot import open_snapshot, quoted
+from twinvec.catalogue.snapshot import Snapshot, open_snapshot, quoted
 from twinvec.features.manifest import Manifest
 from twinvec.features.vectors import FOLDER
 from twinvec.spaces import Space
@@ -58,17 +58,35 @@ def ask(workspace: Workspace, space: Space, release: Release) -> Answers:
     }
 
 
-def _products(workspace: Workspace, release: Release, every_product: bool) -> tuple[list[str], FloatArray]:
-    snapshot = open_snapshot(Path(release.version.snapshot.path))
-    files = quoted(Path(release.version.path) / FOLDER / "*.parquet")
-    having = "" if every_product else f"SEMI JOIN read_parquet({files}) vectors USING (product_id)"
-    with snapshot.connect(workspace.settings.ingest.memory_limit) as connection:
+def spread_by_popularity(
+    snapshot: Snapshot, memory_limit: str, vectors: Path | None = None
+) -> list[tuple[str, str]]:
+    """Return id and marketplace of twenty products, from the most popular to the least in even steps of rank.
+
+    Args:
+        snapshot: Products and their pairs.
+        memory_limit: DuckDB's memory limit.
+        vectors: Folder of a version; if given, products without vectors are left out.
+    """
+    files = quoted(vectors / FOLDER / "*.parquet") if vectors is not None else ""
+    having = f"SEMI JOIN read_parquet({files}) vectors USING (product_id)" if files else ""
+    with snapshot.connect(memory_limit) as connection:
         total = connection.execute(f"SELECT count(*) FROM products {having}").fetchall()[0][0]
         ranks = np.linspace(0, total - 1, QUERIES).astype(int).tolist()
-        rows = connection.execute(BY_POPULARITY.format(having=having), {"ranks": ranks}).fetchall()
-    if not rows:
-        return [], np.zeros((0, release.version.dimension or 0), np.float32)
-    keys, markets = zip(*rows, strict=True)
+        rows: list[tuple[str, str]] = connection.execute(
+            BY_POPULARITY.format(having=having), {"ranks": ranks}
+        ).fetchall()
+    return rows
+
+
+def _products(workspace: Workspace, release: Release, every_product: bool) -> tuple[list[str], FloatArray]:
+    version = release.version
+    snapshot = open_snapshot(Path(version.snapshot.path))
+    vectors = None if every_product else Path(version.path)
+    products = spread_by_popularity(snapshot, workspace.settings.ingest.memory_limit, vectors)
+    if not products:
+        return [], np.zeros((0, version.dimension or 0), np.float32)
+    keys, markets = zip(*products, strict=True)
     source, _ = workspace.index.vectors(release.collection, point_ids(markets, keys))
     return list(keys), source
 

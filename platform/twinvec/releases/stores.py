@@ -10,7 +10,7 @@ from registry.database import transaction
 from registry.models import Release, Version
 from twinvec.errors import StoreError
 from twinvec.releases.lookup import lineage
-from twinvec.spaces import Space, served_as, stage_of
+from twinvec.spaces import Space, served_as, spaces
 from twinvec.workspace import Workspace
 
 # Space → alias (such as `live` and `previous`) → the URI of the registered model's version that it names, or None.
@@ -113,8 +113,12 @@ def alias_at(workspace: Workspace, name: str) -> str | None:
 def _made_from(space: Space) -> set[str]:
     """Return the names of the spaces that a release of `space` may be made from, and its own."""
     names = {made.name for made in space.outcomes}
-    for each in space.inputs:
-        names |= _made_from(stage_of(each))
+    read = set(space.inputs)
+    for each in reversed(spaces()):
+        made = {outcome.name for outcome in each.outcomes}
+        if made & read:
+            names |= made
+            read.update(each.inputs)
     return names
 
 

@@ -10,24 +10,27 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from feast import FeatureService
-from twinvec.releases.sellers import live_release, publish_sellers
 from typer.testing import CliRunner
 
 from pipelines.command import app
-from twinvec import dag
+from pipelines.sellers.space import SPACE
+from tests.declared import declared
+from twinvec import dag, releases
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.catalogue.synthetic import generate
-from twinvec.dag import STAGES, Step
+from twinvec.dag import Step
+from twinvec.doctor import diagnose
 from twinvec.errors import CatalogueError, NotFoundError, SettingsError, StateError
 from twinvec.features.manifest import Manifest
 from twinvec.features.reading import read_vectors
 from twinvec.features.repository import feast_objects
 from twinvec.serving.sellers import recommend
 from twinvec.settings import SellerSettings, Settings
+from twinvec.tracking import alias_uri
 from twinvec.workspace import Workspace
 
-SPACES = ("seller_products", "sellers")
+NAME = "seller_recommendations"
 OPTIONS = SellerSettings(dimension=32, epochs=1, blocks=1, batch=256, recall_at=20)
 
 
@@ -44,9 +47,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
 
 @pytest.fixture(scope="module")
 def steps(home: Workspace) -> list[Step]:
-    """Of the road without text, which takes long."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dag, "STAGES", tuple(stage for stage in STAGES if stage.space in SPACES))
+    """Steps of the sellers alone, without text, which takes long."""
+    with declared([SPACE]):
         made = dag.run(home, home.snapshot(), {"sellers"})
         again = dag.run(home, home.snapshot())
     assert [step.made for step in made] == [True, True]
@@ -66,7 +68,8 @@ def test_sellers_and_products_are_versions_of_one_model(home: Workspace, steps: 
     assert sellers.metrics["recall_at_20"] > 20 / manifests[0].rows
     buckets = [name for name in sellers.metrics if name.startswith("offers_products_")]
     assert sum(sellers.metrics[name] for name in buckets) == sellers.metrics["offers"] > 100
-    assert products.model_uri is not None
+    assert (products.model_uri, sellers.model_uri) == (None, "models:/sellers/1")
+    assert products.run_id == sellers.run_id
 
 
 def test_any_feast_client_reads_the_vectors_of_sellers(home: Workspace, steps: list[Step]) -> None:
@@ -146,10 +149,13 @@ def test_published_candidates_are_recommended_as_by_an_exact_search(
     seller = pq.read_table(home.snapshot().table("offers"))["seller_id"][0].as_py()
     exact = recommend(home, seller, 9, sellers.name)
     assert exact.release is None
-    with pytest.raises(StateError, match="has no sellers"):
-        publish_sellers(home, products)
-    published = publish_sellers(home, sellers)
-    again = publish_sellers(home, sellers)
+    with pytest.raises(StateError, match="versions of seller_products are not released"):
+        releases.publish(home, products)
+    ready = releases.publish(home, sellers)
+    assert ready.state == "ready"
+    assert recommend(home, seller, 9).release is None
+    published = releases.promote(home, ready)
+    again = releases.publish(home, sellers)
     assert again.id == published.id
     assert (again.state, again.number) == ("live", 1)
     assert published.verification["points"] == home.index.count(published.collection) == products.rows
@@ -170,22 +176,37 @@ def test_published_candidates_are_recommended_as_by_an_exact_search(
     np.testing.assert_allclose(online["sellers_vector"][0], stored, atol=1e-6)
 
 
-def test_another_version_takes_the_place_and_the_first_comes_back(home: Workspace, steps: list[Step]) -> None:
+def test_another_version_takes_the_place_and_a_rollback_brings_the_first_back(
+    home: Workspace, steps: list[Step]
+) -> None:
     first = steps[1].version
     assert first is not None
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dag, "STAGES", tuple(stage for stage in STAGES if stage.space in SPACES))
+    with declared([SPACE]):
         second = dag.run(home, home.snapshot(), {"sellers"}, force=True)[1].version
     assert second is not None
-    for version, number in ((first, 1), (second, 2), (first, 1)):
-        release = publish_sellers(home, version)
+    releases.promote(home, releases.publish(home, first))
+    promoted = releases.promote(home, releases.publish(home, second))
+    # Of the same snapshot and settings, it is the same: the gates find that out.
+    figures = {gate["figure"]: gate for gate in promoted.verification["gates"]["figures"]}
+    assert set(figures) == {"recall_at_20", "gone", "changed_top_10"}
+    assert figures["recall_at_20"]["new"] == figures["recall_at_20"]["live"] == second.metrics["recall_at_20"]
+    assert figures["changed_top_10"]["new"] == 0
+    for release, version, number in (
+        (promoted, second, 2),
+        (releases.rollback(home, name=NAME), first, 1),
+    ):
         assert release.number == number
-        assert home.index.aliases() == {"seller_recommendations": release.collection}
-        live = live_release(home)
+        live = releases.live(home, NAME)
         assert live is not None
-        assert live.version.name == version.name
-        tags = home.features.get_feature_service("seller_recommendations").tags
-        assert (tags["sellers"], tags["collection"]) == (version.name, release.collection)
+        if number == 1:
+            assert live.version.name == version.name
+            assert home.index.aliases() == {NAME: release.collection}
+            tags = home.features.get_feature_service(NAME).tags
+            assert (tags["sellers"], tags["collection"]) == (version.name, release.collection)
+            alias = alias_uri(home.settings, "sellers", f"{NAME}_live")
+            assert alias == version.model_uri
+            assert alias_uri(home.settings, "sellers", "live") is None
+    assert diagnose(home.settings) == []
     applied = {each.name: each for each in feast_objects(home.settings) if isinstance(each, FeatureService)}
     assert set(applied) == {
         "seller_recommendations",
@@ -203,8 +224,7 @@ def test_a_source_without_offers_has_no_such_stages(
 ) -> None:
     generate(tmp_path / "plain", "tiny", seed=2, images=False)
     plain: Snapshot = ingest(tmp_path / "plain", "parquet", home.settings, home.engine).snapshot
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dag, "STAGES", tuple(stage for stage in STAGES if stage.space in SPACES))
+    with declared([SPACE]):
         assert dag.run(home, plain) == []
         assert dag.standing(home, plain) == []
         asked = dag.run(home, plain, {"sellers"})
