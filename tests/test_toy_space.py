@@ -143,6 +143,7 @@ def test_a_space_from_outside_goes_the_whole_road(
     assert second is not None
     promoted = releases.promote(other, releases.publish(other, second))
     assert promoted.verification["gates"]["remark"] == f"quality was not compared: {NAME} declares no judge"
+    other.close()
     assert releases.rollback(toy, name=NAME).label == f"{NAME}@v1"
     monkeypatch.delenv("TWINVEC_SEED")
 
@@ -188,8 +189,8 @@ def test_the_command_knows_a_space_from_outside(toy: Workspace) -> None:
     assert twinvec("publish", "--release", NAME)["release"] == f"{NAME}@v1"
     assert twinvec("promote", "--release", NAME)["state"] == "live"
     assert twinvec("status", "--release", NAME)["live"] == f"{NAME}__v1"
-    refused = CliRunner().invoke(app, ["promote", "--release", "toys"])
+    refused = CliRunner().invoke(app, ["promote", "--release", "toy_product"])
     assert refused.exit_code == 1
-    assert f"there is no release name 'toys'\n  hint: did you mean {NAME}?" in refused.stderr
+    assert f"there is no release name 'toy_product'\n  hint: did you mean {NAME}?" in refused.stderr
     settings = twinvec("settings")
     assert settings["toy.dimension"] == {"value": 8, "description": "Length of a vector."}

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from twinvec.features.repository import feast_objects
 from twinvec.features.store import apply_snapshot, apply_version, materialize_release
 from twinvec.settings import QdrantSettings, Settings
 from twinvec.spaces import find_space
-from twinvec.stage import FROZEN, Inputs, Outcome, Progress, make_version
+from twinvec.stage import FROZEN, Inputs, Outcome, Progress, make_version, make_versions
 from twinvec.tracking import Run
 from twinvec.vectors.server import ServerIndex
 from twinvec.workspace import Workspace
@@ -142,6 +142,43 @@ def released(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     workspace = Workspace(Settings(home=home))
     releases.promote(workspace, releases.publish(workspace, world.versions[0]))
     releases.publish(workspace, world.versions[1])
+    workspace.index.close()
+    workspace.engine.dispose()
+    return home
+
+
+def make_sellers(workspace: Workspace, keys: list[str], seed: int) -> Version:
+    """A version of sellers and one of their candidates, of random vectors, with a model."""
+    snapshot = workspace.snapshot()
+
+    def train(_inputs: Inputs, run: Run, _progress: Progress) -> Mapping[str, Outcome]:
+        products, sellers = random_vectors(len(keys), seed)
+        example = {"below": torch.zeros(2, DIMENSION)}
+        log = partial(run.log_model, torch.nn.Linear(DIMENSION, 2), example)
+        common = Outcome(keys, {}, "dot", False, f"{seed:016d}", "0", {"recall_at_20": 0.5}, log)
+        names = [f"seller {number}" for number in range(40)]
+        return {
+            "seller_products": replace(common, vectors={"seller_products_vector": products}),
+            "sellers": replace(
+                common, keys=names, vectors={"sellers_vector": sellers[:40]}, entity="seller_id"
+            ),
+        }
+
+    names = ["seller_products", "sellers"]
+    inputs = Inputs(workspace, snapshot, {"text": workspace.version("text@v1")})
+    return make_versions(inputs, names, f"sellers{seed}", {}, train, print)["sellers"]
+
+
+@pytest.fixture(scope="session")
+def seller_home(world: World, released: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of `released`, in which sellers have a live release and one that is ready, too."""
+    home = tmp_path_factory.mktemp("sellers") / "home"
+    copied(released, home)
+    workspace = Workspace(Settings(home=home))
+    keys = [str(key) for key in world.products["product_id"]]
+    first, second = (make_sellers(workspace, keys, seed) for seed in (11, 12))
+    releases.promote(workspace, releases.publish(workspace, first))
+    releases.publish(workspace, second)
     workspace.index.close()
     workspace.engine.dispose()
     return home

@@ -37,6 +37,7 @@ TASKS = {
     "publish": publisher.publish,
     "prune": pruner.prune,
     "read": live_reader.read,
+    "sellers": publisher.make_sellers,
 }
 
 

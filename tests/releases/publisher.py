@@ -77,3 +77,17 @@ def publish(home: str, engine: str, version: str, die: str | None = None) -> Non
     releases.publish(workspace, workspace.version(version))
     workspace.index.close()
     workspace.engine.dispose()
+
+
+def make_sellers(home: str, seed: int) -> str:
+    """Make another version of sellers; returns its name."""
+    from tests.releases import conftest
+
+    workspace = Workspace(Settings(home=Path(home)))
+    with workspace.snapshot().connect() as connection:
+        keys = [
+            key for (key,) in connection.execute("SELECT product_id FROM products ORDER BY ALL").fetchall()
+        ]
+    name = conftest.make_sellers(workspace, keys, seed).name
+    workspace.close()
+    return name

@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from pydantic import SecretStr
 
 from registry import journal, operations
 from registry.database import transaction
 from twinvec import releases, tracking
 from twinvec.errors import TwinvecError
+from twinvec.features.manifest import Manifest
 from twinvec.features.store import find_service
 from twinvec.releases import promotion, stores
 from twinvec.releases.lookup import all_releases
-from twinvec.serving.related import Recommender
 from twinvec.settings import GateSettings, RegistrySettings, Settings
+from twinvec.spaces import served_as
 from twinvec.tracking import aliases  # noqa: F401
 from twinvec.vectors import edge  # noqa: F401
 from twinvec.workspace import Workspace
@@ -58,16 +60,17 @@ def kill_at(die: str) -> None:
         setattr(owner, name, hook(getattr(owner, name)))
 
 
-def tell(workspace: Workspace) -> dict[str, object]:
+def tell(workspace: Workspace, name: str) -> dict[str, object]:
     """What is live, as each store tells it, and what it answers."""
-    name = workspace.settings.release
+    serving = served_as(workspace.settings, name).serving
+    assert serving is not None
     service = find_service(workspace.features, name)
     with transaction(workspace.engine) as session:
         aliases = operations.aliases(session)
         versions = operations.versions(session)
     told: dict[str, object] = {
-        **pending(workspace),
-        "states": {release.collection: release.state for release in all_releases(workspace)},
+        **pending(workspace, name),
+        "states": {release.collection: release.state for release in all_releases(workspace, name)},
         "registry": aliases.get(name),
         "service": service and service.tags["collection"],
         "views": service and sorted(projection.name for projection in service.feature_view_projections),
@@ -75,49 +78,56 @@ def tell(workspace: Workspace) -> dict[str, object]:
         "models": {
             f"{space} {alias}": tracking.alias_uri(workspace.settings, space, alias)
             for space in sorted({version.space for version in versions})
-            for alias in (tracking.LIVE, tracking.PREVIOUS)
+            for alias in serving.aliases
         },
     }
     if told["index"]:
         collection = str(told["index"])
         told["points"] = workspace.index.count(collection)
-        product = workspace.index.search(collection, first_source(workspace, collection), 1)[0][0].product_id
-        answer = Recommender(workspace.index, name, 64).related(product, 5)
-        told["answers"] = [answer.release, *(hit.product.product_id for hit in answer.hits)]
+        key, vector = first_question(workspace, collection, name, serving.asks.name)
+        hits = workspace.index.search(collection, vector, 5, ef=64)[0]
+        told["answers"] = [collection, *(hit.product_id for hit in hits)]
         if service is not None:
-            rows = workspace.features.get_online_features(service, [{"product_id": product}]).to_dict()
-            told["online"] = rows["source_vector"][0]
+            rows = workspace.features.get_online_features(service, [key]).to_dict()
+            told["online"] = rows[serving.asks.name][0]
     return told
 
 
-def pending(workspace: Workspace) -> dict[str, object]:
+def pending(workspace: Workspace, name: str) -> dict[str, object]:
     with transaction(workspace.engine) as session:
-        return {"unfinished": journal.unfinished(session, workspace.settings.release) is not None}
+        return {"unfinished": journal.unfinished(session, name) is not None}
 
 
-def first_source(workspace: Workspace, collection: str) -> Any:
-    """A query vector [1, d] of the right length."""
+def first_question(
+    workspace: Workspace, collection: str, name: str, field: str
+) -> tuple[dict[str, str], Any]:
+    """The first key of the version that a collection serves, and its query vector [1, d]."""
     with transaction(workspace.engine) as session:
-        release = next(
-            r for r in operations.releases(session, "related_products") if r.collection == collection
-        )
-    return np.ones((1, release.version.dimension or 0), np.float32)
+        release = next(r for r in operations.releases(session, name) if r.collection == collection)
+    key = Manifest.from_json(release.version.manifest).entity
+    row = (
+        pq.read_table(Path(release.version.path) / "vectors", columns=[key, field]).slice(0, 1).to_pylist()[0]
+    )
+    return {key: row[key]}, np.array([row[field]], np.float32)
 
 
-def run(home: str, command: str, url: str | None = None, die: str | None = None) -> object:
+def run(
+    home: str, command: str, url: str | None = None, die: str | None = None, name: str = "related_products"
+) -> object:
     """Run a command on a home; what it gives, or the error it ends with.
 
     Args:
         url: of the registry, if it is not in the home.
         die: the step to be killed at.
+        name: of the releases.
     """
     if die is not None:
         kill_at(die)
     registry = RegistrySettings(url=SecretStr(url)) if url is not None else RegistrySettings()
     workspace = Workspace(Settings(home=Path(home), registry=registry, gates=GateSettings(sample=5)))
-    name, *arguments = command.split()
+    verb, *arguments = command.split()
     try:
-        return carry_out(workspace, name, arguments)
+        return carry_out(workspace, verb, arguments, name)
     except TwinvecError as error:
         return {"error": type(error).__name__, "message": str(error)}
     finally:
@@ -125,12 +135,12 @@ def run(home: str, command: str, url: str | None = None, die: str | None = None)
         workspace.engine.dispose()
 
 
-def carry_out(workspace: Workspace, name: str, arguments: list[str]) -> object:
-    if name == "promote":
-        return releases.promote(workspace, releases.find(workspace, arguments[0])).label
-    if name == "rollback":
-        return releases.rollback(workspace).label
-    if name == "settle":
-        crashed = {"index": stores.alias_at(workspace, workspace.settings.release), **pending(workspace)}
-        return {"crashed": crashed, "said": releases.settle(workspace), "told": tell(workspace)}
-    return tell(workspace)
+def carry_out(workspace: Workspace, verb: str, arguments: list[str], name: str) -> object:
+    if verb == "promote":
+        return releases.promote(workspace, releases.find(workspace, arguments[0], name)).label
+    if verb == "rollback":
+        return releases.rollback(workspace, name=name).label
+    if verb == "settle":
+        crashed = {"index": stores.alias_at(workspace, name), **pending(workspace, name)}
+        return {"crashed": crashed, "said": releases.settle(workspace), "told": tell(workspace, name)}
+    return tell(workspace, name)

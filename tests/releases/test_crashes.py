@@ -17,6 +17,7 @@ from twinvec.workspace import Workspace
 
 Run = Callable[..., Any]
 
+SELLERS = "seller_recommendations"
 UNSEEN = [
     "journal after",
     "service before",
@@ -31,10 +32,10 @@ SEEN = ["alias after", "strike after", "registry after", "all after"]
 def run(forks: Any) -> Run:
     """Run a command on a home; in a process of its own that is killed at `die`, if that is given."""
 
-    def call(home: Path, command: str, die: str | None = None) -> Any:
+    def call(home: Path, command: str, die: str | None = None, name: str = "related_products") -> Any:
         if die is None:
-            return switcher.run(str(home), command)
-        ended = forks.run("command", home=str(home), command=command, die=die)
+            return switcher.run(str(home), command, name=name)
+        ended = forks.run("command", home=str(home), command=command, die=die, name=name)
         assert ended.status == -signal.SIGKILL, (command, die)
         return None
 
@@ -116,6 +117,32 @@ def test_killed_at_every_step(
             "all stores as before or as after",
         },
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["promote 2", "rollback"])
+def test_a_switch_of_sellers_is_killed_at_every_step(
+    seller_home: Path, tmp_path: Path, run: Run, restore_home: Callable[[Path, Path], None], command: str
+) -> None:
+    """The releases of sellers are switched as those of related products are, and leave these alone."""
+    home = copied(seller_home, tmp_path / "case")
+    if command == "rollback":
+        run(home, "promote 2", name=SELLERS)
+    related = run(home, "tell")
+    before = run(home, "tell", name=SELLERS)
+    backup = copied(home, tmp_path / "backup")
+    run(home, command, name=SELLERS)
+    after = run(home, "tell", name=SELLERS)
+    assert before != after
+    assert whole(before)
+    assert whole(after)
+    # There are models of two spaces, with two aliases each.
+    for step in [*UNSEEN, *SEEN]:
+        restore_home(home, backup)
+        run(home, command, step, name=SELLERS)
+        settled = run(home, "settle", name=SELLERS)
+        assert settled["told"] == (before if step in UNSEEN else after), step
+        assert run(home, "tell") == related, step
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from registry.models import State
 from tests.homes import copied
 from tests.releases.publisher import publish
 from twinvec import releases
+from twinvec.features.reading import read_vectors
 from twinvec.features.store import find_service
 from twinvec.releases.lookup import all_releases
 from twinvec.serving.related import Recommender
@@ -27,6 +28,7 @@ from twinvec.vectors.server import ServerIndex
 from twinvec.workspace import Workspace
 
 DIED = 77
+SELLERS = "seller_recommendations"
 STEPS = [
     "begun",
     "collection created",
@@ -197,6 +199,50 @@ def test_killed_once_and_finished_by_the_next(
             "seen": "finished by the next: 300 points, same ids, same vectors",
         },
     )
+
+
+def test_a_publish_of_sellers_is_killed_at_every_step_while_readers_go_on(
+    seller_home: Path, forks: Any, tmp_path: Path
+) -> None:
+    """The live release of sellers answers throughout, and the last publish finishes what was begun."""
+    home = copied(seller_home, tmp_path / "home")
+    workspace = Workspace(Settings(home=home))
+    live = releases.live(workspace, SELLERS)
+    assert live is not None
+    names = [f"seller {number}" for number in range(40)]
+    vectors = read_vectors(workspace.features, live.version, names).only()
+    expected = [[hit.product_id for hit in hits] for hits in search(workspace, vectors)]
+    third = forks.run("sellers", home=str(home), seed=13).result
+    wrong, reads, stop = [], [], threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            answers = [[hit.product_id for hit in hits] for hits in search(workspace, vectors)]
+            reads.append(len(answers))
+            if answers != expected:
+                wrong.append(answers)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for step in STEPS:
+            status = forks.run("publish", home=str(home), engine="edge", version=third, die=step).status
+            assert status in ({DIED, -signal.SIGALRM} if step == "building" else {DIED}), step
+        assert forks.run("publish", home=str(home), engine="edge", version=third).status == 0
+    finally:
+        stop.set()
+        reader.join()
+    assert wrong == []
+    assert len(reads) > 20
+    release = releases.find(workspace, "3", SELLERS)
+    assert (release.state, workspace.index.count(release.collection)) == (State.READY, 300)
+    assert len(all_releases(workspace, SELLERS)) == 3
+    assert workspace.index.aliases()[SELLERS] == live.collection
+    workspace.close()
+
+
+def search(workspace: Workspace, vectors: Any) -> Any:
+    return workspace.index.search(workspace.index.aliases()[SELLERS], vectors, 10, exact=True)
 
 
 class Interrupted(BaseException):

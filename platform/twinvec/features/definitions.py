@@ -21,7 +21,7 @@ from twinvec.errors import StateError
 from twinvec.features import vectors
 from twinvec.features.manifest import Manifest
 from twinvec.features.scalars import SCALARS
-from twinvec.spaces import PRODUCTS, all_spaces, find_space
+from twinvec.spaces import PRODUCTS, all_spaces
 
 # Feast's names of the metrics, as its PostgreSQL store reads them.
 METRICS = {"cosine": "cosine", "dot": "inner_product"}
@@ -46,7 +46,8 @@ def entities() -> dict[str, Entity]:
 def version_view(version: Version) -> FeatureView:
     """Return the feature view of an embedding version, `text__v3`, over its Parquet files."""
     manifest = Manifest.from_json(version.manifest)
-    serving = find_space(version.space).serving
+    # Alignments are spaces that nobody declares, and a package that declared one may be gone.
+    serving = next((space.serving for space in all_spaces() if space.name == version.space), None)
     # Feast indexes one field a view: that which is searched.
     searched = manifest.fields[-1]
     if serving is not None and serving.searched.name in manifest.fields:

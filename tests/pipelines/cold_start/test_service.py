@@ -14,7 +14,7 @@ import pytest
 from mlflow import MlflowClient
 
 from pipelines.cold_start import encoders as encoders_module
-from pipelines.cold_start.description import SEPARATOR, compose_text
+from pipelines.cold_start.description import SEPARATOR
 from pipelines.cold_start.encoders import Encoders, find_encoders
 from pipelines.cold_start.neighbours import weigh
 from pipelines.cold_start.service import NEIGHBOURS, ColdStart
@@ -48,9 +48,9 @@ def image_of(shop: Any, row: int) -> bytes | None:
 
 
 def encode(encoders: Encoders, product: NewProduct, path: list[str]) -> tuple[Any, Any, Any]:
-    text = encoders.models.encode_text(compose_text(product.title, path) or "")
-    image = encoders.models.encode_image(product.image, 10_000) if product.image else None
-    return text, image, encoders.models.align(text, image)
+    models = encoders.models
+    text, image = (models.content[space].encode(product, path) for space in ("text", "image"))
+    return text, image, models.encode(product, path)
 
 
 def found(answer: Any) -> list[str]:
@@ -172,9 +172,9 @@ def test_what_cannot_be_encoded_is_explained(workspace: Workspace, product: NewP
 def test_a_part_that_the_release_knows_nothing_of_is_refused(shop: Any, workspace: Workspace) -> None:
     models = find_encoders(workspace, LIVE).models
     with pytest.raises(UnusableProductError, match="has an image, and the live release was made without any"):
-        replace(models, image=None).encode_image(b"", 100)
+        replace(models, content={"text": models.content["text"]}).encode(NewProduct(image=b"x"), ())
     with pytest.raises(UnusableProductError, match="has a title or category"):
-        replace(models, text=None).encode_text("x")
+        replace(models, content={"image": models.content["image"]}).encode(NewProduct(title="x"), ())
 
 
 def test_a_new_live_release_is_picked_up_whole(shop: Any, workspace: Workspace) -> None:

@@ -12,10 +12,10 @@ import pytest
 from mlflow import MlflowClient
 from typer.testing import CliRunner
 
+from pipelines.cold_start.models import TextEncoder
 from pipelines.command import app
 from pipelines.text.encoder import encode_texts
 from pipelines.update.live import find_live
-from pipelines.update.models import load_frozen
 from pipelines.update.pipeline import embed, update
 from registry.models import State, Version
 from twinvec import releases, tracking
@@ -54,7 +54,7 @@ def answers(workspace: Workspace, products: list[str]) -> list[list[str]]:
 def made(request: pytest.FixtureRequest, plan: Any, opened: Any) -> Iterator[tuple[Any, ...]]:
     """Both ways of embedding a snapshot, what was live, and the workspace."""
     for workspace in opened():
-        live = find_live(workspace)
+        live = find_live(workspace, workspace.settings.release)
         snapshot = workspace.snapshot(getattr(plan, request.param))
         some, everything = (embed(workspace, live, snapshot, full, print) for full in (False, True))
         yield workspace, live, snapshot, some, everything
@@ -96,9 +96,7 @@ def test_what_did_not_change_is_what_it_was(made: tuple[Any, ...], plan: Any) ->
 
 def test_versions_say_whose_model_made_them(made: tuple[Any, ...]) -> None:
     workspace, live, snapshot, some, _ = made
-    encoder = load_frozen(workspace.settings, live).content
-    assert encoder is not None
-    assert encoder.text is not None
+    encoder = TextEncoder.load(workspace.settings, live.versions["text"])
     for space in SPACES:
         version, old = some[space], live.versions[space]
         manifest, before = (Manifest.from_json(each.manifest) for each in (version, old))
@@ -117,7 +115,7 @@ def test_versions_say_whose_model_made_them(made: tuple[Any, ...]) -> None:
         )
         product, category, title = row.fetchall()[0]
     name = title.get("en") or next(iter(title.values()))
-    text = encode_texts(encoder.text, [f"{' > '.join(category)}: {name}"], 1)
+    text = encode_texts(encoder.model, [f"{' > '.join(category)}: {name}"], 1)
     np.testing.assert_allclose(read(workspace, some["text"], [product])[0], text, atol=1e-5)
 
 
@@ -171,7 +169,7 @@ def test_the_live_release_moves_as_one_and_back(workspace: Workspace, plan: Any)
         uri = tracking.alias_uri(workspace.settings, space, tracking.LIVE)
         assert (
             uri
-            == find_live(workspace).versions[space].model_uri
+            == find_live(workspace, workspace.settings.release).versions[space].model_uri
             == workspace.version(f"{space}@v1").model_uri
         )
     with pytest.raises(StateError, match="already"):
@@ -181,10 +179,10 @@ def test_the_live_release_moves_as_one_and_back(workspace: Workspace, plan: Any)
 
 
 def test_an_update_of_an_update_is_as_one(workspace: Workspace, plan: Any) -> None:
-    live = find_live(workspace)
+    live = find_live(workspace, workspace.settings.release)
     last = workspace.snapshot(plan.little)
     update(workspace, workspace.snapshot(plan.after))
-    again = find_live(workspace)
+    again = find_live(workspace, workspace.settings.release)
     assert again.trained.name == "related@v1"
     twice = embed(workspace, again, last, False, print)
     once = embed(workspace, live, last, True, print)
