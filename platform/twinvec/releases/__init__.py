@@ -1,4 +1,4 @@
-"""Releases: what serves together, published, switched and switched back as a whole."""
+"""Releases: publish, promote and roll back the versions that serve together, as a whole."""
 
 from __future__ import annotations
 

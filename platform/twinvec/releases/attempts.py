@@ -1,4 +1,4 @@
-"""Attempts to publish a release, counted in the registry: of two machines, both can know which is the later."""
+"""Attempts to publish a release. The registry counts them, so that two machines know which attempt is newer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def lock_file(settings: Settings, name: str) -> Path:
 
 
 def begin(workspace: Workspace, version: Version, name: str) -> tuple[Release, int]:
-    """Take up the release of this version that an interrupted publish left, or the next number.
+    """Begin an attempt: continue the release that an interrupted publish left, or take the next number.
 
     Args:
         workspace: Stores.
@@ -31,14 +31,14 @@ def begin(workspace: Workspace, version: Version, name: str) -> tuple[Release, i
     """
     with transaction(workspace.engine) as session:
         lock(session.connection(), f"releases of {name}")
-        left = [
+        interrupted = [
             release
             for release in operations.releases(session, name)
             if release.version_id == version.id and release.state == State.BUILDING
         ]
         release = (
-            left[-1]
-            if left
+            interrupted[-1]
+            if interrupted
             else operations.begin_release(session, name, session.get_one(Version, version.id))
         )
         attempt = int(release.verification.get("attempt", 0)) + 1
@@ -58,11 +58,15 @@ def end(
     why: str,
     verification: dict[str, Any] | None = None,
 ) -> Release:
-    """Record how an attempt ended, unless that is for a later one to say.
+    """Record how an attempt ended, unless a newer attempt has taken over.
 
     Args:
-        state: ready or failed.
-        why: for the history; the error if it failed.
+        workspace: Stores.
+        release: Release that was published.
+        attempt: Number of the attempt.
+        state: Ready or failed.
+        why: Reason for the history; the error if it failed.
+        verification: Figures of the verified collection; none if it failed.
 
     Raises:
         SupersededError: if another attempt has taken the release over, or finished it.

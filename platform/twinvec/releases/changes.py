@@ -1,4 +1,4 @@
-"""What a release has and answers beside what another does: products, and the ten related to a product."""
+"""Comparison of two releases: the products they hold, and the ten best answers to the same queries."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ Ids = npt.NDArray[np.str_]
 
 
 def covered(workspace: Workspace, version: Version) -> float:
-    """Share of the products of a version's snapshot that have all their vectors, none of them zero."""
+    """Return the share of the products of a version's snapshot that have all their vectors, none of them zero."""
     products = quoted(open_snapshot(Path(version.snapshot.path)).table("products"))
-    there = " AND ".join(f"list_dot_product({name}, {name}) > 0" for name in _columns(version))
+    complete = " AND ".join(f"list_dot_product({name}, {name}) > 0" for name in _columns(version))
     with _opened(workspace, version=version) as connection:
         query = f"""
-            SELECT count(*) FILTER ({there}), count(*)
+            SELECT count(*) FILTER ({complete}), count(*)
             FROM read_parquet({products}) LEFT JOIN version USING (product_id)
         """
         return _share(connection, query)
 
 
 def gone(workspace: Workspace, new: Version, live: Version) -> float:
-    """Return the share of the products, or of who else asks, of the live version that the new one does not have."""
+    """Return the share of the keys (products or sellers) of the live version that the new one does not have."""
     with _opened(workspace, new=new, live=live) as connection:
         missing = f"FROM live ANTI JOIN new USING ({_key(new)})"
         return _share(connection, f"SELECT (SELECT count(*) {missing}), (SELECT count(*) FROM live)")
 
 
 def changed_top_10(workspace: Workspace, new: Release, live: Release) -> float:
-    """Return the mean share of the ten answers that the other release would not find, 0 to 1.
+    """Return the mean share of the ten best answers that the other release does not give, 0 to 1.
 
-    Both are asked as they serve, through their indexes, for the same `gates.sample` products of both, or for the same
-    sellers where these ask, drawn by the hash of id and seed. 0 if they have none in common.
+    Both answer through their indexes, as they serve. The queries are `gates.sample` products, or sellers if these ask,
+    that both releases have, drawn by the hash of id and seed. The share is 0 if they have none in common.
     """
     serving = space_of(workspace, new).serving
     assert serving is not None
@@ -58,7 +58,7 @@ def changed_top_10(workspace: Workspace, new: Release, live: Release) -> float:
         for release, source in zip((new, live), sources, strict=True)
     ]
     same = (lists[0][:, :, None] == lists[1][:, None, :]) & (lists[0] != "")[:, :, None]
-    most = np.maximum(*((found != "").sum(axis=1) for found in lists))
+    most = np.maximum(*((ids != "").sum(axis=1) for ids in lists))
     return float(np.mean(1 - same.any(axis=2).sum(axis=1) / np.maximum(most, 1)))
 
 
@@ -66,17 +66,17 @@ def _answers(workspace: Workspace, collection: str, keys: Ids, source: FloatArra
     """Return the ids of the ten best targets for each key but itself, [keys, 10]; empty where there are fewer."""
     index = workspace.index
     hits = index.search(collection, source, K + 1, ef=index.search_ef(collection))
-    found = np.array([[hit.product_id for hit in row] + [""] * (K + 1 - len(row)) for row in hits])
+    ids = np.array([[hit.product_id for hit in row] + [""] * (K + 1 - len(row)) for row in hits])
     # The product itself goes to the end, and what is beyond ten is dropped.
-    order = np.argsort(found == keys[:, None], axis=1, kind="stable")[:, :K]
-    kept: Ids = np.take_along_axis(found, order, axis=1)
+    order = np.argsort(ids == keys[:, None], axis=1, kind="stable")[:, :K]
+    kept: Ids = np.take_along_axis(ids, order, axis=1)
     return np.where(kept == keys[:, None], "", kept)
 
 
 def _sample(
     workspace: Workspace, new: Version, live: Version, field: str
 ) -> tuple[Ids, tuple[FloatArray, FloatArray]]:
-    """Return keys that both versions have, and the vectors that each asks with, float32 [sample, d]."""
+    """Return keys that both versions have, and the query vectors of each version, float32 [sample, d]."""
     key = _key(new)
     query = f"""
         WITH drawn AS (
@@ -95,7 +95,7 @@ def _sample(
 
 @contextmanager
 def _opened(workspace: Workspace, **versions: Version) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection with a view of the vectors of each version; what exceeds `ingest.memory_limit` goes to disk."""
+    """Yield a connection with a view of the vectors of each version; DuckDB spills beyond `ingest.memory_limit`."""
     settings = workspace.settings
     with duckdb.connect(config={"temp_directory": str(settings.paths.spill)}) as connection:
         connection.execute("SET memory_limit = $limit", {"limit": settings.ingest.memory_limit})

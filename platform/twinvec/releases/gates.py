@@ -1,4 +1,4 @@
-"""Gates: what a release must not fall short of to take the place of the live one, and what becomes of that."""
+"""Gates: figures that a release must reach to replace the live one, and their outcome."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from twinvec.releases.lookup import space_of
 from twinvec.settings.gates import GateSettings
 from twinvec.workspace import Workspace
 
-# Where the outcome is kept in a release's verification.
+# Key of the outcome in a release's verification.
 RECORD = "gates"
 
 
 @dataclass(frozen=True)
 class Gate:
-    """One figure of a release beside that of the live one.
+    """A figure of a release beside that of the live one, with its bounds.
 
     Attributes:
-        figure: its name.
-        new, live: its values; `live` is None where the figure is one of the two together.
-        least, most: between which `new` has to be; None is no bound.
-        setting: which says so, and its value.
+        figure: Name of the figure.
+        new, live: Values of the two releases; `live` is None if the figure compares both.
+        least, most: Bounds of `new`; None is no bound.
+        setting: Setting that gives the bound, with its value.
     """
 
     figure: str
@@ -38,7 +38,7 @@ class Gate:
 
     @property
     def passed(self) -> bool:
-        """Whether the figure is within its bounds; one that is not a number is not."""
+        """True if the figure is within its bounds; NaN never is."""
         return (self.least is None or self.new >= self.least) and (self.most is None or self.new <= self.most)
 
     def __str__(self) -> str:
@@ -49,13 +49,13 @@ class Gate:
 
 @dataclass(frozen=True)
 class Quality:
-    """Two versions judged on the same held-out edges, on which neither was trained, among the products both have.
+    """Quality of two versions on the same held-out edges, among the products of both; neither was trained on them.
 
     Attributes:
-        gates: Each figure and the number of edges it was measured on; none if there are no such edges.
-        edges: Edges that were ranked.
-        one_way_edges: Those of them that have a direction.
-        remark: Why nothing was compared, or what else is to be known; None if nothing is.
+        gates: Each figure and the number of edges that measured it; none if there are no such edges.
+        edges: Number of ranked edges.
+        one_way_edges: Number of ranked edges that have a direction.
+        remark: Reason why nothing was compared, or a note; None if there is none.
     """
 
     gates: tuple[tuple[Gate, int], ...] = ()
@@ -64,20 +64,20 @@ class Quality:
     remark: str | None = None
 
 
-# Judges the version of a new release and that of the live one. Each served space declares its own.
+# Compares the version of a new release with that of the live one. Each served space declares its own.
 Judge: TypeAlias = Callable[[Workspace, Version, Version], Quality]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was found of a release before it was promoted.
+    """Outcome of the gates of a release.
 
     Attributes:
-        live: the release it was compared with, or None if none was live.
-        gates: every figure that was judged.
-        shown: figures that were not, because there were too few edges.
-        edges, one_way_edges: that quality was measured on.
-        remark: why quality was not compared, or is not judged; None if it is.
+        live: Label of the live release; None if none was live.
+        gates: Figures that decide.
+        shown: Figures that do not decide, because they were measured on too few edges.
+        edges, one_way_edges: Numbers of edges that measured the quality.
+        remark: Reason why the quality was not compared or does not decide; None if it does.
     """
 
     live: str | None
@@ -89,11 +89,11 @@ class Outcome:
 
     @property
     def failing(self) -> tuple[Gate, ...]:
-        """The figures that refuse."""
+        """The figures that do not pass."""
         return tuple(gate for gate in self.gates if not gate.passed)
 
     def record(self, forced: bool) -> dict[str, Any]:
-        """The outcome as JSON-like values, to be kept with the release."""
+        """Return the outcome as JSON-like values, which are kept with the release."""
         figures = [asdict(gate) | {"passed": gate.passed} for gate in self.gates]
         figures += [asdict(gate) | {"passed": None} for gate in self.shown]
         return {
@@ -107,7 +107,7 @@ class Outcome:
 
 
 class GateError(TwinvecError):
-    """A release is not promoted, because figures of it are not what the settings ask for; nothing was changed."""
+    """A release was not promoted because its figures do not pass the gates; nothing was changed."""
 
     def __init__(self, release: Release, outcome: Outcome) -> None:
         stays = f", and {outcome.live} stays live" if outcome.live else ""
@@ -123,13 +123,13 @@ class GateError(TwinvecError):
 
 
 def measure(workspace: Workspace, release: Release, live: Release | None, judge: Judge | None) -> Outcome:
-    """Compare a release with the live one; nothing is changed.
+    """Compare a release with the live one and return the outcome; nothing is changed.
 
     Args:
         workspace: Stores.
         release: Release to be promoted.
-        live: Release that serves, with which everything but the coverage is compared.
-        judge: Compares the quality; the judge that the space declares if not given.
+        live: Live release; without one, only the coverage is measured.
+        judge: Function that compares the quality; by default that of the space's declaration.
     """
     settings, serving = workspace.settings.gates, space_of(workspace, release).serving
     assert serving is not None
@@ -166,13 +166,13 @@ def measure(workspace: Workspace, release: Release, live: Release | None, judge:
 
 
 def require(release: Release, outcome: Outcome, force: bool) -> str | None:
-    """Refuse a release whose figures do not pass, unless forced.
+    """Raise if a figure does not pass and the promotion is not forced.
 
     Returns:
-        What it was forced over, for its history; None if nothing had to be.
+        Sentence on the figures that were forced, for the history; None if all pass.
 
     Raises:
-        GateError: naming every figure.
+        GateError: with every figure that does not pass.
     """
     if not outcome.failing:
         return None

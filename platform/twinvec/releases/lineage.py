@@ -1,4 +1,4 @@
-"""Where a version or a release comes from, and what became of it."""
+"""Lineage: the versions and snapshots that something was made from, and all that was made from it."""
 
 from __future__ import annotations
 
@@ -23,42 +23,42 @@ class Node:
     """`snapshot`, `version` or `release`."""
     name: str
     state: str | None
-    """None for a snapshot, which has only one."""
+    """None for a snapshot, which has no states."""
     made_at: datetime
     run: str | None = None
-    """The MLflow run that made it."""
+    """MLflow run that made it."""
 
     @property
     def key(self) -> str:
-        """What it is called among others; a version and a release may have the same name."""
+        """Key of the node: kind and name, since a version and a release may have the same name."""
         return f"{self.kind} {self.name}"
 
 
 @dataclass(frozen=True)
 class Lineage:
-    """All that one thing was made from and all that was made from it."""
+    """Everything that one node was made from, and everything that was made from it."""
 
     about: Node
     nodes: Mapping[str, Node]
-    """By key, each before what was made from it."""
+    """Nodes by key, parents before children."""
     edges: tuple[tuple[str, str], ...]
-    """Keys: of what something was made from, and of what was made."""
+    """Keys of parent and child."""
     history: Sequence[Move]
-    """How the one it is about, and its releases, changed their states; oldest first."""
+    """Changes of state of the node that it is about and of its releases, oldest first."""
 
     def made_from(self, key: str) -> list[str]:
-        """The keys of what this one was made from, directly."""
+        """Return the keys of the direct parents of a node."""
         return [parent for parent, child in self.edges if child == key]
 
     def made_into(self, key: str) -> list[str]:
-        """The keys of what was made from this one, directly."""
+        """Return the keys of the direct children of a node."""
         return [child for parent, child in self.edges if parent == key]
 
 
 def trace(workspace: Workspace, name: str) -> Lineage:
-    """The lineage of a version (`related@v7`, or `related` for the latest) or a release (`related_products@v7`).
+    """Return the lineage of a version (`related@v7`; `related` is the latest) or a release (`related_products@v7`).
 
-    Versions that failed can be asked for too.
+    Failed versions have a lineage, too.
 
     Raises:
         NotFoundError: if there is neither of this name.
@@ -101,10 +101,10 @@ def _lineage(
     for version in versions:
         origin = Node("snapshot", version.snapshot.id, None, version.snapshot.created_at)
         nodes.setdefault(origin.key, origin)
-        # What else a later version was made from is another lineage.
-        known = [parent for parent in version.inputs if _node(parent).key in nodes]
-        parents = [_node(parent).key for parent in known]
-        if all(parent.snapshot_id != version.snapshot_id for parent in known):
+        # Other parents of a later version belong to other lineages.
+        shown = [parent for parent in version.inputs if _node(parent).key in nodes]
+        parents = [_node(parent).key for parent in shown]
+        if all(parent.snapshot_id != version.snapshot_id for parent in shown):
             parents.append(origin.key)
         add(_node(version), parents)
     for release in releases:
@@ -119,9 +119,9 @@ def _node(row: Version | Release) -> Node:
 
 
 def depths(lineage: Lineage) -> dict[str, int]:
-    """Key → the number of steps of the longest way to it from a snapshot; in topological order."""
+    """Return key → length of the longest path to it from a snapshot, in topological order."""
     parents = {key: lineage.made_from(key) for key in lineage.nodes}
-    found: dict[str, int] = {}
+    depth: dict[str, int] = {}
     for key in TopologicalSorter(parents).static_order():
-        found[key] = max((found[parent] + 1 for parent in parents[key]), default=0)
-    return found
+        depth[key] = max((depth[parent] + 1 for parent in parents[key]), default=0)
+    return depth

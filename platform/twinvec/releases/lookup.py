@@ -1,4 +1,4 @@
-"""Finding releases in the registry."""
+"""Finding of releases in the registry."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def find(workspace: Workspace, label: str, name: str | None = None) -> Release:
 
     Args:
         workspace: Stores.
-        label: What it is called.
-        name: Name of the releases that a short label is of; the default one if not given.
+        label: Label of the release.
+        name: Name of the releases for a short label; the default one if not given.
 
     Raises:
         NotFoundError: if there is none.
@@ -62,7 +62,7 @@ def find(workspace: Workspace, label: str, name: str | None = None) -> Release:
 
 
 def waiting(workspace: Workspace, name: str | None = None) -> Release:
-    """Return the newest release that is ready and newer than the live one: what a promotion takes by itself.
+    """Return the newest release that is ready and newer than the live one: the default of a promotion.
 
     Raises:
         NotFoundError: if there is none.
@@ -91,7 +91,7 @@ def newest_of(workspace: Workspace, version: Version) -> Release | None:
 
 
 def lineage(workspace: Workspace, version_id: int) -> list[Version]:
-    """Return a version and all it was made from that serves with it, inputs first; see `operations.parts`."""
+    """Return a version and its ancestors that serve with it, inputs first; see `operations.parts`."""
     with transaction(workspace.engine) as session:
         return operations.parts(session.get_one(Version, version_id))
 

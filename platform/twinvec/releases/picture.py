@@ -1,4 +1,4 @@
-"""A picture of a lineage: from the snapshot on the left to the releases on the right."""
+"""Picture of a lineage, from the snapshot on the left to the releases on the right."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ COLOURS = {
 
 
 def draw(lineage: Lineage, file: Path) -> None:
-    """Draw the lineage into `file`, whose ending says the format (one of `FORMATS`); it appears whole or not."""
+    """Draw the lineage into `file`. Its suffix, one of `FORMATS`, is the format; no partial file ever appears."""
     from matplotlib.figure import Figure
     from matplotlib.patches import FancyBboxPatch
 
-    places = layout(lineage)
-    right = max(x for x, _ in places.values()) + WIDTH
-    low, high = min(y for _, y in places.values()), max(y for _, y in places.values()) + HEIGHT
+    corners = layout(lineage)
+    right = max(x for x, _ in corners.values()) + WIDTH
+    low, high = min(y for _, y in corners.values()), max(y for _, y in corners.values()) + HEIGHT
     figure = Figure(figsize=(right + 2 * MARGIN, high - low + 2 * MARGIN))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(-MARGIN, right + MARGIN), ylim=(low - MARGIN, high + MARGIN))
     axes.axis("off")
-    for key, (x, y) in places.items():
+    for key, (x, y) in corners.items():
         node = lineage.nodes[key]
         box = FancyBboxPatch(
             (x, y),
@@ -51,8 +51,8 @@ def draw(lineage: Lineage, file: Path) -> None:
         axes.add_patch(box)
         axes.text(x + WIDTH / 2, y + HEIGHT / 2, _label(node), ha="center", va="center", fontsize=8)
     for parent, child in lineage.edges:
-        (x, y), (to_x, to_y) = places[parent], places[child]
-        # One that passes a column goes around what stands there, or behind it.
+        (x, y), (to_x, to_y) = corners[parent], corners[child]
+        # An arrow that passes a column bends around its boxes.
         bend = 0.3 if to_x - x > 1.5 * COLUMN else 0
         arrow = {"arrowstyle": "->", "linewidth": 0.7, "shrinkA": 0, "shrinkB": 0}
         axes.annotate(
@@ -73,21 +73,21 @@ def draw(lineage: Lineage, file: Path) -> None:
 
 
 def layout(lineage: Lineage) -> dict[str, tuple[float, float]]:
-    """Key → the lower left corner of its box, in inches: a column a depth, near what it was made from."""
+    """Return key → lower left corner of its box in inches: one column a depth, each row near its parents."""
     columns: dict[int, list[str]] = defaultdict(list)
     for key, depth in depths(lineage).items():
         columns[depth].append(key)
-    places: dict[str, tuple[float, float]] = {}
+    corners: dict[str, tuple[float, float]] = {}
     for depth, keys in sorted(columns.items()):
 
         def height(key: str) -> float:
-            above = [places[parent][1] for parent in lineage.made_from(key)]
+            above = [corners[parent][1] for parent in lineage.made_from(key)]
             return sum(above) / len(above) if above else 0.0
 
         ordered = sorted(keys, key=height)
         for row, key in enumerate(ordered):
-            places[key] = (depth * COLUMN, (row - (len(ordered) - 1) / 2) * ROW)
-    return places
+            corners[key] = (depth * COLUMN, (row - (len(ordered) - 1) / 2) * ROW)
+    return corners
 
 
 def _label(node: Node) -> str:

@@ -1,4 +1,4 @@
-"""The points of a release: a version's vectors beside what the snapshot says of each product."""
+"""Points of a release: the vectors of a version, joined with the snapshot's data of each product."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from twinvec.features.manifest import Manifest
 from twinvec.features.vectors import FOLDER
 from twinvec.vectors.points import PointBatch, make_points
 
-# The title that the feature store shows, too.
+# The feature store shows the same title.
 POINTS = """
     SELECT product_id, marketplace, map_values(title)[1] AS title, category, price,
            {source} AS source_vector, {target} AS target_vector
@@ -39,13 +39,13 @@ def read_points(
     Memory is that of a batch, and of DuckDB's join within `memory_limit`; beyond it, disk is used.
 
     Args:
-        snapshot: Products, with their payload.
-        version: Vectors.
+        snapshot: Snapshot with the products and their payload.
+        version: Version with the vectors.
         fields: Columns of the vectors `source` and `target`; they may be the same.
         collection: Collection the points go to, which is part of their payload.
-        rows: Most points in a batch.
+        rows: Largest number of points in a batch.
         memory_limit: DuckDB's memory limit.
-        every_product: Whether each product needs vectors; if not, those without are left out.
+        every_product: True if each product needs vectors; otherwise products without them are left out.
 
     Raises:
         VerificationError: before the first batch, if a product has no vectors or vectors have no product.
@@ -58,7 +58,7 @@ def read_points(
         _refuse_differences(connection, snapshot, version, every_product)
         chunks: pa.RecordBatchReader = connection.sql(query).to_arrow_reader(rows)
         for chunk in chunks:
-            # DuckDB gives whole chunks of its own size, however few rows are asked for.
+            # DuckDB returns chunks of its own size, even if `rows` is smaller.
             for start in range(0, chunk.num_rows, rows):
                 yield _points(chunk.slice(start, rows), collection, manifest.dimension)
 

@@ -1,4 +1,4 @@
-"""Going live and going back: the feature service, the models' aliases, the index and the registry as one."""
+"""Promotion and rollback: switch feature service, model aliases, index and registry as one."""
 
 from __future__ import annotations
 
@@ -10,36 +10,39 @@ from registry import journal, operations
 from registry.database import held, transaction
 from registry.models import WHOLE, Release, Switch
 from twinvec.errors import StateError, StoreError, VerificationError
+from twinvec.progress import Count, silent
 from twinvec.releases import gates, stores
 from twinvec.releases.gates import Judge
 from twinvec.releases.lookup import checked_name, live
 from twinvec.releases.switching import STEPS, carry_out, finish_or_undo, settle, settle_alone
-from twinvec.vectors.publish import Progress, silent
 from twinvec.workspace import Workspace
 
 
 def promote(
     workspace: Workspace,
     release: Release,
-    progress: Progress = silent,
+    progress: Count = silent,
     why: str = "promoted",
     judge: Judge | None = None,
     force: bool = False,
 ) -> Release:
-    """Make `release` the live one; promoting the live one again puts right what differs from it.
+    """Make `release` the live one. Promoting the live one again repairs the stores that differ from it.
 
-    It is compared with the live one first, as `twinvec.releases.gates` has it. What else takes long changes nothing
-    for readers: the vectors go into the online store under the names of their versions. Then all stores switch
-    together, as `twinvec.releases.switching` has it; if one of them refuses before queries follow the new release,
-    everything is put back.
+    The gates compare it with the live release first; see `twinvec.releases.gates`. Then its vectors go into the online
+    store under the names of their versions, which takes long and changes nothing for readers. Last, all stores switch
+    together; see `twinvec.releases.switching`. If a store refuses before queries follow the new release, everything is
+    undone.
 
     Args:
-        why: kept with the release's history.
-        judge: Compares the quality of the two versions in place of the judge that the space declares.
-        force: promote it whatever the figures are; those it was forced over are kept with its history.
+        workspace: Stores.
+        release: Release to promote.
+        progress: Called with each step.
+        why: Reason, kept with the release's history.
+        judge: Function that compares the quality, in place of that of the space's declaration.
+        force: Promote it even if gates refuse it; the history keeps the figures that were forced.
 
     Returns:
-        The release, in state `live`; what was found is in its verification, under `gates`.
+        The release, in state `live`. Its verification has the outcome of the gates under `gates`.
 
     Raises:
         GateError: if figures do not pass, with nothing changed.
@@ -60,17 +63,17 @@ def promote(
 
 
 def rollback(
-    workspace: Workspace, progress: Progress = silent, why: str | None = None, name: str | None = None
+    workspace: Workspace, progress: Count = silent, why: str | None = None, name: str | None = None
 ) -> Release:
-    """Promote the release that was live before this one; again, the one before that.
+    """Promote the release that was live before this one. A second call promotes the one before that.
 
     Args:
         workspace: Stores.
-        progress: Called with what is done.
-        why: Kept with the release's history.
+        progress: Called with each step.
+        why: Reason, kept with the release's history.
         name: Name of the releases; that of related products if not given.
 
-    There are no gates on the way back: it has been live, and whatever is wrong with this one should not last.
+    No gates apply: the earlier release has been live before, and a faulty release should not stay live for long.
 
     Raises:
         StateError: if there is none; and as `promote`.
@@ -94,14 +97,14 @@ def _switch(
     workspace: Workspace,
     release: Release,
     seen: Release | None,
-    progress: Progress,
+    progress: Count,
     why: str,
     record: Mapping[str, Any] | None = None,
 ) -> Release:
-    """Switch from `seen`, which was live when this was decided, to `release`.
+    """Switch from `seen`, the live release when the promotion was decided, to `release`.
 
     Args:
-        record: what the gates found, to be kept with the release; None if it did not pass any.
+        record: Outcome of the gates, kept with the release; None if no gates applied.
     """
     _put_online(workspace, release, progress)
     with _alone(workspace, release.name):
@@ -110,7 +113,7 @@ def _switch(
         try:
             carry_out(workspace, switch, progress)
         except BaseException as error:
-            # What was interrupted on purpose goes on being an interruption, finished or not.
+            # An interruption on purpose, such as Ctrl-C, is raised even if the switch was finished.
             if not _settled(workspace, switch, error) or not isinstance(error, Exception):
                 raise
     with transaction(workspace.engine) as session:
@@ -119,7 +122,7 @@ def _switch(
 
 @contextmanager
 def _alone(workspace: Workspace, name: str) -> Iterator[None]:
-    """Keep others from switching meanwhile; who comes second is told who was first."""
+    """Hold the lock of the switch; raise StateError, with the name of the holder, if another process has it."""
     with held(workspace.engine, journal.lock_name(name)) as ours:
         if not ours:
             with transaction(workspace.engine) as session:
@@ -135,7 +138,7 @@ def _alone(workspace: Workspace, name: str) -> Iterator[None]:
 def _begin(
     workspace: Workspace, release: Release, seen: Release | None, why: str, record: Mapping[str, Any] | None
 ) -> Switch:
-    """Write the journal, unless somebody else has switched since we looked."""
+    """Write the journal, unless another process has switched since `seen` was read."""
     models = stores.read_models(workspace, release.name)
     with transaction(workspace.engine) as session:
         now = operations.live_release(session, release.name)
@@ -152,12 +155,12 @@ def _begin(
 
 
 def _mark(release: Release | None) -> object:
-    # With the moment, so that going away and coming back in between is seen.
+    # With the time, so that a switch away and back in between is noticed.
     return release and (release.id, release.promoted_at)
 
 
 def _settled(workspace: Workspace, switch: Switch, error: BaseException) -> bool:
-    """Finish or undo what `error` interrupted; returns whether it is finished."""
+    """Finish or undo the switch that `error` interrupted; return True if it is finished."""
     try:
         return finish_or_undo(workspace, switch)
     except Exception as trouble:
@@ -181,7 +184,7 @@ def _require_whole(workspace: Workspace, release: Release) -> None:
         )
 
 
-def _put_online(workspace: Workspace, release: Release, progress: Progress) -> None:
+def _put_online(workspace: Workspace, release: Release, progress: Count) -> None:
     from twinvec.features.store import materialize_release
 
     if workspace.settings.feast.materialize:

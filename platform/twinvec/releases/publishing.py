@@ -1,4 +1,4 @@
-"""Publishing: a version's vectors become a collection and a feature service that nobody reads yet."""
+"""Publishing: write the vectors of a version to a new collection and feature service that nobody reads yet."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from registry.models import Release, State, Version
 from twinvec.catalogue.snapshot import open_snapshot
 from twinvec.errors import NotFoundError, StateError, TwinvecError, VerificationError
+from twinvec.progress import Count, silent
 from twinvec.releases import smoke
 from twinvec.releases.attempts import begin, end, lock_file
 from twinvec.releases.lookup import lineage, newest_of, searched_version
@@ -18,28 +19,33 @@ from twinvec.settings.stores import QdrantSettings
 from twinvec.spaces import Space, find_space, release_name
 from twinvec.vectors import publish as publish_points
 from twinvec.vectors.locks import take_lock
-from twinvec.vectors.publish import Progress, SupersededError, silent
+from twinvec.vectors.publish import SupersededError
 from twinvec.workspace import Workspace
 
 GRAPH = ("m", "ef_construct", "full_scan_threshold")
 
 
-def publish(workspace: Workspace, version: Version, progress: Progress = silent) -> Release:
+def publish(workspace: Workspace, version: Version, progress: Count = silent) -> Release:
     """Make a release of a version of a served space: its points in Qdrant, verified, and its service in Feast.
 
-    Nothing that is live is touched. A version that has a release already, ready or live, which still holds what it
-    held and meets the settings, is not published twice: that release is returned. A publish that was interrupted is
-    gone on with, under the same number; one that fails leaves a release in state `failed`, with the error, and
-    no collection. If two machines publish the same version, whoever began last goes on and the other stops.
+    The live release is not touched. If the version has a release already, ready or live, that is unchanged and meets
+    the settings, this release is returned. A publish that was interrupted continues under the same number. A publish
+    that fails leaves a release in state `failed`, with the error, and no collection. If two machines publish the same
+    version, the one that began last continues and the other stops.
+
+    Args:
+        workspace: Stores.
+        version: Version to publish.
+        progress: Called with each step.
 
     Returns:
-        The release, in state `ready` if it is new, with what was verified.
+        The release, in state `ready` if it is new, with the figures of its verification.
 
     Raises:
         StateError: if versions of its space are not released, or it is not ready.
-        VerificationError: if the version and its snapshot differ in products, the index is not what was sent,
-            finds too little of what an exact search finds, or answers other than an earlier release of the same
-            version did.
+        VerificationError: if the version and its snapshot differ in products, the collection differs from the points
+            that were sent, its recall against an exact search is too low, or it answers differently from an earlier
+            release of the same version.
         SupersededError: if another machine has begun to publish the same version.
         StoreError: if another process of this machine is publishing, or a store refuses.
     """
@@ -57,7 +63,7 @@ def publish(workspace: Workspace, version: Version, progress: Progress = silent)
         release, attempt = begin(workspace, version, name)
         try:
             verification = _fill(workspace, space, release, earlier, attempt, progress)
-        except Exception as error:  # whatever it was, it is recorded and goes on
+        except Exception as error:  # any error is recorded and raised again
             with suppress(SupersededError):
                 end(workspace, release, attempt, State.FAILED, f"{type(error).__name__}: {error}"[:500])
                 with suppress(TwinvecError):
@@ -67,7 +73,7 @@ def publish(workspace: Workspace, version: Version, progress: Progress = silent)
 
 
 def collection_metadata(release: Release) -> dict[str, str]:
-    """Return what the collection of a release says of itself: where its vectors are from."""
+    """Return the metadata of a release's collection: the origin of its vectors."""
     version = release.version
     return {
         "manifest": version.digest or "",
@@ -78,7 +84,7 @@ def collection_metadata(release: Release) -> dict[str, str]:
 
 
 def _still_good(workspace: Workspace, space: Space, release: Release) -> bool:
-    """Return whether a release is ready or live, meets the settings, is all there, and answers as it did."""
+    """Return True if a release is ready or live, meets the settings, is complete, and answers as it did."""
     if release.state not in (State.READY, State.LIVE):
         return False
     settings, verified = workspace.settings.qdrant, release.verification
@@ -101,16 +107,16 @@ def _fill(
     release: Release,
     earlier: Release | None,
     attempt: int,
-    progress: Progress,
+    progress: Count,
 ) -> dict[str, Any]:
-    """Write the release to Qdrant and Feast; returns what was verified."""
+    """Write the release to Qdrant and Feast; return the figures of its verification."""
     from twinvec.features.store import apply_release
 
     assert space.serving is not None
     settings, serving = workspace.settings, space.serving
     searched = searched_version(workspace, release.version)
     snapshot = open_snapshot(Path(release.version.snapshot.path))
-    # A source vector is looked up by the product's id, so it is there only if products ask.
+    # A source vector is looked up by the product's id, so only a collection that products ask needs it.
     asks = serving.asks if serving.asks.space == serving.searched.space else serving.searched
     verification = publish_points(
         workspace.index,

@@ -1,8 +1,8 @@
-"""Retention: what is neither among the newest, nor serves, nor went into something that is kept, is removed.
+"""Retention: remove releases, versions and snapshots that are not among the newest, not served and not needed.
 
-Removing is publishing backwards: the registry is told first, so that whoever finds a row finds all that it names,
-and nobody takes up what is going; then the stores are emptied. What a kill leaves belongs to rows that say `removed`,
-and is taken away by the next call.
+Removal is the reverse of publishing. The registry changes first, so that every row that is found still has all its
+data, and nobody begins to use what is being removed. Then the stores are emptied. If the process is killed in between,
+the data belongs to rows in state `removed`, and the next call removes it.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from registry import journal, operations
 from registry.database import held, lock, transaction
 from registry.models import WHOLE, Release, Snapshot, State, Version
 from twinvec.errors import StateError, TwinvecError
+from twinvec.progress import Count, silent
 from twinvec.releases.storage import Holding, holdings
 from twinvec.releases.switching import settle_alone
 from twinvec.settings.stores import RetentionSettings
 from twinvec.spaces import release_names
-from twinvec.vectors.publish import Progress, silent
 from twinvec.workspace import Workspace
 
-# Of these, the rows stay, and nothing else should.
+# States whose rows stay, without any data.
 GONE = (State.REMOVED, State.FAILED)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is removed, and why the rest is not."""
+    """The rows to remove, and the reasons why the others are kept."""
 
     releases: Sequence[Release]
     versions: Sequence[Version]
     snapshots: Sequence[Snapshot]
-    """Those that no version needs which is kept; only removed if that is asked for."""
+    """Snapshots that no kept version needs; removed only on request."""
     kept: Mapping[str, str]
     """Name of a release, version or snapshot → why it is kept."""
 
 
 @dataclass(frozen=True)
 class Left:
-    """Something that could not be taken away, and why."""
+    """Data that could not be removed, and the reason."""
 
     holding: Holding
     why: str
@@ -51,11 +51,11 @@ class Left:
 
 @dataclass(frozen=True)
 class Pruned:
-    """What was done, or would be."""
+    """Result of a prune, or of its dry run."""
 
     plan: Plan
     taken: Sequence[Holding]
-    """What the stores held of what is removed now, or was before without being finished."""
+    """Data that was removed, now or in place of an earlier prune that was interrupted."""
     left: Sequence[Left]
 
 
@@ -64,17 +64,19 @@ def prune(
     keep: RetentionSettings,
     snapshots: bool = False,
     dry_run: bool = False,
-    progress: Progress = silent,
+    progress: Count = silent,
 ) -> Pruned:
-    """Remove what need not be kept, from all stores; the rows stay, with their metrics, lineage and history.
+    """Remove the data of old releases and versions from all stores; the rows stay, with metrics, lineage and history.
 
-    Killed at any point, it is finished by the next call. Nothing that is live, or in the making, is touched, and
-    a collection that somebody reads stays until the next call.
+    If it is killed at any point, the next call finishes it. Nothing that is live or in the making is touched. A
+    collection that a process reads stays until the next call.
 
     Args:
-        keep: how many.
-        snapshots: whether those that no kept version needs go, too; never the newest.
-        dry_run: whether only to tell.
+        workspace: Stores.
+        keep: Numbers of releases and versions to keep.
+        snapshots: Also remove snapshots that no kept version needs; never the newest.
+        dry_run: Only return what would be removed.
+        progress: Called with the number of removed holdings.
 
     Raises:
         StateError: if the live release is being switched, or another process is pruning.
@@ -85,7 +87,7 @@ def prune(
         return Pruned(planned, _holdings(workspace, planned, snapshots), [])
     names = release_names(workspace.settings)
     with _alone(workspace, f"prune of {names[0]}", "another process is pruning"):
-        # Only while it is decided: what is removed then cannot be promoted any more.
+        # The locks are held only for the decision: releases in state `removed` cannot be promoted any more.
         with ExitStack() as switches:
             for name in names:
                 message = f"the live release of {name} is being switched"
@@ -96,22 +98,22 @@ def prune(
         return Pruned(planned, taken, left)
 
 
-def take_away(found: Sequence[Holding], progress: Progress = silent) -> tuple[list[Holding], list[Left]]:
-    """Take these away, one after another; those that a store refuses are left."""
+def take_away(data: Sequence[Holding], progress: Count = silent) -> tuple[list[Holding], list[Left]]:
+    """Remove holdings one after another; return the removed ones, and those that a store refused to remove."""
     taken: list[Holding] = []
     left: list[Left] = []
-    for place, holding in enumerate(found):
+    for place, holding in enumerate(data):
         try:
             holding.remove()
             taken.append(holding)
         except TwinvecError as error:
             left.append(Left(holding, str(error)))
-        progress("removing", place + 1, len(found))
+        progress("removing", place + 1, len(data))
     return taken, left
 
 
 def leftovers(workspace: Workspace) -> list[Holding]:
-    """What the stores still hold of what was removed, or failed."""
+    """Return the data that the stores still hold of removed and failed releases and versions."""
     with transaction(workspace.engine) as session:
         releases, versions = _gone(session)
     return holdings(workspace, releases, versions)
@@ -120,13 +122,13 @@ def leftovers(workspace: Workspace) -> list[Holding]:
 def plan(
     session: Session, names: Collection[str], keep: RetentionSettings, aliased: Mapping[str, Sequence[str]]
 ) -> Plan:
-    """Return what can be removed, as the registry stands.
+    """Return the rows that can be removed, by the state of the registry.
 
     Args:
-        session: Registry.
-        names: Names of the releases; those of other names are all kept.
-        keep: How many of each name and space are kept.
-        aliased: URI of a model → its aliases in MLflow; the version that it belongs to is kept.
+        session: Session of the registry.
+        names: Names of the releases; releases of other names are all kept.
+        keep: Numbers of releases of each name and of versions of each space to keep.
+        aliased: URI of a model → its aliases in MLflow; the model's version is kept.
     """
     kept = {
         label: why for name in names for label, why in _kept_releases(session, name, keep.releases).items()
@@ -157,16 +159,16 @@ def plan(
 
 
 def _kept_releases(session: Session, name: str, last: int) -> dict[str, str]:
-    found: dict[str, str] = {}
+    kept: dict[str, str] = {}
     live, previous = operations.live_release(session, name), operations.previous_release(session, name)
     if live is not None:
-        found[live.label] = "live"
+        kept[live.label] = "live"
     if previous is not None:
-        found[previous.label] = "what a rollback goes back to"
+        kept[previous.label] = "what a rollback goes back to"
     whole = [release for release in operations.releases(session, name) if release.state in WHOLE]
     for release in whole[-last:]:
-        found.setdefault(release.label, f"among the last {last}")
-    return found
+        kept.setdefault(release.label, f"among the last {last}")
+    return kept
 
 
 def _keep(reasons: dict[str, str], version: Version, why: str) -> None:
@@ -175,22 +177,22 @@ def _keep(reasons: dict[str, str], version: Version, why: str) -> None:
 
 
 def _plan(workspace: Workspace, keep: RetentionSettings, decided: bool = False) -> Plan:
-    """The plan; if it is decided, the registry is told in the same transaction."""
+    """Return the plan; if it is decided, record it in the registry in the same transaction."""
     aliased = _aliased(workspace)
     names, who = release_names(workspace.settings), workspace.settings.registry.user
     with transaction(workspace.engine) as session:
         if decided:
-            # Who begins a version or a release meanwhile comes after us, and is told if an input is gone.
+            # A process that begins a version or a release meanwhile waits, and learns if an input is gone.
             lock(session.connection(), operations.REMOVALS)
-        found = plan(session, names, keep, aliased)
+        planned = plan(session, names, keep, aliased)
         if decided:
             why = f"not among the last {keep.releases} releases, nor needed"
-            for release in found.releases:
+            for release in planned.releases:
                 operations.move(session, release, State.REMOVED, why, who)
             why = f"not among the last {keep.versions} of its space, nor needed"
-            for version in found.versions:
+            for version in planned.versions:
                 operations.move(session, version, State.REMOVED, why, who)
-        return found
+        return planned
 
 
 def _aliased(workspace: Workspace) -> Mapping[str, Sequence[str]]:
@@ -204,15 +206,15 @@ def _aliased(workspace: Workspace) -> Mapping[str, Sequence[str]]:
     return aliased_models(workspace.settings, spaces)
 
 
-def _holdings(workspace: Workspace, found: Plan, snapshots: bool) -> list[Holding]:
+def _holdings(workspace: Workspace, planned: Plan, snapshots: bool) -> list[Holding]:
     with transaction(workspace.engine) as session:
         releases, versions = _gone(session)
     going = {release.id for release in releases}, {version.id for version in versions}
     return holdings(
         workspace,
-        [*releases, *(release for release in found.releases if release.id not in going[0])],
-        [*versions, *(version for version in found.versions if version.id not in going[1])],
-        found.snapshots if snapshots else [],
+        [*releases, *(release for release in planned.releases if release.id not in going[0])],
+        [*versions, *(version for version in planned.versions if version.id not in going[1])],
+        planned.snapshots if snapshots else [],
     )
 
 

@@ -1,4 +1,4 @@
-"""A few queries whose answers are kept with a release: the same version must always answer them the same."""
+"""Smoke test: a few queries whose answers are kept with a release; the same version must answer them the same."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from twinvec.vectors.points import FloatArray, point_ids
 from twinvec.workspace import Workspace
 
 QUERIES, DEPTH = 20, 10
-# Who asks → the products found and their scores, best first, as JSON keeps them.
+# Key of the query → product ids and scores, best first, as JSON keeps them.
 Answers: TypeAlias = dict[str, list[list[str | float]]]
 
-# Those bought or seen together most often come first.
+# Products that were bought or viewed together most often come first.
 BY_POPULARITY = """
     WITH pairs AS (FROM copurchase UNION ALL FROM coview),
     ends AS (
@@ -38,10 +38,10 @@ BY_POPULARITY = """
 
 
 def ask(workspace: Workspace, space: Space, release: Release) -> Answers:
-    """Return the answers of an exact search: two graphs of the same vectors may differ, these answers may not.
+    """Return the answers of an exact search, since two HNSW graphs of the same vectors may answer differently.
 
-    Twenty products ask, from the most popular to the least in even steps of rank. Where others than products ask, such
-    as sellers, these are taken in even steps of their ids.
+    The queries are 20 products, from the most to the least popular in even steps of rank. If other entities ask, such
+    as sellers, they are taken in even steps of their ids.
     """
     assert space.serving is not None
     asks, searched = space.serving.asks, space.serving.searched
@@ -107,7 +107,7 @@ def _others(workspace: Workspace, version: Version, field: str) -> tuple[list[st
 
 
 def changed(saved: Answers, now: Answers) -> list[str]:
-    """The products of both whose answers differ, other than by the order of equal scores."""
+    """Return the keys of both whose answers differ by more than the order of equal scores."""
     return [product for product in saved if product in now and not _same(saved[product], now[product])]
 
 
@@ -116,6 +116,6 @@ def _same(saved: list[list[str | float]], now: list[list[str | float]]) -> bool:
         return False
     before, after = (np.array([score for _, score in hits], np.float64) for hits in (saved, now))
     close = 1e-4 * max(1.0, float(np.abs(before).max(initial=0)))
-    # Of those that score as the last one, others may have been left out for no reason.
+    # Which of several products with the score of the last one are cut off is arbitrary.
     clear = [{id_ for id_, score in hits if float(score) > before[-1] + close} for hits in (saved, now)]
     return bool((np.abs(before - after) <= close).all()) and clear[0] == clear[1]

@@ -1,7 +1,7 @@
-"""What each store holds of versions, releases and snapshots, how much that is, and how it is taken away.
+"""Data that each store holds of versions, releases and snapshots: its size, and how to remove it.
 
-Each holding is taken away in steps that can be repeated, and that begin with the data and end with the name under
-which the next call finds it: so what a kill leaves is found and taken away again.
+Each holding is removed in steps that can be repeated. They begin with the data and end with the name, so that the next
+call finds and removes what a killed process left.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from twinvec.workspace import Workspace
 
 @dataclass(frozen=True)
 class Holding:
-    """One thing in one store."""
+    """One item in one store."""
 
     store: str
     """`Feast`, `online store`, `Qdrant`, `MLflow` or `files`."""
     what: str
-    """Such as `view text__v3`."""
+    """Item, such as `view text__v3`."""
     of: str
-    """The version, release or snapshot that it belongs to, such as `text@v3`."""
+    """Version, release or snapshot that it belongs to, such as `text@v3`."""
     size: int | None
-    """Bytes on the disk; None if it is kept where that cannot be seen from here."""
+    """Bytes on disk; None if the store is on another machine."""
     remove: Callable[[], None]
-    """Takes it away.
+    """Removes it.
 
     Raises:
         TwinvecError: if the store refuses, such as for a collection that somebody reads.
@@ -46,9 +46,9 @@ def holdings(
     versions: Iterable[Version],
     snapshots: Iterable[Snapshot] = (),
 ) -> list[Holding]:
-    """All that the stores hold of these, in an order in which nothing names what is gone already.
+    """Return all that the stores hold of these rows, in an order of removal in which no name outlives its data.
 
-    Services before their views, views before their files, and what is largest last.
+    Services come before their views, views before their files, and the largest items last.
     """
     releases, versions, snapshots = list(releases), list(versions), list(snapshots)
     if not (releases or versions or snapshots):
@@ -73,9 +73,9 @@ def _features(
     store = workspace.features
     services = {service.name for service in store.list_feature_services()}
     views = {view.name: view for view in store.list_feature_views()}
-    wanted = {version.view: version.name for version in versions}
-    wanted |= {scalars_name(snapshot.id): f"snapshot {snapshot.id}" for snapshot in snapshots}
-    found = [
+    names = {version.view: version.name for version in versions}
+    names |= {scalars_name(snapshot.id): f"snapshot {snapshot.id}" for snapshot in snapshots}
+    held = [
         Holding(
             "Feast",
             f"service {release.collection}",
@@ -86,7 +86,7 @@ def _features(
         for release in releases
         if release.collection in services
     ]
-    return found + [
+    return held + [
         Holding(
             "online store",
             f"view {name} and its rows",
@@ -94,13 +94,13 @@ def _features(
             removal.online_size(store, views[name]),
             partial(removal.remove_view, store, views[name]),
         )
-        for name, of in wanted.items()
+        for name, of in names.items()
         if name in views
     ]
 
 
 def _collections(workspace: Workspace, releases: Sequence[Release]) -> list[Holding]:
-    there = set(workspace.index.collections()) if releases else set()
+    existing = set(workspace.index.collections()) if releases else set()
     return [
         Holding(
             "Qdrant",
@@ -110,12 +110,12 @@ def _collections(workspace: Workspace, releases: Sequence[Release]) -> list[Hold
             partial(workspace.index.drop, release.collection),
         )
         for release in releases
-        if release.collection in there
+        if release.collection in existing
     ]
 
 
 def collection_size(workspace: Workspace, collection: str) -> int | None:
-    """Bytes of a collection on this disk; None if a server has it."""
+    """Return the bytes of a collection on this disk; None if a Qdrant server holds it."""
     if workspace.settings.qdrant.url is not None:
         return None
     return size_of(workspace.settings.paths.qdrant / collection)
@@ -144,7 +144,7 @@ def _models(workspace: Workspace, versions: Sequence[Version]) -> list[Holding]:
 
 
 def _models_in_use(workspace: Workspace, removable: Sequence[Version]) -> set[str]:
-    """Those of their models that other versions have, too, or that one in the making may find and take."""
+    """Return the models that other versions share, or that a version in the making may reuse."""
     ids = {version.id for version in removable}
     with transaction(workspace.engine) as session:
         others = [
@@ -169,25 +169,25 @@ def _folders(
     for snapshot in snapshots:
         name = f"snapshot {snapshot.id}"
         places += [(name, paths.product_scalars(snapshot.id)), (name, Path(snapshot.path))]
-    found = [(name, folder) for name, folder in places if folder.is_dir()]
+    existing = [(name, folder) for name, folder in places if folder.is_dir()]
     places += [(release.label, paths.qdrant / release.collection) for release in releases]
-    # What was hidden for being deleted, or not yet whole, when a process was killed.
-    found += [
+    # Hidden folders of a killed process: being deleted, or not yet complete.
+    existing += [
         (name, hidden)
         for name, folder in places
         for hidden in folder.parent.glob(f".{folder.name}.{'[0-9a-f]' * 32}")
     ]
     return [
         Holding("files", str(folder), name, size_of(folder), partial(remove_folder, folder, paths.home))
-        for name, folder in found
+        for name, folder in existing
     ]
 
 
 def remove_folder(folder: Path, home: Path) -> None:
-    """Delete a folder of the home, which goes in one step for whoever looks for it by its name.
+    """Delete a folder of the home. It is renamed first, so that its name disappears in one step.
 
     Raises:
-        StateError: if it is elsewhere: another home may have been copied, with paths into the first.
+        StateError: if it is outside the home, as the paths of a copied home may be.
     """
     if not folder.resolve().is_relative_to(home.resolve()):
         raise StateError(
@@ -201,6 +201,6 @@ def remove_folder(folder: Path, home: Path) -> None:
 
 
 def size_of(path: Path) -> int:
-    """Bytes that a file, or all files of a folder, take on the disk."""
-    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
-    return sum(512 * each.stat().st_blocks for each in files)
+    """Return the bytes that a file, or all files of a folder, take on the disk."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(512 * file.stat().st_blocks for file in files)

@@ -1,4 +1,4 @@
-"""The stores that say which release is live, each brought to a given state in one step that can be repeated."""
+"""Stores that name the live release. One step, which can be repeated, brings each of them to a given state."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from twinvec.releases.lookup import lineage
 from twinvec.spaces import Space, served_as, spaces
 from twinvec.workspace import Workspace
 
-# Space → alias (such as `live` and `previous`) → the URI of the registered model's version that it names, or None.
+# Space → alias (such as `live` and `previous`) → URI of the registered model's version, or None.
 Models: TypeAlias = Mapping[str, Mapping[str, str | None]]
 
 
 def set_service(workspace: Workspace, name: str, release: Release | None) -> None:
-    """Let the feature service `name` be that of `release`; take it away if there is none."""
+    """Make the feature service `name` that of `release`; remove it if `release` is None."""
     from twinvec.features.store import apply_release, find_service
 
     if release is not None:
@@ -28,7 +28,7 @@ def set_service(workspace: Workspace, name: str, release: Release | None) -> Non
 
 
 def read_models(workspace: Workspace, name: str) -> Models:
-    """Return the aliases that releases of this name set, of every space that they may have a registered model of.
+    """Return the aliases that releases of this name set, for every space with a registered model.
 
     Raises:
         StoreError: if MLflow does not answer.
@@ -56,10 +56,10 @@ def read_models(workspace: Workspace, name: str) -> Models:
 
 
 def models_after(workspace: Workspace, before: Models, old: Release | None, new: Release) -> Models:
-    """Return what the aliases are to be once `new` has taken the place of `old`.
+    """Return the aliases after `new` has replaced `old`.
 
-    They name the models of one release each: a space that a release has no model of has no such alias, so that
-    nobody loads the models of two releases together by asking for `live`, or for `previous`.
+    Each alias names the models of one release. A space without a model in that release has no such alias, so that
+    nobody loads the models of two releases together under `live`, or under `previous`.
     """
     if not before:
         return before
@@ -74,7 +74,7 @@ def models_after(workspace: Workspace, before: Models, old: Release | None, new:
 
 
 def set_models(workspace: Workspace, models: Models) -> None:
-    """Let the aliases of the registered models be these.
+    """Set the aliases of the registered models.
 
     Raises:
         StoreError: if MLflow refuses.
@@ -100,13 +100,13 @@ def set_models(workspace: Workspace, models: Models) -> None:
 
 
 def set_alias(workspace: Workspace, release: Release) -> None:
-    """Let the alias that queries follow be at the collection of `release`."""
+    """Point the alias that queries follow at the collection of `release`."""
     if alias_at(workspace, release.name) != release.collection:
         workspace.index.switch_alias(release.name, release.collection)
 
 
 def alias_at(workspace: Workspace, name: str) -> str | None:
-    """The collection that queries follow the alias `name` to."""
+    """Return the collection that the alias `name` points at, or None."""
     return workspace.index.aliases().get(name)
 
 
@@ -123,5 +123,5 @@ def _made_from(space: Space) -> set[str]:
 
 
 def _models(versions: Sequence[Version]) -> dict[str, str]:
-    """Space → the URI of its model in MLflow; of several versions of a space, the last one's."""
+    """Return space → URI of its model in MLflow; that of the last version of each space."""
     return {version.space: version.model_uri for version in versions if version.model_uri is not None}

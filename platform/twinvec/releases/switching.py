@@ -1,9 +1,10 @@
-"""Switching from one live release to another in all stores, or in none, whatever happens in the middle.
+"""Switch of the live release in all stores or in none, even if it is interrupted.
 
-The order is Feast's service, MLflow's aliases, Qdrant's alias, and last the registry; a journal in the registry is
-written before the first and struck out with the last. What an error or a crash leaves is settled by one rule: **if
-Qdrant's alias names the new release, the switch is finished, else it is undone**, in reverse order. Queries follow
-that alias, so what they have seen is never taken back. Every step can be repeated, so settling can be interrupted too.
+The order is Feast's service, MLflow's aliases, Qdrant's alias, and last the registry. A journal entry in the registry
+is written before the first step and closed with the last. After an error or a crash one rule applies: **if Qdrant's
+alias names the new release, the switch is finished, else it is undone**, in reverse order. Queries follow that alias,
+so a release that has answered queries is not taken back. Every step can be repeated, so settling can be interrupted,
+too.
 """
 
 from __future__ import annotations
@@ -11,39 +12,39 @@ from __future__ import annotations
 from registry import journal, operations
 from registry.database import held, transaction
 from registry.models import Release, Switch
+from twinvec.progress import Count, silent
 from twinvec.releases import stores
 from twinvec.spaces import release_names
-from twinvec.vectors.publish import Progress, silent
 from twinvec.workspace import Workspace
 
 STEPS = ("feature service", "models", "alias", "registry")
 
 
 def settle(workspace: Workspace, name: str | None = None) -> str | None:
-    """Finish or undo the switches that a crash left, if there are any; costs one query a name if there are none.
+    """Finish or undo the switches that a crash left. Without one, it costs one query a name.
 
     Args:
         workspace: Stores.
         name: Name of the releases; all names if not given.
 
     Returns:
-        What was done, as a sentence; None if there was nothing to do, or a process is at work on it.
+        A sentence on what was done; None if there was nothing to do, or another process is switching.
 
     Raises:
-        StoreError: if a store refuses; nothing is lost, and the next call tries again.
+        StoreError: if a store refuses; the next call tries again.
     """
-    said = []
-    for each in [name] if name is not None else release_names(workspace.settings):
+    sentences = []
+    for release_name in [name] if name is not None else release_names(workspace.settings):
         with transaction(workspace.engine) as session:
-            if journal.unfinished(session, each) is None:
+            if journal.unfinished(session, release_name) is None:
                 continue
-        with held(workspace.engine, journal.lock_name(each)) as ours:
-            said.append(settle_alone(workspace, each) if ours else None)
-    return "\n".join(sentence for sentence in said if sentence is not None) or None
+        with held(workspace.engine, journal.lock_name(release_name)) as ours:
+            sentences.append(settle_alone(workspace, release_name) if ours else None)
+    return "\n".join(sentence for sentence in sentences if sentence is not None) or None
 
 
 def settle_alone(workspace: Workspace, name: str) -> str | None:
-    """As `settle`, for those who hold the lock."""
+    """Do what `settle` does; the caller holds the lock."""
     with transaction(workspace.engine) as session:
         switch = journal.unfinished(session, name)
     if switch is None:
@@ -56,18 +57,16 @@ def settle_alone(workspace: Workspace, name: str) -> str | None:
 
 
 def finish_or_undo(workspace: Workspace, switch: Switch) -> bool:
-    """Apply the rule; returns whether the switch is finished, or else undone."""
+    """Finish or undo a switch by the rule; return True if it is finished, False if undone."""
     if stores.alias_at(workspace, switch.name) == switch.new.collection:
-        # All of it again: the alias may have been there before the switch began.
+        # Repeat all steps: the alias may have pointed there before the switch began.
         carry_out(workspace, switch, why=f"{switch.why}; finished after an interruption")
         return True
     undo(workspace, switch)
     return False
 
 
-def carry_out(
-    workspace: Workspace, switch: Switch, progress: Progress = silent, why: str | None = None
-) -> None:
+def carry_out(workspace: Workspace, switch: Switch, progress: Count = silent, why: str | None = None) -> None:
     """Bring every store to the new release, the registry last."""
     _reach(workspace, switch, 0, progress)
     stores.set_service(workspace, switch.name, switch.new)
@@ -91,7 +90,7 @@ def undo(workspace: Workspace, switch: Switch) -> None:
         journal.end(session, switch)
 
 
-def _reach(workspace: Workspace, switch: Switch, step: int, progress: Progress) -> None:
+def _reach(workspace: Workspace, switch: Switch, step: int, progress: Count) -> None:
     progress(STEPS[step], 0, 1)
     with transaction(workspace.engine) as session:
         journal.reach(session, switch, STEPS[step])

@@ -1,9 +1,9 @@
-"""An update of the live release: a new release that differs in what changed, and takes its place in one step.
+"""Update of the live release: publish a new release with the changes, and promote it.
 
-The live collection itself is never written to. Readers of Qdrant Edge hold it, a crash would leave it half written,
-and what a release holds is what its digests, its feature service and its verification say: so an update makes the
-next release, of the points that stay and of those that changed, and promotes it as any other. The one before it stays
-as it was until it is pruned, and a rollback brings it back.
+The live collection is never written to. Readers of Qdrant Edge hold it open, a crash would leave it half written, and
+it must match its digests, its feature service and its verification. So an update makes the next release, from the
+unchanged and the changed points, and promotes it like any other. The release before it stays as it was until it is
+pruned, and a rollback makes it live again.
 """
 
 from __future__ import annotations
@@ -14,28 +14,30 @@ from typing import Any
 from registry.database import transaction
 from registry.models import Release, Version
 from twinvec.errors import StateError
+from twinvec.progress import Count, silent
 from twinvec.releases.gates import Judge
 from twinvec.releases.lookup import live
 from twinvec.releases.promotion import promote
 from twinvec.releases.publishing import publish
-from twinvec.vectors.publish import Progress, silent
 from twinvec.workspace import Workspace
 
-# Where the report of an update is kept in a release's verification.
+# Key of an update's report in a release's verification.
 RECORD = "update"
 
 
 def publish_update(
-    workspace: Workspace, base: Release, version: Version, progress: Progress = silent
+    workspace: Workspace, base: Release, version: Version, progress: Count = silent
 ) -> Release:
-    """Make a release of a version that an update of the live release made.
+    """Publish a version that an update of the live release made, and return its release.
 
     Args:
-        base: the live release.
-        version: By the models of that release.
+        workspace: Stores.
+        base: Live release.
+        version: Version that the models of the live release made.
+        progress: Called with each step.
 
     Raises:
-        StateError: if their vectors cannot be compared; and as `publish`.
+        StateError: if the dimensions of the vectors differ; and as `publish`.
     """
     if version.dimension != base.version.dimension:
         raise StateError(
@@ -52,15 +54,17 @@ def take_place(
     release: Release,
     record: Mapping[str, Any],
     judge: Judge | None = None,
-    progress: Progress = silent,
+    progress: Count = silent,
 ) -> Release:
-    """Promote an update, unless another release went live since it was begun.
+    """Promote the release of an update, unless another release went live since the update began.
 
     Args:
-        base: the release that was live then.
-        release: of the update.
-        record: kept in its verification, under `update`.
-        judge: as in `promote`.
+        workspace: Stores.
+        base: Release that was live when the update began.
+        release: Release of the update.
+        record: Report of the update, kept in the release's verification under `update`.
+        judge: Function that compares the quality, as in `promote`.
+        progress: Called with each step.
 
     Raises:
         StateError: if another release is live; and as `promote`.
