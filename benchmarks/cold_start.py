@@ -17,7 +17,9 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import mlflow.pytorch
@@ -28,7 +30,7 @@ import pyarrow.compute as pc
 import torch
 from PIL import Image
 
-from pipelines.cold_start.description import SEPARATOR, compose_text
+from pipelines.cold_start.description import SEPARATOR
 from pipelines.cold_start.encoders import Encoders, find_encoders
 from pipelines.cold_start.neighbours import weigh
 from pipelines.cold_start.service import NEIGHBOURS, ColdStart
@@ -164,22 +166,22 @@ def read_catalogue(workspace: Workspace, encoders: Encoders) -> Catalogue:
     def read(space: str) -> list[Floats]:
         return list(read_vectors(workspace.features, versions[space], ids).fields.values())
 
+    (text,), (aligned,), (source, target) = read("text"), read("aligned"), read("related")
     factors = np.load(Path(versions["related"].path) / FACTORS)
-    return Catalogue(graph, *read("text"), *read("aligned"), *read("related"), factors)
+    return Catalogue(graph, text, aligned, source, target, factors)
 
 
 def encode(
-    encoders: Encoders, products: list[NewProduct], paths: list[CategoryPath], settings: Settings
+    encoders: Encoders, products: list[NewProduct], paths: list[CategoryPath]
 ) -> tuple[Floats, Floats]:
     """Text and aligned vectors of new products, float32 [m, t] and [m, a]."""
     models = encoders.models
+    text_encoder = models.content["text"]
     texts, aligned = [], []
     for product, path in zip(products, paths, strict=True):
-        composed = compose_text(product.title, path)
-        text = models.encode_text(composed) if composed else None
-        image = models.encode_image(product.image, settings.image.max_pixels) if product.image else None
-        texts.append(text if text is not None else np.zeros(models.text_dimension, np.float32))
-        aligned.append(models.align(text, image))
+        vector = text_encoder.encode(product, path)
+        texts.append(vector if vector is not None else np.zeros(text_encoder.dimension, np.float32))
+        aligned.append(models.encode(product, path))
     return np.stack(texts), np.stack(aligned)
 
 
@@ -247,7 +249,8 @@ def by_neighbours(catalogue: Catalogue, new: New, neighbours: int, weighted: boo
     nearest = np.argsort(-cosines)[:, :neighbours]
     sorted_cosines = np.take_along_axis(cosines, nearest, 1)
     weights = np.stack([weigh(row if weighted else np.zeros_like(row)) for row in sorted_cosines])
-    return np.einsum("mk,mkd->md", weights, catalogue.source[nearest])
+    means: Floats = np.einsum("mk,mkd->md", weights, catalogue.source[nearest])
+    return means
 
 
 def compare(model: torch.nn.Module, catalogue: Catalogue, new: New) -> list[Row]:
@@ -259,7 +262,7 @@ def compare(model: torch.nn.Module, catalogue: Catalogue, new: New) -> list[Row]
         judge("cosine of the texts", new.text @ catalogue.text.T, new.edges),
         judge("cosine of the aligned vectors", new.aligned @ catalogue.aligned.T, new.edges),
     ]
-    ways = {
+    ways: dict[str, Callable[[], Floats]] = {
         "the model, product alone": lambda: by_model(model, catalogue, new, 0, False),
         "the model, 10 nearest as co-views": lambda: by_model(model, catalogue, new, 10, False),
         "the model, 10 nearest as co-views, their factors": lambda: by_model(model, catalogue, new, 10, True),
@@ -267,7 +270,7 @@ def compare(model: torch.nn.Module, catalogue: Catalogue, new: New) -> list[Row]
         "mean of the 10 nearest": lambda: by_neighbours(catalogue, new, 10, False),
         **{
             f"weighted mean of the {k} nearest" + (", as is used" if k == NEIGHBOURS else ""): (
-                lambda k=k: by_neighbours(catalogue, new, k, True)  # type: ignore[misc]
+                partial(by_neighbours, catalogue, new, k, True)
             )
             for k in (5, 10, 20, 50)
         },
@@ -324,7 +327,7 @@ def main() -> None:
         f"{len(left_out)} products taken out, {catalogue.graph.products:,} left, {len(edges):,} edges between"
     )
     print(f"{'':48} {'MRR@10':>8} {'Hits@1':>8} {'Hits@10':>8}")
-    new = New(*encode(encoders, products, paths, settings), edges)
+    new = New(*encode(encoders, products, paths), edges)
     model = mlflow.pytorch.load_model(encoders.versions["related"].model_uri)
     rows = compare(model, catalogue, new)
     seconds = latency(reduced, products)

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ from pipelines.image.encoder import encode_images
 from pipelines.image.encoder import load_encoder as load_image_encoder
 from pipelines.image.reading import read_images
 from pipelines.text.encoder import encode_texts, load_encoder
-from pipelines.text.forward import build_forward
+from pipelines.text.forward import Forward, Precision, build_forward
 from pipelines.text.texts import read_texts
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.snapshot import Snapshot
@@ -44,6 +45,7 @@ from twinvec.settings import ImageSettings, Settings, TextSettings, load_setting
 from twinvec.workspace import Workspace
 
 Vectors = npt.NDArray[np.float32]
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 # The pipelines' own.
 TEXT_CHUNK, IMAGE_CHUNK = 1024, 512
 
@@ -101,17 +103,20 @@ def text_ways(
     def plain() -> Vectors:
         return np.asarray(encoder.encode(texts, normalize_embeddings=True, show_progress_bar=False))
 
-    ways = {"SentenceTransformer.encode": plain}
+    def in_chunks(forward: Forward) -> Vectors:
+        return np.concatenate(
+            [
+                encode_texts(encoder, texts[first : first + TEXT_CHUNK], options.batch, forward)
+                for first in range(0, len(texts), TEXT_CHUNK)
+            ]
+        )
+
+    ways: dict[str, Callable[[], Vectors]] = {"SentenceTransformer.encode": plain}
     with_openvino = device.type == "cpu" and importlib.util.find_spec("openvino") is not None
     for backend in ("torch", "openvino") if with_openvino else ("torch",):
-        for precision in ("float32", "bfloat16"):
+        for precision in PRECISIONS:
             forward = build_forward(encoder, backend, precision)
-            ways[f"encode_texts, {backend}, {precision}"] = lambda forward=forward: np.concatenate(
-                [
-                    encode_texts(encoder, texts[first : first + TEXT_CHUNK], options.batch, forward)
-                    for first in range(0, len(texts), TEXT_CHUNK)
-                ]
-            )
+            ways[f"encode_texts, {backend}, {precision}"] = partial(in_chunks, forward)
     return ways
 
 
@@ -125,21 +130,24 @@ def image_ways(
 
     def plain() -> Vectors:
         with torch.inference_mode():
-            batches = [model(images) for images in ready.split(options.batch)]
+            batches = [model(images) for images in torch.split(ready, options.batch)]
         return torch.cat(batches).cpu().numpy()
 
-    ways: dict[str, Callable[[], Vectors]] = {"timm forward of tensors in memory": plain}
-    for precision in ("float32", "bfloat16"):
-        ways[f"encode_images of pixels, {precision}"] = lambda precision=precision: encode_images(
-            encoder, pixels, options.batch, precision
-        )
-    for precision in ("float32", "bfloat16"):
-        ways[f"read_images and encode_images, {precision}"] = lambda precision=precision: np.concatenate(
+    def read_and_encode(precision: Precision) -> Vectors:
+        return np.concatenate(
             [
                 encode_images(encoder, batch.pixels, options.batch, precision)
                 for batch in read_images(snapshot, options, IMAGE_CHUNK // 4)
             ]
         )
+
+    ways: dict[str, Callable[[], Vectors]] = {"timm forward of tensors in memory": plain}
+    for precision in PRECISIONS:
+        ways[f"encode_images of pixels, {precision}"] = partial(
+            encode_images, encoder, pixels, options.batch, precision
+        )
+    for precision in PRECISIONS:
+        ways[f"read_images and encode_images, {precision}"] = partial(read_and_encode, precision)
     return ways
 
 

@@ -36,7 +36,7 @@ from benchmarks.measuring import Ratio, add_output, bars, finish, in_turns, medi
 from registry.models import State, Version
 from twinvec import files
 from twinvec.columns import EVENT_TIMESTAMP, PRODUCT_ID
-from twinvec.features.definitions import PRODUCT
+from twinvec.features.definitions import entities
 from twinvec.features.manifest import Manifest, write_manifest
 from twinvec.features.reading import Vectors, read_vectors
 from twinvec.features.store import CONFIG, apply_version, open_store
@@ -96,7 +96,7 @@ def history_view(path: Path) -> FeatureView:
     """The histories as a feature view."""
     return FeatureView(
         name="histories",
-        entities=[PRODUCT],
+        entities=[entities()[PRODUCT_ID]],
         ttl=timedelta(0),
         source=FileSource(path=str(path), timestamp_field=EVENT_TIMESTAMP, file_format=ParquetFormat()),
         schema=[Field(name=PRODUCT_ID, dtype=String), Field(name=FIELD, dtype=Array(Float32))],
@@ -152,7 +152,10 @@ def measure(rows: int, dimension: int, repeats: int, seed: int) -> dict[str, flo
             )
             return bare(Path(version.path) / FOLDER, wanted, dimension)
 
-        runs = {"through Feast": partial(read_vectors, store, version, keys), "bare DuckDB": alone}
+        runs: dict[str, Callable[[], Vectors]] = {
+            "through Feast": partial(read_vectors, store, version, keys),
+            "bare DuckDB": alone,
+        }
         return _seconds(runs, repeats)
 
 
@@ -166,7 +169,7 @@ def measure_histories(
         history = Path(folder) / "history"
         write_history(history, products, versions, dimension, seed)
         ours = open_store(settings)
-        ours.apply([PRODUCT, history_view(history)])
+        ours.apply([entities()[PRODUCT_ID], history_view(history)])
         feasts = FeatureStore(repo_path=str(settings.home), fs_yaml_file=settings.home / CONFIG)
         hours = np.random.default_rng(seed + 1).integers(0, 24 * versions, rows)
         wanted = pd.DataFrame(
@@ -176,7 +179,7 @@ def measure_histories(
                 EVENT_TIMESTAMP: MADE + pd.to_timedelta(hours, unit="h"),
             }
         )
-        runs = {
+        runs: dict[str, Callable[[], Vectors]] = {
             "our offline store": partial(through_feast, ours, wanted, dimension),
             "Feast's own": partial(through_feast, feasts, wanted, dimension),
             "bare DuckDB": partial(bare, history, wanted, dimension),

@@ -26,6 +26,7 @@ from benchmarks.measuring import Ratio, add_output, bars, finish, in_turns, medi
 from pipelines.related.models import twinvec
 from twinvec.nn.features import Features
 from twinvec.nn.models import Twinvec
+from twinvec.nn.models.twinvec import ResidualLayer
 from twinvec.nn.sampling.samplers import make_sampler
 from twinvec.nn.training.inference import infer
 from twinvec.settings import RelatedSettings
@@ -63,6 +64,7 @@ def measure(products: int, batches: list[int], steps: int, repeats: int, width: 
     torch.manual_seed(0)
     model = Twinvec(width, dimension, dimension, options.layers, list(cover))
     for layer in model.layers:
+        assert isinstance(layer, ResidualLayer)
         torch.nn.init.normal_(layer.out.weight, std=0.1)  # starts at zero, where neighbours change nothing
     sampler = make_sampler("dgl", cover, dict.fromkeys(cover, -1), options.layers, seed=0)
     order = torch.randperm(features.nodes, generator=torch.Generator().manual_seed(0))

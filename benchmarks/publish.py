@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -202,10 +203,10 @@ def time_queries(
         product, id_, vector = batch.payloads[row]["product_id"], batch.ids[row], batch.source[row : row + 1]
         as_list = vector[0].tolist()
         runs: dict[str, Callable[[], Any]] = {
-            "by id": lambda product=product: recommender.related(product, K),
-            "by id, bare": lambda id_=id_, product=product: bare_by_id(id_, product),
-            "by vector": lambda vector=vector: index.search(COLLECTION, vector, K, ef=ef),
-            "by vector, bare": lambda as_list=as_list: bare_by_vector(as_list),
+            "by id": partial(recommender.related, product, K),
+            "by id, bare": partial(bare_by_id, id_, product),
+            "by vector": partial(index.search, COLLECTION, vector, K, ef=ef),
+            "by vector, bare": partial(bare_by_vector, as_list),
         }
         for name in sorted(runs, key=lambda _: random.random()):
             started = time.perf_counter()

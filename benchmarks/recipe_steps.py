@@ -188,7 +188,7 @@ def main() -> None:
     )
     walked = choose_coview_weight(training, settings.related.twinvec.proximity, settings.seed)
     rows = []
-    baselines = {
+    baselines: dict[str, Callable[[], tuple[Tensor, Tensor]]] = {
         "popularity": lambda: popularity(training),
         "cosine of the aligned vectors": lambda: (content, content),
         f"directed SVD, {settings.related.dimension}": lambda: directed_svd(

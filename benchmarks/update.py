@@ -21,14 +21,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.update.live import find_live
-from pipelines.update.models import load_frozen
-from pipelines.update.pipeline import embed, make_graph, update
+from pipelines.update.live import Live, find_live
+from pipelines.update.pipeline import embed, remake, update
 from twinvec import columns, dag, releases
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic.store import generate
 from twinvec.features.reading import read_vectors
+from twinvec.plugins import load_reference
+from twinvec.releases.lookup import checked_name
 from twinvec.settings import Settings
+from twinvec.spaces import find_space, spaces
 from twinvec.workspace import Workspace
 
 SPACES = ("text", "image", "aligned", "related")
@@ -45,6 +47,13 @@ def change(store: Path, share: float, seed: int) -> None:
     new = [{**rows[row], "product_id": f"new-{row}"} for row in chosen[3 * quarter :]]
     kept = [row for place, row in enumerate(rows) if place not in delisted]
     pq.write_table(pa.Table.from_pylist(kept + new, columns.PRODUCTS), store / "products.parquet")
+
+
+def load_models(workspace: Workspace, live: Live) -> None:
+    """Load the models that `embed` carries the release on with."""
+    for space in spaces():
+        if space.name in live.versions and space.update is not None and space.update.how == "carry":
+            load_reference(space.update.function)(workspace, live, False)
 
 
 def main() -> None:
@@ -82,14 +91,14 @@ def measure(folder: Path, products: int, share: float, seed: int) -> dict[str, A
     releases.promote(workspace, releases.publish(workspace, related))
     change(folder / "store", share, seed)
     after = ingest(folder / "store", "parquet", workspace.settings, workspace.engine).snapshot
-    live = find_live(workspace)
-    load_frozen(workspace.settings, live)  # once before, so that both find the files in memory
+    live = find_live(workspace, checked_name(workspace, None))
+    load_models(workspace, live)  # once before, so that both find the files in memory
     seconds, made = {}, {}
     started = time.perf_counter()
-    load_frozen(workspace.settings, live)
+    load_models(workspace, live)
     loading = time.perf_counter() - started
     started = time.perf_counter()
-    make_graph(workspace, live, after, print)
+    remake(workspace, find_space("graph"), after, live.versions, print)
     graph = time.perf_counter() - started
     for name, full in (("update", False), ("full", True)):
         started = time.perf_counter()

@@ -79,7 +79,7 @@ def evaluate_slices(workspace: Workspace, version: Version) -> Sliced:
         CatalogueError: if the version was trained on all its edges.
     """
     tested = read_tested(workspace, version)
-    if tested is None or not len(edges := tested.test_edges()):
+    if tested is None or not len(edges := tested.held_out_edges()):
         raise CatalogueError(
             f"{version.name} has no edges that were held out of its training",
             "rank edges of your own with --edges",

