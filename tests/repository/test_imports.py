@@ -112,8 +112,8 @@ ALLOWED: Mapping[str, str] = {
     "twinvec.nn": "twinvec.draws twinvec.errors",
     "twinvec.plugins": "twinvec.errors",
     "twinvec.releases": (
-        "registry twinvec.catalogue twinvec.errors twinvec.features twinvec.plugins twinvec.settings "
-        "twinvec.spaces twinvec.tracking twinvec.vectors twinvec.workspace"
+        "registry twinvec.catalogue twinvec.errors twinvec.features twinvec.plugins twinvec.progress "
+        "twinvec.settings twinvec.spaces twinvec.tracking twinvec.vectors twinvec.workspace"
     ),
     "twinvec.serving": (
         "registry twinvec twinvec.catalogue twinvec.errors twinvec.features twinvec.releases "
