@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.vectors.conftest import Catalogue
 from twinvec.errors import StoreError, VerificationError
 from twinvec.settings import QdrantSettings, Settings
 from twinvec.vectors import CollectionConfig, make_points, open_index, publish
@@ -37,7 +39,7 @@ def published(big, tmp_path_factory):
     index.close()
 
 
-def test_hnsw_finds_what_exact_search_finds(published, big):
+def test_hnsw_finds_what_exact_search_finds(published, big: Catalogue) -> None:
     index, _, found = published
     assert found.points == 5000
     assert found.recall_at_10 >= 0.95
@@ -50,7 +52,7 @@ def test_hnsw_finds_what_exact_search_finds(published, big):
     assert recall >= 0.95
 
 
-def test_the_graph_is_of_targets_only(published):
+def test_the_graph_is_of_targets_only(published) -> None:
     index, root, _ = published
     sizes = {
         name: sum(file.stat().st_size for file in root.rglob(f"vector_index-{name}/links*.bin"))
@@ -64,7 +66,7 @@ def test_the_graph_is_of_targets_only(published):
     assert question.recall(index, NAME, 10) < 0.95 < question.recall(index, NAME, 800)
 
 
-def test_low_recall_is_refused_with_its_figure(published, big, tmp_path):
+def test_low_recall_is_refused_with_its_figure(published, big: Catalogue, tmp_path: Path) -> None:
     settings = QdrantSettings(full_scan_threshold=10, m=4, ef_construct=8, ef=8, max_ef=8)
     index = EdgeIndex(tmp_path)
     with pytest.raises(VerificationError, match=r"recall@10 of .* is 0\.\d+ over \d+ products at ef=8"):
@@ -73,7 +75,7 @@ def test_low_recall_is_refused_with_its_figure(published, big, tmp_path):
     index.close()
 
 
-def test_ef_is_raised_until_every_recall_holds_and_readers_are_told(big, tmp_path):
+def test_ef_is_raised_until_every_recall_holds_and_readers_are_told(big: Catalogue, tmp_path: Path) -> None:
     """A graph too thin for its settings: 4 links a point, 8 candidates a query."""
     settings = QdrantSettings(full_scan_threshold=10, m=4, ef_construct=32, ef=8, max_ef=8)
     index = EdgeIndex(tmp_path)
@@ -96,7 +98,7 @@ def test_ef_is_raised_until_every_recall_holds_and_readers_are_told(big, tmp_pat
     index.close()
 
 
-def test_a_damaged_shard_is_named_with_what_to_do(tmp_path):
+def test_a_damaged_shard_is_named_with_what_to_do(tmp_path: Path) -> None:
     index = EdgeIndex(tmp_path)
     index.create(NAME, CollectionConfig(4, 16, 100, 100))
     index.close()
@@ -107,7 +109,7 @@ def test_a_damaged_shard_is_named_with_what_to_do(tmp_path):
     assert index.collections() == []
 
 
-def test_open_index_takes_edge_under_home_unless_a_url_is_set(tmp_path):
+def test_open_index_takes_edge_under_home_unless_a_url_is_set(tmp_path: Path) -> None:
     index = open_index(Settings(home=tmp_path))
     assert isinstance(index, EdgeIndex)
     index.create(NAME, CollectionConfig(4, 16, 100, 100))
@@ -149,7 +151,7 @@ class Reader:
         self.process.wait(30)
 
 
-def test_processes_read_together_and_a_writer_is_told_who_reads(catalogue, tmp_path):
+def test_processes_read_together_and_a_writer_is_told_who_reads(catalogue: Catalogue, tmp_path: Path) -> None:
     index = EdgeIndex(tmp_path)
     settings = QdrantSettings()
     publish(index, NAME, catalogue.batches(), 337, 13, {}, settings)
@@ -215,7 +217,7 @@ print("points", found.points, flush=True)
         pytest.param("index 0", 0.1, marks=pytest.mark.slow),
     ],
 )
-def test_a_publish_killed_at_any_step_is_finished_by_the_next(tmp_path, until, delay):
+def test_a_publish_killed_at_any_step_is_finished_by_the_next(tmp_path: Path, until, delay) -> None:
     command = [sys.executable, "-c", WRITER, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
@@ -229,7 +231,7 @@ def test_a_publish_killed_at_any_step_is_finished_by_the_next(tmp_path, until, d
     assert done.stdout.splitlines()[-1] == "points 1500"
 
 
-def test_a_publish_that_stands_still_keeps_others_out_and_is_named(tmp_path):
+def test_a_publish_that_stands_still_keeps_others_out_and_is_named(tmp_path: Path) -> None:
     """Stopped, it cannot be overtaken here: what it would write late can overwrite nobody's points."""
     command = [sys.executable, "-c", WRITER, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

@@ -5,6 +5,7 @@ import uuid
 
 import numpy as np
 
+from tests.vectors.conftest import Catalogue
 from twinvec.vectors.fingerprint import MODULUS, fingerprint
 
 
@@ -12,12 +13,12 @@ def total(*batches) -> int:
     return sum(fingerprint(batch.ids, batch.source, batch.target) for batch in batches) % MODULUS
 
 
-def test_order_and_batches_do_not_matter(catalogue):
+def test_order_and_batches_do_not_matter(catalogue: Catalogue) -> None:
     whole = total(catalogue.points())
     assert whole == total(*catalogue.batches(50)) == total(*reversed(list(catalogue.batches(7))))
 
 
-def test_whatever_differs_is_noticed(catalogue):
+def test_whatever_differs_is_noticed(catalogue: Catalogue) -> None:
     batch = catalogue.points(0, 20)
     ids, source, target = batch.ids, batch.source, batch.target
     order = np.arange(20)
@@ -39,7 +40,7 @@ def test_whatever_differs_is_noticed(catalogue):
         assert found[one] != found[other], (one, other)
 
 
-def test_negative_zero_is_zero(catalogue):
+def test_negative_zero_is_zero(catalogue: Catalogue) -> None:
     catalogue.target[5] = 0
     before = total(catalogue.points())
     catalogue.target[5] = -0.0

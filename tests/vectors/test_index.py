@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.vectors.conftest import Catalogue
 from twinvec.errors import NotFoundError, StateError, StoreError
 from twinvec.vectors import CollectionConfig, Filters, Hit, VectorIndex, point_id
 
@@ -28,7 +29,9 @@ def own_id(catalogue, row: int) -> str:
     return point_id(catalogue.marketplace[row], catalogue.product_id[row])
 
 
-def test_exact_search_is_the_dot_product_with_every_target(index, collection, config, catalogue):
+def test_exact_search_is_the_dot_product_with_every_target(
+    index: VectorIndex, collection: str, config: CollectionConfig, catalogue: Catalogue
+) -> None:
     load(index, collection, config, catalogue)
     assert index.count(collection) == len(catalogue.product_id)
     rows = [0, 17, 300]
@@ -39,7 +42,9 @@ def test_exact_search_is_the_dot_product_with_every_target(index, collection, co
         np.testing.assert_allclose([hit.score for hit in hits], scores, rtol=1e-5)
 
 
-def test_payload_comes_back_whole(index, collection, config, catalogue):
+def test_payload_comes_back_whole(
+    index: VectorIndex, collection: str, config: CollectionConfig, catalogue: Catalogue
+) -> None:
     load(index, collection, config, catalogue)
     [[hit]] = index.search(collection, catalogue.source[:1], 1, exact=True)
     row = catalogue.product_id.index(hit.product_id)
@@ -53,7 +58,9 @@ def test_payload_comes_back_whole(index, collection, config, catalogue):
     }
 
 
-def test_both_vectors_survive_a_second_upsert_and_points_do_not_double(index, collection, config, catalogue):
+def test_both_vectors_survive_a_second_upsert_and_points_do_not_double(
+    index: VectorIndex, collection: str, config: CollectionConfig, catalogue: Catalogue
+) -> None:
     load(index, collection, config, catalogue)
     changed = replace(catalogue, target=catalogue.target[::-1].copy())
     for batch in changed.batches(50):
@@ -80,7 +87,9 @@ def test_both_vectors_survive_a_second_upsert_and_points_do_not_double(index, co
     ],
     ids=str,
 )
-def test_filters_agree_with_brute_force(index, collection, config, catalogue, filters):
+def test_filters_agree_with_brute_force(
+    index: VectorIndex, collection: str, config: CollectionConfig, catalogue: Catalogue, filters
+) -> None:
     load(index, collection, config, catalogue)
     prices = np.array([np.nan if price is None else price for price in catalogue.price])
     allowed = np.ones(len(prices), bool)
@@ -100,8 +109,8 @@ def test_filters_agree_with_brute_force(index, collection, config, catalogue, fi
 
 
 def test_related_leaves_out_the_product_itself_even_when_it_is_its_own_best(
-    index, collection, config, catalogue
-):
+    index: VectorIndex, collection: str, config: CollectionConfig, catalogue: Catalogue
+) -> None:
     catalogue.target[11] = catalogue.source[11] * 100
     load(index, collection, config, catalogue)
     index.switch_alias(f"{collection}_live", collection)
@@ -114,7 +123,9 @@ def test_related_leaves_out_the_product_itself_even_when_it_is_its_own_best(
         assert found.payload == catalogue.points().payloads[11]
 
 
-def test_the_same_product_id_in_two_marketplaces_is_two_points(index, collection, config, catalogue):
+def test_the_same_product_id_in_two_marketplaces_is_two_points(
+    index: VectorIndex, collection: str, config: CollectionConfig, catalogue: Catalogue
+) -> None:
     twice = replace(catalogue, marketplace=["us"] * 337), replace(catalogue, marketplace=["es"] * 337)
     index.create(collection, config)
     for half in twice:
@@ -130,8 +141,8 @@ def test_the_same_product_id_in_two_marketplaces_is_two_points(index, collection
 
 
 def test_a_product_is_found_in_a_rare_marketplace_and_in_one_that_came_later(
-    index, collection, config, catalogue
-):
+    index: VectorIndex, collection: str, config: CollectionConfig, catalogue: Catalogue
+) -> None:
     """More marketplaces than are looked into first, and one more that nothing was in when it was looked."""
     markets = [f"m{row % 6}" if row < 60 else "m0" for row in range(337)]
     shop = replace(catalogue, marketplace=markets)
@@ -150,7 +161,9 @@ def test_a_product_is_found_in_a_rare_marketplace_and_in_one_that_came_later(
     assert index.related(moved, "L1", 3).payload["product_id"] == "L1"
 
 
-def test_what_does_not_exist_is_named(index, collection, config, catalogue):
+def test_what_does_not_exist_is_named(
+    index: VectorIndex, collection: str, config: CollectionConfig, catalogue: Catalogue
+) -> None:
     queries = catalogue.source[:1]
     for call in (
         lambda: index.search("test_nowhere", queries, 1),
@@ -171,7 +184,9 @@ def test_what_does_not_exist_is_named(index, collection, config, catalogue):
         index.vectors(collection, [own_id(catalogue, 0), stranger])
 
 
-def test_creating_again_keeps_the_points_and_refuses_another_config(index, collection, config, catalogue):
+def test_creating_again_keeps_the_points_and_refuses_another_config(
+    index: VectorIndex, collection: str, config: CollectionConfig, catalogue: Catalogue
+) -> None:
     load(index, collection, config, catalogue)
     index.create(collection, config)
     assert index.count(collection) == len(catalogue.product_id)
@@ -181,14 +196,18 @@ def test_creating_again_keeps_the_points_and_refuses_another_config(index, colle
     assert index.metadata(collection) == config.metadata
 
 
-def test_a_vector_of_another_length_is_refused(index, collection, config, catalogue):
+def test_a_vector_of_another_length_is_refused(
+    index: VectorIndex, collection: str, config: CollectionConfig, catalogue: Catalogue
+) -> None:
     index.create(collection, config)
     short = replace(catalogue, source=catalogue.source[:, :5], target=catalogue.target[:, :5])
     with pytest.raises(StoreError, match=collection):
         index.upsert(collection, short.points(0, 10))
 
 
-def test_an_alias_moves_whole_and_its_collection_cannot_be_dropped(index, collection, config, catalogue):
+def test_an_alias_moves_whole_and_its_collection_cannot_be_dropped(
+    index: VectorIndex, collection: str, config: CollectionConfig, catalogue: Catalogue
+) -> None:
     first, second, alias = f"{collection}_1", f"{collection}_2", f"{collection}_live"
     load(index, first, config, catalogue)
     turned = replace(catalogue, target=-catalogue.target)
@@ -211,7 +230,9 @@ def test_an_alias_moves_whole_and_its_collection_cannot_be_dropped(index, collec
     assert index.count(first) == len(catalogue.product_id)
 
 
-def test_insert_adds_what_is_missing_and_changes_nothing(index, collection, config, catalogue):
+def test_insert_adds_what_is_missing_and_changes_nothing(
+    index: VectorIndex, collection: str, config: CollectionConfig, catalogue: Catalogue
+) -> None:
     index.create(collection, config)
     index.insert(collection, catalogue.points(0, 200))
     index.build(collection)
@@ -225,7 +246,9 @@ def test_insert_adds_what_is_missing_and_changes_nothing(index, collection, conf
     assert index.find(collection, "B00150")["price"] == catalogue.price[150]
 
 
-def test_pages_give_every_point_once(index, collection, config, catalogue):
+def test_pages_give_every_point_once(
+    index: VectorIndex, collection: str, config: CollectionConfig, catalogue: Catalogue
+) -> None:
     load(index, collection, config, catalogue)
     found = list(index.pages(collection, 50))
     assert all(len(ids) <= 50 for ids, _, _ in found)
@@ -239,7 +262,9 @@ def test_pages_give_every_point_once(index, collection, config, catalogue):
         np.testing.assert_array_equal(target, catalogue.target[row])
 
 
-def test_notes_change_and_are_no_part_of_what_the_collection_is(index, collection, config, catalogue):
+def test_notes_change_and_are_no_part_of_what_the_collection_is(
+    index: VectorIndex, collection: str, config: CollectionConfig, catalogue: Catalogue
+) -> None:
     load(index, collection, config, catalogue)
     assert index.notes(collection) == {}
     assert index.search_ef(collection) is None

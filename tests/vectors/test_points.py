@@ -5,12 +5,13 @@ import uuid
 import numpy as np
 import pytest
 
+from tests.vectors.conftest import Catalogue
 from twinvec.errors import VerificationError
 from twinvec.vectors import PointBatch, point_id, point_ids
 from twinvec.vectors.points import NAMESPACE
 
 
-def test_point_ids_never_change():
+def test_point_ids_never_change() -> None:
     # Services keep these, or make them by their own uuid5: a change would orphan every one of them.
     random = np.random.default_rng(7)
     for name in ["", "a/b", "ü ñ 日本", *map(str, random.integers(10**9, size=100))]:
@@ -24,13 +25,15 @@ def test_point_ids_never_change():
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("which", ["source", "target"])
-def test_vectors_that_are_not_finite_never_make_a_batch(catalogue, which: str, value: float):
+def test_vectors_that_are_not_finite_never_make_a_batch(
+    catalogue: Catalogue, which: str, value: float
+) -> None:
     getattr(catalogue, which)[[4, 9], 2] = value
     with pytest.raises(VerificationError, match=r"2 of 337 products have NaN or infinity.*B00004"):
         catalogue.points()
 
 
-def test_arrays_that_do_not_belong_together_are_refused(catalogue):
+def test_arrays_that_do_not_belong_together_are_refused(catalogue: Catalogue) -> None:
     batch = catalogue.points(0, 5)
     with pytest.raises(VerificationError, match="two equal"):
         PointBatch(batch.ids, batch.source, batch.target[:, :4], batch.payloads)
@@ -38,6 +41,6 @@ def test_arrays_that_do_not_belong_together_are_refused(catalogue):
         PointBatch(batch.ids[:4], batch.source, batch.target, batch.payloads)
 
 
-def test_an_unknown_price_is_null_in_the_payload(catalogue):
+def test_an_unknown_price_is_null_in_the_payload(catalogue: Catalogue) -> None:
     catalogue.price[:3] = [None, float("nan"), 2.5]
     assert [payload["price"] for payload in catalogue.points(0, 3).payloads] == [None, None, 2.5]

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.vectors.conftest import Catalogue
 from twinvec.errors import StoreError, VerificationError
 from twinvec.settings import QdrantSettings
 from twinvec.vectors import point_id, publish
@@ -27,7 +28,9 @@ def publish_catalogue(index: VectorIndex, collection: str, catalogue, **changed)
     return publish(index, collection, **arguments)
 
 
-def test_a_good_publish_is_verified_and_moves_no_alias(index, collection, catalogue):
+def test_a_good_publish_is_verified_and_moves_no_alias(
+    index: VectorIndex, collection: str, catalogue: Catalogue
+) -> None:
     catalogue.source[:34] = 0
     steps: list[tuple[str, int, int]] = []
     before = index.aliases()
@@ -45,20 +48,26 @@ def test_a_good_publish_is_verified_and_moves_no_alias(index, collection, catalo
 
 
 @pytest.mark.parametrize("expected", [336, 338])
-def test_a_wrong_count_names_both_figures(index, collection, catalogue, expected):
+def test_a_wrong_count_names_both_figures(
+    index: VectorIndex, collection: str, catalogue: Catalogue, expected
+) -> None:
     with pytest.raises(
         VerificationError, match=f"337 products were sent to {collection}, not the {expected}"
     ):
         publish_catalogue(index, collection, catalogue, expected=expected)
 
 
-def test_nothing_to_publish_creates_nothing(index, collection, catalogue):
+def test_nothing_to_publish_creates_nothing(
+    index: VectorIndex, collection: str, catalogue: Catalogue
+) -> None:
     with pytest.raises(VerificationError, match="nothing to publish"):
         publish_catalogue(index, collection, catalogue, batches=[], expected=0)
     assert collection not in index.collections()
 
 
-def test_nan_stops_the_upload_and_the_live_release_goes_on(index, collection, catalogue):
+def test_nan_stops_the_upload_and_the_live_release_goes_on(
+    index: VectorIndex, collection: str, catalogue: Catalogue
+) -> None:
     alias, live = f"{collection}_live", f"{collection}_0"
     publish_catalogue(index, live, catalogue)
     index.switch_alias(alias, live)
@@ -71,7 +80,9 @@ def test_nan_stops_the_upload_and_the_live_release_goes_on(index, collection, ca
     assert [hit.product_id for hit in hits] == catalogue.best(0, 10)[0]
 
 
-def test_an_interrupted_publish_is_finished_by_the_next_one(index, collection, catalogue):
+def test_an_interrupted_publish_is_finished_by_the_next_one(
+    index: VectorIndex, collection: str, catalogue: Catalogue
+) -> None:
     def interrupted():
         yield from list(catalogue.batches())[:2]
         raise KeyboardInterrupt
@@ -88,13 +99,17 @@ def test_an_interrupted_publish_is_finished_by_the_next_one(index, collection, c
     ][:10]
 
 
-def test_other_vectors_cannot_go_into_the_same_collection(index, collection, catalogue):
+def test_other_vectors_cannot_go_into_the_same_collection(
+    index: VectorIndex, collection: str, catalogue: Catalogue
+) -> None:
     publish_catalogue(index, collection, catalogue)
     with pytest.raises(StoreError, match="metadata"):
         publish_catalogue(index, collection, catalogue, metadata={"manifest": "another"})
 
 
-def test_vectors_that_come_back_changed_are_found_out(index, collection, catalogue, monkeypatch):
+def test_vectors_that_come_back_changed_are_found_out(
+    index: VectorIndex, collection: str, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
     honest = index.insert
 
     def swap(collection, batch):
@@ -105,7 +120,9 @@ def test_vectors_that_come_back_changed_are_found_out(index, collection, catalog
         publish_catalogue(index, collection, catalogue)
 
 
-def test_an_older_attempt_that_still_runs_stops_and_changes_nothing(index, collection, catalogue):
+def test_an_older_attempt_that_still_runs_stops_and_changes_nothing(
+    index: VectorIndex, collection: str, catalogue: Catalogue
+) -> None:
     """It is overtaken in the middle of its upload; since then, the release has even been updated."""
     updated = replace(catalogue, target=-catalogue.target)
 
@@ -131,7 +148,9 @@ def test_an_older_attempt_that_still_runs_stops_and_changes_nothing(index, colle
 
 
 @pytest.mark.parametrize("damage", ["lost payload", "NaN", "stranger"])
-def test_damage_after_the_upload_is_found(index, collection, catalogue, monkeypatch, damage):
+def test_damage_after_the_upload_is_found(
+    index: VectorIndex, collection: str, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, damage
+) -> None:
     honest = index.build
 
     def build(name):

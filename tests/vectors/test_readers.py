@@ -10,10 +10,12 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.vectors.conftest import Catalogue
 from twinvec.errors import StoreError
 from twinvec.settings import QdrantSettings
 from twinvec.vectors import publish, shards
@@ -93,7 +95,9 @@ def put(index, collection, catalogue):
     return publish(index, collection, catalogue.batches(), 337, 13, {}, SETTINGS)
 
 
-def test_readers_follow_a_publish_and_let_the_old_release_be_dropped(catalogue, tmp_path, reader):
+def test_readers_follow_a_publish_and_let_the_old_release_be_dropped(
+    catalogue: Catalogue, tmp_path: Path, reader
+) -> None:
     turned = replace(catalogue, target=-catalogue.target)
     index = EdgeIndex(tmp_path, patience=0.2)
     put(index, V1, catalogue)
@@ -120,7 +124,9 @@ def test_readers_follow_a_publish_and_let_the_old_release_be_dropped(catalogue, 
     index.close()
 
 
-def test_a_drop_waits_for_readers_that_are_about_to_let_go(catalogue, tmp_path, reader):
+def test_a_drop_waits_for_readers_that_are_about_to_let_go(
+    catalogue: Catalogue, tmp_path: Path, reader
+) -> None:
     index = EdgeIndex(tmp_path, patience=20)
     put(index, V1, catalogue)
     put(index, V2, catalogue)
@@ -137,8 +143,8 @@ def test_a_drop_waits_for_readers_that_are_about_to_let_go(catalogue, tmp_path, 
 
 
 def test_no_answer_is_lost_or_mixed_while_releases_are_published_and_switched(
-    catalogue, tmp_path, reader, record_property
-):
+    catalogue: Catalogue, tmp_path: Path, reader, record_property
+) -> None:
     """Two processes ask all the time; this one publishes three releases, each other than the last."""
     kinds = [catalogue, replace(catalogue, target=-catalogue.target)] * 2
     names = [f"related_products__v{number}" for number in range(1, 5)]
@@ -185,7 +191,7 @@ def test_no_answer_is_lost_or_mixed_while_releases_are_published_and_switched(
     )
 
 
-def test_threads_of_one_process_share_a_shard_and_its_end(catalogue, tmp_path):
+def test_threads_of_one_process_share_a_shard_and_its_end(catalogue: Catalogue, tmp_path: Path) -> None:
     """A shard that is not live is closed between queries of other threads, never under them."""
     index = EdgeIndex(tmp_path)
     put(index, V1, catalogue)
@@ -222,7 +228,7 @@ def test_threads_of_one_process_share_a_shard_and_its_end(catalogue, tmp_path):
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/locks"), reason="the system does not tell who holds a lock")  # noqa: PTH110
-def test_a_lock_tells_who_holds_it_and_forgets_those_that_ended(tmp_path):
+def test_a_lock_tells_who_holds_it_and_forgets_those_that_ended(tmp_path: Path) -> None:
     file = tmp_path / "lock"
     ended = subprocess.run(
         [
@@ -247,7 +253,7 @@ def test_a_lock_tells_who_holds_it_and_forgets_those_that_ended(tmp_path):
     assert 0.15 < time.monotonic() - begun < 4
 
 
-def test_the_one_that_publishes_is_named_to_another_that_would(catalogue, tmp_path):
+def test_the_one_that_publishes_is_named_to_another_that_would(catalogue: Catalogue, tmp_path: Path) -> None:
     """On one machine the first keeps the collection to itself until it is built, whatever the attempts."""
     first, second = EdgeIndex(tmp_path), EdgeIndex(tmp_path, patience=0.1)
 

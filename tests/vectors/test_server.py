@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-from qdrant_client import models
+from pathlib import Path
 
+import pytest
+from qdrant_client import QdrantClient, models
+
+from tests.vectors.conftest import Catalogue
 from twinvec.errors import StoreError
 from twinvec.settings import QdrantSettings, Settings
 from twinvec.vectors import open_index, point_id, publish
@@ -18,7 +21,9 @@ def client(request):
     return request.getfixturevalue(f"{request.param}_client")
 
 
-def test_a_service_needs_one_call_and_no_vector(client, collection, catalogue):
+def test_a_service_needs_one_call_and_no_vector(
+    client: QdrantClient, collection: str, catalogue: Catalogue
+) -> None:
     """The call of the README, with plain qdrant-client, against an alias."""
     index = ServerIndex(client)
     alias = f"{collection}_live"
@@ -40,7 +45,9 @@ def test_a_service_needs_one_call_and_no_vector(client, collection, catalogue):
     assert [hit.product_id for hit in index.related(alias, "B00042", 10).hits] == expected
 
 
-def test_the_collection_is_laid_out_as_designed(client, collection, catalogue):
+def test_the_collection_is_laid_out_as_designed(
+    client: QdrantClient, collection: str, catalogue: Catalogue
+) -> None:
     index = ServerIndex(client)
     publish(
         index, collection, catalogue.batches(), 337, 13, {"manifest": "x"}, QdrantSettings(verify_sample=20)
@@ -52,7 +59,9 @@ def test_the_collection_is_laid_out_as_designed(client, collection, catalogue):
     assert config.metadata == {"manifest": "x", "attempt": "1", "ef": "128"}
 
 
-def test_payload_indexes_are_there_on_a_server(server_client, collection, catalogue):
+def test_payload_indexes_are_there_on_a_server(
+    server_client: QdrantClient, collection: str, catalogue: Catalogue
+) -> None:
     publish(
         ServerIndex(server_client),
         collection,
@@ -72,7 +81,7 @@ def test_payload_indexes_are_there_on_a_server(server_client, collection, catalo
     }
 
 
-def test_a_server_that_does_not_answer_is_explained(tmp_path):
+def test_a_server_that_does_not_answer_is_explained(tmp_path: Path) -> None:
     qdrant = QdrantSettings(url="http://127.0.0.1:9", timeout=1)
     index = open_index(Settings(home=tmp_path, qdrant=qdrant))
     assert isinstance(index, ServerIndex)
