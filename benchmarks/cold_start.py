@@ -122,14 +122,14 @@ def write_without(snapshot: Snapshot, left_out: list[str], folder: Path) -> None
 def make_release(snapshot: Snapshot, left_out: list[str], scratch: Path, settings: Settings) -> Workspace:
     """A home in `scratch` where a release of the reduced catalogue is live; one that is there is taken as it is."""
     from pipelines.command.progress import shown
-    from pipelines.command.training import refresh
+    from twinvec.releases.refresh import refresh
 
     reduced = Workspace(settings.model_copy(update={"home": scratch / "home"}))
     if not (scratch / "source").exists():
         write_without(snapshot, left_out, scratch / "source")
     found = ingest(scratch / "source", "parquet", reduced.settings, reduced.engine).snapshot
     with shown() as progress:
-        refresh(reduced, found, False, progress)
+        refresh(reduced, found, False, progress, progress.count)
     return reduced
 
 

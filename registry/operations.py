@@ -201,9 +201,13 @@ def find_version(session: Session, name: str) -> Version | None:
     return session.scalars(statement).first()
 
 
-def latest_version(session: Session, space: str, fingerprint: str | None = None) -> Version | None:
-    """Return the newest usable version of `space`, if asked for only among those with this fingerprint."""
+def latest_version(
+    session: Session, space: str, fingerprint: str | None = None, snapshot_id: str | None = None
+) -> Version | None:
+    """Return the newest usable version of `space`; if given, of those with this fingerprint and of this snapshot."""
     statement = select(Version).where(Version.space == space, Version.state == State.READY)
+    if snapshot_id is not None:
+        statement = statement.where(Version.snapshot_id == snapshot_id)
     if fingerprint is not None:
         statement = statement.where(Version.fingerprint == fingerprint)
     return session.scalars(statement.order_by(Version.number.desc()).limit(1)).first()

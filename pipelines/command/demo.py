@@ -11,7 +11,7 @@ from pipelines.command.app import open_workspace
 from pipelines.command.output import AsJson, print_json
 from pipelines.command.progress import ProgressDisplay, shown
 from pipelines.command.query import open_recommender, print_related
-from pipelines.command.training import print_steps, refresh
+from pipelines.command.training import print_steps
 from twinvec.errors import StateError
 
 if TYPE_CHECKING:
@@ -54,12 +54,14 @@ def demo(
     encoder is trained more briefly than the settings say, and the text encoder not at all, which `twinvec run` makes
     good.
     """
+    from twinvec.releases.refresh import refresh
+
     workspace = open_workspace(**BRIEF)
     folder = workspace.settings.paths.demo / f"{size}-{seed}"
     with shown() as progress:
         _refuse_other_releases(workspace)
         snapshot = _snapshot(workspace, folder, size, seed, progress)
-        refreshed = refresh(workspace, snapshot, False, progress)
+        refreshed = refresh(workspace, snapshot, False, progress, progress.count)
         if refreshed.refused is not None:
             raise refreshed.refused
         recommender = open_recommender(workspace.settings)

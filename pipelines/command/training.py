@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.command.app import open_workspace
 from pipelines.command.output import AsJson, print_json, print_table
-from pipelines.command.progress import ProgressDisplay, shown
-from twinvec.errors import NotFoundError
+from pipelines.command.progress import shown
 
 if TYPE_CHECKING:
-    from registry.models import Release
-    from twinvec.catalogue.snapshot import Snapshot
     from twinvec.dag import Step
-    from twinvec.releases.gates import GateError
-    from twinvec.workspace import Workspace
 
 SnapshotId = Annotated[
     str | None,
@@ -31,23 +25,26 @@ def run(snapshot: SnapshotId = None, force: Force = False, as_json: AsJson = Fal
     """Run every stage that is out of date, in order; publish and promote what is new."""
     from twinvec import dag
     from twinvec.nn import processes
+    from twinvec.releases.refresh import refresh
 
     workspace = open_workspace()
     with processes.process_group(), shown() as progress:
         if not processes.is_first():
             dag.run(workspace, workspace.snapshot(snapshot), None, force)
             return
-        found = refresh(workspace, workspace.snapshot(snapshot), force, progress)
-    release = found.live
+        refreshed = refresh(workspace, workspace.snapshot(snapshot), force, progress, progress.count)
+    release = refreshed.live
     if as_json:
-        print_json({"steps": _records(found.steps), "live": release and release.collection} | found.refusal())
+        print_json(
+            {"steps": _records(refreshed.steps), "live": release and release.collection} | refreshed.refusal()
+        )
     else:
-        print_steps(found.steps)
+        print_steps(refreshed.steps)
         typer.echo(
             f"live: {release.collection}, of {release.version.name}" if release else "no release is live"
         )
-    if found.refused is not None:
-        raise found.refused
+    if refreshed.refused is not None:
+        raise refreshed.refused
 
 
 def train(
@@ -82,58 +79,6 @@ def train(
     if not processes.is_first():
         return
     print_json(_records(steps)) if as_json else print_steps(steps)
-
-
-@dataclass(frozen=True)
-class Refreshed:
-    """What a run came to.
-
-    Attributes:
-        steps: what became of each stage.
-        live: the release that is live in the end.
-        refused: why the new release is not that one; None if it is, or there was none to promote.
-    """
-
-    steps: list[Step]
-    live: Release | None
-    refused: GateError | None = None
-
-    def refusal(self) -> dict[str, object]:
-        """What was refused and why, as JSON-like values; empty if nothing was."""
-        if self.refused is None:
-            return {}
-        return {"refused": self.refused.release.label, "gates": self.refused.outcome.record(forced=False)}
-
-
-def refresh(workspace: Workspace, snapshot: Snapshot, force: bool, progress: ProgressDisplay) -> Refreshed:
-    """Run the road, then publish and promote its `related` version unless it has been live before.
-
-    A version that was live and is not any more was rolled back or replaced by someone who knew why: it stays so. One
-    that gates refuse remains ready.
-    """
-    from twinvec import dag, releases
-    from twinvec.releases.gates import GateError
-
-    steps = dag.run(workspace, snapshot, None, force, progress)
-    related = next((step.version for step in steps if step.space == "related"), None)
-    if related is None:
-        raise NotFoundError(
-            f"snapshot {snapshot.id} gave no version of related: "
-            + "; ".join(f"{step.space} {step.reason}" for step in steps if step.version is None),
-            "ingest a catalogue with co-purchases, or orders to mine them from",
-        )
-    release = releases.newest_of(workspace, related)
-    if release is None:
-        release = releases.publish(workspace, related, progress.count)
-    refused: GateError | None = None
-    if release.promoted_at is None:
-        from pipelines.related.held_out import compare  # imports torch
-
-        try:
-            releases.promote(workspace, release, progress.count, judge=compare)
-        except GateError as refusal:
-            refused = refusal
-    return Refreshed(steps, releases.live(workspace), refused)
 
 
 def print_steps(steps: Sequence[Step]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from registry import operations
 from registry.database import transaction
 from registry.models import Version
+from twinvec import digest
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.errors import StateError
 from twinvec.nn import processes
@@ -117,10 +118,12 @@ def standing(workspace: Workspace, snapshot: Snapshot) -> list[Standing]:
             continue
         current_versions, _ = up_to_date(workspace, snapshot, space, current)
         # An input that it was made without, and that a run would make first, is to be read too.
-        if current_versions and stale.isdisjoint(space.inputs):
+        imported = _imported(workspace, snapshot, space) is not None
+        if current_versions and (imported or stale.isdisjoint(space.inputs)):
             current |= current_versions
             standings += [
-                Standing(name, each, False, "up to date") for name, each in current_versions.items()
+                Standing(name, each, False, _reason_to_keep(snapshot, each))
+                for name, each in current_versions.items()
             ]
             continue
         with transaction(workspace.engine) as session:
@@ -153,12 +156,16 @@ def up_to_date(
 ) -> tuple[dict[str, Version], str]:
     """Return the versions that a run would make again, by space, empty unless all are there; and the fingerprint.
 
-    Versions that were made when operational settings were part of the fingerprint are found by that one.
+    Versions that were made when operational settings were part of the fingerprint are found by that one. An imported
+    version of a space of content stands in for those of the space's own training while it is the newest.
     """
     inputs = {name: versions[name] for name in space.inputs if name in versions}
     settings = workspace.settings
     before = {name: getattr(settings, name).deciding_as_before() for name in space.settings}
     first, *others = space.outcomes
+    if (imported := _imported(workspace, snapshot, space)) is not None:
+        own = fingerprint(space.name, snapshot.id, inputs, parameters(space, settings), space.revision)
+        return {space.name: imported}, own
     marks = []
     for values in (parameters(space, settings), {**before, "seed": settings.seed}):
         marks.append(fingerprint(first.name, snapshot.id, inputs, values, space.revision))
@@ -175,6 +182,27 @@ def up_to_date(
     return {}, marks[0]
 
 
+def import_mark(name: str, snapshot_id: str) -> str:
+    """Return the fingerprint of all versions of a space that were imported for a snapshot."""
+    return digest.of_json({"imported": name, "snapshot": snapshot_id})
+
+
+def _imported(workspace: Workspace, snapshot: Snapshot, space: Space) -> Version | None:
+    """Return the newest version of a space of content for a snapshot if it was imported."""
+    if space.encoder is None:
+        return None
+    with transaction(workspace.engine) as session:
+        version = operations.latest_version(session, space.name, snapshot_id=snapshot.id)
+    if version is None or version.fingerprint != import_mark(space.name, snapshot.id):
+        return None
+    return version
+
+
+def _reason_to_keep(snapshot: Snapshot, version: Version) -> str:
+    imported = version.fingerprint == import_mark(version.space, snapshot.id)
+    return "imported" if imported else "up to date"
+
+
 def _run_space(
     workspace: Workspace,
     snapshot: Snapshot,
@@ -185,7 +213,10 @@ def _run_space(
 ) -> list[Step]:
     current, mark = up_to_date(workspace, snapshot, space, versions)
     if current and not force:
-        return [Step(name, version, False, 0.0, "up to date") for name, version in current.items()]
+        return [
+            Step(name, version, False, 0.0, _reason_to_keep(snapshot, version))
+            for name, version in current.items()
+        ]
     missing = [name for name in space.needs if name not in versions]
     reason = (
         f"there is no version of {', '.join(missing)}"

@@ -17,7 +17,6 @@ from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
 from pipelines.command import app
-from pipelines.command.training import refresh
 from pipelines.graph import pipeline as graph_pipeline
 from pipelines.graph.product_graph import ProductGraph, Split, load_graph
 from pipelines.related.held_out import TESTED, compare
@@ -31,6 +30,7 @@ from twinvec.features.store import find_service
 from twinvec.releases.changes import changed_top_10, covered, gone
 from twinvec.releases.gates import GateError, Quality, measure
 from twinvec.releases.lookup import all_releases
+from twinvec.releases.refresh import refresh
 from twinvec.settings import GateSettings, Settings
 from twinvec.stage import Inputs, make_version
 from twinvec.workspace import Workspace
@@ -378,15 +378,7 @@ def test_a_run_that_gates_refuse_leaves_its_release_ready(
     workspace = opened(home)
     assert releases.find(workspace, "2").state == State.READY
     lenient = opened(home, **LOOSE)
-    found = refresh(lenient, lenient.snapshot(), False, _Silent())  # type: ignore[arg-type]
+    found = refresh(lenient, lenient.snapshot())
     assert found.refused is None
     assert found.live is not None
     assert found.live.label == f"{NAME}@v2"
-
-
-class _Silent:
-    def __call__(self, message: str) -> None:
-        """Say nothing."""
-
-    def count(self, step: str, done: int, total: int) -> None:
-        """Count nothing."""

@@ -64,6 +64,11 @@ class Run:
         MlflowClient().set_tag(self.id, "twinvec.manifest", digest)
         mlflow.log_dict({**manifest}, "manifest.json", run_id=self.id)
 
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags of the run."""
+        for name, value in tags.items():
+            MlflowClient().set_tag(self.id, name, value)
+
     def log_model(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> str:
         """Log `model` and register it under the space's name, exported by `torch.export`: no pickle.
 

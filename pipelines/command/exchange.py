@@ -1,0 +1,66 @@
+"""`twinvec import` and `twinvec export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.command.app import open_workspace
+from pipelines.command.output import AsJson, print_json
+from pipelines.command.progress import shown
+from pipelines.command.training import SnapshotId
+
+
+def import_(
+    space: Annotated[str, typer.Argument(help="Space to make a version of, such as text or related.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Parquet file with the key column, as product_id, and the space's vector columns."
+        ),
+    ],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from", help="A version that the vectors belong to, such as graph@v1; may be repeated."
+        ),
+    ] = None,
+    note: Annotated[str, typer.Option(help="Text that is kept with the run, as the name of the model.")] = "",
+    snapshot: SnapshotId = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a version of a space from vectors that were made elsewhere.
+
+    `twinvec run` then takes an imported version of text or image in place of its own, and a version of a space that is
+    released can be published.
+    """
+    workspace = open_workspace()
+    with shown() as progress:
+        from twinvec.exchange import import_vectors
+
+        versions = [workspace.version(name) for name in inputs or []]
+        version = import_vectors(workspace, space, file, versions, note, snapshot, progress)
+    if as_json:
+        print_json(
+            {"version": version.name, "rows": version.rows, "dimension": version.dimension} | version.metrics
+        )
+        return
+    typer.echo(
+        f"{version.name}: {version.rows:,} vectors of {version.dimension} numbers; "
+        f"{version.metrics['without_vector']:,} without a vector"
+    )
+
+
+def export(
+    version: Annotated[str, typer.Argument(help="A version, as related@v3, or a space for its latest.")],
+    file: Annotated[Path, typer.Argument(help="Parquet file to write.")],
+) -> None:
+    """Write the keys and vectors of a version to a Parquet file."""
+    workspace = open_workspace()
+    from twinvec.exchange import export_version
+
+    chosen = workspace.version(version)
+    rows = export_version(chosen, file)
+    typer.echo(f"{file}: {rows:,} rows of {chosen.name}")

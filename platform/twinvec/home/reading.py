@@ -1,0 +1,200 @@
+"""Questions to a home: related products, vectors, figures, versions and releases."""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twinvec.errors import NotFoundError, StateError
+from twinvec.home.opened import OpenHome
+
+if TYPE_CHECKING:
+    from registry.models import Release, Version
+    from twinvec.home.vectors import VersionVectors
+    from twinvec.serving.related import ColdStart, Related
+    from twinvec.vectors.index import Filters
+
+
+class ReadableHome(OpenHome):
+    """What can be asked of a home; nothing here changes it."""
+
+    def related(
+        self,
+        product_id: str | None = None,
+        k: int = 10,
+        filters: Filters | None = None,
+        *,
+        title: str | None = None,
+        category: str | None = None,
+        image: str | Path | bytes | None = None,
+    ) -> Related:
+        """Return the products most related to one, from the live release.
+
+        Args:
+            product_id: Product of the catalogue. Leave it out for a product that is not in the catalogue, and give at
+                least one of title, category and image.
+            k: Number of products.
+            filters: Conditions on the products that are found.
+            title: Title of a new product.
+            category: Category of a new product: its path, as `Music > Jazz`, or the name of one category.
+            image: Image of a new product: a file, or its bytes.
+
+        Raises:
+            StateError: if no release is live, or not exactly one product is meant.
+            NotFoundError: if the live release has no such product.
+            UnusableProductError: if a new product cannot be encoded from its description.
+
+        Example:
+            >>> from twinvec.vectors.index import Filters
+            >>> answer = home.related("T04V96VMH", k=5, filters=Filters(max_price=50.0))
+            >>> all(hit.product.price <= 50 for hit in answer.hits)
+            True
+            >>> new = home.related(title="Coffee machine", k=2)
+            >>> len(new.hits)
+            2
+        """
+        from twinvec.serving.related import NewProduct, Recommender
+
+        described = any(each is not None for each in (title, category, image))
+        if described == (product_id is not None):
+            raise StateError(
+                "a query is for one product",
+                "give the id of a product, or title, category or image of a new one",
+            )
+        if product_id is not None:
+            release, ef = self.settings.release, self.settings.qdrant.ef
+            return Recommender(self.workspace.index, release, ef).related(product_id, k, filters)
+        content = image if isinstance(image, bytes) or image is None else self._read_image(Path(image))
+        return self._cold_start.related(NewProduct(title, category, content), k, filters)
+
+    def vectors(self, version: str = "related", keys: Sequence[str] | None = None) -> VersionVectors:
+        """Return the vectors of a version, to be used as Arrow, NumPy or torch.
+
+        Args:
+            version: Version, as `related@v3`, or the latest of a space, as `related`.
+            keys: Products (or categories, or sellers) in the order of the answer; all if not given.
+
+        Raises:
+            NotFoundError: if there is no such version, or it lacks some of the keys.
+            StateError: if the version has no vectors.
+
+        Example:
+            >>> vectors = home.vectors("related@v1")
+            >>> vectors.to_numpy()["source_vector"].shape
+            (200, 16)
+            >>> home.vectors("related", keys=["T0EB0Z1K8", "T04V96VMH"]).to_torch()["target_vector"].shape
+            torch.Size([2, 16])
+            >>> vectors.to_arrow().column_names
+            ['product_id', 'source_vector', 'target_vector']
+        """
+        from twinvec.home.vectors import read_version
+
+        return read_version(self.workspace.version(version), keys)
+
+    def export(self, version: str, target: str | Path) -> Path:
+        """Write the keys and vectors of a version to one Parquet file, and return its path.
+
+        Args:
+            version: Version, as `related@v3`, or the latest of a space, as `related`.
+            target: File that is written, whole or not at all.
+
+        Raises:
+            NotFoundError: if there is no such version.
+            StateError: if the version has no vectors.
+
+        Example:
+            >>> import pyarrow.parquet as pq
+            >>> pq.read_metadata(home.export("text@v1", "text.parquet")).num_rows
+            200
+        """
+        from twinvec.exchange import export_version
+
+        export_version(self.workspace.version(version), Path(target))
+        return Path(target)
+
+    def evaluate(
+        self,
+        edges: str | Path | Iterable[tuple[str, str]],
+        version: str | None = None,
+        name: str | None = None,
+    ) -> Any:
+        """Rank the target of each edge among all products for its source.
+
+        Args:
+            edges: CSV file with the columns source and target, or pairs of product ids.
+            version: Version, as `related@v3`; the live one if not given, or the latest if none is live.
+            name: Name of the releases; that of related products if not given.
+
+        Returns:
+            The figures, an `EdgeEvaluation` for related products.
+
+        Raises:
+            StateError: if versions of this space cannot be ranked on edges.
+            CatalogueError: if no edge joins two products of the snapshot.
+
+        Example:
+            >>> figures = home.evaluate([("T04V96VMH", "TT4GHTVYT"), ("T0EB0Z1K8", "T0PG618VD")])
+            >>> figures.version, figures.edges
+            ('related@v1', 2)
+            >>> 0 <= figures.mrr_at_10 <= 1
+            True
+        """
+        evaluate = self._declared("evaluate", name)
+        if isinstance(edges, str | Path):
+            return evaluate(self.workspace, Path(edges), version)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "edges.csv"
+            with file.open("w", newline="", encoding="utf-8") as opened:
+                csv.writer(opened).writerows([("source", "target"), *edges])
+            return evaluate(self.workspace, file, version)
+
+    def releases(self, name: str | None = None) -> list[Release]:
+        """Return the releases of a name, oldest first; those of related products if none is given.
+
+        Example:
+            >>> [(release.label, release.version.name, str(release.state)) for release in home.releases()]
+            [('related_products@v1', 'related@v1', 'live')]
+        """
+        from twinvec import releases
+
+        return list(releases.all_releases(self.workspace, self._known(name)))
+
+    def versions(self, space: str | None = None) -> list[Version]:
+        """Return the versions that are ready to be read, in the order they were made; of one space if given.
+
+        Example:
+            >>> [version.name for version in home.versions("graph")]
+            ['graph@v1']
+        """
+        from registry import operations
+        from registry.database import transaction
+        from registry.models import State
+
+        with transaction(self.workspace.engine) as session:
+            versions = operations.versions(session, [State.READY])
+        return [version for version in versions if space in (None, version.space)]
+
+    def close(self) -> None:
+        """Close the stores and forget the loaded encoders; a later use opens them again."""
+        self.__dict__.pop("_cold_start", None)
+        super().close()
+
+    @cached_property
+    def _cold_start(self) -> ColdStart:
+        """Answers for new products; it keeps the encoders that it has loaded."""
+        cold_start: ColdStart = self._declared("cold_start")(self.workspace)
+        return cold_start
+
+    def _read_image(self, path: Path) -> bytes:
+        try:
+            with path.open("rb") as file:
+                # One byte more than is allowed: the cold start refuses a larger image by its length.
+                return file.read(self.settings.image.max_bytes + 1)
+        except OSError as error:
+            raise NotFoundError(
+                f"the image {path} cannot be read: {error.strerror}", "name an image file, or give its bytes"
+            ) from error
