@@ -44,7 +44,7 @@ ALLOWED: Mapping[str, str] = {
     "pipelines.command": (
         "pipelines.cold_start pipelines.comparisons pipelines.evaluation pipelines.related "
         "pipelines.update pipelines.versions registry twinvec twinvec.catalogue twinvec.dag "
-        "twinvec.doctor twinvec.errors twinvec.features twinvec.files twinvec.nn twinvec.releases "
+        "twinvec.doctor twinvec.errors twinvec.exchange twinvec.features twinvec.files twinvec.nn twinvec.releases "
         "twinvec.serving twinvec.settings twinvec.spaces twinvec.tracking twinvec.vectors "
         "twinvec.workspace"
     ),
@@ -93,26 +93,36 @@ ALLOWED: Mapping[str, str] = {
         "twinvec.features twinvec.metrics twinvec.settings twinvec.stage twinvec.tracking "
         "twinvec.workspace"
     ),
+    "twinvec": "twinvec.home twinvec.metrics twinvec.nn",
     "twinvec.catalogue": (
         "registry twinvec.columns twinvec.digest twinvec.draws twinvec.errors twinvec.files "
         "twinvec.plugins twinvec.settings"
     ),
     "twinvec.dag": (
-        "registry twinvec.catalogue twinvec.errors twinvec.nn twinvec.plugins twinvec.settings "
-        "twinvec.spaces twinvec.stage twinvec.workspace"
+        "registry twinvec.catalogue twinvec.digest twinvec.errors twinvec.nn twinvec.plugins "
+        "twinvec.settings twinvec.spaces twinvec.stage twinvec.workspace"
     ),
     "twinvec.doctor": (
         "registry twinvec.catalogue twinvec.errors twinvec.features twinvec.paths twinvec.releases "
         "twinvec.settings twinvec.spaces twinvec.tracking twinvec.vectors twinvec.workspace"
     ),
+    "twinvec.exchange": (
+        "registry twinvec.catalogue twinvec.columns twinvec.dag twinvec.errors twinvec.features "
+        "twinvec.progress twinvec.spaces twinvec.stage twinvec.tracking twinvec.workspace"
+    ),
     "twinvec.features": (
         "registry twinvec.columns twinvec.digest twinvec.errors twinvec.files twinvec.paths "
         "twinvec.settings twinvec.spaces"
     ),
+    "twinvec.home": (
+        "registry twinvec.catalogue twinvec.dag twinvec.errors twinvec.exchange twinvec.features "
+        "twinvec.plugins twinvec.progress twinvec.releases twinvec.serving twinvec.settings "
+        "twinvec.spaces twinvec.vectors twinvec.workspace"
+    ),
     "twinvec.nn": "twinvec.draws twinvec.errors",
     "twinvec.plugins": "twinvec.errors",
     "twinvec.releases": (
-        "registry twinvec.catalogue twinvec.errors twinvec.features twinvec.plugins twinvec.progress "
+        "registry twinvec.catalogue twinvec.dag twinvec.errors twinvec.features twinvec.plugins twinvec.progress "
         "twinvec.settings twinvec.spaces twinvec.tracking twinvec.vectors twinvec.workspace"
     ),
     "twinvec.serving": (
