@@ -298,8 +298,15 @@ def relocate(home: Path, old: Path) -> None:
         versions = operations.versions(session)
     apply_snapshot(workspace.features, workspace.settings, versions[0].snapshot)
     for version in versions:
-        apply_version(workspace.features, version)
+        if version.dimension is not None:
+            apply_version(workspace.features, version)
     workspace.engine.dispose()
+
+
+@pytest.fixture
+def relocate_home() -> Callable[[Path, Path], None]:
+    """`relocate`, for tests in other files."""
+    return relocate
 
 
 @pytest.fixture(scope="session")
