@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+
+from registry import operations
+from registry.database import transaction
+from twinvec.features.store import apply_snapshot, apply_version
+from twinvec.settings import Settings
+from twinvec.workspace import Workspace
 
 _BLOCK = 1 << 20
 _ZEROS = bytes(_BLOCK)
@@ -28,3 +36,50 @@ def copy_file(source: str, target: str) -> str:
                 new.write(block)
         new.truncate()
     return target
+
+
+def relocate(home: Path, old: Path) -> None:
+    """Let everything in a copy of a home mean its own files, where it meant those of the home it was copied from."""
+    columns = {
+        "registry.db": ["versions.path", "snapshots.path"],
+        "mlflow.db": [
+            "experiments.artifact_location",
+            "runs.artifact_uri",
+            "logged_models.artifact_location",
+        ],
+    }
+    for file, places in columns.items():
+        with closing(sqlite3.connect(home / file)) as database, database:
+            for table, column in (place.split(".") for place in places):
+                database.execute(
+                    f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(old), str(home))
+                )
+    workspace = Workspace(Settings(home=home))
+    with transaction(workspace.engine) as session:
+        versions = operations.versions(session)
+    apply_snapshot(workspace.features, workspace.settings, versions[0].snapshot)
+    for version in versions:
+        if version.dimension is not None:
+            apply_version(workspace.features, version)
+    workspace.engine.dispose()
+
+
+def restore(home: Path, backup: Path) -> None:
+    """Let a home be as it was, at the same place; MLflow keeps its database open, which is written over."""
+    databases = {file.relative_to(home) for file in home.rglob("*.db*") if file.is_file()}
+    for file in [
+        file for file in home.rglob("*") if file.is_file() and file.relative_to(home) not in databases
+    ]:
+        file.unlink()
+    shutil.copytree(
+        backup, home, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.db*"), copy_function=copy_file
+    )
+    for folder in sorted((each for each in home.rglob("*") if each.is_dir()), reverse=True):
+        if not (backup / folder.relative_to(home)).is_dir():
+            folder.rmdir()
+    for file in backup.rglob("*.db"):
+        with (
+            closing(sqlite3.connect(file)) as source,
+            closing(sqlite3.connect(home / file.relative_to(backup))) as target,
+        ):
+            source.backup(target)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from pipelines.graph.product_graph import Split
 from pipelines.sellers.fitting import make_start
@@ -16,11 +17,12 @@ from pipelines.update.live import Live
 from twinvec.catalogue.snapshot import open_snapshot
 from twinvec.features.manifest import Manifest
 from twinvec.nn.device import resolve_device
-from twinvec.nn.models.waml import embed, layers, principal_axes
+from twinvec.nn.models.waml import layers, principal_axes
 from twinvec.stage import Inputs, Outcome, Progress, Train
 from twinvec.tracking import Run, load_model
 from twinvec.workspace import Workspace
 
+CHUNK = 65_536
 HINT = "`twinvec train sellers --force`, then `twinvec publish sellers`, make a release anew"
 
 
@@ -58,7 +60,7 @@ def carry_sellers(workspace: Workspace, live: Live, full: bool) -> Train:
 
         def vectors(*splits: Split) -> torch.Tensor:
             *_, below = layers(start, graph.neighbours(*splits).to(device), alphas, options.normalise)
-            return below.cpu() if model is None else embed(model.to(device), below).cpu()
+            return below.cpu() if model is None else _embed(model.to(device), below).cpu()
 
         tested, kept = vectors(Split.TRAIN), vectors(*Split)
         recall = recall_metrics(rank_offers(tested, graph, Split.TEST), graph, options.recall_at)
@@ -76,6 +78,13 @@ def carry_sellers(workspace: Workspace, live: Live, full: bool) -> Train:
         return outcomes(reduced, graph, kept.numpy(), tested.numpy(), made)
 
     return train
+
+
+@torch.inference_mode()
+def _embed(model: nn.Module, below: torch.Tensor) -> torch.Tensor:
+    """Return the blocks' output, [nodes, d], by an exported model, which has no `eval` and takes no single row."""
+    parts = below.tensor_split(1 + len(below) // CHUNK)
+    return torch.cat([model(part) for part in parts])
 
 
 def _alphas(metrics: Mapping[str, float]) -> tuple[float, ...]:

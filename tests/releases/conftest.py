@@ -6,13 +6,10 @@ Session-wide, since its Feast and MLflow take most of a minute; a test gets a co
 from __future__ import annotations
 
 import json
-import shutil
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,12 +26,12 @@ from sqlalchemy import func, insert, make_url, select
 from registry import operations
 from registry.database import migrate, open_engine, transaction
 from registry.models import Base, Version
-from tests.homes import copied, copy_file
+from tests.homes import copied, relocate, restore
 from twinvec import releases
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic.store import generate
 from twinvec.features.repository import feast_objects
-from twinvec.features.store import apply_snapshot, apply_version, materialize_release
+from twinvec.features.store import materialize_release
 from twinvec.settings import QdrantSettings, Settings
 from twinvec.spaces import find_space
 from twinvec.stage import FROZEN, Inputs, Outcome, Progress, make_version, make_versions
@@ -277,32 +274,6 @@ def make_any() -> Callable[..., Version]:
     return make
 
 
-def relocate(home: Path, old: Path) -> None:
-    """Let everything in a copy of a home mean its own files, where it meant those of the home it was copied from."""
-    columns = {
-        "registry.db": ["versions.path", "snapshots.path"],
-        "mlflow.db": [
-            "experiments.artifact_location",
-            "runs.artifact_uri",
-            "logged_models.artifact_location",
-        ],
-    }
-    for file, places in columns.items():
-        with closing(sqlite3.connect(home / file)) as database, database:
-            for table, column in (place.split(".") for place in places):
-                database.execute(
-                    f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(old), str(home))
-                )
-    workspace = Workspace(Settings(home=home))
-    with transaction(workspace.engine) as session:
-        versions = operations.versions(session)
-    apply_snapshot(workspace.features, workspace.settings, versions[0].snapshot)
-    for version in versions:
-        if version.dimension is not None:
-            apply_version(workspace.features, version)
-    workspace.engine.dispose()
-
-
 @pytest.fixture
 def relocate_home() -> Callable[[Path, Path], None]:
     """`relocate`, for tests in other files."""
@@ -341,27 +312,6 @@ def old(aged: tuple[Path, Path]) -> Iterator[Workspace]:
     home, backup = aged
     restore(home, backup)
     yield from opened(home)
-
-
-def restore(home: Path, backup: Path) -> None:
-    """Let a home be as it was, at the same place; MLflow keeps its database open, which is written over."""
-    databases = {file.relative_to(home) for file in home.rglob("*.db*") if file.is_file()}
-    for file in [
-        file for file in home.rglob("*") if file.is_file() and file.relative_to(home) not in databases
-    ]:
-        file.unlink()
-    shutil.copytree(
-        backup, home, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.db*"), copy_function=copy_file
-    )
-    for folder in sorted((each for each in home.rglob("*") if each.is_dir()), reverse=True):
-        if not (backup / folder.relative_to(home)).is_dir():
-            folder.rmdir()
-    for file in backup.rglob("*.db"):
-        with (
-            closing(sqlite3.connect(file)) as source,
-            closing(sqlite3.connect(home / file.relative_to(backup))) as target,
-        ):
-            source.backup(target)
 
 
 @pytest.fixture

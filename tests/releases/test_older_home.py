@@ -87,7 +87,11 @@ def test_a_home_of_the_version_before_opens_and_goes_on(
     later.mkdir()
     for table in old_home.snapshot().tables:
         rows = pq.read_table(old_home.snapshot().table(table))
-        pq.write_table(rows.slice(0, len(rows) - 5) if table == "coview" else rows, later / f"{table}.parquet")
+        pq.write_table(
+            rows.slice(0, len(rows) - 5) if table == "coview" else rows, later / f"{table}.parquet"
+        )
+    directed = old_home.snapshot().directed
+    (later / "catalogue.json").write_text(json.dumps({"copurchase_directed": directed}))
     snapshot = ingest(later, "parquet", old_home.settings, old_home.engine).snapshot
     for name in ("related_products", SELLERS):
         report = update(old_home, snapshot, name=name)

@@ -9,6 +9,7 @@ from registry import operations
 from registry.database import transaction
 from registry.models import State, Version
 from twinvec.doctor.finding import Finding
+from twinvec.releases.gates import RECORD
 from twinvec.releases.lookup import lineage as parts
 from twinvec.spaces import release_names, served_as
 from twinvec.workspace import Workspace
@@ -56,17 +57,19 @@ def check_alias(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
 
 
 def _alias(workspace: Workspace, name: str, alias: str) -> Iterator[Finding]:
-    from twinvec.releases.stores import read_models
+    from twinvec.releases.stores import models_of, read_models
 
     with transaction(workspace.engine) as session:
         live = operations.live_release(session, name)
     spaces = read_models(workspace, name).keys()
     lineage: Sequence[Version] = parts(workspace, live.version_id) if live is not None else []
+    # Version 0.1.0 made releases of sellers live without gates and without aliases of their models.
+    never_switched = live is not None and RECORD not in live.verification
     if not spaces:
         return
     from twinvec.tracking import aliased_models, registered_models
 
-    wanted = {version.space: str(version.model_uri) for version in lineage if version.model_uri is not None}
+    wanted = models_of(lineage)
     there = registered_models(workspace.settings, spaces)
     named = {
         uri.removeprefix("models:/").partition("/")[0]: uri
@@ -75,7 +78,7 @@ def _alias(workspace: Workspace, name: str, alias: str) -> Iterator[Finding]:
     }
     for space in sorted(spaces):
         uri = wanted.get(space)
-        if named.get(space) == uri:
+        if named.get(space) == uri or (never_switched and space not in named):
             continue
         fix = partial(_set_alias, workspace, space, alias, uri) if uri is None or uri in there else None
         yield Finding(

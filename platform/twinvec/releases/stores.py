@@ -36,7 +36,7 @@ def read_models(workspace: Workspace, name: str) -> Models:
     with transaction(workspace.engine) as session:
         versions = operations.versions(session)
     served = served_as(workspace.settings, name)
-    spaces = sorted(_models(versions).keys() & _made_from(served))
+    spaces = sorted(models_of(versions).keys() & _made_from(served))
     if not spaces:
         return {}
     from mlflow.exceptions import MlflowException
@@ -66,10 +66,10 @@ def models_after(workspace: Workspace, before: Models, old: Release | None, new:
     serving = served_as(workspace.settings, new.name).serving
     assert serving is not None
     alias, alias_before = serving.aliases
-    live = _models(lineage(workspace, new.version_id))
+    live = models_of(lineage(workspace, new.version_id))
     if old is not None and old.id == new.id:
         return {space: {**aliases, alias: live.get(space)} for space, aliases in before.items()}
-    previous = _models(lineage(workspace, old.version_id)) if old is not None else {}
+    previous = models_of(lineage(workspace, old.version_id)) if old is not None else {}
     return {space: {alias: live.get(space), alias_before: previous.get(space)} for space in before}
 
 
@@ -122,6 +122,10 @@ def _made_from(space: Space) -> set[str]:
     return names
 
 
-def _models(versions: Sequence[Version]) -> dict[str, str]:
-    """Return space → URI of its model in MLflow; that of the last version of each space."""
-    return {version.space: version.model_uri for version in versions if version.model_uri is not None}
+def models_of(versions: Sequence[Version]) -> dict[str, str]:
+    """Return the name of each registered model → the URI of its version, the last one's of several.
+
+    Models are registered under the name of the space that they were trained for.
+    """
+    uris = [version.model_uri for version in versions if version.model_uri is not None]
+    return {uri.removeprefix("models:/").partition("/")[0]: uri for uri in uris}
