@@ -1,4 +1,4 @@
-"""What `feast apply` registers: everything that Twinvec's registry knows."""
+"""Objects that `feast apply` registers, built from all rows of Twinvec's registry."""
 
 from twinvec.features.repository import feast_objects
 from twinvec.settings import load_settings

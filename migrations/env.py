@@ -46,9 +46,9 @@ def run(connection: Connection) -> None:
 if context.is_offline_mode():
     raise SystemExit("migrations run against a database; Alembic's --sql mode is not supported")
 
-given: Connection | None = context.config.attributes.get("connection")
-if given is not None:
-    run(given)
+opened: Connection | None = context.config.attributes.get("connection")
+if opened is not None:
+    run(opened)
 else:
     from twinvec.settings import load_settings
 

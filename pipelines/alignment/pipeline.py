@@ -24,8 +24,9 @@ from twinvec.nn.training.inference import infer
 from twinvec.nn.training.loop import Epoch
 from twinvec.nn.training.loop import train as train_encoder
 from twinvec.plugins import load_reference
+from twinvec.progress import Progress
 from twinvec.spaces import find_space
-from twinvec.stage import Inputs, Outcome, Progress
+from twinvec.stage import Inputs, Outcome
 from twinvec.tracking import model_digest
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from pipelines.category.space import SPACE
 from twinvec import digest
 from twinvec.columns import CATEGORY
 from twinvec.nn.models.category import CategoryEmbedding, fit
-from twinvec.stage import Inputs, Outcome, Progress
+from twinvec.progress import Progress
+from twinvec.stage import Inputs, Outcome
 from twinvec.tracking import model_digest
 
 if TYPE_CHECKING:

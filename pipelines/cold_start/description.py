@@ -1,4 +1,4 @@
-"""What is said of a new product, brought into the form that the catalogue's products have."""
+"""Description of a new product, in the form of the catalogue's products."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ PATHS_SQL = "SELECT DISTINCT category FROM products WHERE len(category) > 0 ORDE
 
 
 def read_paths(snapshot: Snapshot) -> list[tuple[str, ...]]:
-    """Every category path of a snapshot once, from the root to the leaf."""
+    """Return every category path of a snapshot once, from the root to the leaf."""
     with snapshot.connect() as connection:
         return [tuple(path) for (path,) in connection.execute(PATHS_SQL).fetchall()]
 
 
 def find_path(category: str, paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """The path that `category` means.
+    """Return the path that `category` names.
 
     Args:
         category: a whole path, `Music > Jazz`, which need not be one of the catalogue's; or the name of a category
             at any level, of which the catalogue has to have one.
-        paths: of the catalogue's products.
+        paths: category paths of the catalogue's products.
 
     Raises:
         UnusableProductError: if it is empty, or a name that the catalogue has nowhere or in several places.
@@ -39,13 +39,13 @@ def find_path(category: str, paths: Sequence[tuple[str, ...]]) -> tuple[str, ...
     if len(names) > 1:
         return names
     (name,) = names
-    found = sorted({path[: path.index(name) + 1] for path in paths if name in path})
-    if len(found) == 1:
-        return found[0]
-    if found:
-        places = "; ".join(SEPARATOR.join(path) for path in found[:SHOWN])
+    matches = sorted({path[: path.index(name) + 1] for path in paths if name in path})
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        places = "; ".join(SEPARATOR.join(path) for path in matches[:SHOWN])
         raise UnusableProductError(
-            f"there are {len(found)} categories called {name!r}", f"give the whole path: {places}"
+            f"there are {len(matches)} categories called {name!r}", f"give the whole path: {places}"
         )
     near = difflib.get_close_matches(name, sorted({each for path in paths for each in path}), SHOWN)
     raise UnusableProductError(
@@ -56,7 +56,7 @@ def find_path(category: str, paths: Sequence[tuple[str, ...]]) -> tuple[str, ...
 
 
 def compose_text(title: str | None, path: Sequence[str]) -> str | None:
-    """The text of a product, as `pipelines.text.texts.TEXT_SQL` composes it for the catalogue; None without either.
+    """Return the text of a product, as `pipelines.text.texts.TEXT_SQL` composes it; None without title and path.
 
     Not by that query itself, which takes many times as long for one product as encoding it does; a test holds the
     two equal.

@@ -1,4 +1,4 @@
-"""What the release of a collection encodes new products with, refused if it does not belong to its index."""
+"""Encoders of a release for new products; encoders that do not belong to its index are refused."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:  # torch and MLflow take seconds to import: they are, when the
 
 @dataclass(frozen=True)
 class Encoders:
-    """What one release encodes a new product with, read when it is first needed.
+    """Encoders of one release for new products, loaded when they are first used.
 
     Attributes:
-        settings: where MLflow is.
-        collection: of the release.
+        settings: settings, which name MLflow.
+        collection: collection of the release.
         versions: space → version, all that the release was made from.
     """
 
@@ -55,11 +55,11 @@ class Encoders:
 
 
 def find_encoders(workspace: Workspace, collection: str) -> Encoders:
-    """Find what the release of a collection was made with.
+    """Return the encoders of the release of a collection.
 
     Raises:
         NotFoundError: if the registry has no such release.
-        StateError: if it was made without content, so that there is nothing to tell a new product by.
+        StateError: if the release was made without content, so that a new product cannot be encoded.
         VerificationError: if the collection, or a version, has another manifest than what was made from it says.
     """
     release = _release_of(workspace, collection)

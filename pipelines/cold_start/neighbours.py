@@ -27,7 +27,7 @@ class AlignedProducts:
 
     Attributes:
         product_ids, marketplaces: strings [n].
-        vectors: of length one, float16 [n, d].
+        vectors: vectors of length one, float16 [n, d].
     """
 
     product_ids: pa.ChunkedArray
@@ -38,8 +38,8 @@ class AlignedProducts:
         """The point ids of the k nearest products by cosine, and the cosines, nearest first; all are compared.
 
         Args:
-            query: of length one, float32 [d].
-            k: how many; all if there are fewer.
+            query: vector of length one, float32 [d].
+            k: number of neighbours; all products if there are fewer.
         """
         cosines = np.concatenate(
             [
@@ -78,7 +78,7 @@ def read_aligned(version: Version) -> AlignedProducts:
 
 
 def weigh(cosines: Floats) -> Floats:
-    """How heavy each neighbour counts, float32 [k], summing to one: a softmax of the cosines, float32 [k]."""
+    """Return the weight of each neighbour, float32 [k], summing to one: a softmax of the cosines, float32 [k]."""
     weights = np.exp((cosines - cosines.max()) / TEMPERATURE)
     share: Floats = weights / weights.sum()
     return share

@@ -23,7 +23,7 @@ NEIGHBOURS = 10
 
 
 class ColdStart:
-    """Answers for products that are not in the catalogue, from whichever release is live at the moment of each.
+    """Answers for products that are not in the catalogue, each from the release that is live at that moment.
 
     A new product gets the text and image vectors that the release's own encoders give it, and the aligned vector of a
     product without co-views. Its source vector is the mean of those of the ten products of the catalogue that are
@@ -79,7 +79,7 @@ class ColdStart:
             return self._encoders
 
     def _check(self, product: NewProduct) -> None:
-        """What can be told without the encoders."""
+        """Raise for a product that cannot be encoded, as far as that shows without the encoders."""
         most = self._workspace.settings.image.max_bytes
         if product.title is None and product.category is None and product.image is None:
             raise UnusableProductError(

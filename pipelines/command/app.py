@@ -52,8 +52,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(twinvec.__version__)
         raise typer.Exit
 
@@ -76,7 +76,7 @@ def start(
 
 
 def explain(error: Exception) -> str | None:
-    """What to tell the user of an error that is theirs to mend; None if it is ours."""
+    """Return the message for an error that the user can correct; None for an error of Twinvec."""
     if isinstance(error, TwinvecError):
         return str(error)
     if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:

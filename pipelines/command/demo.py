@@ -43,7 +43,7 @@ MOST_BOUGHT = """
 
 def demo(
     size: Annotated[
-        str, typer.Option(help="Of the store: tiny (500 products), small, medium, large or huge.")
+        str, typer.Option(help="Size of the store: tiny (500 products), small, medium, large or huge.")
     ] = "tiny",
     seed: Annotated[int, typer.Option(help="The same seed makes the same store.")] = 0,
     as_json: AsJson = False,
@@ -65,17 +65,17 @@ def demo(
         if refreshed.refused is not None:
             raise refreshed.refused
         recommender = open_recommender(workspace.settings)
-        found = [recommender.related(product, 5) for product in _most_bought(snapshot)]
+        answers = [recommender.related(product, 5) for product in _most_bought(snapshot)]
     if as_json:
         live = refreshed.live
-        print_json({"live": live and live.collection, "related": found})
+        print_json({"live": live and live.collection, "related": answers})
         return
     print_steps(refreshed.steps)
-    for each in found:
+    for each in answers:
         print_related(each)
     typer.echo(
         f"All of it is in {workspace.settings.home}: `twinvec status` shows what, "
-        f"`twinvec related {found[0].product.product_id}` asks for more.\n"
+        f"`twinvec related {answers[0].product.product_id}` asks for more.\n"
         "The image encoder was trained briefly, and the text encoder taken as it is: `twinvec run` trains them by the "
         "settings."
     )

@@ -41,45 +41,45 @@ def lineage(
         raise NotFoundError(
             f"there is no folder {picture.absolute().parent}", "make it, or name another file"
         )
-    found = trace(open_workspace(), name)
+    traced = trace(open_workspace(), name)
     if picture is not None:
-        draw(found, picture)
+        draw(traced, picture)
     if as_json:
-        print_json(_record(found))
+        print_json(_record(traced))
         return
-    _print(found)
+    _print(traced)
     if picture is not None:
         typer.echo(f"drawn into {picture}")
 
 
-def _record(found: Lineage) -> dict[str, object]:
+def _record(traced: Lineage) -> dict[str, object]:
     return {
-        "about": found.about,
-        "nodes": list(found.nodes.values()),
+        "about": traced.about,
+        "nodes": list(traced.nodes.values()),
         "edges": [
-            {"made_from": found.nodes[parent], "made": found.nodes[child]} for parent, child in found.edges
+            {"made_from": traced.nodes[parent], "made": traced.nodes[child]} for parent, child in traced.edges
         ],
-        "history": [{name: getattr(move, name) for name in MOVE} for move in found.history],
+        "history": [{name: getattr(move, name) for name in MOVE} for move in traced.history],
     }
 
 
-def _print(found: Lineage) -> None:
+def _print(traced: Lineage) -> None:
     from rich.console import Console
 
     console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
     for title, next_to in (
-        ("was made from", found.made_from),
-        ("was made into", found.made_into),
+        ("was made from", traced.made_from),
+        ("was made into", traced.made_into),
     ):
-        console.print(_tree(found, f"{found.about.name} {title}", next_to))
+        console.print(_tree(traced, f"{traced.about.name} {title}", next_to))
     print_table(
         "History",
         ["what", "from", "to", "when", "who", "why", "run"],
-        [[getattr(move, name) for name in MOVE] for move in found.history],
+        [[getattr(move, name) for name in MOVE] for move in traced.history],
     )
 
 
-def _tree(found: Lineage, title: str, next_to: Callable[[str], list[str]]) -> Tree:
+def _tree(traced: Lineage, title: str, next_to: Callable[[str], list[str]]) -> Tree:
     from rich.text import Text
     from rich.tree import Tree
 
@@ -87,7 +87,7 @@ def _tree(found: Lineage, title: str, next_to: Callable[[str], list[str]]) -> Tr
 
     def grow(tree: Tree, key: str) -> None:
         for each in next_to(key):
-            node, branches = found.nodes[each], next_to(each)
+            node, branches = traced.nodes[each], next_to(each)
             label = f"{node.kind} {node.name}" if node.kind == "snapshot" else f"{node.name}, {node.state}"
             again = each in shown and bool(branches)
             branch = tree.add(
@@ -98,7 +98,7 @@ def _tree(found: Lineage, title: str, next_to: Callable[[str], list[str]]) -> Tr
                 grow(branch, each)
 
     tree = Tree(Text(title, style="bold"))
-    grow(tree, found.about.key)
+    grow(tree, traced.about.key)
     if not tree.children:
         tree.add("nothing")
     return tree

@@ -47,25 +47,25 @@ def prune(
         progress("looking at what can be removed")
         from twinvec.releases import retention
 
-        found = retention.prune(workspace, keep, snapshots, dry_run, progress.count)
+        pruned = retention.prune(workspace, keep, snapshots, dry_run, progress.count)
     if as_json:
-        print_json(_record(found, dry_run))
+        print_json(_record(pruned, dry_run))
     else:
-        _print(found, dry_run, snapshots)
-    if found.left:
+        _print(pruned, dry_run, snapshots)
+    if pruned.left:
         raise typer.Exit(1)
 
 
-def _record(found: Pruned, dry_run: bool) -> dict[str, object]:
+def _record(pruned: Pruned, dry_run: bool) -> dict[str, object]:
     return {
         "dry_run": dry_run,
-        "releases": [release.label for release in found.plan.releases],
-        "versions": [version.name for version in found.plan.versions],
-        "spare_snapshots": [snapshot.id for snapshot in found.plan.snapshots],
-        "kept": found.plan.kept,
-        "freed": [_holding(holding) for holding in found.taken],
-        "bytes": sum(holding.size or 0 for holding in found.taken),
-        "left": [{**_holding(left.holding), "why": left.why} for left in found.left],
+        "releases": [release.label for release in pruned.plan.releases],
+        "versions": [version.name for version in pruned.plan.versions],
+        "spare_snapshots": [snapshot.id for snapshot in pruned.plan.snapshots],
+        "kept": pruned.plan.kept,
+        "freed": [_holding(holding) for holding in pruned.taken],
+        "bytes": sum(holding.size or 0 for holding in pruned.taken),
+        "left": [{**_holding(left.holding), "why": left.why} for left in pruned.left],
     }
 
 
@@ -73,20 +73,20 @@ def _holding(holding: Holding) -> dict[str, object]:
     return {"store": holding.store, "what": holding.what, "of": holding.of, "bytes": holding.size}
 
 
-def _print(found: Pruned, dry_run: bool, snapshots: bool) -> None:
-    names = [*(each.label for each in found.plan.releases), *(each.name for each in found.plan.versions)]
+def _print(pruned: Pruned, dry_run: bool, snapshots: bool) -> None:
+    names = [*(each.label for each in pruned.plan.releases), *(each.name for each in pruned.plan.versions)]
     typer.echo(f"{'Would be removed' if dry_run else 'Removed'}: {', '.join(names) or 'nothing'}")
-    print_table("Kept", ["what", "why"], list(found.plan.kept.items()))
-    if found.taken:
+    print_table("Kept", ["what", "why"], list(pruned.plan.kept.items()))
+    if pruned.taken:
         print_table(
             "Disk space that would be freed" if dry_run else "Disk space freed",
             ["store", "things", "MB", "of"],
-            _by_store(found.taken),
+            _by_store(pruned.taken),
         )
-    if found.plan.snapshots and not snapshots:
-        ids = ", ".join(snapshot.id for snapshot in found.plan.snapshots)
+    if pruned.plan.snapshots and not snapshots:
+        ids = ", ".join(snapshot.id for snapshot in pruned.plan.snapshots)
         typer.echo(f"Snapshots that nothing needs stay without --snapshots: {ids}")
-    for left in found.left:
+    for left in pruned.left:
         typer.echo(f"left: {left.holding.what} of {left.holding.of}: {left.why}", err=True)
 
 

@@ -74,7 +74,7 @@ def related(
 def related_to_new(
     title: str | None, category: str | None, image: Path | None, k: int, filters: Filters
 ) -> Related:
-    """What is related to a product that is not in the catalogue.
+    """Return the products related to one that is not in the catalogue.
 
     Raises:
         NotFoundError: if there is no such image file.
@@ -91,7 +91,7 @@ def related_to_new(
 
 
 def read_image(path: Path, max_bytes: int) -> bytes:
-    """The bytes of an image file, no more than one over `max_bytes`.
+    """Return the bytes of an image file, at most one more than `max_bytes`.
 
     Raises:
         NotFoundError: if it cannot be read.
@@ -124,19 +124,19 @@ def serve(
 
 
 def open_recommender(settings: Settings) -> Recommender:
-    """What answers queries, with the index that the settings name."""
+    """Return a recommender over the index that the settings name."""
     from twinvec.serving.related import Recommender
     from twinvec.vectors import open_index
 
     return Recommender(open_index(settings), settings.release, settings.qdrant.ef)
 
 
-def print_related(found: Related) -> None:
-    """Print a product and what was found for it."""
-    asked = found.product
-    rows = [(None, *_columns(asked)), *((hit.score, *_columns(hit.product)) for hit in found.hits)]
+def print_related(answer: Related) -> None:
+    """Print a product and its related products."""
+    product = answer.product
+    rows = [(None, *_columns(product)), *((hit.score, *_columns(hit.product)) for hit in answer.hits)]
     print_table(
-        f"Related to {asked.title or asked.product_id or 'a new product'} in {found.release}",
+        f"Related to {product.title or product.product_id or 'a new product'} in {answer.release}",
         ["score", "product", "title", "category", "price"],
         rows,
     )

@@ -125,7 +125,7 @@ def settle(workspace: Workspace) -> None:
 
 
 def record(release: Release) -> dict[str, object]:
-    """A release as JSON-like values."""
+    """Return a release as JSON-like values."""
     return {
         "release": f"{release.name}@v{release.number}",
         "state": release.state,

@@ -96,7 +96,7 @@ def reduction(
 def store(
     folder: Annotated[Path, typer.Argument(help="A new folder, or that of a synthetic store.")],
     size: Annotated[
-        str, typer.Option(help="Of the store: tiny (500 products), small, medium, large or huge.")
+        str, typer.Option(help="Size of the store: tiny (500 products), small, medium, large or huge.")
     ] = "tiny",
     seed: Annotated[int, typer.Option(help="The same seed makes the same store.")] = 0,
     as_json: AsJson = False,

@@ -82,7 +82,7 @@ def train(
 
 
 def print_steps(steps: Sequence[Step]) -> None:
-    """Print what became of each stage."""
+    """Print the result of each space."""
     print_table("Stages", ["space", "version", "what", "seconds", "vectors", "dimension"], map(_row, steps))
 
 

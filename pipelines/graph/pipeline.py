@@ -24,7 +24,8 @@ from pipelines.graph.product_graph import Split
 from twinvec import digest
 from twinvec.catalogue.snapshot import quoted
 from twinvec.errors import CatalogueError
-from twinvec.stage import Inputs, Outcome, Progress
+from twinvec.progress import Progress
+from twinvec.stage import Inputs, Outcome
 
 if TYPE_CHECKING:
     from twinvec.tracking import Run

@@ -29,7 +29,8 @@ from twinvec.nn import processes
 from twinvec.nn.device import resolve_device
 from twinvec.nn.models.image import ImageEncoder
 from twinvec.nn.training.encoder_loop import peak_memory
-from twinvec.stage import Inputs, Outcome, Progress
+from twinvec.progress import Progress
+from twinvec.stage import Inputs, Outcome
 from twinvec.tracking import model_digest
 
 if TYPE_CHECKING:

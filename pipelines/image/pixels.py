@@ -15,8 +15,8 @@ from pipelines.image.reading import SKIPPED, count_images, list_reasons, read_im
 from twinvec import files
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.errors import CatalogueError
+from twinvec.progress import Progress
 from twinvec.settings import ImageSettings
-from twinvec.stage import Progress
 
 # Images in memory at a time.
 CHUNK = 512

@@ -19,8 +19,8 @@ from twinvec.nn.models.image import ImageEncoder
 from twinvec.nn.training.encoder_loop import Reporter, train_encoder, training_arguments
 
 if TYPE_CHECKING:
+    from twinvec.progress import Progress
     from twinvec.settings.pipelines import ImageTraining
-    from twinvec.stage import Progress
     from twinvec.tracking import Run
 
 

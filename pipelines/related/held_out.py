@@ -34,7 +34,7 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Judged:
-    """How well a version finds held-out edges, by exact search, and tells their direction."""
+    """Quality of a version on held-out edges: ranking by exact search, and direction."""
 
     mrr_at_10: float
     hits_at_10: float

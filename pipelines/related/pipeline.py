@@ -24,7 +24,8 @@ from twinvec.nn.features import Features
 from twinvec.nn.models.full_graph import full_graph_inputs
 from twinvec.nn.sampling.blocks import Neighbours
 from twinvec.nn.training.loop import Epoch
-from twinvec.stage import Inputs, Outcome, Progress
+from twinvec.progress import Progress
+from twinvec.stage import Inputs, Outcome
 from twinvec.tracking import model_digest
 
 if TYPE_CHECKING:

@@ -24,8 +24,9 @@ from twinvec import digest
 from twinvec.errors import CatalogueError
 from twinvec.nn.device import resolve_device
 from twinvec.nn.training.loop import Epoch
+from twinvec.progress import Progress
 from twinvec.settings import Settings
-from twinvec.stage import Inputs, Outcome, Progress
+from twinvec.stage import Inputs, Outcome
 from twinvec.tracking import model_digest
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from twinvec.catalogue.snapshot import open_snapshot
 from twinvec.features.manifest import Manifest
 from twinvec.nn.device import resolve_device
 from twinvec.nn.models.waml import layers, principal_axes
-from twinvec.stage import Inputs, Outcome, Progress, Train
+from twinvec.progress import Progress
+from twinvec.stage import Inputs, Outcome, Train
 from twinvec.tracking import Run, load_model
 from twinvec.workspace import Workspace
 
@@ -35,7 +36,7 @@ def carry_sellers(workspace: Workspace, live: Live, full: bool) -> Train:
     Args:
         workspace: Stores.
         live: Live release.
-        full: Without meaning here.
+        full: Not used, since every vector is computed.
 
     Raises:
         StoreError: if the model is gone from MLflow, or is another than the version was made by.

@@ -33,7 +33,8 @@ from twinvec.nn.training.encoder_loop import Reporter, ValidatedTrainer, train_e
 
 if TYPE_CHECKING:
     from twinvec.nn.training.encoder_loop import Validate
-    from twinvec.stage import Inputs, Progress
+    from twinvec.progress import Progress
+    from twinvec.stage import Inputs
     from twinvec.tracking import Run
 
 

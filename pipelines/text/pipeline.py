@@ -24,7 +24,8 @@ from pipelines.text.space import SPACE
 from pipelines.text.texts import count_texts, read_texts
 from twinvec.nn.device import resolve_device
 from twinvec.nn.training.encoder_loop import peak_memory
-from twinvec.stage import Inputs, Outcome, Progress
+from twinvec.progress import Progress
+from twinvec.stage import Inputs, Outcome
 from twinvec.tracking import model_digest
 
 if TYPE_CHECKING:

@@ -20,8 +20,9 @@ from twinvec.features.manifest import Manifest
 from twinvec.features.reading import read_vectors
 from twinvec.nn.models.alignment import AlignmentEncoder, ContentFeatures
 from twinvec.nn.sampling.blocks import Neighbours
+from twinvec.progress import Progress
 from twinvec.spaces import find_space
-from twinvec.stage import Inputs, Outcome, Progress, Train
+from twinvec.stage import Inputs, Outcome, Train
 from twinvec.tracking import Run
 from twinvec.workspace import Workspace
 
@@ -30,11 +31,11 @@ LAYERS = 1
 
 @dataclass(frozen=True)
 class Content:
-    """What the aligned vectors of n products are made from.
+    """Inputs of the aligned vectors of n products.
 
     Attributes:
-        features: of the products.
-        coviews: of each, among those that have a text or an image.
+        features: features of the products.
+        coviews: co-viewed products of each, among those that have a text or an image.
     """
 
     features: ContentFeatures
@@ -42,11 +43,11 @@ class Content:
 
     @property
     def embeddable(self) -> Tensor:
-        """Whether a product has a text or an image, bool [n]."""
+        """Mask of the products that have a text or an image, bool [n]."""
         return self.features.has_text | self.features.has_image
 
     def rows(self) -> Tensor:
-        """All features side by side, float32 [n, t + i + 2]."""
+        """Return all features side by side, float32 [n, t + i + 2]."""
         features = self.features
         flags = torch.stack([features.has_text, features.has_image], 1).float()
         return torch.cat([features.text, features.image, flags], dim=1)
@@ -113,12 +114,12 @@ def carry_aligned(workspace: Workspace, live: Live, full: bool) -> Train:
 
 
 def load_graph_of(version: Version) -> ProductGraph:
-    """The graph that a version holds."""
+    """Return the graph that a version holds."""
     return load_graph(Path(version.path))
 
 
 def _content(workspace: Workspace, versions: dict[str, Version], live: Live, graph: ProductGraph) -> Content:
-    """The features of a graph's products, in its order; the model takes lengths as the live release has them."""
+    """Return the features of a graph's products, in its order; the model takes lengths as the live release has them."""
     keys: list[str] = graph.product_ids.to_pylist()
     parts: list[Tensor] = []
     for space in find_space("aligned").uses:

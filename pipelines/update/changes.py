@@ -1,4 +1,4 @@
-"""What differs from one snapshot to a later one: joins in DuckDB, in the memory of its limit."""
+"""Changes from one snapshot to a later one, by joins in DuckDB within its memory limit."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Changes:
 
 @contextmanager
 def side_by_side(before: Snapshot, after: Snapshot, memory_limit: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection with the tables of `after`, the products of `before`, and their pairs as `pairs_before`, `pairs`."""
+    """Yield a connection with the tables of `after`, the products of `before`, and `pairs_before` and `pairs`."""
     with after.connect(memory_limit) as connection:
         connection.execute(f"CREATE VIEW before AS FROM read_parquet({quoted(before.table('products'))})")
         for name, snapshot in (("pairs_before", before), ("pairs", after)):
@@ -89,5 +89,5 @@ def find_changes(before: Snapshot, after: Snapshot, level: int, memory_limit: st
 
 
 def same_images(before: Snapshot, after: Snapshot) -> str:
-    """SQL for the products whose image is at the same address as before."""
+    """Return SQL for the products whose image is at the same address as before."""
     return SAME_IMAGE if before.image_root == after.image_root else SAME_ABSOLUTE_IMAGE

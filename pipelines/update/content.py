@@ -32,8 +32,9 @@ from twinvec.catalogue.snapshot import Snapshot, open_snapshot, quoted
 from twinvec.errors import StateError
 from twinvec.features.manifest import Manifest
 from twinvec.features.vectors import FOLDER
+from twinvec.progress import Progress
 from twinvec.settings import ImageSettings
-from twinvec.stage import Inputs, Outcome, Progress, Train
+from twinvec.stage import Inputs, Outcome, Train
 from twinvec.tracking import Run
 from twinvec.workspace import Workspace
 

@@ -25,13 +25,13 @@ Floats = npt.NDArray[np.float32]
 def fold_in(
     graph: ProductGraph, place: npt.NDArray[np.int64], trained: Floats, options: ProximitySettings
 ) -> Tensor:
-    """Factors of all products of a graph, float32 [2n, p], sources first.
+    """Return factors of all products of a graph, float32 [2n, p], sources first.
 
     Args:
-        graph: of n products.
+        graph: graph of n products.
         place: number of each of them among the k products that were trained on, −1 if it was not, int64 [n].
         trained: factors of these, float32 [2k, p].
-        options: of the proximity, as in training, with the `coview_weight` that was settled there.
+        options: settings of the proximity, as in training, with the `coview_weight` that was chosen there.
     """
     source, target = np.split(trained, 2)
     known, new = np.flatnonzero(place >= 0), np.flatnonzero(place < 0)
@@ -49,7 +49,7 @@ def fold_in(
 def _rows(
     graph: ProductGraph, nodes: npt.NDArray[np.int64], options: ProximitySettings
 ) -> tuple[sp.csr_array, sp.csr_array]:
-    """Rows and columns of M for some products, both as rows, float32 [nodes, n]."""
+    """Return rows and columns of M for some products, both as rows, float32 [nodes, n]."""
     if options.coview_weight is None:
         raise ValueError("the weight of co-views is that of the training, which has to be settled")
     copurchase = graph.copurchase.matrix(graph.products)

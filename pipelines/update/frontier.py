@@ -1,4 +1,4 @@
-"""What a change reaches in a graph network, and the part of the graph that is needed to compute it anew.
+"""Reach of a change in a graph network, and the part of the graph that is needed to recompute it.
 
 A layer reads a node and its neighbours, so that after k layers a change is felt within k steps of where it was made.
 Everything here is exact for models that aggregate over all neighbours, as ours do when they are not trained.
@@ -37,7 +37,7 @@ class Part:
 
 
 def rows_that_differ(before: Tensor, after: Tensor, place: Tensor) -> Tensor:
-    """Whether each row is new or other than it was, bool [n].
+    """Return a mask of the rows that are new or different, bool [n].
 
     Args:
         before: [m, d].
@@ -53,7 +53,7 @@ def rows_that_differ(before: Tensor, after: Tensor, place: Tensor) -> Tensor:
 
 
 def touched(before: Graph, after: Graph, place: Tensor) -> Tensor:
-    """Nodes that have gained or lost a neighbour by any relation, bool [n].
+    """Return the nodes that have gained or lost a neighbour by any relation, bool [n].
 
     Args:
         before: neighbours of the nodes as they were.
@@ -75,13 +75,13 @@ def touched(before: Graph, after: Graph, place: Tensor) -> Tensor:
 
 
 def reached(changed: Tensor, neighbours_changed: Tensor, graph: Graph, layers: int) -> Tensor:
-    """Nodes whose vectors above `layers` layers may differ, bool [n].
+    """Return the nodes whose vectors above `layers` layers may differ, bool [n].
 
     Args:
         changed: nodes whose features differ, bool [n].
         neighbours_changed: nodes that have other neighbours, bool [n].
         graph: neighbours as they are now.
-        layers: how many.
+        layers: number of layers.
     """
     found = changed
     for _ in range(layers):
@@ -93,12 +93,12 @@ def reached(changed: Tensor, neighbours_changed: Tensor, graph: Graph, layers: i
 
 
 def part_around(wanted: Tensor, graph: Graph, layers: int, roles: int) -> Part:
-    """The part of a graph in which a model of `layers` layers gives some products the vectors they have in the whole.
+    """Return the part of a graph in which a model of `layers` layers gives some products their vectors in the whole.
 
     Args:
         wanted: products, bool [n]; at least one.
         graph: neighbours of the roles × n nodes.
-        layers: how many.
+        layers: number of layers.
         roles: nodes of a product: 2 in the double cover, else 1.
     """
     inner = wanted
@@ -122,7 +122,7 @@ def part_around(wanted: Tensor, graph: Graph, layers: int, roles: int) -> Part:
 
 
 def _neighbours_of(products: Tensor, graph: Graph, roles: int) -> Tensor:
-    """Products that are a neighbour of one of these, in whichever role, bool [n]."""
+    """Return the products that are a neighbour of one of these, in whichever role, bool [n]."""
     found = torch.zeros_like(products)
     nodes = products.repeat(roles)
     for neighbours in graph.values():
@@ -132,5 +132,5 @@ def _neighbours_of(products: Tensor, graph: Graph, roles: int) -> Tensor:
 
 
 def _rows(neighbours: Neighbours) -> Tensor:
-    """The row that each position belongs to, int64 [edges]."""
+    """Return the row that each position belongs to, int64 [edges]."""
     return torch.repeat_interleave(torch.arange(neighbours.rows), neighbours.degrees())

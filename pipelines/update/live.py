@@ -1,4 +1,4 @@
-"""What is live: the versions of a release, and what they were trained on."""
+"""Live release: its versions, and the snapshot that they were trained on."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ class Live:
 
     @property
     def trained_snapshot(self) -> Snapshot:
-        """What its models were trained on."""
+        """Snapshot that its models were trained on."""
         return open_snapshot(Path(self.trained.snapshot.path))
 
 
 def find_live(workspace: Workspace, name: str) -> Live:
-    """Find the live release of a name.
+    """Return the live release of a name.
 
     Raises:
         StateError: if none is live, what it needs was removed, or a space of it can only be trained.
@@ -91,7 +91,7 @@ def find_live(workspace: Workspace, name: str) -> Live:
 
 
 def require_same_settings(live: Live, snapshot: Snapshot, settings: Settings) -> None:
-    """See that the graph is built, and the model's inputs are made, as they were for the live release.
+    """Check that the settings build the graph and the model's inputs as they were for the live release.
 
     Raises:
         StateError: naming the group of settings that differs.

@@ -13,14 +13,14 @@ from twinvec.catalogue.snapshot import Snapshot
 from twinvec.dag import parameters, up_to_date
 from twinvec.errors import StateError
 from twinvec.plugins import load_reference
+from twinvec.progress import Count, Progress
 from twinvec.releases import updating
 from twinvec.releases.lookup import checked_name
 from twinvec.releases.switching import settle
 from twinvec.spaces import Space, spaces
-from twinvec.stage import FROZEN, Inputs, Progress, Train, fingerprint, make_versions
+from twinvec.stage import FROZEN, Inputs, Train, fingerprint, make_versions
 from twinvec.tracking import log_report
 from twinvec.vectors.locks import take_lock
-from twinvec.vectors.publish import Progress as Counter
 from twinvec.vectors.publish import silent
 from twinvec.workspace import Workspace
 
@@ -33,7 +33,7 @@ def update(
     full: bool = False,
     dry_run: bool = False,
     progress: Progress = lambda message: None,
-    count: Counter = silent,
+    count: Count = silent,
     name: str | None = None,
 ) -> Report:
     """Bring the live release to a later snapshot with the models it has; nothing is trained.

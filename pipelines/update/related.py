@@ -28,8 +28,9 @@ from twinvec.metrics.ranking import rank_targets, ranking_metrics
 from twinvec.nn.features import Features
 from twinvec.nn.models.full_graph import full_graph_inputs
 from twinvec.nn.sampling.blocks import Neighbours
+from twinvec.progress import Progress
 from twinvec.settings import RelatedSettings, Settings
-from twinvec.stage import Inputs, Outcome, Progress, Train
+from twinvec.stage import Inputs, Outcome, Train
 from twinvec.tracking import Run
 from twinvec.workspace import Workspace
 
@@ -41,8 +42,8 @@ class State:
     """A graph as the model sees it.
 
     Attributes:
-        graph: of n products.
-        features: of these.
+        graph: graph of n products.
+        features: features of these products.
         cover: relation → neighbours of the 2n nodes of the double cover.
     """
 
@@ -116,7 +117,7 @@ def carry_related(workspace: Workspace, live: Live, full: bool) -> Train:
 
 
 def find_affected(before: State, now: State, layers: int) -> Tensor:
-    """Products of `now` that may have other vectors than before, in either role, bool [n]."""
+    """Return the products of `now` that may have other vectors than before, in either role, bool [n]."""
     total_before, total = before.graph.products, now.graph.products
     was = torch.from_numpy(row_of(now.graph, before.graph.product_ids))
     became = torch.from_numpy(row_of(before.graph, now.graph.product_ids))
@@ -143,14 +144,14 @@ def compute(model: nn.Module, state: State, wanted: Tensor, layers: int, vectors
 
 
 def _in_both_roles(place: Tensor, total: int) -> Tensor:
-    """Places of nodes from places of products, −1 where there is none, among `total` products, int64 [2n]."""
+    """Return places of nodes from places of products, −1 where there is none, among `total` products, int64 [2n]."""
     return torch.cat([place, torch.where(place >= 0, place + total, place)])
 
 
 def _state(
     graph: ProductGraph, content: Tensor, trained: ProductGraph, version: Version, options: RelatedSettings
 ) -> State:
-    """What the model sees of a graph, if `version` was trained on the graph `trained`."""
+    """Return the state of a graph for the model, if `version` was trained on the graph `trained`."""
     model = load_model(options.recipe)
     if model.factors is not None:
         return State(graph, Features(content, model.factors(graph)), model.relations(graph))
@@ -160,7 +161,7 @@ def _state(
 
 
 def _as_trained(settings: Settings, trained: ProductGraph) -> RelatedSettings:
-    """The settings of the model with what its training settled."""
+    """Return the settings of the model, with the values that its training chose."""
     options = settings.related
     if load_model(options.recipe).factors is not None:
         return options
@@ -171,7 +172,7 @@ def _as_trained(settings: Settings, trained: ProductGraph) -> RelatedSettings:
 
 
 def _before(workspace: Workspace, live: Live, options: RelatedSettings) -> State:
-    """What the model saw of the live release."""
+    """Return the state of the live release for the model."""
     graph = load_graph(Path(live.versions["graph"].path))
     content = _content(workspace, live.versions.get("aligned"), live, graph)
     factors = np.load(Path(live.versions["related"].path) / FACTORS)
@@ -196,7 +197,7 @@ def _judge(
     version: Version,
     options: RelatedSettings,
 ) -> dict[str, float]:
-    """How well held-out edges are found that the model was not trained on; without it where there are none.
+    """Return the quality on held-out edges that the model was not trained on; only their number if there are none.
 
     They are taken out of the graph, and everything that they reach is computed without them, so that neither
     neighbours nor factors know of them.
@@ -223,7 +224,7 @@ def _judge(
 
 
 def _known(graph: ProductGraph, trained: ProductGraph) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Which co-purchase edges were in the graph that was trained on, in either direction, bool [edges]."""
+    """Return a mask of the co-purchase edges that the trained graph has, in either direction, bool [edges]."""
     place = row_of(graph, trained.product_ids)
     here, there = graph.copurchase, trained.copurchase
     before = _keys(Edges(place[here.source], place[here.target], here.count), trained.products)

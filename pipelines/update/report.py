@@ -1,4 +1,4 @@
-"""What an update did, and how stale the models are that it used."""
+"""Report of an update: its changes, and the staleness of the models that it used."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ DAY = 86_400
 
 @dataclass(frozen=True)
 class Staleness:
-    """How far a snapshot has moved on from what the models were trained on.
+    """Difference between a snapshot and the one that the models were trained on.
 
     Attributes:
-        model: the version that was trained.
-        trained_at: when.
-        age_days: since then.
+        model: version that was trained.
+        trained_at: time of the training.
+        age_days: days since the training.
         untrained: share of the products that were not there then.
         new_pairs: share of the pairs bought or viewed together that were not observed then.
         held_out_edges: test edges of the snapshot that the model was not trained on; None before they are known.
@@ -71,20 +71,20 @@ class Staleness:
 
 @dataclass(frozen=True)
 class Report:
-    """What an update did, or would do.
+    """Report of an update, or of its dry run.
 
     Attributes:
-        release: the live one now; in a dry run, the one that would be replaced.
-        replaced: the one that it took the place of; None in a dry run.
-        version: of related that is live; None in a dry run.
-        snapshot, before: what is live now, or would be, and what was.
-        changes: from one to the other.
+        release: live release; in a dry run, the release that would be replaced.
+        replaced: release that was replaced; None in a dry run.
+        version: version that is live; None in a dry run.
+        snapshot, before: snapshots of the new and of the replaced release.
+        changes: changes between the two snapshots.
         encoded_texts, encoded_images: products whose text or image went through its encoder.
         aligned: aligned vectors that were computed.
         affected, taken_over: products whose source and target vectors were computed, and the others. These five are
             None in a dry run, and the first three where the release has no such vectors.
-        staleness: of the models.
-        advice: why it is time to train; empty if it is not.
+        staleness: staleness of the models.
+        advice: reasons to train; empty if there are none.
     """
 
     release: str
@@ -124,7 +124,7 @@ class Report:
 
 
 def measure(live: Live, snapshot: Snapshot, settings: Settings, related: Version | None) -> Staleness:
-    """How stale the models of the live release are for a snapshot.
+    """Return the staleness of the live release's models for a snapshot.
 
     Args:
         live: the release.
@@ -151,12 +151,12 @@ def measure(live: Live, snapshot: Snapshot, settings: Settings, related: Version
 def compose(
     live: Live, snapshot: Snapshot, settings: Settings, made: dict[str, Version], release: str | None
 ) -> Report:
-    """The report of an update.
+    """Return the report of an update.
 
     Args:
         live: the release that was live.
         snapshot: the later one.
-        settings: of the limits.
+        settings: settings with the limits.
         made: space → version of the later snapshot; empty in a dry run.
         release: that took its place; None in a dry run.
     """

@@ -25,7 +25,8 @@ from twinvec import digest
 from twinvec.catalogue.snapshot import open_snapshot
 from twinvec.errors import StateError
 from twinvec.metrics.ranking import ranking_metrics
-from twinvec.stage import Inputs, Outcome, Progress, fingerprint, make_version
+from twinvec.progress import Progress
+from twinvec.stage import Inputs, Outcome, fingerprint, make_version
 from twinvec.tracking import model_digest
 from twinvec.workspace import Workspace
 

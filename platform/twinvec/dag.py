@@ -1,4 +1,4 @@
-"""The dag: every space in order, each made anew only if what it would make is not there already."""
+"""DAG of the spaces: run them in order, each only if it has no up-to-date version."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ NOTHING: Mapping[str, Version] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Step:
-    """What became of one space in a run.
+    """Result of one space in a run.
 
     Attributes:
         space: Name of the space.
         version: Version that is up to date now; None if the space was skipped.
-        made: Whether it was made just now.
-        seconds: Time that took.
-        reason: Why it was made, or was not.
+        made: True if this run made it.
+        seconds: Time of the training.
+        reason: Reason why it was made or not.
     """
 
     space: str
@@ -45,13 +45,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where one space stands for a snapshot.
+    """State of one space for a snapshot.
 
     Attributes:
         space: Name of the space.
         version: Latest usable version, whatever it was made from; None if there is none.
-        stale: Whether a run would make another.
-        reason: Why.
+        stale: True if a run would make another version.
+        reason: Reason of the state.
     """
 
     space: str
@@ -80,10 +80,10 @@ def run(
         given: Space → version to take in place of the latest; what only that one needs is not run.
 
     Returns:
-        What became of each space that was looked at.
+        Result of each space that was checked.
 
     Raises:
-        NotFoundError: if a space is not known.
+        NotFoundError: if there is no such space.
         StateError: if a given version was made from another snapshot.
     """
     for version in given.values():
@@ -92,8 +92,8 @@ def run(
                 f"{version.name} was made from snapshot {version.snapshot_id}, not from {snapshot.id}",
                 f"name a version of this snapshot, or choose the other with --snapshot {version.snapshot_id}",
             )
-    asked = {stage_of(name).name for name in names} if names else _possible(snapshot)
-    needed = _with_inputs(asked, given)
+    requested = {stage_of(name).name for name in names} if names else _possible(snapshot)
+    needed = _with_inputs(requested, given)
     versions: dict[str, Version] = {}
     steps = []
     for space in spaces():
@@ -101,14 +101,16 @@ def run(
         if taken:
             versions |= taken
         elif space.name in needed:
-            made = _run_space(workspace, snapshot, space, versions, force and space.name in asked, progress)
+            made = _run_space(
+                workspace, snapshot, space, versions, force and space.name in requested, progress
+            )
             steps += made
             versions |= {step.space: step.version for step in made if step.version is not None}
     return steps
 
 
 def standing(workspace: Workspace, snapshot: Snapshot) -> list[Standing]:
-    """Return where every space stands for the snapshot; nothing is run, and nothing heavy imported."""
+    """Return the state of every space for the snapshot; nothing is run, and nothing heavy imported."""
     current: dict[str, Version] = {}
     stale: set[str] = set()
     standings = []
@@ -146,7 +148,7 @@ def standing(workspace: Workspace, snapshot: Snapshot) -> list[Standing]:
 
 
 def parameters(space: Space, settings: Settings) -> dict[str, Any]:
-    """Return the settings that decide what a space makes, by group."""
+    """Return the settings that decide the vectors of a space, by group."""
     values = {name: getattr(settings, name).deciding() for name in space.settings}
     return {**values, "seed": settings.seed}
 

@@ -1,7 +1,7 @@
-"""The outline that every pipeline follows: read the inputs, train in one run, write one new version.
+"""Outline of every pipeline: read the inputs, train in one MLflow run, write new versions.
 
-A pipeline is a function that takes `Inputs`, its settings and the run, and gives an `Outcome`. All that is the same
-for every space is here: numbering the version, the MLflow run, the files, the manifest, Feast, the registry last.
+A pipeline is a function that takes `Inputs` and the run and returns an `Outcome`. This module does what is the same
+for every space: the version's number, the MLflow run, the files, the manifest, Feast, and last the registry.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from twinvec import digest, files
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.columns import PRODUCT_ID
 from twinvec.nn import processes
+from twinvec.progress import Progress
 from twinvec.settings import Settings
 from twinvec.workspace import Workspace
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from twinvec.features.reading import Vectors
     from twinvec.tracking import Run
 
-Progress = Callable[[str], None]
 # Key of the version, of the same space, whose model an update uses as it is; of a further outcome, `frozen NAME`.
 FROZEN = "frozen"
 GroupT = TypeVar("GroupT", bound="BaseModel")
@@ -40,15 +40,15 @@ GroupT = TypeVar("GroupT", bound="BaseModel")
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a pipeline reads: one snapshot, and versions made from it.
+    """Inputs of a pipeline: one snapshot, and versions made from it.
 
     Attributes:
-        workspace: the stores.
-        snapshot: opened.
-        versions: space → version; an optional input that there is none of is absent. `FROZEN` is a version of the
-            space itself, whose model is used and not trained.
-        checkpoints: folder in which training that was interrupted finds how far it had come. The next training with
-            the same inputs and settings gets the same one; it is gone when the version is there. None keeps nothing.
+        workspace: stores.
+        snapshot: opened snapshot.
+        versions: space → version; optional inputs without a version are absent. `FROZEN` is a version of the space
+            itself, whose model is used and not trained.
+        checkpoints: folder of the checkpoints from which an interrupted training continues. The next training with
+            the same inputs and settings gets the same folder; it is removed with the finished version. None keeps none.
     """
 
     workspace: Workspace
@@ -58,11 +58,11 @@ class Inputs:
 
     @property
     def settings(self) -> Settings:
-        """The settings of everything."""
+        """All settings."""
         return self.workspace.settings
 
     def vectors(self, space: str, keys: Sequence[str]) -> Vectors:
-        """The vectors of an input version, read through the feature store in the order of `keys`."""
+        """Return the vectors of an input version, read through the feature store in the order of `keys`."""
         from twinvec.features.reading import read_vectors
 
         return read_vectors(self.workspace.features, self.versions[space], keys)
@@ -72,7 +72,7 @@ class Inputs:
         return Path(self.versions[space].path)
 
     def of_outcome(self, name: str, first: str, made: Mapping[str, Version]) -> Mapping[str, Version]:
-        """Return what one of several outcomes is made from: the first from all, a further one from the first."""
+        """Return the inputs of one of several outcomes: all for the first, and the first for each further one."""
         if name == first:
             return {key: each for key, each in self.versions.items() if not key.startswith(f"{FROZEN} ")}
         frozen = self.versions.get(f"{FROZEN} {name}")
@@ -81,19 +81,19 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a pipeline made.
+    """Outcome of a pipeline.
 
     Attributes:
         keys: product ids (or categories), each once.
-        vectors: one array a vector column, float32 [keys, dimension]; none for the graph, which has edges.
-        metric: how two vectors are compared.
-        normalised: whether every vector has length one.
+        vectors: an array for each vector column, float32 [keys, dimension]; none for the graph, which has edges.
+        metric: comparison of two vectors.
+        normalised: True if every vector has length one.
         model: digest of the weights.
-        preprocessing: digest of what is done before the model.
-        metrics: the figures the version is judged by.
-        log_model: logs the model to MLflow and gives its URI; called within the run.
-        entity: what a key is.
-        write: writes further files into the version's folder.
+        preprocessing: digest of the steps before the model.
+        metrics: figures of the version's quality.
+        log_model: function that logs the model to MLflow and returns its URI; called within the run.
+        entity: column of the keys.
+        write: function that writes further files into the version's folder.
     """
 
     keys: Sequence[str]
@@ -108,14 +108,14 @@ class Outcome:
     write: Callable[[Path], None] = lambda folder: None
 
 
-# Of a space with companions, it gives an outcome a space.
+# The training of a space with companions returns an outcome for each space.
 Train = Callable[[Inputs, "Run", Progress], Outcome | Mapping[str, Outcome]]
 
 
 def fingerprint(
     space: str, snapshot_id: str, versions: Mapping[str, Version], settings: Mapping[str, Any], revision: int
 ) -> str:
-    """Digest of all that a version would be made from; one with the same fingerprint need not be made again."""
+    """Return the digest of all inputs of a version; a version with the same fingerprint need not be made again."""
     return digest.of_json(
         {
             "space": space,
@@ -130,7 +130,7 @@ def fingerprint(
 def make_version(
     inputs: Inputs, name: str, mark: str, parameters: Mapping[str, Any], train: Train, progress: Progress
 ) -> Version:
-    """Run `train` and keep what it made as the next version of one space; see `make_versions`."""
+    """Run `train` and keep its outcome as the next version of one space; see `make_versions`."""
     return make_versions(inputs, (name,), mark, parameters, train, progress)[name]
 
 
@@ -143,17 +143,17 @@ def make_versions(
     progress: Progress,
     revision: int = 1,
 ) -> dict[str, Version]:
-    """Run `train` and keep what it made as the next version of each of some spaces.
+    """Run `train` and keep its outcomes as the next versions of their spaces.
 
     Numbers are reserved first and the versions made `ready` last and together, so that a failure at any point leaves
     versions in state `failed` that nobody reads, and no half-written folder. The first outcome is made from the
     inputs, each further one from the first. The last one gives the run its name, its metrics and its model.
 
     Args:
-        inputs: What the training reads.
+        inputs: Inputs of the training.
         names: Spaces of the outcomes, companions first.
         mark: Fingerprint of the first outcome.
-        parameters: Logged with the run.
+        parameters: Settings, which are logged with the run.
         train: Training.
         progress: Called with messages.
         revision: Revision of the space's code; part of the further fingerprints.

@@ -1,4 +1,4 @@
-"""A workspace: the stores of one home, opened when they are first needed."""
+"""Workspace: the stores of one home, opened when they are first used."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Workspace:
 
     @cached_property
     def engine(self) -> Engine:
-        """The registry's database, its tables up to date."""
+        """The registry's database, migrated to the current tables."""
         engine = open_engine(self.settings.registry_url())
         migrate(engine)
         return engine

@@ -16,9 +16,10 @@ from twinvec.catalogue.snapshot import Snapshot
 from twinvec.dag import Step
 from twinvec.errors import NotFoundError, StateError
 from twinvec.plugins import load_reference
+from twinvec.progress import Progress
 from twinvec.settings import AlignedSettings, Settings, TextSettings
 from twinvec.spaces import Field, Space, all_spaces, spaces, stage_of
-from twinvec.stage import Inputs, Outcome, Progress, fingerprint
+from twinvec.stage import Inputs, Outcome, fingerprint
 from twinvec.tracking import Run
 from twinvec.workspace import Workspace
 

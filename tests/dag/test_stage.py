@@ -20,8 +20,9 @@ from registry.models import State, Version
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.errors import StoreError
 from twinvec.features.manifest import Manifest
+from twinvec.progress import Progress
 from twinvec.settings import MlflowSettings
-from twinvec.stage import Inputs, Outcome, Progress, Train, fingerprint, make_version
+from twinvec.stage import Inputs, Outcome, Train, fingerprint, make_version
 from twinvec.tracking import Run
 from twinvec.workspace import Workspace
 

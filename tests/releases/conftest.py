@@ -32,9 +32,10 @@ from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic.store import generate
 from twinvec.features.repository import feast_objects
 from twinvec.features.store import materialize_release
+from twinvec.progress import Progress
 from twinvec.settings import QdrantSettings, Settings
 from twinvec.spaces import find_space
-from twinvec.stage import FROZEN, Inputs, Outcome, Progress, make_version, make_versions
+from twinvec.stage import FROZEN, Inputs, Outcome, make_version, make_versions
 from twinvec.tracking import Run
 from twinvec.vectors.server import ServerIndex
 from twinvec.workspace import Workspace

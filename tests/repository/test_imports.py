@@ -29,12 +29,12 @@ ALLOWED: Mapping[str, str] = {
     "migrations": "registry twinvec.settings",
     "pipelines.alignment": (
         "pipelines.graph twinvec.catalogue twinvec.digest twinvec.metrics twinvec.nn twinvec.plugins "
-        "twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking"
+        "twinvec.progress twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking"
     ),
     "pipelines.baselines": "pipelines.graph twinvec.metrics twinvec.nn",
     "pipelines.category": (
-        "twinvec.catalogue twinvec.columns twinvec.digest twinvec.nn twinvec.settings twinvec.spaces "
-        "twinvec.stage twinvec.tracking"
+        "twinvec.catalogue twinvec.columns twinvec.digest twinvec.nn twinvec.progress twinvec.settings "
+        "twinvec.spaces twinvec.stage twinvec.tracking"
     ),
     "pipelines.cold_start": (
         "pipelines.image pipelines.text registry twinvec.catalogue twinvec.errors twinvec.features "
@@ -60,38 +60,39 @@ ALLOWED: Mapping[str, str] = {
     ),
     "pipelines.graph": (
         "pipelines.category twinvec.catalogue twinvec.digest twinvec.errors twinvec.metrics "
-        "twinvec.spaces twinvec.stage twinvec.tracking"
+        "twinvec.progress twinvec.spaces twinvec.stage twinvec.tracking"
     ),
     "pipelines.image": (
-        "pipelines.encoding pipelines.graph twinvec.catalogue twinvec.digest twinvec.draws "
-        "twinvec.errors twinvec.files twinvec.nn twinvec.paths twinvec.settings twinvec.spaces "
+        "pipelines.encoding pipelines.graph twinvec.catalogue twinvec.digest twinvec.draws twinvec.errors "
+        "twinvec.files twinvec.nn twinvec.paths twinvec.progress twinvec.settings twinvec.spaces "
         "twinvec.stage twinvec.tracking"
     ),
     "pipelines.related": (
         "pipelines.graph registry twinvec.digest twinvec.features twinvec.metrics twinvec.nn "
-        "twinvec.releases twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking "
+        "twinvec.progress twinvec.releases twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking "
         "twinvec.workspace"
     ),
     "pipelines.sellers": (
         "pipelines.graph pipelines.update registry twinvec.catalogue twinvec.digest twinvec.draws "
-        "twinvec.errors twinvec.features twinvec.metrics twinvec.nn twinvec.releases twinvec.settings "
-        "twinvec.spaces twinvec.stage twinvec.tracking twinvec.workspace"
+        "twinvec.errors twinvec.features twinvec.metrics twinvec.nn twinvec.progress twinvec.releases "
+        "twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking twinvec.workspace"
     ),
     "pipelines.text": (
         "pipelines.encoding pipelines.graph twinvec.catalogue twinvec.digest twinvec.errors "
-        "twinvec.metrics twinvec.nn twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking"
+        "twinvec.metrics twinvec.nn twinvec.progress twinvec.settings twinvec.spaces twinvec.stage "
+        "twinvec.tracking"
     ),
     "pipelines.update": (
         "pipelines.alignment pipelines.category pipelines.cold_start pipelines.encoding pipelines.graph "
         "pipelines.image pipelines.related pipelines.text registry twinvec.catalogue twinvec.columns "
         "twinvec.dag twinvec.digest twinvec.errors twinvec.features twinvec.metrics twinvec.nn "
-        "twinvec.plugins twinvec.releases twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking "
-        "twinvec.vectors twinvec.workspace"
+        "twinvec.plugins twinvec.progress twinvec.releases twinvec.settings twinvec.spaces twinvec.stage "
+        "twinvec.tracking twinvec.vectors twinvec.workspace"
     ),
     "pipelines.versions": (
         "pipelines.text registry twinvec.catalogue twinvec.columns twinvec.digest twinvec.errors "
-        "twinvec.features twinvec.metrics twinvec.settings twinvec.stage twinvec.tracking "
-        "twinvec.workspace"
+        "twinvec.features twinvec.metrics twinvec.progress twinvec.settings twinvec.stage "
+        "twinvec.tracking twinvec.workspace"
     ),
     "twinvec": "twinvec.home twinvec.metrics twinvec.nn",
     "twinvec.catalogue": (
@@ -133,7 +134,7 @@ ALLOWED: Mapping[str, str] = {
     "twinvec.spaces": "twinvec.columns twinvec.errors twinvec.plugins twinvec.settings",
     "twinvec.stage": (
         "registry twinvec.catalogue twinvec.columns twinvec.digest twinvec.features twinvec.files "
-        "twinvec.nn twinvec.settings twinvec.tracking twinvec.workspace"
+        "twinvec.nn twinvec.progress twinvec.settings twinvec.tracking twinvec.workspace"
     ),
     "twinvec.tracking": "registry twinvec.errors twinvec.features twinvec.settings",
     "twinvec.vectors": "twinvec.errors twinvec.files twinvec.progress twinvec.settings",

@@ -1,4 +1,4 @@
-"""The doctor: looks whether settings, registry, files, Feast, MLflow and Qdrant fit together, and mends what it can."""
+"""Doctor: check that settings, registry, files, Feast, MLflow and Qdrant agree, and repair faults."""
 
 from __future__ import annotations
 
@@ -34,58 +34,61 @@ OF_WHAT_IS_LIVE: tuple[tuple[str, Check], ...] = (
     ("MLflow", models.check_alias),
     ("Feast", features.check_services),
 )
-# What is mended may bring to light what could not be looked at before.
+# A repair may make it possible to check what could not be checked before.
 ROUNDS = 4
 
 
 @dataclass(frozen=True)
 class Mended:
-    """What `--fix` did."""
+    """Result of `--fix`."""
 
     mended: Sequence[Finding]
     refused: Sequence[tuple[Finding, str]]
-    """Those whose fix failed, and why."""
+    """Findings whose fix failed, and the reason."""
     left: Sequence[Finding]
-    """What is still wrong."""
+    """Findings that remain."""
 
 
 def diagnose(
     settings: Settings, deep: bool = False, progress: Callable[[str], None] = lambda _: None
 ) -> list[Finding]:
-    """All that is wrong; nothing is changed, and a store that does not answer is a finding.
+    """Return all faults; nothing is changed, and a store that does not answer is a finding.
 
     Args:
-        deep: whether to read whole files, too, which takes as long as reading them does.
-        progress: told what is looked at.
+        settings: Settings, which name the stores.
+        deep: True to read whole files, too, which takes as long as reading them does.
+        progress: Called with the name of what is checked.
     """
     progress("settings and registry")
-    found = list(configuration.check(settings))
+    findings = list(configuration.check(settings))
     if schema.is_new(settings):
-        return found
+        return findings
     registry = list(schema.check(settings))
     if registry:
-        return found + registry
+        return findings + registry
     workspace = Workspace(settings)
     try:
         for store, check in CHECKS:
             progress(store)
-            found += _run(store, check, workspace, deep)
+            findings += _run(store, check, workspace, deep)
         if not unfinished.switching(workspace):
             for store, check in OF_WHAT_IS_LIVE:
                 progress(store)
-                found += _run(store, check, workspace, deep)
+                findings += _run(store, check, workspace, deep)
     finally:
         _close(workspace)
-    return found
+    return findings
 
 
 def mend(settings: Settings, deep: bool = False, progress: Callable[[str], None] = lambda _: None) -> Mended:
-    """Do the fixes there are, and look again, until there is nothing more to fix."""
+    """Apply all fixes and check again, until nothing more can be fixed; return what was done."""
     mended: list[Finding] = []
     refused: dict[tuple[str, str], tuple[Finding, str]] = {}
-    found = diagnose(settings, deep, progress)
+    findings = diagnose(settings, deep, progress)
     for _ in range(ROUNDS):
-        fixable = [each for each in found if each.fix is not None and (each.where, each.what) not in refused]
+        fixable = [
+            each for each in findings if each.fix is not None and (each.where, each.what) not in refused
+        ]
         if not fixable:
             break
         for finding in fixable:
@@ -94,19 +97,19 @@ def mend(settings: Settings, deep: bool = False, progress: Callable[[str], None]
                 assert finding.fix is not None
                 finding.fix()
                 mended.append(finding)
-            except Exception as error:  # whatever library that store speaks through
+            except Exception as error:  # each store's client library has errors of its own
                 refused[finding.where, finding.what] = (finding, str(error))
-        found = diagnose(settings, deep, progress)
-    return Mended(mended, list(refused.values()), found)
+        findings = diagnose(settings, deep, progress)
+    return Mended(mended, list(refused.values()), findings)
 
 
 def _run(store: str, check: Check, workspace: Workspace, deep: bool) -> list[Finding]:
-    """What a check finds; that its store does not answer is a finding, too."""
+    """Return the findings of a check; a store that does not answer is a finding, too."""
     try:
         return list(check(workspace, deep))
     except TwinvecError as error:
         return [Finding(store, store, f"cannot be looked at: {error.message}", error.hint)]
-    except Exception as error:  # whatever library that store speaks through
+    except Exception as error:  # each store's client library has errors of its own
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return [
             Finding(

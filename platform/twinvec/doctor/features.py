@@ -1,4 +1,4 @@
-"""Feast: a view for each version and snapshot, over its files; a service for each release; the live vectors online."""
+"""Checks of Feast: a view of each version and snapshot, a service of each release, the live vectors online."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ APPLY = "twinvec doctor --fix registers it anew from the registry"
 
 
 def check_views(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
-    """Every usable version with vectors has a view, of its manifest and over its files."""
+    """Check that every usable version with vectors has a view, with its manifest and over its files."""
     from twinvec.features.definitions import scalars_name
 
     views = {view.name: view for view in workspace.features.list_feature_views()}
@@ -36,10 +36,10 @@ def check_views(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
         if fault is None and views[version.view].tags.get("manifest") != version.digest:
             fault = f"is of manifest {views[version.view].tags.get('manifest')}, not {version.digest}"
         if fault is not None:
-            there = (Path(version.path) / "vectors").is_dir()
-            fix = partial(_apply_version, workspace, version) if there else None
+            exists = (Path(version.path) / "vectors").is_dir()
+            fix = partial(_apply_version, workspace, version) if exists else None
             yield Finding(
-                STORE, f"view {version.view}", fault, APPLY if there else "mend its files first", fix
+                STORE, f"view {version.view}", fault, APPLY if exists else "mend its files first", fix
             )
     for snapshot in {version.snapshot_id: version.snapshot for version in versions}.values():
         name, folder = scalars_name(snapshot.id), workspace.settings.paths.product_scalars(snapshot.id)
@@ -47,13 +47,13 @@ def check_views(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
         if fault is None and not folder.is_dir():
             fault = f"has no files in {folder}"
         if fault is not None:
-            there = Path(snapshot.path, "products.parquet").is_file()
-            fix = partial(_apply_snapshot, workspace, snapshot) if there else None
-            yield Finding(STORE, f"view {name}", fault, APPLY if there else "mend the snapshot first", fix)
+            exists = Path(snapshot.path, "products.parquet").is_file()
+            fix = partial(_apply_snapshot, workspace, snapshot) if exists else None
+            yield Finding(STORE, f"view {name}", fault, APPLY if exists else "mend the snapshot first", fix)
 
 
 def check_services(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
-    """Every whole release has a service of its views, and the bare name is that of the live one, online."""
+    """Check that every whole release has a service, and that the bare name is the live one's, online."""
     services = {service.name: service for service in workspace.features.list_feature_services()}
     for name in release_names(workspace.settings):
         yield from _services(workspace, services, name)
@@ -99,15 +99,15 @@ def _service_fault(
         return "is not there"
     if service.tags.get("collection") != release.collection:
         return f"is that of {service.tags.get('collection')}, not of {release.collection}"
-    wanted = {version.view for version in product_versions(made_from)}
-    found = {projection.name for projection in service.feature_view_projections}
-    if found - {scalars_name(release.version.snapshot_id)} != wanted:
-        return f"has the views {', '.join(sorted(found))}, not {', '.join(sorted(wanted))}"
+    expected = {version.view for version in product_versions(made_from)}
+    views = {projection.name for projection in service.feature_view_projections}
+    if views - {scalars_name(release.version.snapshot_id)} != expected:
+        return f"has the views {', '.join(sorted(views))}, not {', '.join(sorted(expected))}"
     return None
 
 
 def _online(workspace: Workspace, service: FeatureService) -> Iterator[Finding]:
-    """A row of each view of the live service, asked for as readers do."""
+    """Read a row of each view of the live service from the online store, as readers do."""
     store = workspace.features
     views: Mapping[str, FeatureView] = {view.name: view for view in store.list_feature_views()}
     for name in [projection.name for projection in service.feature_view_projections]:
@@ -116,8 +116,8 @@ def _online(workspace: Workspace, service: FeatureService) -> Iterator[Finding]:
             continue  # said elsewhere
         key, value = _first_row(view)
         field = next(iter(view.features)).name
-        found = store.get_online_features([f"{name}:{field}"], [{key: value}]).to_dict()[field][0]
-        if found is None:
+        value_online = store.get_online_features([f"{name}:{field}"], [{key: value}]).to_dict()[field][0]
+        if value_online is None:
             yield Finding(
                 "online store",
                 f"view {name}",
@@ -139,8 +139,8 @@ def _first_row(view: FeatureView) -> tuple[str, str]:
 def _apply_version(workspace: Workspace, version: Version) -> None:
     from twinvec.features.store import apply_version, find_view
 
-    known = find_view(workspace.features, version.view)
-    if known is not None and known.tags.get("manifest") != version.digest:
+    registered = find_view(workspace.features, version.view)
+    if registered is not None and registered.tags.get("manifest") != version.digest:
         workspace.features.delete_feature_view(version.view)
     apply_version(workspace.features, version)
 

@@ -1,4 +1,4 @@
-"""The files of snapshots and versions: there, readable, and as many rows as the registry says."""
+"""Checks of the files of snapshots and versions: they exist, can be read, and have the registry's rows."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from twinvec.features.manifest import FILE, Manifest, write_manifest
 from twinvec.workspace import Workspace
 
 STORE = "files"
-# Kept in step with twinvec.features.vectors, whose import takes DuckDB along.
+# Equal to twinvec.features.vectors.FOLDER, whose module imports DuckDB.
 VECTORS = "vectors"
 
 
 def check(workspace: Workspace, deep: bool) -> Iterator[Finding]:
-    """Every usable version, and the snapshots that these or the next training read.
+    """Check every usable version, and the snapshots that these or the next training read.
 
     Args:
-        deep: whether to read whole files, not only what they say of themselves.
+        workspace: Stores.
+        deep: True to read whole files, not only their metadata.
     """
     with transaction(workspace.engine) as session:
         versions = operations.versions(session, [State.READY])
@@ -54,10 +55,10 @@ def _snapshot(row: Snapshot, deep: bool) -> Iterator[Finding]:
         return
     if deep:
         tables = {name: snapshot.table(name) for name in snapshot.tables}
-        found = contents.digest_of(tables, snapshot.directed)
-        if found != row.id:
+        contents_digest = contents.digest_of(tables, snapshot.directed)
+        if contents_digest != row.id:
             yield Finding(
-                STORE, where, f"has other contents, of digest {found}", f"rm -r {row.path}; {again}"
+                STORE, where, f"has other contents, of digest {contents_digest}", f"rm -r {row.path}; {again}"
             )
 
 
@@ -110,7 +111,7 @@ def _vectors(version: Version, folder: Path, again: str, deep: bool) -> Iterator
 
 
 def _faults(parts: Sequence[Path], manifest: Manifest) -> list[str]:
-    """What is wrong with the vectors themselves; in the memory of a batch, and of the keys."""
+    """Return the faults of the vectors; memory is that of a batch and of the keys."""
     odd = 0
     keys: set[str] = set()
     rows = 0

@@ -1,4 +1,4 @@
-"""What a check found to be wrong."""
+"""Finding of the doctor."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not as it should be."""
+    """A fault in one store."""
 
     store: str
     """`settings`, `registry`, `files`, `Feast`, `MLflow`, `Qdrant` or `releases`."""
     where: str
-    """The thing, such as `text@v3`, `view text__v3` or a path."""
+    """Item, such as `text@v3`, `view text__v3` or a path."""
     what: str
-    """What is wrong with it, in a sentence without its subject."""
+    """Fault, as a sentence without its subject."""
     mend: str
-    """What the user can do about it: a command, if there is one."""
+    """Advice for the user: a command, if there is one."""
     fix: Callable[[], object] | None = None
-    """What `--fix` does; None if that is for the user to decide. It loses nothing that cannot be made again."""
+    """Function that `--fix` calls; None if the user has to decide. It loses nothing that cannot be made again."""

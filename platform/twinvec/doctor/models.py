@@ -1,4 +1,4 @@
-"""MLflow: the run and the registered model of each version, and the alias `live` as the registry has it."""
+"""Checks of MLflow: the run and the registered model of each version, and the alias of the live models."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STORE = "MLflow"
 
 
 def check_versions(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
-    """Every usable version has its run, and its model with files."""
+    """Check that every usable version has its run, and its model with files."""
     with transaction(workspace.engine) as session:
         versions = [each for each in operations.versions(session, [State.READY]) if each.run_id is not None]
     if not versions:
@@ -49,7 +49,7 @@ def check_versions(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
 
 
 def check_alias(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
-    """The alias of the live models names those of the live release, and no others."""
+    """Check that the alias of the live models names those of the live release, and no others."""
     for name in release_names(workspace.settings):
         serving = served_as(workspace.settings, name).serving
         assert serving is not None
@@ -69,18 +69,18 @@ def _alias(workspace: Workspace, name: str, alias: str) -> Iterator[Finding]:
         return
     from twinvec.tracking import aliased_models, registered_models
 
-    wanted = models_of(lineage)
-    there = registered_models(workspace.settings, spaces)
+    expected = models_of(lineage)
+    registered = registered_models(workspace.settings, spaces)
     named = {
         uri.removeprefix("models:/").partition("/")[0]: uri
         for uri, aliases in aliased_models(workspace.settings, spaces).items()
         if alias in aliases
     }
     for space in sorted(spaces):
-        uri = wanted.get(space)
+        uri = expected.get(space)
         if named.get(space) == uri or (never_switched and space not in named):
             continue
-        fix = partial(_set_alias, workspace, space, alias, uri) if uri is None or uri in there else None
+        fix = partial(_set_alias, workspace, space, alias, uri) if uri is None or uri in registered else None
         yield Finding(
             STORE,
             f"alias {alias} of {space}",

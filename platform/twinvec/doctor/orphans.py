@@ -1,4 +1,4 @@
-"""What the stores hold that the registry does not know, or knows to be gone."""
+"""Checks for orphans: data without a row in the registry, or whose row says removed or failed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SNAPSHOT = re.compile(r"[0-9a-f]{16}")
 
 
 def check_leftovers(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
-    """What is left of versions and releases that were removed, or failed."""
+    """Find the data of versions and releases that were removed, or failed."""
     from twinvec.releases.retention import leftovers
 
     for holding in leftovers(workspace):
@@ -37,19 +37,21 @@ def check_leftovers(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
 
 
 def check_collections(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
-    """Collections that are called like releases, of which there is no row."""
+    """Find collections that are named like releases and have no row."""
     with transaction(workspace.engine) as session:
-        known = {
+        collections = {
             name: {release.collection for release in operations.releases(session, name)}
             for name in release_names(workspace.settings)
         }
     for collection in workspace.index.collections():
         name, _, number = collection.rpartition("__")
-        if name not in known or not VERSION.fullmatch(number) or collection in known[name]:
+        if name not in collections or not VERSION.fullmatch(number) or collection in collections[name]:
             continue
         # On a server, it may be that of another registry; and without any release, this may be the wrong one.
         url = workspace.settings.qdrant.url
-        ours = url is None and bool(known[name]) and collection not in workspace.index.aliases().values()
+        ours = (
+            url is None and bool(collections[name]) and collection not in workspace.index.aliases().values()
+        )
         yield Finding(
             "Qdrant",
             f"collection {collection}",
@@ -63,7 +65,7 @@ def check_collections(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
 
 
 def check_features(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
-    """Views of versions and services of releases of which there is no row."""
+    """Find views of versions and services of releases that have no row."""
     store, names = workspace.features, release_names(workspace.settings)
     with transaction(workspace.engine) as session:
         versions = operations.versions(session)
@@ -96,7 +98,7 @@ def check_features(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
 
 
 def check_folders(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
-    """Folders of versions and snapshots of which there is no row, and checkpoints that nothing will go on from."""
+    """Find folders of versions and snapshots without a row, and checkpoints of finished versions."""
     paths = workspace.settings.paths
     with transaction(workspace.engine) as session:
         versions = operations.versions(session)

@@ -1,4 +1,4 @@
-"""The registry: whether its database answers, and has the tables of this code."""
+"""Checks of the registry: its database answers, and has the tables of this code."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ STORE = "registry"
 
 
 def is_new(settings: Settings) -> bool:
-    """Whether nothing was ever kept under these settings: neither a registry nor anything it would name."""
+    """Return True if the home is empty: it has neither a registry nor data that one would name."""
     file = _file(settings)
     kept = [settings.paths.snapshots, settings.paths.versions, settings.paths.qdrant]
     return file is not None and not file.is_file() and not any(map(_has_something, kept))
 
 
 def check(settings: Settings) -> Iterator[Finding]:
-    """Look without migrating, as opening a workspace would."""
+    """Check the database without migrating it, as opening a workspace would."""
     shown = make_url(settings.registry_url()).render_as_string()
     file = _file(settings)
     if file is not None and not file.is_file():

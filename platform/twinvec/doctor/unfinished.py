@@ -1,4 +1,4 @@
-"""What a process began and did not end: a switch, a publish, a version in the making, temporary folders."""
+"""Checks for unfinished work: a switch, a publish, a version in the making, temporary folders."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from twinvec.vectors.locks import take_lock
 from twinvec.workspace import Workspace
 
 STORE = "releases"
-# As `files.new_folder` and `EdgeIndex.drop` call what is not there yet, or not any more; and what ingesting calls it.
+# Temporary names of `files.new_folder`, `EdgeIndex.drop` and of ingesting.
 HIDDEN = re.compile(r"\..+\.[0-9a-f]{32}|\.ingest-.+")
-# Somebody may be writing into a temporary folder; into none for so long.
+# A process may be writing into a temporary folder, but does not pause for so long.
 IDLE_SECONDS = 3600.0
 LONG = timedelta(days=1)
 
 
 def switching(workspace: Workspace) -> bool:
-    """Whether a switch is under way or was left: until it ends, what is live is not the same everywhere."""
+    """Return True if a switch is unfinished: until it ends, the stores may name different live releases."""
     with transaction(workspace.engine) as session:
         names = release_names(workspace.settings)
         return any(journal.unfinished(session, name) is not None for name in names)
 
 
 def check_switch(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
-    """A switch that nobody is at work on was left by a crash."""
+    """Find switches that a crash left: unfinished, and held by no process."""
     for name in release_names(workspace.settings):
         yield from _switch(workspace, name)
 
@@ -47,8 +47,8 @@ def _switch(workspace: Workspace, name: str) -> Iterator[Finding]:
     if switch is None:
         return
     with held(workspace.engine, journal.lock_name(name)) as ours, transaction(workspace.engine) as session:
-        left = ours and journal.unfinished(session, name) is not None  # else it has just ended
-    if left:
+        crashed = ours and journal.unfinished(session, name) is not None  # else it has just ended
+    if crashed:
         yield Finding(
             STORE,
             f"the switch to {switch.new.label}",
@@ -59,7 +59,7 @@ def _switch(workspace: Workspace, name: str) -> Iterator[Finding]:
 
 
 def check_building(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
-    """Releases that a publish left, and versions that have been in the making for long."""
+    """Find releases of an interrupted publish, and versions that have been in the making for long."""
     names = release_names(workspace.settings)
     with transaction(workspace.engine) as session:
         releases = [
@@ -95,25 +95,25 @@ def check_building(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
 
 
 def check_temporary(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
-    """Hidden folders and files into which nothing was written for an hour."""
+    """Find hidden folders and files into which nothing was written for an hour."""
     from twinvec.releases.storage import size_of
 
     paths = workspace.settings.paths
     kept = (paths.versions, paths.snapshots, paths.qdrant, paths.checkpoints, paths.home)
     for folder in (*sorted(paths.versions.glob("*")), *kept):
-        for left in sorted(folder.glob(".*")):
-            if HIDDEN.fullmatch(left.name) and time.time() - _newest(left) > IDLE_SECONDS:
+        for leftover in sorted(folder.glob(".*")):
+            if HIDDEN.fullmatch(leftover.name) and time.time() - _newest(leftover) > IDLE_SECONDS:
                 yield Finding(
                     "files",
-                    str(left),
-                    f"was left by a process that was killed ({size_of(left) / 1e6:.1f} MB)",
-                    f"rm -r {left}",
-                    partial(_delete, left),
+                    str(leftover),
+                    f"was left by a process that was killed ({size_of(leftover) / 1e6:.1f} MB)",
+                    f"rm -r {leftover}",
+                    partial(_delete, leftover),
                 )
 
 
 def abandon(workspace: Workspace, name: str) -> None:
-    """Let a version in the making be one that failed; if a training makes it all the same, that fails in the end.
+    """Mark a version in the making as failed. A training that still makes it fails at its end.
 
     Raises:
         NotFoundError: if there is none of this name.

@@ -1,4 +1,4 @@
-"""Qdrant: a collection for each whole release, with the points it was verified with, and the alias at the live one."""
+"""Checks of Qdrant: a collection of each whole release with its verified points, and the alias of the live one."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ STORE = "Qdrant"
 
 
 def check_collections(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
-    """There, with as many points as were verified, of the version that the registry says."""
+    """Check that each collection exists, with the number of verified points and the manifest of its version."""
     index = workspace.index
-    there, releases = set(index.collections()), _whole(workspace)
-    # With none of them, this may be the wrong index.
-    ours = any(release.collection in there for release in releases)
+    existing, releases = set(index.collections()), _whole(workspace)
+    # An index without any of them may be the wrong one.
+    ours = any(release.collection in existing for release in releases)
     for release in releases:
         where = f"collection {release.collection}"
         again = f"twinvec publish {release.version.name}, then twinvec promote"
-        if release.collection not in there:
-            # Of a release that does not serve, nothing is left to lose: it is published anew if it is wanted.
+        if release.collection not in existing:
+            # A release that does not serve has nothing left to lose; its version can be published again.
             fix = partial(_write_off, workspace, release) if ours and release.state != State.LIVE else None
             yield Finding(
                 STORE,
@@ -47,7 +47,7 @@ def check_collections(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
 
 
 def check_alias(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
-    """In Qdrant, in the registry's rows, and in its map of aliases, the same release is live."""
+    """Check that Qdrant, the registry's rows and its map of aliases name the same live release."""
     for name in release_names(workspace.settings):
         yield from _alias(workspace, name)
 
@@ -67,13 +67,13 @@ def _alias(workspace: Workspace, name: str) -> Iterator[Finding]:
             )
         return
     if pointed != live.collection:
-        there = live.collection in workspace.index.collections()
+        exists = live.collection in workspace.index.collections()
         yield Finding(
             STORE,
             f"alias {name}",
             f"points at {pointed or 'nothing'}, and {live.label} is live",
-            "twinvec doctor --fix points it there" if there else f"twinvec publish {live.version.name}",
-            partial(workspace.index.switch_alias, name, live.collection) if there else None,
+            "twinvec doctor --fix points it there" if exists else f"twinvec publish {live.version.name}",
+            partial(workspace.index.switch_alias, name, live.collection) if exists else None,
         )
     if kept != live.collection:
         yield Finding(

@@ -87,7 +87,7 @@ def version_view(version: Version) -> FeatureView:
 
 
 def scalars_view(snapshot_id: str, folder: Path) -> FeatureView:
-    """The feature view of a snapshot's product scalars, `products__<snapshot id>`."""
+    """Return the feature view of a snapshot's product scalars, `products__<snapshot id>`."""
     name = scalars_name(snapshot_id)
     return FeatureView(
         name=name,
@@ -104,7 +104,7 @@ def scalars_view(snapshot_id: str, folder: Path) -> FeatureView:
 
 
 def scalars_name(snapshot_id: str) -> str:
-    """Name of the view of a snapshot's scalars."""
+    """Return the name of the view of a snapshot's scalars."""
     return f"products__{snapshot_id}"
 
 
@@ -116,35 +116,35 @@ def _source(name: str, folder: Path) -> FileSource:
 
 
 def released_entity(lineage: Sequence[Version]) -> str:
-    """The key that callers of a release's service have: that of the version released, the last of its lineage."""
+    """Return the key that callers of a release's service pass: that of the last version of its lineage."""
     return Manifest.from_json(lineage[-1].manifest).entity
 
 
 def product_versions(lineage: Sequence[Version]) -> list[Version]:
-    """The versions of a release's lineage that have a vector a product; of a release of sellers, a vector a seller.
+    """Return the versions of a lineage that have the key of the release: products, or sellers for their release.
 
-    The product graph has no vectors; the category embeddings have categories for keys, and a service whose
-    views need two keys asks both of every caller.
+    The product graph has no vectors. Category embeddings have categories as keys, and a service whose views need two
+    keys demands both from every caller.
 
     Raises:
         StateError: if two versions of one space come together.
     """
     entity = released_entity(lineage)
-    found: dict[str, Version] = {}
+    by_space: dict[str, Version] = {}
     for version in lineage:
         if version.dimension is None or Manifest.from_json(version.manifest).entity != entity:
             continue
-        other = found.setdefault(version.space, version)
+        other = by_space.setdefault(version.space, version)
         if other.name != version.name:
             raise StateError(
                 f"a release of both {other.name} and {version.name}",
                 f"their vectors cannot be compared: make again what was made from the older {version.space}",
             )
-    return list(found.values())
+    return list(by_space.values())
 
 
 def release_services(release: Release, views: Sequence[FeatureView], live: bool) -> list[FeatureService]:
-    """The service of a release, `related_products__v7`; if it is live also `related_products`."""
+    """Return the service of a release, `related_products__v7`; if it is live, also `related_products`."""
     tags = {
         "release": str(release.number),
         release.version.space: release.version.name,

@@ -1,4 +1,4 @@
-"""What an embedding version is, in one place."""
+"""Manifest of an embedding version: its contents and origin."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Metric = Literal["cosine", "dot"]
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an embedding version holds and what it was made from.
+    """Contents and origin of an embedding version.
 
-    Its digest goes wherever the vectors go, so that any of them can be traced to this.
+    Its digest goes wherever the vectors go, so that they can be traced to it.
 
     Args:
         space: such as `text`.
         entity: the key of a row, `product_id` or `category`.
         fields: names of the vector columns, as the space declares them.
         dimension: length of each vector.
-        metric: how two vectors are compared.
-        normalised: whether every vector has length 1.
-        rows: vectors in each column.
+        metric: comparison of two vectors.
+        normalised: True if every vector has length 1.
+        rows: number of vectors in each column.
         snapshot: id of the snapshot.
         graph: digest of the product graph, or None if none was used.
         model: digest of the model's weights.
@@ -53,17 +53,17 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """16 hexadecimal digits that are the same only for the same manifest."""
+        """Digest of 16 hexadecimal digits, equal only for equal manifests."""
         return digest.of_json(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
-        """The manifest as JSON-like values, as the registry keeps it; `frozen` only if there is one."""
+        """Return the manifest as JSON-like values, as the registry keeps it; `frozen` only if it is set."""
         values = {**asdict(self), "fields": list(self.fields), "inputs": dict(self.inputs)}
         return values if self.frozen is not None else {k: v for k, v in values.items() if k != "frozen"}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Manifest:
-        """The manifest that `to_json` wrote.
+        """Return the manifest that `to_json` wrote.
 
         Raises:
             StoreError: if a value is missing or unknown.

@@ -1,4 +1,4 @@
-"""Opening Feast's store, applying what belongs in it, and putting a release online."""
+"""Feast's store: open it, register views and services, and write a release to the online store."""
 
 from __future__ import annotations
 
@@ -89,14 +89,14 @@ def apply_version(store: FeatureStore, version: Version) -> FeatureView:
         StateError: if a view of this name has another manifest: a version never changes.
     """
     view = version_view(version)
-    known = find_view(store, view.name)
-    if known is not None and known.tags["manifest"] != view.tags["manifest"]:
+    registered = find_view(store, view.name)
+    if registered is not None and registered.tags["manifest"] != view.tags["manifest"]:
         raise StateError(
-            f"{version.name} is in the feature store with manifest {known.tags['manifest']}, "
+            f"{version.name} is in the feature store with manifest {registered.tags['manifest']}, "
             f"not {view.tags['manifest']}",
             "a version never changes: make a new one",
         )
-    return _apply_view(store, view, known)
+    return _apply_view(store, view, registered)
 
 
 def apply_snapshot(store: FeatureStore, settings: Settings, snapshot: Snapshot) -> FeatureView:
@@ -109,10 +109,10 @@ def apply_snapshot(store: FeatureStore, settings: Settings, snapshot: Snapshot) 
     return _apply_view(store, view, find_view(store, view.name))
 
 
-def _apply_view(store: FeatureStore, view: FeatureView, known: FeatureView | None) -> FeatureView:
-    if known is not None:
+def _apply_view(store: FeatureStore, view: FeatureView, registered: FeatureView | None) -> FeatureView:
+    if registered is not None:
         # Part of what Feast compares: without them, a view that is online counts as changed.
-        view.materialization_intervals = known.materialization_intervals
+        view.materialization_intervals = registered.materialization_intervals
     store.apply([*entities().values(), view])
     return view
 
@@ -120,11 +120,14 @@ def _apply_view(store: FeatureStore, view: FeatureView, known: FeatureView | Non
 def apply_release(
     store: FeatureStore, release: Release, lineage: Sequence[Version], live: bool
 ) -> list[FeatureService]:
-    """Register the service of a release, and let the bare name follow it if it is live.
+    """Register the service of a release, and also under the bare name if it is live.
 
     Args:
-        lineage: the release's `related` version and all it was made from, that version last; those with a vector a
-            product are pinned, and the scalars of the snapshot with them. Of a version of `sellers`, it alone is.
+        store: feature store.
+        release: release.
+        lineage: the released version and all it was made from, that version last. The service pins the versions with
+            the key of the release; for products also the scalars of the snapshot.
+        live: True to register the bare name, too.
 
     Raises:
         NotFoundError: if the view of a version is not in the store.
@@ -141,7 +144,7 @@ def apply_release(
 def materialize_release(
     store: FeatureStore, release: Release, progress: Callable[[str, int, int], None] | None = None
 ) -> int:
-    """Put every view of a release into the online store; returns the number of rows written.
+    """Write every view of a release to the online store; return the number of rows written.
 
     A view that is online already is left alone: versions never change. An interrupted one is written again
     from its start, over what was there.
@@ -165,7 +168,7 @@ def materialize_release(
 def write_online(
     store: FeatureStore, view: FeatureView, progress: Callable[[str, int, int], None] | None = None
 ) -> int:
-    """Put all rows of a view into the online store, over what is there; returns how many they are."""
+    """Write all rows of a view to the online store, over existing rows; return their number."""
     # Feast's `materialize` reads the whole view into memory, sorts it to find each key's latest row, and
     # prints; here each key has one row, and a batch of rows is enough.
     source = view.batch_source
@@ -188,7 +191,7 @@ def write_online(
 
 
 def find_view(store: FeatureStore, name: str) -> FeatureView | None:
-    """The feature view called `name`, or None."""
+    """Return the feature view called `name`, or None."""
     try:
         return store.get_feature_view(name)
     except FeastObjectNotFoundException:
@@ -196,7 +199,7 @@ def find_view(store: FeatureStore, name: str) -> FeatureView | None:
 
 
 def find_service(store: FeatureStore, name: str) -> FeatureService | None:
-    """The feature service called `name`, or None."""
+    """Return the feature service called `name`, or None."""
     try:
         return store.get_feature_service(name)
     except FeastObjectNotFoundException:

@@ -1,4 +1,4 @@
-"""The HTTP API. A new live release answers from the next request on, without a restart."""
+"""HTTP API. A new live release answers from the next request on, without a restart."""
 
 # No `from __future__ import annotations`: FastAPI reads the annotations of functions inside a function.
 

@@ -20,7 +20,7 @@ class UnusableProductError(TwinvecError):
 
 @dataclass(frozen=True)
 class Product:
-    """What is stored of a product beside its vectors."""
+    """A product as its point stores it, without the vectors."""
 
     product_id: str | None
     """None of a product that is not in the catalogue."""
@@ -33,7 +33,7 @@ class Product:
 
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any]) -> Product:
-        """The product of a point."""
+        """Return the product of a point's payload."""
         return cls(
             payload["product_id"],
             payload["title"],
@@ -45,12 +45,12 @@ class Product:
 
 @dataclass(frozen=True)
 class NewProduct:
-    """A product that is not in the catalogue: what is known of it, of which one thing is enough.
+    """A product that is not in the catalogue; one of the three attributes is enough.
 
     Attributes:
-        title: in any language that the text encoder reads.
-        category: the path of the catalogue, `Music > Jazz`, or the name of its leaf alone, `Jazz`.
-        image: the bytes of an image file.
+        title: Title in any language that the text encoder reads.
+        category: Path of the catalogue, `Music > Jazz`, or the name of its leaf alone, `Jazz`.
+        image: Bytes of an image file.
     """
 
     title: str | None = None
@@ -60,7 +60,7 @@ class NewProduct:
 
 @dataclass(frozen=True)
 class RelatedProduct:
-    """A product that was found, and its score: the dot product of the query's source and its target vector."""
+    """A product of the answer, and its score: the dot product of the query's source and its target vector."""
 
     score: float
     product: Product
@@ -73,22 +73,22 @@ class Related:
     release: str
     """The collection that answered, `related_products__v7`."""
     product: Product
-    """What was asked for."""
+    """Product of the query."""
     hits: tuple[RelatedProduct, ...]
     """Best first."""
 
 
 class ColdStart(Protocol):
-    """Answers for products that are not in the catalogue; `pipelines.cold_start` has the one there is."""
+    """Interface of answers for products that are not in the catalogue; `pipelines.cold_start` implements it."""
 
     def related(self, product: NewProduct, k: int = 10, filters: Filters | None = None) -> Related:
-        """The k products most related to `product`, best first."""
+        """Return the k products most related to `product`, best first."""
         ...
 
 
 @dataclass(frozen=True)
 class LiveRelease:
-    """What is live, as the index itself knows it."""
+    """The live release, as the index describes it."""
 
     name: str
     collection: str
@@ -108,7 +108,7 @@ class Recommender:
     """Candidates that HNSW looks at, in a collection that was verified with no number of its own."""
 
     def related(self, product_id: str, k: int = 10, filters: Filters | None = None) -> Related:
-        """The k products most related to `product_id`, best first.
+        """Return the k products most related to `product_id`, best first.
 
         Raises:
             UnknownProductError: if the live release has no such product.
@@ -126,7 +126,7 @@ class Recommender:
         return Related(collection, Product.from_payload(found.payload), found_products(found.hits))
 
     def live(self) -> LiveRelease:
-        """The release that answers now.
+        """Return the release that answers now.
 
         Raises:
             StateError: if none is live.
@@ -137,12 +137,12 @@ class Recommender:
         )
 
     def live_collection(self) -> str | None:
-        """The collection that answers now, or None if no release is live."""
+        """Return the collection that answers now, or None if no release is live."""
         return self.index.aliases().get(self.release)
 
 
 def live_collection(index: VectorIndex, release: str) -> str:
-    """The collection that the alias `release` points at.
+    """Return the collection that the alias `release` points at.
 
     Raises:
         StateError: if no release is live.
@@ -157,5 +157,5 @@ def live_collection(index: VectorIndex, release: str) -> str:
 
 
 def found_products(hits: Sequence[Hit]) -> tuple[RelatedProduct, ...]:
-    """What the index found, as products."""
+    """Convert hits of the index to products with scores."""
     return tuple(RelatedProduct(hit.score, Product.from_payload(hit.payload)) for hit in hits)

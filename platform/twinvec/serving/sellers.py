@@ -33,14 +33,14 @@ NEAREST = """
 
 @dataclass(frozen=True)
 class Recommended:
-    """What was found for a seller.
+    """Recommendations for a seller.
 
     Attributes:
-        seller_id: who asked.
-        version: of the space `sellers`.
-        release: the collection that was searched; None if the version's own files were.
-        offers: products that it offers already, which are not recommended.
-        hits: the nearest first.
+        seller_id: Seller.
+        version: Version of the space `sellers`.
+        release: Collection that was searched; None if the version's files were searched.
+        offers: Number of products that the seller offers already, which are not recommended.
+        hits: Recommended products, the nearest first.
     """
 
     seller_id: str
@@ -51,13 +51,13 @@ class Recommended:
 
 
 def recommend(workspace: Workspace, seller_id: str, top: int, name: str | None = None) -> Recommended:
-    """Find products for a seller: by what is published, or else by the latest version.
+    """Return products for a seller, by the live release, or else by the latest version.
 
     Args:
-        workspace: the stores.
-        seller_id: who to recommend to.
-        top: products to find.
-        name: a version to search exactly, published or not, such as `sellers@v2`.
+        workspace: Stores.
+        seller_id: Seller to recommend to.
+        top: Number of products.
+        name: Version to search exactly, published or not, such as `sellers@v2`.
 
     Raises:
         NotFoundError: if there is no such version, or it has no such seller; the message says why.
@@ -90,8 +90,8 @@ def recommend(workspace: Workspace, seller_id: str, top: int, name: str | None =
         hits = _search_files(workspace, snapshot, products, read.only(), offered, top)
     else:
         index, collection = workspace.index, release.collection
-        (found,) = index.search(collection, read.only(), top + len(offered), ef=index.search_ef(collection))
-        new = [hit for hit in found if hit.product_id not in offered]
+        (nearest,) = index.search(collection, read.only(), top + len(offered), ef=index.search_ef(collection))
+        new = [hit for hit in nearest if hit.product_id not in offered]
         hits = [RelatedProduct(hit.score, Product.from_payload(hit.payload)) for hit in new[:top]]
     return Recommended(
         seller_id, version.name, release.collection if release else None, len(offered), tuple(hits)
@@ -107,12 +107,12 @@ def _offered(workspace: Workspace, snapshot: Snapshot, seller_id: str) -> set[st
 def _search_files(
     workspace: Workspace, snapshot: Snapshot, products: Version, vector: Floats, offered: set[str], top: int
 ) -> list[RelatedProduct]:
-    """An exact search of the files of a version of `seller_products`, in the memory of a batch."""
+    """Search the files of a version of `seller_products` exactly, in the memory of a batch."""
     (field,) = Manifest.from_json(products.manifest).fields
     files = quoted(Path(products.path) / FOLDER / "*.parquet")
-    asked = {"seller": vector[0].tolist(), "offered": sorted(offered), "top": top}
+    parameters = {"seller": vector[0].tolist(), "offered": sorted(offered), "top": top}
     with snapshot.connect(workspace.settings.ingest.memory_limit) as connection:
-        rows = connection.execute(NEAREST.format(field=field, files=files), asked).fetchall()
+        rows = connection.execute(NEAREST.format(field=field, files=files), parameters).fetchall()
     return [
         RelatedProduct(score, Product(product, title, tuple(category), price, market))
         for score, product, title, category, price, market in rows

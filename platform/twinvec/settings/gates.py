@@ -8,7 +8,7 @@ from twinvec.settings.group import Group
 
 
 class GateSettings(Group):
-    """How much worse than the live release, or different from it, a release may be without `--force`."""
+    """Bounds on how much worse than the live release, or different from it, a release may be without `--force`."""
 
     max_mrr_drop: float = Field(
         0.15,

@@ -110,7 +110,7 @@ class QdrantSettings(Group):
 
 
 class RetentionSettings(Group):
-    """What `twinvec prune` keeps, beside what is live and the inputs of what is kept."""
+    """Numbers that `twinvec prune` keeps, beside the live release and the inputs of kept versions."""
 
     releases: int = Field(
         3,

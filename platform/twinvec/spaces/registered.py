@@ -115,7 +115,7 @@ def served_as(settings: Settings, name: str) -> Space:
     return _named(name, names, "release name")
 
 
-def _named(name: str, known: dict[str, Space], kind: str) -> Space:
-    if name in known:
-        return known[name]
-    raise NotFoundError(f"there is no {kind} {name!r}", suggestion(name, known))
+def _named(name: str, by_name: dict[str, Space], kind: str) -> Space:
+    if name in by_name:
+        return by_name[name]
+    raise NotFoundError(f"there is no {kind} {name!r}", suggestion(name, by_name))

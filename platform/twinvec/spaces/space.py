@@ -1,4 +1,4 @@
-"""The declaration of a space: everything that the rest of Twinvec has to know of it, in one place.
+"""Declaration of a space: everything that the rest of Twinvec has to know about it, in one place.
 
 Functions are named as `"package.module:function"` and imported when they are first called, so that a declaration is
 cheap to read and the library imports no pipeline.
@@ -44,7 +44,7 @@ class Field(NamedTuple):
 
 @dataclass(frozen=True)
 class Carry:
-    """How an update brings a space to a later snapshot without training.
+    """Way in which an update brings a space to a later snapshot without training.
 
     Attributes:
         how: `keep` uses the version of the live release as it is; `remake` runs the space's own pipeline, which trains
@@ -65,14 +65,14 @@ REMAKE = Carry("remake")
 
 @dataclass(frozen=True)
 class Serving:
-    """How versions of a space are released.
+    """Release of the versions of a space.
 
     Attributes:
         name: Name of the releases, of the Qdrant alias and of the live feature service.
         asks: Field that a query vector comes from.
         searched: Field that the collection indexes and searches. Both fields belong to the space or its companions.
         setting: Top-level setting that overrides `name`, if there is one.
-        every_product: Whether each product of the snapshot has to be in the collection.
+        every_product: True if each product of the snapshot has to be in the collection.
         judge: `(workspace, new, live) -> Quality`: compares two versions on held-out data before a promotion.
         cold_start: `(workspace) -> ColdStart`: answers for products that are not in the catalogue.
         evaluate: `(workspace, edges, …)`: measures the live release on edges from a file.
@@ -93,7 +93,7 @@ class Serving:
 
 @dataclass(frozen=True)
 class Space:
-    """What can be versioned, and how a version is made, updated and served.
+    """A space: a kind of vectors, and how its versions are made, updated and served.
 
     Attributes:
         name: Such as `text`; versions are `text@v1`, `text@v2`, …
@@ -109,10 +109,10 @@ class Space:
         reason_to_skip: `(snapshot, settings) -> str | None`: why there is nothing to make a version of.
         encoder: For spaces of content: a `pipelines.cold_start.models.ContentEncoder`, which encodes a product that is
             not in the catalogue. The alignment, baselines and cold start read the spaces that have one.
-        update: How an update carries the space on; None if only training can.
+        update: Way in which an update carries the space on; None if only training can.
         companions: Spaces that the same training makes, before this one. They declare name, fields and entity; the
             rest is this space's.
-        serving: How versions are released; None if they are not.
+        serving: Release of the versions; None if they are not released.
     """
 
     name: str

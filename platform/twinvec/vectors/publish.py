@@ -14,9 +14,7 @@ from twinvec.vectors.index import ATTEMPT, EF, CollectionConfig, VectorIndex
 from twinvec.vectors.points import PointBatch
 from twinvec.vectors.verify import Verification, verify
 
-Progress = Count
-
-__all__ = ["Progress", "SupersededError", "Verification", "publish", "silent"]
+__all__ = ["SupersededError", "Verification", "publish", "silent"]
 
 
 class SupersededError(StoreError):

@@ -21,8 +21,9 @@ from twinvec.catalogue.ingest import ingest
 from twinvec.columns import PRODUCTS
 from twinvec.errors import SettingsError
 from twinvec.features.reading import read_vectors
+from twinvec.progress import Progress
 from twinvec.settings import AlignedSettings, Settings
-from twinvec.stage import Inputs, Outcome, Progress, make_version
+from twinvec.stage import Inputs, Outcome, make_version
 from twinvec.tracking import Run
 from twinvec.workspace import Workspace
 

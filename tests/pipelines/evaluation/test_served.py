@@ -24,8 +24,9 @@ from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.columns import PAIRS, PRODUCTS
 from twinvec.errors import CatalogueError, NotFoundError, StateError
+from twinvec.progress import Progress
 from twinvec.settings import Settings
-from twinvec.stage import Inputs, Outcome, Progress, make_version
+from twinvec.stage import Inputs, Outcome, make_version
 from twinvec.tracking import Run
 from twinvec.workspace import Workspace
 

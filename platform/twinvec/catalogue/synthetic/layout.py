@@ -40,7 +40,7 @@ class Layout:
     world: Ints
     """World of each type: (T,)."""
     is_base: NDArray[np.bool_]
-    """Whether the type is its world's first: (T,)."""
+    """True for the first type of each world: (T,)."""
     start: Ints
     """First index of each type: (T,)."""
     count: Ints

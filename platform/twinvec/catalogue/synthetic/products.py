@@ -40,7 +40,7 @@ class Products:
     """Marketplaces in whose language it has a title: (n, 3)."""
     brand: Ints
     has_brand: Flags
-    """Whether the brand is given in its column; the title always names it."""
+    """True if the brand is in its column; the title always names it."""
     shape: Ints
     pattern: Ints
     colour: Ints
@@ -48,7 +48,7 @@ class Products:
     """Price in the home's currency; NaN if not known."""
     has_image: Flags
     cold: Flags
-    """Whether it is never bought or viewed."""
+    """True if the product is never bought or viewed."""
 
 
 def products_at(layout: Layout, index: Ints) -> Products:
