@@ -7,7 +7,7 @@ INSTALLED := .venv/.installed
 # Bytecode that is kept is worth twenty seconds to every process that imports torch, Feast and MLflow.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test lint format requirements setup clean
+.PHONY: demo test lint format docs requirements setup clean
 
 demo: setup
 	$(BIN)/twinvec demo
@@ -23,6 +23,12 @@ lint: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# API pages in site/; dead links in them or in the Markdown pages are errors.
+docs: setup
+	rm -rf site
+	$(BIN)/python -m pdoc -d google -o site twinvec registry
+	$(BIN)/python docs/check_links.py site
 
 # Written anew from pyproject.toml; versions already there are kept unless `make requirements UPGRADE=--upgrade`.
 requirements: setup
@@ -44,4 +50,4 @@ $(INSTALLED): requirements.txt pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache site
