@@ -75,6 +75,7 @@ def test_parameters_metrics_and_inputs_are_there(
     )
     history = MlflowClient().get_metric_history(run.info.run_id, "loss")
     assert [(point.step, point.value) for point in history] == [(0, 1.0), (1, 0.5), (2, 1 / 3)]
+    assert run.inputs is not None
     inputs = {used.dataset.name: used for used in run.inputs.dataset_inputs}
     assert {name: used.dataset.digest for name, used in inputs.items()} == {
         "snapshot 0123456789abcdef": snapshot.id,

@@ -36,7 +36,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
         arrays |= {f"{name}_{part}": np.array(value) for part, value in parts.items()}
     path = tmp_path_factory.mktemp("documents") / "small.npz"
-    np.savez(path, **arrays)
+    np.savez(path, **arrays)  # type: ignore[arg-type]
     return path
 
 
@@ -59,7 +59,8 @@ def test_documents_are_the_largest_part_without_loops(file: Path) -> None:
 def test_a_split_holds_out_what_the_rest_can_do_without(file: Path) -> None:
     documents = read_documents(file)
     nodes, edges = documents.citations.shape[0], documents.citations.nnz
-    every = pairs_of(documents.citations.tocoo().coords)
+    sources, targets = documents.citations.tocoo().coords
+    every = pairs_of((sources, targets))
     tests = []
     for seed in (1, 2, 1):
         task = split(documents, seed)

@@ -73,9 +73,13 @@ def test_images_may_move(tmp_path: Path, ingest_into: Any) -> None:
 def test_the_order_of_rows_does_not_change_the_id(
     tmp_path: Path, ingest_into: Any, order: list[int], threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def with_threads(connection: Any) -> None:
+        connection.execute(f"SET threads = {threads}")
+        prepare(connection)
+
     monkeypatch.setattr(
         "twinvec.catalogue.ingest.prepare",
-        lambda connection: (connection.execute(f"SET threads = {threads}"), prepare(connection)),
+        with_threads,
     )
     rows = [f"{n % 7},p{n % 5},2024-01-{n + 1:02}" for n in range(25)]
     path = tmp_path / "log.csv"
@@ -90,7 +94,7 @@ def test_the_order_of_rows_does_not_change_the_id(
 def test_too_many_bad_rows_fail_with_examples_and_leave_nothing(
     tmp_path: Path, ingest_into: Any, home: Path, engine: Engine
 ) -> None:
-    bad = [{"asin": "N1", "price": -1}, {"asin": "N2", "price": -2}, {"title": "no id"}]
+    bad: list[Any] = [{"asin": "N1", "price": -1}, {"asin": "N2", "price": -2}, {"title": "no id"}]
     source = literals(tmp_path / "bad.json", [*CATALOGUE, *bad])
     with pytest.raises(CatalogueError) as raised:
         ingest_into(source, "amazon-2014", max_quarantined=0.1)

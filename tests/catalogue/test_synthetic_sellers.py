@@ -105,7 +105,13 @@ def test_rows_that_break_the_contract_are_quarantined(
     write(
         tmp_path, "offers", columns.OFFERS, [("s", "p"), ("s", "p"), ("s", "unknown"), ("", "q"), ("t", "q")]
     )
-    rows = [("c", "p", 2), ("c", "p", 3), ("c", "q", 0), ("d", "unknown", 1), ("d", "r", 1)]
+    rows: list[tuple[object, ...]] = [
+        ("c", "p", 2),
+        ("c", "p", 3),
+        ("c", "q", 0),
+        ("d", "unknown", 1),
+        ("d", "r", 1),
+    ]
     write(tmp_path, "interactions", columns.INTERACTIONS, rows)
     with pytest.raises(CatalogueError, match="offers break the contract"):
         ingest_into(tmp_path, "parquet")

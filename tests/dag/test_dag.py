@@ -88,7 +88,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch, declare: Declare) -> Tiny:
 
 
 def names(steps: list[Step]) -> dict[str, str | None]:
-    return {step.space: step.version and step.version.name for step in steps}
+    return {step.space: step.version.name if step.version else None for step in steps}
 
 
 def stale(workspace: Workspace, snapshot: Snapshot) -> list[str]:

@@ -79,7 +79,8 @@ class Shop:
         names = [f"{version.view}:{name}" for name in version.manifest["fields"]]
         store = FeatureStore(repo_path=str(self.workspace.settings.home))
         found: pd.DataFrame = store.get_historical_features(entity_df=wanted, features=names).to_df()
-        return found.set_index(entity).loc[keys, version.manifest["fields"]]
+        table: pd.DataFrame = found.set_index(entity).loc[keys, version.manifest["fields"]]
+        return table
 
 
 @pytest.fixture(scope="session")
@@ -101,7 +102,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 
 def stacked(column: pd.Series[Any]) -> npt.NDArray[np.float32]:
-    return np.stack(column.to_numpy())
+    vectors: npt.NDArray[np.float32] = np.stack(column.tolist())
+    return vectors
 
 
 def test_every_stage_made_a_version_from_the_others(shop: Shop) -> None:
@@ -172,8 +174,8 @@ def test_figures_are_shares_and_far_above_chance(shop: Shop) -> None:
     assert hits == sorted(hits)
     assert metrics["mrr_at_10"] <= metrics["hits_at_10"]
     graph = shop.graph
-    random = [torch.randn(graph.products, 32) for _ in range(2)]
-    chance = pipeline.held_out_metrics(*random, graph)["mrr_at_10"]
+    source, target = (torch.randn(graph.products, 32) for _ in range(2))
+    chance = pipeline.held_out_metrics(source, target, graph)["mrr_at_10"]
     assert metrics["mrr_at_10"] > max(0.1, 4 * chance), f"chance is {chance:.3f}"
     assert metrics["auc_dir"] > 0.55
     assert metrics["right_way"] > 0.55

@@ -104,6 +104,7 @@ def test_one_manifest_is_in_every_store(workspace: Workspace, snapshot: Snapshot
     assert run.info.run_name == "aligned@v1"
     assert run.data.params == {"text.batch": "7", "seed": "3"}
     assert run.data.metrics == {"loss": 0.25, "best/mrr_at_10": 0.5}
+    assert run.inputs is not None
     assert {each.dataset.name: each.dataset.digest for each in run.inputs.dataset_inputs} == {
         f"snapshot {snapshot.id}": snapshot.id,
         "text@v1": text.digest,

@@ -158,7 +158,9 @@ def objects(source: dict[str, FileSource]) -> list[Any]:
     )
     asked = RequestSource(name="asked", schema=[Field(name="rate", dtype=Float64)])
 
-    @on_demand_feature_view(sources=[prices, asked], schema=[Field(name="converted", dtype=Float64)])
+    @on_demand_feature_view(  # type: ignore[untyped-decorator]
+        sources=[prices, asked], schema=[Field(name="converted", dtype=Float64)]
+    )
     def converted(rows: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame({"converted": rows["price"] * rows["rate"]})
 
@@ -210,8 +212,8 @@ def wanted(seed: int, rows: int = 200) -> pd.DataFrame:
 
 
 def assert_same(ours: FeatureStore, feasts: FeatureStore, table: pd.DataFrame, **asked: Any) -> pa.Table:
-    job = ours.get_historical_features(table, **asked)
-    reference = feasts.get_historical_features(table, **asked)
+    job: Any = ours.get_historical_features(table, **asked)
+    reference: Any = feasts.get_historical_features(table, **asked)
     assert job.metadata.features == reference.metadata.features
     assert set(job.metadata.keys) == set(reference.metadata.keys)
     assert job.metadata.max_event_timestamp == reference.metadata.max_event_timestamp
@@ -237,9 +239,11 @@ def test_the_join_is_asof_and_reads_nothing_before_it_is_asked(stores: Stores) -
     features = ["vectors:vector", "clicks:clicks"]
     table = wanted(1)
     before = table.copy()
-    plan = ibis.to_sql(ours.get_historical_features(table, features).table)
+    job: Any = ours.get_historical_features(table, features)
+    reference: Any = feasts.get_historical_features(table, features)
+    plan = ibis.to_sql(job.table)
     assert plan.count("ASOF") == 2
-    assert "ASOF" not in ibis.to_sql(feasts.get_historical_features(table, features).table)
+    assert "ASOF" not in ibis.to_sql(reference.table)
     pd.testing.assert_frame_equal(table, before)
     # Text for a moment, as from a CSV file.
     assert_same(ours, feasts, table.astype({"event_timestamp": str}), features=features)
@@ -295,7 +299,7 @@ def test_rows_without_a_key_end_in_feast_s_own_error(stores: Stores) -> None:
 
 def test_an_answer_is_kept_as_a_data_set(stores: Stores, tmp_path: Path) -> None:
     ours, _ = stores
-    job = ours.get_historical_features(wanted(7), ["vectors:vector"])
+    job: Any = ours.get_historical_features(wanted(7), ["vectors:vector"])
     path = tmp_path / "kept.parquet"
     job.persist(SavedDatasetFileStorage(path=str(path)))
     assert pq.read_table(path).num_rows == len(wanted(7))

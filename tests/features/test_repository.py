@@ -58,7 +58,7 @@ def test_feast_apply_registers_all_of_it_in_a_fresh_home(written: Any) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     store = open_store(written.settings)
-    found = [*store.list_entities(), *store.list_feature_views(), *store.list_feature_services()]
+    found: list[Any] = [*store.list_entities(), *store.list_feature_views(), *store.list_feature_services()]
     assert {thing.name for thing in found} == NAMES
 
 
@@ -81,7 +81,7 @@ def production(emptied_postgres: str, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.postgres
 def test_the_production_configuration_serves_from_postgresql(written: Any, production: Path) -> None:
-    settings = Settings(home=written.settings.home, feast={"config": production})  # type: ignore[arg-type]
+    settings = Settings(home=written.settings.home, feast={"config": production})
     store = open_store(settings)
     store.apply(list(feast_objects(settings)))
     assert materialize_release(store, written.releases[1]) == 116

@@ -123,8 +123,10 @@ def test_vectors_come_in_the_order_asked_for_with_a_mask(shop: Any, store: Featu
                 written[field][place[key]] if key in place else np.zeros(vectors.shape[1]) for key in keys
             ]
             np.testing.assert_array_equal(vectors, np.array(expected, np.float32))
-    versions = [read_vectors(store, shop.versions[name], ["p3"]).only() for name in ("text@v1", "text@v2")]
-    assert not np.array_equal(*versions)
+    first, second = (
+        read_vectors(store, shop.versions[name], ["p3"]).only() for name in ("text@v1", "text@v2")
+    )
+    assert not np.array_equal(first, second)
     assert read_vectors(store, shop.versions["category@v1"], ["Toys > Cars", "Games"]).present.tolist() == [
         True,
         False,
@@ -243,7 +245,7 @@ def test_a_configuration_with_an_unset_variable_is_refused(
 ) -> None:
     monkeypatch.delenv("FEAST_POSTGRES_HOST", raising=False)
     config = ROOT / "feature_repo" / "feature_store.production.yaml"
-    settings = Settings(home=tmp_path, feast={"config": config})  # type: ignore[arg-type]
+    settings = Settings(home=tmp_path, feast={"config": config})
     with pytest.raises(SettingsError, match="FEAST_POSTGRES_HOST"):
         open_store(settings)
     assert not (tmp_path / "feature_store.yaml").exists()

@@ -48,7 +48,8 @@ def test_figures_are_those_of_counting_pair_by_pair(whole_numbers: bool) -> None
     if whole_numbers:
         source, target = source.round(), target.round()
     known = random_graph(4)
-    edges = tuple(end[::3] for end in ends_of(known))
+    sources, targets = ends_of(known)
+    edges = sources[::3], targets[::3]
     scores = DotProducts(source, target)
     others = random_negatives(edges[0], known, 10, np.random.default_rng(5))
     ranks, ordered = [], []
@@ -76,7 +77,8 @@ def test_the_edges_themselves_are_perfect_and_a_model_that_knows_nothing_is_at_c
     perfect = link_metrics(SparseScores(known), edges, known, seed=0)
     assert (perfect.hits_at_3, perfect.mrr, perfect.auc_random, perfect.auc_dir) == (1, 1, 1, 1)
     nothing = link_metrics(DotProducts(*torch.ones(2, PRODUCTS, 3).unbind()), edges, known, seed=0)
-    assert (nothing.hits_at_3, nothing.mrr) == (0, pytest.approx(1 / 6))
+    assert nothing.hits_at_3 == 0
+    assert nothing.mrr == pytest.approx(1 / 6)
     assert (nothing.auc_random, nothing.auc_dir) == (0.5, 0.5)
 
 

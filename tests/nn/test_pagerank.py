@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -33,7 +35,8 @@ def random_weights(nodes: int, seed: int) -> sp.csr_array:
 
 def walk(weights: sp.csr_array) -> Array:
     dense = weights.toarray().astype(np.float64)
-    return dense / np.maximum(dense.sum(1, keepdims=True), 1e-12)
+    steps: Array = dense / np.maximum(dense.sum(1, keepdims=True), 1e-12)
+    return steps
 
 
 def off_diagonal(matrix: Array) -> Array:
@@ -45,14 +48,16 @@ def off_diagonal(matrix: Array) -> Array:
 def test_pagerank_is_the_series(restart: float, steps: int) -> None:
     weights = random_weights(33, seed=1)
     step = walk(weights)
-    series = sum(restart * (1 - restart) ** k * np.linalg.matrix_power(step, k) for k in range(steps + 1))
+    series: Any = sum(
+        restart * (1 - restart) ** k * np.linalg.matrix_power(step, k) for k in range(steps + 1)
+    )
     found = personalised_pagerank(weights, restart, steps, least=0, keep=33)
     np.testing.assert_allclose(found.toarray(), off_diagonal(series), atol=1e-6)
 
 
 def test_many_steps_are_the_closed_form() -> None:
     weights = random_weights(29, seed=2)
-    exact = 0.2 * np.linalg.inv(np.eye(29) - 0.8 * walk(weights))
+    exact: Any = 0.2 * np.linalg.inv(np.eye(29) - 0.8 * walk(weights))
     found = personalised_pagerank(weights, 0.2, steps=90, least=0, keep=29)
     np.testing.assert_allclose(found.toarray(), off_diagonal(exact), atol=1e-6)
     assert not found.diagonal().any()
@@ -106,7 +111,8 @@ def test_the_walk_goes_both_ways() -> None:
 def test_target_share_by_hand() -> None:
     # 0 → 1, 2 → 1, 1 → 3; node 4 alone. In-degrees 0, 2, 0, 1, 0; degrees 1, 3, 1, 1, 0.
     copurchase = sp.csr_array((np.ones(3, np.float32), ([0, 2, 1], [1, 1, 3])), shape=(5, 5))
-    weights = walk_matrix(copurchase, sp.csr_array((5, 5), dtype=np.float32), 0.5)
+    coview: Any = sp.csr_array((5, 5), dtype=np.float32)
+    weights = walk_matrix(copurchase, coview, 0.5)
     np.testing.assert_allclose(target_share(copurchase, weights), [1 / 2, 3 / 4, 1 / 2, 2 / 2, 1 / 1])
 
 

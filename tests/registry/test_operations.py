@@ -129,7 +129,7 @@ def numbers(session: Session) -> tuple[int | None, int | None]:
     """Numbers of the live and of the previous release."""
     live = operations.live_release(session, NAME)
     previous = operations.previous_release(session, NAME)
-    return live and live.number, previous and previous.number
+    return live.number if live else None, previous.number if previous else None
 
 
 def test_no_release(session: Session) -> None:

@@ -33,6 +33,7 @@ def edge_reader(home: Path, expected: dict[str, Any]) -> Read:
     def read(product: str) -> tuple[str, object, object, object]:
         answer = recommender.related(product, depth)
         found = [hit.product.product_id for hit in answer.hits]
+        assert index.found is not None
         payloads = sorted({hit.payload["release"] for hit in index.found.hits})
         return answer.release, payloads, found, expected[answer.release]["best"][product]
 
@@ -50,7 +51,7 @@ def online_reader(home: Path, expected: dict[str, Any]) -> Read:
     def read(product: str) -> tuple[str, object, object, object]:
         # Feast follows a service as of its own copy of the registry, which it renews by itself once a minute.
         if next(reads) % 40 == 0:
-            store.refresh_registry()
+            store.refresh_registry()  # type: ignore[no-untyped-call]
         service = store.get_feature_service("related_products", allow_cache=True)
         row = store.get_online_features(service, [{"product_id": product}]).to_dict()
         vectors = [row[name][0] for name in ("source_vector", "target_vector", "text_vector")]

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,17 +23,15 @@ import feast.infra.online_stores.sqlite
 import feast.infra.passthrough_provider
 import feast.infra.registry.sql
 import feast.repo_operations  # noqa: F401
-import live_reader
 import mlflow.store.model_registry.sqlalchemy_store
 import mlflow.store.tracking.sqlalchemy_store
 import mlflow.tracing.export
 import mlflow.tracing.processor  # noqa: F401
-import pruner
-import publisher
 import sqlalchemy.orm
-import switcher
 
-TASKS = {
+from tests.releases import live_reader, pruner, publisher, switcher
+
+TASKS: dict[str, Callable[..., Any]] = {
     "command": switcher.run,
     "publish": publisher.publish,
     "prune": pruner.prune,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import switcher
 from feast.infra.registry.sql import SqlRegistry
 from mlflow import MlflowClient
 
 import twinvec.tracking.models  # noqa: F401
 from registry import operations
+from tests.releases import switcher
 from twinvec.features import removal
 from twinvec.releases import retention, storage
 from twinvec.settings import RetentionSettings, Settings

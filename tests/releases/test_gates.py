@@ -60,10 +60,11 @@ def factors(graph: ProductGraph, noise: float, seed: int) -> tuple[Floats, Float
     left, values, right = np.linalg.svd(graph.copurchase.matrix(graph.products).toarray())
     random = np.random.default_rng(seed)
     weight = np.sqrt(values[:12])
-    return tuple(  # type: ignore[return-value]
+    source, target = (
         (side * weight + noise * random.standard_normal(side.shape)).astype(np.float32)
         for side in (left[:, :12], right[:12].T)
     )
+    return source, target
 
 
 def judged_by_loops(
@@ -111,8 +112,9 @@ class Shop:
         later_graph = graph_of(workspace, later.id)
         self.graphs = tuple(load_graph(Path(graph.path)) for graph in (first_graph, later_graph))
         random = np.random.default_rng(11)
-        bad = tuple(random.standard_normal((len(self.ids), 12)).astype(np.float32) for _ in range(2))
-        bad[1][:30] = 0
+        source, target = (random.standard_normal((len(self.ids), 12)).astype(np.float32) for _ in range(2))
+        target[:30] = 0
+        bad = source, target
         self.vectors = (factors(self.graphs[0], 0.05, 1), bad, factors(self.graphs[1], 0.3, 2))
         # The good one was trained again on all edges, and says with what it was tested.
         self.tested = factors(self.graphs[0], 0.1, 3)
@@ -193,7 +195,9 @@ def judged(quality: Quality, which: str) -> dict[str, float]:
 def test_quality_is_that_of_a_loop_on_the_same_edges(shop: Shop, opened: Callable[..., Workspace]) -> None:
     found = compare(opened(), shop.versions[1], shop.versions[0])
     assert found.edges == len(pairs(shop.graphs[0], Split.TEST)) > 100
-    assert (judged(found, "live"), judged(found, "new")) == tuple(map(pytest.approx, shop.by_loops))
+    live, new = shop.by_loops
+    assert judged(found, "live") == pytest.approx(live)
+    assert judged(found, "new") == pytest.approx(new)
     few = compare(opened(edges=37), shop.versions[1], shop.versions[0])
     assert few.edges == 37
 

@@ -100,6 +100,7 @@ def test_features_of_the_live_release_are_online(world: Any, served: Workspace) 
     for which in (0, 1):
         releases.promote(served, releases.find(served, str(which + 1)))
         service = find_service(served.features, NAME)
+        assert service is not None
         row = served.features.get_online_features(service, [{"product_id": product}]).to_dict()
         assert row["source_vector"][0] == pytest.approx(world.vectors[which][0][7].tolist())
 

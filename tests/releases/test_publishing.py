@@ -233,7 +233,7 @@ def test_answers_that_differ_from_those_of_the_same_version_are_refused(
 
 
 def test_ties_are_no_difference() -> None:
-    saved = {"a": [["x", 3.0], ["y", 2.0], ["z", 1.0]]}
+    saved: dict[str, Any] = {"a": [["x", 3.0], ["y", 2.0], ["z", 1.0]]}
     assert smoke.changed(saved, {"a": [["x", 3.0], ["y", 2.0], ["other", 1.0]]}) == []
     assert smoke.changed(saved, {"a": [["x", 3.0], ["other", 2.0], ["z", 1.0]]}) == ["a"]
     assert smoke.changed(saved, {"a": [["x", 3.1], ["y", 2.0], ["z", 1.0]]}) == ["a"]

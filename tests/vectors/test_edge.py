@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ import pytest
 from tests.vectors.conftest import Catalogue
 from twinvec.errors import StoreError, VerificationError
 from twinvec.settings import QdrantSettings, Settings
-from twinvec.vectors import CollectionConfig, make_points, open_index, publish
+from twinvec.vectors import CollectionConfig, PointBatch, make_points, open_index, publish
 from twinvec.vectors.edge import EdgeIndex
 from twinvec.vectors.recall import search_exactly
 
@@ -25,12 +27,14 @@ HNSW_ALWAYS = QdrantSettings(full_scan_threshold=10, ef=128)
 
 
 @pytest.fixture(scope="module")
-def big(make_catalogue):
+def big(make_catalogue: Callable[..., Catalogue]) -> Catalogue:
     return make_catalogue(5000, 64, seed=20261121)
 
 
 @pytest.fixture(scope="module")
-def published(big, tmp_path_factory):
+def published(
+    big: Catalogue, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[EdgeIndex, Path, Any]]:
     """5,000 points under a small full-scan threshold, so that queries really walk a graph."""
     root = tmp_path_factory.mktemp("edge")
     index = EdgeIndex(root)
@@ -39,7 +43,7 @@ def published(big, tmp_path_factory):
     index.close()
 
 
-def test_hnsw_finds_what_exact_search_finds(published, big: Catalogue) -> None:
+def test_hnsw_finds_what_exact_search_finds(published: Any, big: Catalogue) -> None:
     index, _, found = published
     assert found.points == 5000
     assert found.recall_at_10 >= 0.95
@@ -52,7 +56,7 @@ def test_hnsw_finds_what_exact_search_finds(published, big: Catalogue) -> None:
     assert recall >= 0.95
 
 
-def test_the_graph_is_of_targets_only(published) -> None:
+def test_the_graph_is_of_targets_only(published: Any) -> None:
     index, root, _ = published
     sizes = {
         name: sum(file.stat().st_size for file in root.rglob(f"vector_index-{name}/links*.bin"))
@@ -66,7 +70,7 @@ def test_the_graph_is_of_targets_only(published) -> None:
     assert question.recall(index, NAME, 10) < 0.95 < question.recall(index, NAME, 800)
 
 
-def test_low_recall_is_refused_with_its_figure(published, big: Catalogue, tmp_path: Path) -> None:
+def test_low_recall_is_refused_with_its_figure(published: Any, big: Catalogue, tmp_path: Path) -> None:
     settings = QdrantSettings(full_scan_threshold=10, m=4, ef_construct=8, ef=8, max_ef=8)
     index = EdgeIndex(tmp_path)
     with pytest.raises(VerificationError, match=r"recall@10 of .* is 0\.\d+ over \d+ products at ef=8"):
@@ -133,7 +137,7 @@ for line in sys.stdin:
 class Reader:
     """Another process that answers queries and holds the collection open."""
 
-    def __init__(self, root, collection):
+    def __init__(self, root: Path, collection: str) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-c", READER, str(root), collection],
             stdin=subprocess.PIPE,
@@ -141,12 +145,16 @@ class Reader:
             text=True,
         )
 
-    def ask(self, query) -> list[str]:
+    def ask(self, query: np.ndarray) -> list[str]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(query.tolist()) + "\n")
         self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+        answer: list[str] = json.loads(self.process.stdout.readline())
+        return answer
 
     def end(self) -> None:
+        assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait(30)
 
@@ -217,9 +225,12 @@ print("points", found.points, flush=True)
         pytest.param("index 0", 0.1, marks=pytest.mark.slow),
     ],
 )
-def test_a_publish_killed_at_any_step_is_finished_by_the_next(tmp_path: Path, until, delay) -> None:
+def test_a_publish_killed_at_any_step_is_finished_by_the_next(
+    tmp_path: Path, until: str, delay: float
+) -> None:
     command = [sys.executable, "-c", WRITER, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
         for line in process.stdout:
             if line.strip() == until:
                 time.sleep(delay)
@@ -235,6 +246,7 @@ def test_a_publish_that_stands_still_keeps_others_out_and_is_named(tmp_path: Pat
     """Stopped, it cannot be overtaken here: what it would write late can overwrite nobody's points."""
     command = [sys.executable, "-c", WRITER, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
         for line in process.stdout:
             if line.strip() == "upload 700":
                 break
@@ -253,7 +265,7 @@ def test_a_publish_that_stands_still_keeps_others_out_and_is_named(tmp_path: Pat
     other.close()
 
 
-def random_points(n: int):
+def random_points(n: int) -> PointBatch:
     vectors = np.random.default_rng(3).standard_normal((n, 32)).astype(np.float32)
     names = [f"new {row}" for row in range(n)]
     return make_points(

@@ -6,10 +6,11 @@ import uuid
 import numpy as np
 
 from tests.vectors.conftest import Catalogue
+from twinvec.vectors import PointBatch
 from twinvec.vectors.fingerprint import MODULUS, fingerprint
 
 
-def total(*batches) -> int:
+def total(*batches: PointBatch) -> int:
     return sum(fingerprint(batch.ids, batch.source, batch.target) for batch in batches) % MODULUS
 
 

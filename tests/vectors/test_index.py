@@ -14,7 +14,7 @@ from twinvec.vectors import CollectionConfig, Filters, Hit, VectorIndex, point_i
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect", "ignore:Local mode performs")
 
 
-def load(index: VectorIndex, collection: str, config: CollectionConfig, catalogue) -> None:
+def load(index: VectorIndex, collection: str, config: CollectionConfig, catalogue: Catalogue) -> None:
     index.create(collection, config)
     for batch in catalogue.batches():
         index.upsert(collection, batch)
@@ -25,7 +25,7 @@ def ids(hits: list[Hit]) -> list[str]:
     return [hit.product_id for hit in hits]
 
 
-def own_id(catalogue, row: int) -> str:
+def own_id(catalogue: Catalogue, row: int) -> str:
     return point_id(catalogue.marketplace[row], catalogue.product_id[row])
 
 
@@ -88,7 +88,7 @@ def test_both_vectors_survive_a_second_upsert_and_points_do_not_double(
     ids=str,
 )
 def test_filters_agree_with_brute_force(
-    index: VectorIndex, collection: str, config: CollectionConfig, catalogue: Catalogue, filters
+    index: VectorIndex, collection: str, config: CollectionConfig, catalogue: Catalogue, filters: Filters
 ) -> None:
     load(index, collection, config, catalogue)
     prices = np.array([np.nan if price is None else price for price in catalogue.price])
@@ -105,6 +105,7 @@ def test_filters_agree_with_brute_force(
     assert ids(hits) == catalogue.best(7, 20, allowed)[0]
     allowed[7] = False
     related = index.related(collection, catalogue.product_id[7], 20, filters, ef=400)
+    assert related is not None
     assert ids(related.hits) == catalogue.best(7, 20, allowed)[0]
 
 
@@ -118,8 +119,9 @@ def test_related_leaves_out_the_product_itself_even_when_it_is_its_own_best(
     for name in (collection, f"{collection}_live"):
         found = index.related(name, "B00011", 10)
         expected, scores = catalogue.best(11, 10, everyone)
+        assert found is not None
         assert ids(found.hits) == expected
-        np.testing.assert_allclose([hit.score for hit in found.hits], scores, rtol=1e-5)
+        np.testing.assert_allclose(np.array([hit.score for hit in found.hits]), scores, rtol=1e-5)
         assert found.payload == catalogue.points().payloads[11]
 
 
@@ -136,6 +138,7 @@ def test_the_same_product_id_in_two_marketplaces_is_two_points(
     for half in twice:
         index.upsert(collection, replace(half, target=catalogue.target).points(0, 40))
     found = index.related(collection, "B00003", 5)
+    assert found is not None
     other = {"us": "es", "es": "us"}[found.payload["marketplace"]]
     assert [(hit.product_id, hit.payload["marketplace"]) for hit in found.hits][:1] == [("B00003", other)]
 
@@ -147,18 +150,24 @@ def test_a_product_is_found_in_a_rare_marketplace_and_in_one_that_came_later(
     markets = [f"m{row % 6}" if row < 60 else "m0" for row in range(337)]
     shop = replace(catalogue, marketplace=markets)
     load(index, collection, config, replace(shop, marketplace=["m0"] * 337))
-    assert index.related(collection, "B00000", 1).payload["marketplace"] == "m0"
+    first = index.related(collection, "B00000", 1)
+    assert first is not None
+    assert first.payload["marketplace"] == "m0"
     moved = f"{collection}_2"
     load(index, moved, config, shop)
     for row in range(12):
         found = index.related(moved, f"B{row:05d}", 10)
+        assert found is not None
         assert found.payload["marketplace"] == f"m{row % 6}"
         assert ids(found.hits) == [each for each in shop.best(row, 11)[0] if each != f"B{row:05d}"][:10]
     late = replace(shop, marketplace=["late"] * 337, product_id=[f"L{row}" for row in range(337)])
     index.upsert(moved, late.points(0, 2))
     index.build(moved)
-    assert index.find(moved, "L1")["marketplace"] == "late"
-    assert index.related(moved, "L1", 3).payload["product_id"] == "L1"
+    payload, last = index.find(moved, "L1"), index.related(moved, "L1", 3)
+    assert payload is not None
+    assert last is not None
+    assert payload["marketplace"] == "late"
+    assert last.payload["product_id"] == "L1"
 
 
 def test_what_does_not_exist_is_named(
@@ -243,7 +252,9 @@ def test_insert_adds_what_is_missing_and_changes_nothing(
     _, target = index.vectors(collection, [own_id(catalogue, row) for row in (150, 199, 200, 299)])
     np.testing.assert_array_equal(target[:2], catalogue.target[[150, 199]])
     np.testing.assert_array_equal(target[2:], late.target[[200, 299]])
-    assert index.find(collection, "B00150")["price"] == catalogue.price[150]
+    payload = index.find(collection, "B00150")
+    assert payload is not None
+    assert payload["price"] == catalogue.price[150]
 
 
 def test_pages_give_every_point_once(

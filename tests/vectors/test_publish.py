@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,17 +10,20 @@ import pytest
 from tests.vectors.conftest import Catalogue
 from twinvec.errors import StoreError, VerificationError
 from twinvec.settings import QdrantSettings
-from twinvec.vectors import point_id, publish
+from twinvec.vectors import PointBatch, point_id, publish
 from twinvec.vectors.index import VectorIndex
 from twinvec.vectors.publish import SupersededError
+from twinvec.vectors.verify import Verification
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect", "ignore:Local mode performs")
 SETTINGS = QdrantSettings(verify_sample=50)
 METADATA = {"manifest": "0123456789abcdef"}
 
 
-def publish_catalogue(index: VectorIndex, collection: str, catalogue, **changed):
-    arguments = {
+def publish_catalogue(
+    index: VectorIndex, collection: str, catalogue: Catalogue, **changed: Any
+) -> Verification:
+    arguments: dict[str, Any] = {
         "batches": catalogue.batches(),
         "expected": len(catalogue.product_id),
         "dimension": catalogue.source.shape[1],
@@ -49,7 +54,7 @@ def test_a_good_publish_is_verified_and_moves_no_alias(
 
 @pytest.mark.parametrize("expected", [336, 338])
 def test_a_wrong_count_names_both_figures(
-    index: VectorIndex, collection: str, catalogue: Catalogue, expected
+    index: VectorIndex, collection: str, catalogue: Catalogue, expected: int
 ) -> None:
     with pytest.raises(
         VerificationError, match=f"337 products were sent to {collection}, not the {expected}"
@@ -83,7 +88,7 @@ def test_nan_stops_the_upload_and_the_live_release_goes_on(
 def test_an_interrupted_publish_is_finished_by_the_next_one(
     index: VectorIndex, collection: str, catalogue: Catalogue
 ) -> None:
-    def interrupted():
+    def interrupted() -> Iterator[PointBatch]:
         yield from list(catalogue.batches())[:2]
         raise KeyboardInterrupt
 
@@ -93,8 +98,9 @@ def test_an_interrupted_publish_is_finished_by_the_next_one(
     found = publish_catalogue(index, collection, catalogue)
     assert found.points == index.count(collection) == 337
     assert publish_catalogue(index, collection, catalogue).points == 337
-    found = index.related(collection, "B00300", 10)
-    assert [hit.product_id for hit in found.hits] == [
+    related = index.related(collection, "B00300", 10)
+    assert related is not None
+    assert [hit.product_id for hit in related.hits] == [
         product for product in catalogue.best(300, 11)[0] if product != "B00300"
     ][:10]
 
@@ -112,7 +118,7 @@ def test_vectors_that_come_back_changed_are_found_out(
 ) -> None:
     honest = index.insert
 
-    def swap(collection, batch):
+    def swap(collection: str, batch: PointBatch) -> None:
         honest(collection, replace(batch, source=batch.target, target=batch.source))
 
     monkeypatch.setattr(index, "insert", swap)
@@ -126,7 +132,7 @@ def test_an_older_attempt_that_still_runs_stops_and_changes_nothing(
     """It is overtaken in the middle of its upload; since then, the release has even been updated."""
     updated = replace(catalogue, target=-catalogue.target)
 
-    def batches():
+    def batches() -> Iterator[PointBatch]:
         yield from list(catalogue.batches())[:2]
         assert publish_catalogue(index, collection, catalogue, attempt=2).points == 337
         index.upsert(collection, updated.points(150, 337))
@@ -149,11 +155,11 @@ def test_an_older_attempt_that_still_runs_stops_and_changes_nothing(
 
 @pytest.mark.parametrize("damage", ["lost payload", "NaN", "stranger"])
 def test_damage_after_the_upload_is_found(
-    index: VectorIndex, collection: str, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, damage
+    index: VectorIndex, collection: str, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
     honest = index.build
 
-    def build(name):
+    def build(name: str) -> None:
         honest(name)
         monkeypatch.undo()
         batch = catalogue.points(7, 8)

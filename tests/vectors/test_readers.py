@@ -9,8 +9,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,9 +20,10 @@ import pytest
 from tests.vectors.conftest import Catalogue
 from twinvec.errors import StoreError
 from twinvec.settings import QdrantSettings
-from twinvec.vectors import publish, shards
+from twinvec.vectors import PointBatch, publish, shards
 from twinvec.vectors.edge import EdgeIndex
 from twinvec.vectors.locks import take_lock
+from twinvec.vectors.verify import Verification
 
 SETTINGS = QdrantSettings(verify_sample=16)
 V1, V2 = "related_products__v1", "related_products__v2"
@@ -54,7 +57,7 @@ for line in sys.stdin:
 
 
 class Reader:
-    def __init__(self, root):
+    def __init__(self, root: Path) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-c", READER, str(root)],
             stdin=subprocess.PIPE,
@@ -62,25 +65,28 @@ class Reader:
             text=True,
         )
 
-    def order(self, **what) -> None:
+    def order(self, **what: Any) -> None:
+        assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(what) + "\n")
         self.process.stdin.flush()
 
-    def answer(self):
+    def answer(self) -> Any:
+        assert self.process.stdout is not None
         return json.loads(self.process.stdout.readline())
 
-    def ask(self, query):
+    def ask(self, query: np.ndarray) -> Any:
         self.order(query=query.tolist())
         return self.answer()
 
     def end(self) -> None:
+        assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait(30)
 
 
 @pytest.fixture
-def reader(tmp_path):
-    started = []
+def reader(tmp_path: Path) -> Iterator[Callable[[], Reader]]:
+    started: list[Reader] = []
 
     def start() -> Reader:
         started.append(Reader(tmp_path))
@@ -91,12 +97,12 @@ def reader(tmp_path):
         each.end()
 
 
-def put(index, collection, catalogue):
+def put(index: EdgeIndex, collection: str, catalogue: Catalogue) -> Verification:
     return publish(index, collection, catalogue.batches(), 337, 13, {}, SETTINGS)
 
 
 def test_readers_follow_a_publish_and_let_the_old_release_be_dropped(
-    catalogue: Catalogue, tmp_path: Path, reader
+    catalogue: Catalogue, tmp_path: Path, reader: Callable[[], Reader]
 ) -> None:
     turned = replace(catalogue, target=-catalogue.target)
     index = EdgeIndex(tmp_path, patience=0.2)
@@ -125,7 +131,7 @@ def test_readers_follow_a_publish_and_let_the_old_release_be_dropped(
 
 
 def test_a_drop_waits_for_readers_that_are_about_to_let_go(
-    catalogue: Catalogue, tmp_path: Path, reader
+    catalogue: Catalogue, tmp_path: Path, reader: Callable[[], Reader]
 ) -> None:
     index = EdgeIndex(tmp_path, patience=20)
     put(index, V1, catalogue)
@@ -143,7 +149,7 @@ def test_a_drop_waits_for_readers_that_are_about_to_let_go(
 
 
 def test_no_answer_is_lost_or_mixed_while_releases_are_published_and_switched(
-    catalogue: Catalogue, tmp_path: Path, reader, record_property
+    catalogue: Catalogue, tmp_path: Path, reader: Callable[[], Reader], record_property: Any
 ) -> None:
     """Two processes ask all the time; this one publishes three releases, each other than the last."""
     kinds = [catalogue, replace(catalogue, target=-catalogue.target)] * 2
@@ -257,7 +263,7 @@ def test_the_one_that_publishes_is_named_to_another_that_would(catalogue: Catalo
     """On one machine the first keeps the collection to itself until it is built, whatever the attempts."""
     first, second = EdgeIndex(tmp_path), EdgeIndex(tmp_path, patience=0.1)
 
-    def batches():
+    def batches() -> Iterator[PointBatch]:
         yield from list(catalogue.batches())[:2]
         with pytest.raises(StoreError, match=r"being read or written by this process \(since"):
             publish(second, V1, catalogue.batches(), 337, 13, {}, SETTINGS, attempt=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from qdrant_client import QdrantClient, models
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect",
 
 
 @pytest.fixture(params=["memory", "server"])
-def client(request):
+def client(request: pytest.FixtureRequest) -> Any:
     return request.getfixturevalue(f"{request.param}_client")
 
 
@@ -41,8 +42,10 @@ def test_a_service_needs_one_call_and_no_vector(
     )
 
     expected = [other for other in catalogue.best(42, 11)[0] if other != "B00042"][:10]
-    assert [point.payload["product_id"] for point in response.points] == expected
-    assert [hit.product_id for hit in index.related(alias, "B00042", 10).hits] == expected
+    assert [(point.payload or {})["product_id"] for point in response.points] == expected
+    related = index.related(alias, "B00042", 10)
+    assert related is not None
+    assert [hit.product_id for hit in related.hits] == expected
 
 
 def test_the_collection_is_laid_out_as_designed(
@@ -53,7 +56,10 @@ def test_the_collection_is_laid_out_as_designed(
         index, collection, catalogue.batches(), 337, 13, {"manifest": "x"}, QdrantSettings(verify_sample=20)
     )
     config = client.get_collection(collection).config
+    assert isinstance(config.params.vectors, dict)
     source, target = config.params.vectors["source"], config.params.vectors["target"]
+    assert source.hnsw_config is not None
+    assert target.hnsw_config is not None
     assert (source.size, source.distance, source.hnsw_config.m) == (13, models.Distance.DOT, 0)
     assert (target.size, target.distance, target.hnsw_config.m) == (13, models.Distance.DOT, 16)
     assert config.metadata == {"manifest": "x", "attempt": "1", "ef": "128"}

@@ -34,7 +34,8 @@ def test_a_step_along_the_gradient_separates() -> None:
     source = torch.randn(4, 6, requires_grad=True)
     target, negatives = torch.randn(4, 6), torch.randn(4, 2, 6)
     loss = margin_loss(source, target, negatives, 3.0)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert source.grad is not None
     assert margin_loss(source - 0.01 * source.grad, target, negatives, 3.0) < loss
 
 
@@ -76,9 +77,9 @@ def test_negatives_are_all_products_but_the_source_alike(offset: int, pool: int)
     drawn: Counter[tuple[int, int]] = Counter()
     for _ in range(600):
         for batch in of.batches(generator):
-            assert len(batch.negatives.unique()) <= pool
+            assert len(batch.negatives.unique()) <= pool  # type: ignore[no-untyped-call]
             assert batch.negatives.shape == (len(batch.source), 3)
-            assert torch.equal(batch.seeds, batch.seeds.unique())
+            assert torch.equal(batch.seeds, batch.seeds.unique())  # type: ignore[no-untyped-call]
             sources = batch.seeds[batch.source]
             negatives = batch.seeds[batch.negatives] - offset
             assert bool(((negatives >= 0) & (negatives < 13) & (negatives != sources.unsqueeze(1))).all())

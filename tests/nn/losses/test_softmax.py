@@ -120,7 +120,7 @@ def test_what_a_batch_holds(candidates: int) -> None:
         sources = batch.seeds[: batch.sources]
         targets = batch.seeds[batch.sources :] - products
         seen += sources.tolist()
-        assert len(batch.seeds.unique()) == len(batch.seeds)
+        assert len(batch.seeds.unique()) == len(batch.seeds)  # type: ignore[no-untyped-call]
         assert bool((sources < products).all() & (targets >= 0).all())
         assert batch.positives.shape == (batch.sources, 3)
         # The positions of the positives are positives of their source, and its own position is itself.

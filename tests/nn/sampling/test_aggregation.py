@@ -59,7 +59,7 @@ def test_gradient_of_a_gradient_that_is_not_contiguous(aggregate: Aggregate) -> 
     neighbours, dense = random_neighbours(6, 4, 15, seed=3)
     values = torch.randn(4, 7, dtype=torch.float64, requires_grad=True)
     # The gradient of a sum is one number seen [6, 7] times.
-    aggregate(values, neighbours).sum().backward()
+    aggregate(values, neighbours).sum().backward()  # type: ignore[no-untyped-call]
     expected = dense_aggregate(aggregate, dense, torch.eye(4, dtype=torch.float64)).sum(0)
     torch.testing.assert_close(values.grad, expected.unsqueeze(1).expand(4, 7))
 

@@ -57,7 +57,7 @@ def chosen(block: Block, depth: int, name: str) -> list[list[int]]:
 def check_form(block: Block, seeds: Tensor, names: set[str]) -> None:
     """Seeds first; each layer's outputs are its first inputs; nothing is in the block that no row needs."""
     assert torch.equal(block.nodes[: len(seeds)], seeds)
-    assert len(block.nodes) == len(block.nodes.unique())
+    assert len(block.nodes) == len(block.nodes.unique())  # type: ignore[no-untyped-call]
     assert block.hops[0].inputs == len(block.nodes)
     assert block.hops[-1].rows == len(seeds)
     for below, above in zip(block.hops, block.hops[1:], strict=False):

@@ -84,7 +84,8 @@ def train(
     stop: int | None = None,
     **options: Any,
 ) -> tuple[Model, dict[str, float], Heard, list[str]]:
-    model, heard, lines = Model(), Heard(), []
+    model, heard = Model(), Heard()
+    lines: list[str] = []
     chosen: dict[str, Any] = OPTIONS | options
     arguments = training_arguments(
         TrainingArguments, folder, steps=10, seed=5, device=CPU, validated=validate is not None, **chosen

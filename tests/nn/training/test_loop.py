@@ -22,7 +22,7 @@ from twinvec.nn.losses.margin import MarginObjective
 from twinvec.nn.losses.objective import Objective
 from twinvec.nn.losses.softmax import SoftmaxObjective
 from twinvec.nn.models import MERLIN, Twinvec
-from twinvec.nn.sampling.samplers import make_sampler
+from twinvec.nn.sampling.samplers import SamplerName, make_sampler
 from twinvec.nn.training.inference import infer_dual
 from twinvec.nn.training.loop import Epoch, train
 
@@ -108,7 +108,12 @@ RECIPES: dict[str, Callable[[Planted], tuple[GraphEncoder, Features, Objective]]
 
 
 def run(
-    planted: Planted, recipe: str, sampler: str = "csr", epochs: int = 5, seed: int = 3, **options: object
+    planted: Planted,
+    recipe: str,
+    sampler: SamplerName = "csr",
+    epochs: int = 5,
+    seed: int = 3,
+    **options: object,
 ) -> tuple[GraphEncoder, Features, list[Epoch]]:
     model, features, objective = RECIPES[recipe](planted)
     cover = relations(planted.graph, reverse=recipe == "twinvec")
@@ -135,7 +140,7 @@ def vectors(
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_planted_structure_is_learned(planted: Planted, recipe: str, sampler: str) -> None:
+def test_planted_structure_is_learned(planted: Planted, recipe: str, sampler: SamplerName) -> None:
     model, features, history = run(planted, recipe, sampler, epochs=15)
     losses = [epoch.loss for epoch in history]
     assert [epoch.number for epoch in history] == list(range(1, 16))
@@ -152,7 +157,7 @@ def test_planted_structure_is_learned(planted: Planted, recipe: str, sampler: st
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_a_seed_repeats_the_training_exactly(planted: Planted, recipe: str, sampler: str) -> None:
+def test_a_seed_repeats_the_training_exactly(planted: Planted, recipe: str, sampler: SamplerName) -> None:
     first, again = (run(planted, recipe, sampler, epochs=3) for _ in range(2))
     other = run(planted, recipe, sampler, epochs=3, seed=4)
     assert [epoch.loss for epoch in first[2]] == [epoch.loss for epoch in again[2]]

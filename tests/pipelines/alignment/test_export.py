@@ -28,7 +28,8 @@ def test_the_logged_model_gives_the_same_vectors(
         torch.randn(PRODUCTS, image_width),
         torch.rand(PRODUCTS) > 0.5,
     )
-    coview = from_edges(*torch.randint(0, PRODUCTS, (2, 90)), PRODUCTS)
+    first, second = torch.randint(0, PRODUCTS, (2, 90))
+    coview = from_edges(first, second, PRODUCTS)
     expected = infer(encoder, features, {AlignmentEncoder.RELATION: coview})
 
     monkeypatch.chdir(tmp_path)

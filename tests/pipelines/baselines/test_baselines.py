@@ -78,7 +78,8 @@ def test_reciprocal_edges_come_before_common_neighbours() -> None:
 def test_directed_svd_gives_the_adjacency_back() -> None:
     random = np.random.default_rng()
     sources, targets = random.integers(0, 12, (2, 40))
-    graph = problem(12, Edges(*np.unique(np.stack([sources, targets]), axis=1), np.ones(0, np.int64)))
+    source, target = np.unique(np.stack([sources, targets]), axis=1)
+    graph = problem(12, Edges(source, target, np.ones(0, np.int64)))
     edge = graph.graph.copurchase
     matrix = np.zeros((12, 12), np.float32)
     matrix[edge.source, edge.target] = 1

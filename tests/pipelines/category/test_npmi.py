@@ -7,6 +7,7 @@ import math
 from collections import Counter, defaultdict
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -91,7 +92,7 @@ def test_real_baskets_match_a_plain_count(groceries: list[tuple[int, str | None]
 
 
 def test_real_baskets_match_values_worked_by_hand(groceries: list[tuple[int, str | None]]) -> None:
-    found = as_rows(npmi_of_baskets(connect_baskets(groceries), 1))
+    found: dict[tuple[str, str], Any] = as_rows(npmi_of_baskets(connect_baskets(groceries), 1))
     # 9,835 baskets; whole milk in 2,513, other vegetables in 1,903, both in 736:
     #   P(a,b) = .0748348, P(a) P(b) = .2555160 × .1934926 = .0494405,
     #   ln(.0748348 / .0494405) = .4145159, −ln .0748348 = 2.5924733, and the ratio is .1598921.
@@ -168,9 +169,9 @@ def test_pairs_match_a_plain_count(level: int, min_count: int) -> None:
         (a, b) for (a, b), count in together.items() if a != b and count >= min_count and count < total
     }
     assert found, "the catalogue gives no pair to compare"
-    for (a, b), (count, score) in found.items():
-        assert count == together[a, b]
-        assert score == pytest.approx(npmi(count, alone[a], alone[b], total), abs=1e-12)
+    for (a, b), (number, score) in found.items():
+        assert number == together[a, b]
+        assert score == pytest.approx(npmi(number, alone[a], alone[b], total), abs=1e-12)
         assert -1 <= score <= 1
 
 

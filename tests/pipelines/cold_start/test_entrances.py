@@ -115,7 +115,7 @@ def test_a_new_product_on_the_command_line(
     table = words("related", "--title", TITLE, "--in-category", department, "-k", "2").stdout
     filtered = ColdStart(workspace).related(NewProduct(TITLE), 2, Filters(category=(department,)))
     assert f"Related to {TITLE} in related_products__v1" in table
-    assert all(hit.product.product_id in table for hit in filtered.hits)
+    assert all(str(hit.product.product_id) in table for hit in filtered.hits)
 
 
 @pytest.mark.parametrize(

@@ -196,9 +196,14 @@ def test_encoders_are_loaded_once_by_whoever_asks_first(
 ) -> None:
     from pipelines.cold_start import models
 
-    loaded = []
+    loaded: list[int] = []
     load: Callable[..., Any] = models.load_models
-    monkeypatch.setattr(models, "load_models", lambda *given: loaded.append(1) or load(*given))
+
+    def counted(*given: Any) -> Any:
+        loaded.append(1)
+        return load(*given)
+
+    monkeypatch.setattr(models, "load_models", counted)
     cold_start = ColdStart(workspace)
     assert not loaded
     answers: list[Any] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -19,7 +20,7 @@ from twinvec.settings import Settings
 from twinvec.workspace import Workspace
 
 pytestmark = pytest.mark.slow
-SMALL = {
+SMALL: dict[str, Any] = {
     "category": {"epochs": 50},
     "text": {"scheme": "none"},
     "image": {"size": 32, "dimension": 32},

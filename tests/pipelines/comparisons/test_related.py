@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +24,7 @@ from twinvec.errors import SettingsError
 from twinvec.settings import Settings
 from twinvec.workspace import Workspace
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "category": {"epochs": 50},
     "text": {"scheme": "pretrained"},
     "image": {"scheme": "none"},

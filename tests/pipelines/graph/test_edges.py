@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -157,7 +157,9 @@ def test_edges_match_plain_python(
         assert expected
         # Edges share a number exactly if they come from one observation.
         numbers = connection.execute("SELECT source, target, pair FROM edges").fetchall()
-        ends = (lambda a, b: (a, b)) if direction == "source" else (lambda a, b: (min(a, b), max(a, b)))
+        ends: Callable[[int, int], tuple[int, int]] = (
+            (lambda a, b: (a, b)) if direction == "source" else (lambda a, b: (min(a, b), max(a, b)))
+        )
         by_number = defaultdict(set)
         for source, target, number in numbers:
             by_number[number].add(ends(source, target))
@@ -239,7 +241,7 @@ def test_weak_associations_are_dropped_as_in_plain_python(seed: int, threshold: 
     report = drop_weak_associations(connection, "edges", table, threshold)
     assert report.equals(reported)
 
-    of = {place: (catalogue.category[key] or [None])[0] for key, place in catalogue.node.items()}
+    of = {place: next(iter(catalogue.category[key] or []), None) for key, place in catalogue.node.items()}
 
     def association(source: int, target: int) -> float | None:
         a, b = of[source], of[target]

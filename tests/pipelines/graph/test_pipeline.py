@@ -48,7 +48,7 @@ def inputs(tmp_path: Path) -> KnownCategories:
     pq.write_table(pa.table(table, columns.PRODUCTS), source / "products.parquet")
     edges = {"source": [a for a, _ in pairs], "target": [b for _, b in pairs], "count": [1] * len(pairs)}
     pq.write_table(pa.table(edges, columns.PAIRS), source / "copurchase.parquet")
-    settings = Settings(home=tmp_path / "home", graph={"drop_weak": "always", "test": 0.1})  # type: ignore[arg-type]
+    settings = Settings(home=tmp_path / "home", graph={"drop_weak": "always", "test": 0.1})
     workspace = Workspace(settings)
     snapshot = ingest(source, "parquet", settings, workspace.engine).snapshot
     return KnownCategories(workspace, snapshot, {"category": Version()})

@@ -29,7 +29,7 @@ def test_the_loss_is_equation_2_both_ways() -> None:
     model = build(load_encoder(UNTRAINED, 32, 48, seed=2), 32, OPTIONS)
     with torch.no_grad():
         for parameter in model.student_head.parameters():
-            parameter += 0.1 * torch.randn(parameter.shape)
+            parameter += 0.1 * torch.randn(parameter.shape)  # type: ignore[misc]
     pixels = torch.randint(0, 256, (3, 2, 3, 32, 32), dtype=torch.uint8)
     draws = torch.rand(3, 2, 3, DRAWS)
     loss = model(pixels, draws)["loss"]
@@ -62,7 +62,7 @@ def test_the_loss_is_equation_2_both_ways() -> None:
         torch.log_softmax(logits(model.student, model.student_head, views(number)) / 0.1, dim=1)
         for number in range(3)
     ]
-    terms = []
+    terms: list[Tensor] = []
     for pair in range(3):
         for i, j in ((2 * pair, 2 * pair + 1), (2 * pair + 1, 2 * pair)):
             terms.extend(-(targets[j] * answer).sum() for answer in (said[0][i], said[1][j], said[2][j]))

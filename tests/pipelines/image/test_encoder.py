@@ -58,7 +58,9 @@ def test_untrained_vectors_tell_styles_apart_better_than_chance(store: tuple[Pat
     source, snapshot = store
     (batch,) = read_images(snapshot, ImageSettings(), 1_000)
     vectors = encode_images(load_encoder(UNTRAINED, 64, 256, seed=0), batch.pixels, 64)
-    truth = dict(duckdb.sql(f"SELECT product_id, style FROM '{source}/truth/products.parquet'").fetchall())
+    styled = duckdb.sql(f"SELECT product_id, style FROM '{source}/truth/products.parquet'")
+    assert styled is not None
+    truth = dict(styled.fetchall())
     styles = np.array([truth[name] for name in batch.product_ids])
     similarity = vectors @ vectors.T
     np.fill_diagonal(similarity, -2)
@@ -114,9 +116,11 @@ def test_weights_on_this_machine_are_used(monkeypatch: pytest.MonkeyPatch, tmp_p
     loaded = encoder.backbone.state_dict()
     torch.testing.assert_close(loaded["cls_token"], weights.state_dict()["cls_token"])
     # Its pooled features, in the colours it is for, under the projection.
-    weights.reset_classifier(0)
+    weights.reset_classifier(0)  # type: ignore[operator]
     images = (torch.from_numpy(pixels) / 255 - 0.5) / 0.5
-    assert timm.get_pretrained_cfg("test_vit.r160_in1k").mean == (0.5, 0.5, 0.5)
+    pretrained = timm.get_pretrained_cfg("test_vit.r160_in1k")
+    assert pretrained is not None
+    assert pretrained.mean == (0.5, 0.5, 0.5)
     with torch.no_grad():
         expected = encoder.projection(weights.eval()(images))
     np.testing.assert_allclose(vectors, torch.nn.functional.normalize(expected, dim=1).numpy(), atol=1e-5)

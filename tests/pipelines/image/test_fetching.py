@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import numpy as np
 import pytest
@@ -137,7 +138,7 @@ def shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Counter[str]]]:
     """The server's URL, and how often each path was asked for."""
     monkeypatch.setattr(fetching, "FIRST_WAIT", 0.01)
     monkeypatch.setattr(fetching, "LONGEST_WAIT", 0.1)
-    handler = type("Handler", (Shop,), {"requests": Counter(), "closing": Event()})
+    handler: Any = type("Handler", (Shop,), {"requests": Counter(), "closing": Event()})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         server.handle_error = lambda *_: None  # type: ignore[method-assign]
@@ -229,7 +230,7 @@ def test_the_next_batch_is_fetched_ahead_and_no_further(
         time.sleep(0.01)
     time.sleep(0.1)
     assert requests.total() == 8
-    batches.close()
+    batches.close()  # type: ignore[attr-defined]
     assert requests.total() == 8
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -122,7 +123,7 @@ def test_draws_of_two_sources_are_independent() -> None:
 
 def test_proximity_is_the_directed_pagerank_and_its_factors(random_graph: MakeGraph) -> None:
     graph = random_graph(6, products=23, copurchase=80, coview=40)
-    options = {"coview_weight": 0.3, "restart": 0.2, "steps": 8, "least": 1e-4, "keep": 23}
+    options: dict[str, Any] = {"coview_weight": 0.3, "restart": 0.2, "steps": 8, "least": 1e-4, "keep": 23}
     found = proximity(graph, dimension=32, **options, seed=1)
     copurchase, coview = graph.copurchase.matrix(23), graph.coview.matrix(23)
     weights = walk_matrix(copurchase, coview, 0.3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 import torch
@@ -33,7 +34,7 @@ def randomise(model: nn.Module, seed: int) -> None:
 def dense_paper(model: MERLIN, content: Tensor, a_cp: Tensor, a_cv: Tensor) -> tuple[Tensor, Tensor]:
     """(h_u^s)^l = FC_l[Σ_{(u,v) ∈ cp} h_v^t W_cp, Σ_{(u,v) ∈ cv} h_v^t W_cv], and the mirror image for h_v^t."""
     h_s, h_t = content, content
-    for index, layer in enumerate(model.layers):
+    for index, layer in enumerate(cast(Any, model.layers)):
         w_cp, w_cv = (layer.weights[name].weight.T for name in (COPURCHASE, COVIEW))
         fc, bias = layer.combine.weight.T, layer.combine.bias
         if index:
@@ -126,11 +127,12 @@ def test_a_product_without_edges_has_a_vector_of_its_content(random_graph: MakeG
 def test_the_two_roles_are_the_two_ends_of_an_edge() -> None:
     """One edge u → v, by hand: only u as a source and v as a target have a neighbour."""
     model = MERLIN(1, 1, 1, [COPURCHASE, COVIEW])
+    layer: Any = model.layers[0]
     with torch.no_grad():
-        model.layers[0].weights[COPURCHASE].weight.fill_(2)
-        model.layers[0].weights[COVIEW].weight.fill_(10)
-        model.layers[0].combine.weight.copy_(torch.tensor([[1.0, 1.0]]))
-        model.layers[0].combine.bias.fill_(0.5)
+        layer.weights[COPURCHASE].weight.fill_(2)
+        layer.weights[COVIEW].weight.fill_(10)
+        layer.combine.weight.copy_(torch.tensor([[1.0, 1.0]]))
+        layer.combine.bias.fill_(0.5)
     none = torch.empty(0, dtype=torch.int64)
     cover = {
         COPURCHASE: double_cover(torch.tensor([0]), torch.tensor([1]), 3),

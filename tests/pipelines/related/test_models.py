@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -169,7 +170,8 @@ def test_mixed_precision_is_close(random_graph: MakeGraph, name: str) -> None:
 @EVERY
 def test_the_exported_program_takes_a_graph_of_another_size(random_graph: MakeGraph, name: str) -> None:
     graph = random_graph(9)
-    result = fitted(graph, name, **{name: {**GROUPS[name], "epochs": 1}})
+    group: dict[str, Any] = {name: {**GROUPS[name], "epochs": 1}}
+    result = fitted(graph, name, **group)
     example = tuple(each.clone() for each in example_of(result).values())
     # As MLflow exports: every axis of the example may be free.
     free = tuple(dict.fromkeys(range(each.dim()), torch.export.Dim.AUTO) for each in example)

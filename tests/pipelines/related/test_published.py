@@ -106,7 +106,7 @@ def test_an_update_reads_the_degrees_of_the_later_graph(shop: Shop) -> None:
     ]
     pq.write_table(pa.Table.from_pylist(rows, columns.ORDERS), orders)
     later = ingest(shop.store, "parquet", workspace.settings, workspace.engine).snapshot
-    live = find_live(workspace)
+    live = find_live(workspace, workspace.settings.release)
     some, everything = (embed(workspace, live, later, full, print)["related"] for full in (False, True))
     part, whole, before = (vectors(workspace, made, ids) for made in (some, everything, version))
     np.testing.assert_allclose(part, whole, atol=1e-5)

@@ -83,6 +83,7 @@ def test_a_version_of_a_store_is_by_an_encoder_that_learned_from_its_coviews(
     graph = load_graph(Path(made_from.path))
     assert version.metrics["validation_mrr_at_10"] > version.metrics["untrained_mrr_at_10"]
     assert not [*(tmp_path / "home" / "checkpoints").iterdir()]
+    assert version.run_id is not None
     logged = MlflowClient(workspace.settings.tracking_uri()).get_metric_history(
         version.run_id, "training/loss"
     )

@@ -30,7 +30,8 @@ def graph_of(products: int, copurchase: np.ndarray, coview: np.ndarray) -> Produ
 
 def sparse_pairs(random: np.random.Generator, count: int) -> np.ndarray:
     pairs = np.unique(random.integers(0, PRODUCTS, (count, 2)), axis=0)
-    return pairs[pairs[:, 0] != pairs[:, 1]]
+    distinct: np.ndarray = pairs[pairs[:, 0] != pairs[:, 1]]
+    return distinct
 
 
 @pytest.mark.parametrize("name", model_names())

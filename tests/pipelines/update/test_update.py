@@ -188,8 +188,8 @@ def test_an_update_of_an_update_is_as_one(workspace: Workspace, plan: Any) -> No
     once = embed(workspace, live, last, True, print)
     keys = ids_of(workspace, last.id)
     for space in SPACES:
-        found = [read(workspace, versions[space], keys)[0] for versions in (twice, once)]
-        np.testing.assert_allclose(*found, rtol=0, atol=1e-5)
+        step, whole = (read(workspace, versions[space], keys)[0] for versions in (twice, once))
+        np.testing.assert_allclose(step, whole, rtol=0, atol=1e-5)
     assert twice["related"].metrics["taken_over"] != once["related"].metrics["taken_over"]
 
 

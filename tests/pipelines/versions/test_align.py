@@ -15,7 +15,8 @@ from feast import FeatureStore
 from typer.testing import CliRunner
 
 from pipelines.command import app
-from pipelines.versions.align import Kind, align
+from pipelines.versions.align import align
+from pipelines.versions.kind import Kind
 from registry.models import State
 from twinvec.errors import StateError
 from twinvec.features.reading import read_vectors

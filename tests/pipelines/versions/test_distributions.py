@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,8 @@ def test_the_distance_is_the_widest_gap_between_the_shares_below_a_value() -> No
 
 def test_a_distribution_of_known_values() -> None:
     found = Distribution.of(np.arange(101.0))
-    assert found == Distribution(50, pytest.approx(np.sqrt(850)), 5, 50, 95)
+    deviation: Any = pytest.approx(np.sqrt(850))
+    assert found == Distribution(50, deviation, 5, 50, 95)
 
 
 def test_vectors_of_unit_length_do_not_differ_by_rounding() -> None:

@@ -32,8 +32,9 @@ def test_what_was_planned_is_found(plan: Any, workspace: Workspace) -> None:
     assert (found.shared, found.added, found.gone) == (280, 20, 20)
     # All 280 would be too few to need a sample, so the mean is exactly that of a loop.
     new, old = [each[:280] for each in plan.new], [each[20:] for each in plan.old]
-    pairs = [(nearest(*new, row), nearest(*old, row)) for row in range(280)]
+    pairs = [(nearest(new[0], new[1], row), nearest(old[0], old[1], row)) for row in range(280)]
     assert found.overlap_at_10 == pytest.approx(np.mean([len(a & b) / len(a | b) for a, b in pairs]))
+    assert found.overlap_at_10 is not None
     assert 0.5 < found.overlap_at_10 < 1
     for place, field in enumerate(("source_vector", "target_vector")):
         lengths = np.linalg.norm(plan.new[place], axis=1)
@@ -50,6 +51,7 @@ def test_what_was_planned_is_found(plan: Any, workspace: Workspace) -> None:
     run = mlflow.get_run(found.run)
     assert run.data.metrics["overlap_at_10"] == pytest.approx(found.overlap_at_10)
     assert run.data.metrics["norms.source_vector.distance"] == found.norms["source_vector"].distance
+    assert run.inputs is not None
     assert {each.dataset.name for each in run.inputs.dataset_inputs} == {"related@v1", "related@v2"}
     assert [file.path for file in mlflow.MlflowClient().list_artifacts(found.run)] == ["drift.png"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def test_daemon(random_graph: MakeGraph, layers: int) -> None:
     similar = means(((a_cv + a_cv.T) > 0).float())
     with torch.no_grad():
         s = t = features.content
-        for index, layer in enumerate(model.layers):
+        for index, layer in enumerate(cast(Any, model.layers)):
             if index:
                 s, t = s.clamp_min(0), t.clamp_min(0)
             w, b = layer.own.weight.T, layer.own.bias
@@ -89,7 +90,7 @@ def test_sage(random_graph: MakeGraph, layers: int) -> None:
     kinds = dict(zip((COPURCHASE, COVIEW), map(cover, adjacency(graph)), strict=True))
     with torch.no_grad():
         h = by_role(model, features.content)
-        for index, layer in enumerate(model.layers):
+        for index, layer in enumerate(cast(Any, model.layers)):
             if index:
                 h = h.clamp_min(0)
             # Algorithm 1: W [h_u, mean of the neighbours], written out as one matrix over all kinds.
@@ -120,10 +121,12 @@ def test_gat(random_graph: MakeGraph, layers: int) -> None:
     kinds = dict(zip((COPURCHASE, COVIEW), map(cover, adjacency(graph)), strict=True))
     with torch.no_grad():
         h = by_role(model, features.content)
-        for index, layer in enumerate(model.layers):
+        for index, layer in enumerate(cast(Any, model.layers)):
             if index:
                 h = functional.elu(h)
-            heads = sum(dense_attention(layer.attention[name], h, matrix) for name, matrix in kinds.items())
+            heads: Any = sum(
+                dense_attention(layer.attention[name], h, matrix) for name, matrix in kinds.items()
+            )
             # The last layer averages its heads, the others put them side by side.
             h = layer.own(h) + (heads.mean(1) if index == layers - 1 else heads.flatten(1))
     agree(infer_dual(model, features, relations), h)
@@ -217,7 +220,9 @@ def test_the_loss_of_daemon(asymmetry: float) -> None:
     edges = Edges(ends[0].copy(), ends[1].copy(), np.ones(7, np.int64))
     one_way = is_one_way(*edges.ends, 6)
     assert one_way.tolist() == [False, False, True, True, False, False, True]
-    objective = DirectedObjective(*map(torch.from_numpy, ends), one_way, 6, 9, asymmetry, batch=7)
+    objective = DirectedObjective(
+        torch.from_numpy(ends[0]), torch.from_numpy(ends[1]), one_way, 6, 9, asymmetry, batch=7
+    )
     (batch,) = objective.batches(np.random.default_rng(1))
     vectors = torch.randn(12, 3, generator=torch.Generator().manual_seed(2))
     source, target, negatives = (batch.seeds[part] for part in (batch.source, batch.target, batch.negatives))
