@@ -34,11 +34,26 @@ def _loaders() -> str:
     return " ".join(texts)
 
 
+def _spaces() -> str:
+    from twinvec.spaces import all_spaces
+
+    return ", ".join(space.name for space in all_spaces())
+
+
+def _releases() -> str:
+    from twinvec.settings import load_settings
+    from twinvec.spaces import release_names
+
+    return ", ".join(release_names(load_settings()))
+
+
 # `{name}` in a help text → function that returns what stands there.
 PLACEHOLDERS: Mapping[str, Callable[[], str]] = {
     "comparisons": _comparisons,
     "loaders": _loaders,
     "models": _models,
+    "releases": _releases,
+    "spaces": _spaces,
 }
 
 

@@ -22,7 +22,7 @@ ReleaseName = Annotated[
     str | None,
     typer.Option(
         "--release",
-        help="Name of the releases, such as seller_recommendations; that of related products if not given.",
+        help="Name of the releases: {releases}; that of related products if not given.",
     ),
 ]
 

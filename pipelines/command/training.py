@@ -48,9 +48,7 @@ def run(snapshot: SnapshotId = None, force: Force = False, as_json: AsJson = Fal
 
 
 def train(
-    space: Annotated[
-        str, typer.Argument(help="What to train: category, graph, text, image, aligned, related or sellers.")
-    ],
+    space: Annotated[str, typer.Argument(help="Space to train: {spaces}.")],
     inputs: Annotated[
         list[str] | None,
         typer.Option("--from", help="A version to take as input in place of the latest, such as text@v3."),
