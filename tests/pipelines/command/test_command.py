@@ -88,7 +88,7 @@ def test_the_command_is_installed_and_starts_within_a_second_of_cpu() -> None:
 
 def test_every_command_has_help(command: CliRunner) -> None:
     assert set(COMMANDS) == {
-        "demo", "ingest", "run", "train", "evaluate", "ablate", "align", "publish", "promote", "rollback", "lineage",
+        "demo", "export", "import", "ingest", "run", "train", "evaluate", "ablate", "align", "publish", "promote", "rollback", "lineage",
         "drift", "related", "status", "settings", "serve", "update", "prune", "doctor", "plot",
     }  # fmt: skip
     for name in COMMANDS:
