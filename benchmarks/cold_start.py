@@ -1,4 +1,4 @@
-"""How well products that are not in the catalogue are answered: ways to a source vector, and plain baselines.
+"""Measure answers for products that are not in the catalogue: ways to a source vector, and plain baselines.
 
     TWINVEC_HOME=… python benchmarks/cold_start.py --scratch FOLDER --output benchmarks/results/cold_start.json
 
@@ -136,7 +136,7 @@ def make_release(snapshot: Snapshot, left_out: list[str], scratch: Path, setting
 def describe(
     snapshot: Snapshot, left_out: list[str], settings: Settings
 ) -> tuple[list[NewProduct], list[CategoryPath]]:
-    """What is known of the products that were taken out, sorted, in their order, and their category paths."""
+    """Return the products that were taken out, sorted, with what is known of them, and their category paths."""
     images = {}
     for batch in read_images(snapshot, settings.image, 512):
         for product, pixels in zip(batch.product_ids, batch.pixels, strict=True):

@@ -1,4 +1,4 @@
-"""How fast texts and images are encoded, beside what their libraries do by themselves, in one run.
+"""Measure how fast texts and images are encoded, beside what their libraries do by themselves, in one run.
 
     TWINVEC_HOME=… python benchmarks/encode.py --output benchmarks/results/encode.json
 
@@ -161,7 +161,7 @@ def store_of_images(products: int) -> Iterator[Snapshot]:
 
 
 def machine(settings: Settings) -> dict[str, object]:
-    """What the figures depend on."""
+    """Return the settings that the figures depend on."""
     device = resolve_device(settings.device)
     names = Path("/proc/cpuinfo")
     lines = names.read_text().splitlines() if names.exists() else []

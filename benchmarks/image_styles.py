@@ -1,4 +1,4 @@
-"""How far an image encoder's neighbours share the style, on the synthetic store, whose styles are known.
+"""Measure how far an image encoder's neighbours share the style, on the synthetic store, whose styles are known.
 
     python benchmarks/image_styles.py [PRODUCTS] [EPOCHS]
 

@@ -1,4 +1,4 @@
-"""What all benchmarks here share: the machine and the versions, timing side by side, peak memory, files.
+"""Shared by all benchmarks: the machine and the versions, timing side by side, peak memory, files.
 
 Ratios are of runs in one call of one benchmark, in turns, so that whatever else the machine does meets all alike.
 """
@@ -41,7 +41,7 @@ class Ratio:
 
     @property
     def met(self) -> bool:
-        """Whether the target is met."""
+        """Return whether the target is met."""
         return self.value >= self.target if self.least else self.value <= self.target
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What each step from the paper's recipe to Twinvec's adds, and what plain baselines reach, on the same held-out edges.
+"""Measure each step from the paper's recipe to Twinvec's, and plain baselines, on the same held-out edges.
 
     TWINVEC_HOME=… python benchmarks/recipe_steps.py --output benchmarks/results/recipe_steps.json
 

@@ -1,4 +1,4 @@
-"""How long `twinvec update` takes beside embedding everything by the same models, and beside training.
+"""Measure how long `twinvec update` takes beside embedding everything by the same models, and beside training.
 
     python benchmarks/update.py --output benchmarks/results/update.json
 

@@ -124,7 +124,7 @@ class NodesAndContent:
 
     @property
     def nodes(self) -> int:
-        """How many nodes there are."""
+        """Number of nodes."""
         return len(self.content)
 
     @property

@@ -1,4 +1,4 @@
-"""What holds for every test: its own settings only, and one core, since tests run beside each other."""
+"""Rules of every test: its own settings only, and one core, since tests run beside each other."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ def test_the_base_is_bought_first_and_is_dearer(mined: duckdb.DuckDBPyConnection
 
 
 def test_compatibility_can_be_read(small: StoreSummary) -> None:
-    """Of a true complement the title names the base's model, or shape and pattern are the base's."""
+    """A true complement's title names the base's model, or shape and pattern are the base's."""
     connection = duckdb.connect()
     folder = small.folder
     rows = connection.sql(

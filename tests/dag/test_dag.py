@@ -49,7 +49,7 @@ EVERYTHING = ["text", "image", "aligned", "related"]
 
 @dataclass
 class Tiny:
-    """What the tiny pipelines are to do, and what they were asked.
+    """Orders to the tiny pipelines, and the calls they got.
 
     Attributes:
         skip: space → why it does not apply.

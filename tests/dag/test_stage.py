@@ -1,4 +1,4 @@
-"""What is the same for every pipeline: numbers, lineage, the manifest in every store, and failures."""
+"""Everything that is the same for every pipeline: numbers, lineage, the manifest in every store, and failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a colleague runs: Feast and the home's folder, and nothing of Twinvec's. Prints JSON."""
+"""A colleague's script: Feast and the home's folder, and nothing of Twinvec's. Prints JSON."""
 
 import json
 import sys

@@ -31,7 +31,7 @@ MOMENT = datetime(2026, 3, 2, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Shop:
-    """What the tests compare with."""
+    """The values that the tests compare with."""
 
     settings: Settings
     snapshot: Snapshot

@@ -1,4 +1,4 @@
-"""What all tests of tensors share."""
+"""Shared by all tests of tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all tests of pipelines share."""
+"""Shared by all tests of pipelines."""
 
 from __future__ import annotations
 

@@ -213,7 +213,7 @@ def opened(home: Path) -> Iterator[Workspace]:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended: its exit status, as `subprocess` gives it, and what its task returned."""
+    """The end of a process: its exit status, as `subprocess` gives it, and what its task returned."""
 
     status: int
     result: Any

@@ -1,4 +1,4 @@
-"""What is done to a home in a process that may be killed at a step of a switch."""
+"""Commands on a home in a process that may be killed at a step of a switch."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def kill_at(die: str) -> None:
 
 
 def tell(workspace: Workspace, name: str) -> dict[str, object]:
-    """What is live, as each store tells it, and what it answers."""
+    """Tell what is live, as each store tells it, and what it answers."""
     serving = served_as(workspace.settings, name).serving
     assert serving is not None
     service = find_service(workspace.features, name)

@@ -29,7 +29,7 @@ def home(served: Workspace, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def twinvec(*arguments: str) -> Any:
-    """What the command prints as JSON."""
+    """Return what the command prints as JSON."""
     result = CliRunner().invoke(app, [*arguments, "--json"], catch_exceptions=False)
     assert result.exit_code == 0, result.stderr
     return json.loads(result.stdout)

@@ -25,7 +25,7 @@ NAME = "related_products"
 
 
 def standing(workspace: Workspace) -> dict[str, object]:
-    """What is live, as each store tells it."""
+    """Tell what is live, as each store tells it."""
     service = find_service(workspace.features, NAME)
     with transaction(workspace.engine) as session:
         aliases = operations.aliases(session)

@@ -246,7 +246,7 @@ def search(workspace: Workspace, vectors: Any) -> Any:
 
 
 class Interrupted(BaseException):
-    """What no publish catches."""
+    """An exception that no publish catches."""
 
 
 def test_in_memory_interrupted_at_every_step(

@@ -1,4 +1,4 @@
-"""What is removed, what never is, and how a prune ends that was killed."""
+"""Retention: what is removed, what never is, and how a prune ends that was killed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def states(workspace: Workspace) -> dict[str, str]:
 
 
 def stored(workspace: Workspace) -> dict[str, set[str]]:
-    """What each store has, by name."""
+    """Return what each store has, by name."""
     home = workspace.settings.home
     return {
         "collections": set(workspace.index.collections()),
@@ -62,7 +62,7 @@ def stored(workspace: Workspace) -> dict[str, set[str]]:
 
 
 def answers(workspace: Workspace, product: str) -> object:
-    """What the live release answers, from Qdrant and from the online store."""
+    """Return what the live release answers, from Qdrant and from the online store."""
     found = Recommender(workspace.index, NAME, 64).related(product, 5)
     service = workspace.features.get_feature_service(NAME)
     row = workspace.features.get_online_features(service, [{"product_id": product}]).to_dict()

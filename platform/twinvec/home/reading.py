@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ReadableHome(OpenHome):
-    """What can be asked of a home; nothing here changes it."""
+    """Questions to a home; nothing here changes it."""
 
     def related(
         self,

@@ -57,7 +57,7 @@ class HitAnswer(Answer):
 
 
 class AskedAnswer(ProductAnswer):
-    """What was asked for; of a new product, only what was said of it is known."""
+    """The product that was asked for; a new one has only the fields of the request."""
 
     product_id: str | None  # type: ignore[assignment]
     marketplace: str | None  # type: ignore[assignment]
@@ -88,7 +88,7 @@ class HealthAnswer(BaseModel):
 
 
 class ErrorAnswer(BaseModel):
-    """What was wrong, and what to do about it."""
+    """An error, and what to do about it."""
 
     detail: str
     hint: str
@@ -127,12 +127,12 @@ def create_app(recommender: Recommender, cold_start: ColdStart | None = None) ->
 
     @app.get("/health")
     def health() -> HealthAnswer:
-        """Whether the API and Qdrant answer, even if no release is live yet: what keeps a container going."""
+        """Tell that the API and Qdrant answer, even if no release is live yet: for a container's health check."""
         return HealthAnswer(status="ok", release=recommender.live_collection())
 
     @app.get("/ready")
     def ready() -> HealthAnswer:
-        """Whether a live release answers: what a load balancer should ask."""
+        """Tell that a live release answers: for a load balancer."""
         return HealthAnswer(status="ok", release=recommender.live().collection)
 
     @app.get("/release")

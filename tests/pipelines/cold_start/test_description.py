@@ -1,4 +1,4 @@
-"""What is said of a new product becomes what the catalogue's products have."""
+"""The description of a new product becomes what the catalogue's products have."""
 
 from __future__ import annotations
 

@@ -88,8 +88,9 @@ def test_the_command_is_installed_and_starts_within_a_second_of_cpu() -> None:
 
 def test_every_command_has_help(command: CliRunner) -> None:
     assert set(COMMANDS) == {
-        "demo", "export", "import", "ingest", "run", "train", "evaluate", "ablate", "align", "publish", "promote", "rollback", "lineage",
-        "drift", "related", "status", "settings", "serve", "update", "prune", "doctor", "plot",
+        "demo", "export", "import", "ingest", "run", "train", "evaluate", "ablate", "align",
+        "publish", "promote", "rollback", "update", "prune", "doctor", "lineage", "drift",
+        "plot", "related", "serve", "settings", "status",
     }  # fmt: skip
     for name in COMMANDS:
         result = command.invoke(app, [name, "--help"])

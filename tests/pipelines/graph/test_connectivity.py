@@ -1,4 +1,4 @@
-"""What holds a graph together, against counting parts one edge at a time."""
+"""Connectivity of a graph, against counting parts one edge at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every model of the registry must do; whoever adds one adds nothing here."""
+"""Rules for every registered model; whoever adds one adds nothing here."""
 
 from __future__ import annotations
 

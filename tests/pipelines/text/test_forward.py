@@ -16,7 +16,7 @@ WORDS = ["a", "blue", "phone", "case", "for", "Nova", "X2", "with", "leather", "
 
 
 def texts(seed: int, count: int) -> list[str]:
-    """Of one to eighty words, some of them twice."""
+    """Texts of one to eighty words, some of them twice."""
     generator = np.random.default_rng(seed)
     lengths = generator.integers(1, 81, count)
     some = [" ".join(generator.choice(WORDS, length)) for length in lengths]

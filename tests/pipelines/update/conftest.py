@@ -25,7 +25,7 @@ NEW_CATEGORY = ["Brand new", "Never seen"]
 
 @dataclass(frozen=True)
 class Plan:
-    """What was done to the shop.
+    """Changes that were made to the shop.
 
     Attributes:
         home: release 1, of `before`, is live; `after` is ingested last.
@@ -65,7 +65,7 @@ def small(home: Path) -> Settings:
 
 @pytest.fixture(scope="session")
 def groups() -> dict[str, Any]:
-    """What `small` sets besides the home."""
+    """The settings of `small` besides the home."""
     return GROUPS
 
 

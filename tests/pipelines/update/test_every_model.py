@@ -1,4 +1,4 @@
-"""What a change reaches is found for every model of related: the others keep their vectors, exactly."""
+"""The reach of a change is found for every model of related: the others keep their vectors, exactly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changes reach, and the part of the graph that gives the same vectors as the whole."""
+"""The reach of changes, and the part of the graph that gives the same vectors as the whole."""
 
 from __future__ import annotations
 
