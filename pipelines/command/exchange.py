@@ -56,6 +56,7 @@ def import_(
 def export(
     version: Annotated[str, typer.Argument(help="A version, as related@v3, or a space for its latest.")],
     file: Annotated[Path, typer.Argument(help="Parquet file to write.")],
+    as_json: AsJson = False,
 ) -> None:
     """Write the keys and vectors of a version to a Parquet file."""
     workspace = open_workspace()
@@ -63,4 +64,7 @@ def export(
 
     chosen = workspace.version(version)
     rows = export_version(chosen, file)
+    if as_json:
+        print_json({"version": chosen.name, "file": file, "rows": rows})
+        return
     typer.echo(f"{file}: {rows:,} rows of {chosen.name}")
