@@ -57,9 +57,9 @@ class Catalogue:
     """The reduced catalogue, in the order of its graph's n products.
 
     Attributes:
-        graph: what is left of it.
-        text, aligned, source, target: vectors, float32 [n, …].
-        factors: of the double cover's nodes, float32 [2n, p].
+        graph: Graph of the products that are left.
+        text, aligned, source, target: Vectors, float32 [n, …].
+        factors: Factors of the double cover's nodes, float32 [2n, p].
     """
 
     graph: ProductGraph
@@ -75,8 +75,8 @@ class New:
     """The m products that were taken out, as the release encodes them.
 
     Attributes:
-        text, aligned: vectors, float32 [m, …]; the text's is zero of a product without one.
-        edges: rows of a product and of its true target in the catalogue, int64 [edges, 2].
+        text, aligned: Vectors, float32 [m, …]; the text's is zero of a product without one.
+        edges: Rows of a product and of its true target in the catalogue, int64 [edges, 2].
     """
 
     text: Floats
@@ -214,12 +214,12 @@ def judge(name: str, scores: Floats, edges: Ints) -> Row:
 def by_model(
     model: torch.nn.Module, catalogue: Catalogue, new: New, neighbours: int, factors: bool
 ) -> Floats:
-    """Source vectors by the dual-embedding model, float32 [m, d]: the new products appended to the whole graph.
+    """Return source vectors by the dual-embedding model, float32 [m, d]: the new products appended to the whole graph.
 
     Args:
-        model: as MLflow has it.
-        neighbours: nearest products that stand in for co-viewed ones; without, a new product has no edges.
-        factors: whether it gets the mean of their proximity factors; otherwise they are zero.
+        model: Exported model, as MLflow has it.
+        neighbours: Nearest products that stand in for co-viewed ones; without, a new product has no edges.
+        factors: Whether it gets the mean of their proximity factors; otherwise they are zero.
     """
     known, m = catalogue.graph.products, len(new.aligned)
     nearest = np.argsort(-new.aligned @ catalogue.aligned.T)[:, :neighbours]

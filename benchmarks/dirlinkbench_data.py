@@ -35,7 +35,7 @@ class Documents:
 
     Attributes:
         citations: float32 [n, n], one where the row cites the column.
-        words: count of each word in each document, float32 [n, words].
+        words: Count of each word in each document, float32 [n, words].
     """
 
     citations: sp.csr_array
@@ -47,7 +47,7 @@ class Pairs:
     """Held-out edges, and as many pairs that are no edges.
 
     Attributes:
-        edges, others: first and second nodes, int64 [pairs] each.
+        edges, others: First and second nodes, int64 [pairs] each.
     """
 
     edges: tuple[IntArray, IntArray]
@@ -76,7 +76,7 @@ def read_documents(path: Path) -> Documents:
     """Read the largest connected component, without loops, of a graph in gnn-benchmark's format (`adj_*`, `attr_*`).
 
     Raises:
-        CatalogueError: if the file is missing, or holds no such graph.
+        CatalogueError: If the file is missing, or holds no such graph.
     """
     try:
         with np.load(path) as arrays:
@@ -96,7 +96,7 @@ def split(documents: Documents, seed: int) -> Task:
     """Hold edges out for validation and testing.
 
     Raises:
-        CatalogueError: if too few edges can be held out before the graph falls apart.
+        CatalogueError: If too few edges can be held out before the graph falls apart.
     """
     generator = np.random.default_rng(seed)
     nodes = documents.citations.shape[0]

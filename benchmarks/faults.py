@@ -44,7 +44,7 @@ def run(test: str) -> list[Row]:
     """Run the tests of a file; what they told.
 
     Raises:
-        SystemExit: with pytest's status, if one fails.
+        SystemExit: With pytest's status, if one fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"

@@ -23,14 +23,14 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class Ratio:
-    """One figure of a benchmark, and what it is to be.
+    """Figure of a benchmark, and its target.
 
     Attributes:
-        what: that is measured.
-        against: the reference it is divided by.
-        value: the ratio.
-        target: the bound that was set.
-        least: whether the ratio is to be at least the target; otherwise at most.
+        what: What is measured.
+        against: Reference that it is divided by.
+        value: Ratio.
+        target: Bound that was set.
+        least: Whether the ratio is to be at least the target; otherwise at most.
     """
 
     what: str

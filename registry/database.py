@@ -101,7 +101,7 @@ def migrate(engine: Engine, revision: str = "head") -> None:
     query, without importing Alembic.
 
     Raises:
-        RegistryError: if the tables are newer than this code.
+        RegistryError: If the tables are newer than this code.
     """
     target = {"head": latest_revision(), "base": None}.get(revision, revision)
     with engine.connect() as connection:

@@ -60,7 +60,7 @@ def reach(session: Session, switch: Switch, step: str) -> None:
     """Record the store that is switched next.
 
     Raises:
-        RegistryError: if the switch has ended: the lock was lost, and another process took the switch over.
+        RegistryError: If the switch has ended: the lock was lost, and another process took the switch over.
     """
     _ours(session.execute(update(Switch).where(Switch.id == switch.id).values(step=step)), switch)
 
@@ -69,7 +69,7 @@ def end(session: Session, switch: Switch) -> None:
     """Delete the switch, in the transaction that completes or undoes it.
 
     Raises:
-        RegistryError: if it has ended already; see `reach`.
+        RegistryError: If it has ended already; see `reach`.
     """
     _ours(session.execute(delete(Switch).where(Switch.id == switch.id)), switch)
 

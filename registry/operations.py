@@ -62,7 +62,7 @@ def move(
         run: MLflow run that causes it; the run that made the version if not given.
 
     Raises:
-        MoveError: if `state` may not follow the present state.
+        MoveError: If `state` may not follow the present state.
     """
     lock(session.connection(), "moves")
     session.flush()
@@ -154,7 +154,7 @@ def begin_version(
         path: Folder of the files, with `{number}` in place of the number.
 
     Raises:
-        RegistryError: if an input was removed meanwhile.
+        RegistryError: If an input was removed meanwhile.
     """
     lock(session.connection(), f"versions of {space}")
     inputs = list(inputs)
@@ -282,7 +282,7 @@ def begin_release(session: Session, name: str, version: Version) -> Release:
     """Reserve the next release of `name`, in state `building`; its collection is `<name>__v<number>`.
 
     Raises:
-        RegistryError: if the version was removed meanwhile.
+        RegistryError: If the version was removed meanwhile.
     """
     lock(session.connection(), f"releases of {name}")
     _refuse_removed(session, [version])
@@ -313,7 +313,7 @@ def make_live(session: Session, release: Release, why: str = "promoted", who: st
     For the release that is live already, only the time of promotion changes.
 
     Raises:
-        MoveError: if the release is not whole.
+        MoveError: If the release is not whole.
     """
     lock(session.connection(), f"releases of {release.name}")
     session.flush()

@@ -12,10 +12,10 @@ def write_package(
     """Write an installed package into `folder`, which is to be put on `sys.path`.
 
     Args:
-        folder: made if it is not there.
-        name: of the package and of its distribution.
-        modules: module name (`__init__` is added) → source.
-        entry_points: group → name → object, as in `pyproject.toml`.
+        folder: Folder of the package; made if it does not exist.
+        name: Name of the package and of its distribution.
+        modules: Module name (`__init__` is added) → source.
+        entry_points: Group → name → object, as in `pyproject.toml`.
 
     Returns:
         The folder.

@@ -29,9 +29,9 @@ class MagNet(nn.Module):
 
     Args:
         edges: int64 [2, e].
-        content: content of the products, float32 [n, c]. Each product has a learned vector beside it: without any
+        content: Content of the products, float32 [n, c]. Each product has a learned vector beside it: without any
             content, all products of one neighbourhood would be the same.
-        dimension: length of the vectors of each layer and of each role, d.
+        dimension: Length of the vectors of each layer and of each role, d.
     """
 
     def __init__(self, edges: Tensor, content: Tensor, dimension: int) -> None:

@@ -19,10 +19,10 @@ class RankingProblem:
     """Ranking of all products as targets of each source, from a graph without its held-out co-purchases.
 
     Attributes:
-        graph: the training part of a product graph: a baseline may use all of its edges.
-        content: space → vectors of length one, float32 [n, d], rows of zeros where a product has none.
-        dimension: length of the vectors that a baseline learns.
-        seed: seed of everything random.
+        graph: The training part of a product graph: a baseline may use all of its edges.
+        content: Space → vectors of length one, float32 [n, d], rows of zeros where a product has none.
+        dimension: Length of the vectors that a baseline learns.
+        seed: Seed of everything random.
     """
 
     graph: ProductGraph

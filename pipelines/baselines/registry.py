@@ -26,7 +26,7 @@ def baselines(content_spaces: Sequence[str]) -> dict[str, Baseline]:
     """Return all baselines by the name of their row, in the order of tables.
 
     Args:
-        content_spaces: spaces of content; each gives a row that ranks by its cosine alone.
+        content_spaces: Spaces of content; each gives a row that ranks by its cosine alone.
     """
     return {
         "popularity": counting.popularity,

@@ -23,12 +23,12 @@ def find_path(category: str, paths: Sequence[tuple[str, ...]]) -> tuple[str, ...
     """Return the path that `category` names.
 
     Args:
-        category: a whole path, `Music > Jazz`, which need not be one of the catalogue's; or the name of a category
+        category: A whole path, `Music > Jazz`, which need not be one of the catalogue's; or the name of a category
             at any level, of which the catalogue has to have one.
-        paths: category paths of the catalogue's products.
+        paths: Category paths of the catalogue's products.
 
     Raises:
-        UnusableProductError: if it is empty, or a name that the catalogue has nowhere or in several places.
+        UnusableProductError: If it is empty, or a name that the catalogue has nowhere or in several places.
     """
     names = tuple(name.strip() for name in category.split(SEPARATOR.strip()))
     if not all(names):

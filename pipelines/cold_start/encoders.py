@@ -27,9 +27,9 @@ class Encoders:
     """Encoders of one release for new products, loaded when they are first used.
 
     Attributes:
-        settings: settings, which name MLflow.
-        collection: collection of the release.
-        versions: space → version, all that the release was made from.
+        settings: Settings, which name MLflow.
+        collection: Collection of the release.
+        versions: Space → version, all that the release was made from.
     """
 
     settings: Settings
@@ -58,9 +58,9 @@ def find_encoders(workspace: Workspace, collection: str) -> Encoders:
     """Return the encoders of the release of a collection.
 
     Raises:
-        NotFoundError: if the registry has no such release.
-        StateError: if the release was made without content, so that a new product cannot be encoded.
-        VerificationError: if the collection, or a version, has another manifest than what was made from it says.
+        NotFoundError: If the registry has no such release.
+        StateError: If the release was made without content, so that a new product cannot be encoded.
+        VerificationError: If the collection, or a version, has another manifest than what was made from it says.
     """
     release = _release_of(workspace, collection)
     versions = {version.space: version for version in lineage(workspace, release.version_id)}

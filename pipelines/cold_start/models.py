@@ -43,7 +43,7 @@ class ContentEncoder(Protocol):
         """Load the model that made a version.
 
         Raises:
-            StoreError: if it is gone from MLflow, or is another than the version was made by.
+            StoreError: If it is gone from MLflow, or is another than the version was made by.
         """
         ...
 
@@ -60,7 +60,7 @@ class ContentEncoder(Protocol):
             path: Its category path, as the catalogue writes it.
 
         Raises:
-            UnusableProductError: if its content cannot be read.
+            UnusableProductError: If its content cannot be read.
         """
         ...
 
@@ -159,7 +159,7 @@ class Models:
         """Return the aligned vector of a product without co-views, of length one, float32 [a].
 
         Raises:
-            UnusableProductError: if it has content that cannot be read, or that the release was made without.
+            UnusableProductError: If it has content that cannot be read, or that the release was made without.
         """
         features = []
         for name in find_space("aligned").uses:
@@ -185,7 +185,7 @@ def load_models(settings: Settings, versions: Mapping[str, Version]) -> Models:
         versions: Space → version, the lineage of a `related` version; it has `aligned`.
 
     Raises:
-        StoreError: if a model is gone from MLflow, or is another than the version was made by.
+        StoreError: If a model is gone from MLflow, or is another than the version was made by.
     """
     # A bar for each of its files would say nothing to a service.
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -201,7 +201,7 @@ def load_aligned(settings: Settings, version: Version) -> nn.Module:
     """Load the alignment model of a version from MLflow, exported.
 
     Raises:
-        StoreError: if it is gone, or is another than the version was made by.
+        StoreError: If it is gone, or is another than the version was made by.
     """
     # The manifest has the digest of the encoder, without the function of plain tensors around it.
     model: nn.Module = load_model(

@@ -27,7 +27,7 @@ class AlignedProducts:
 
     Attributes:
         product_ids, marketplaces: strings [n].
-        vectors: vectors of length one, float16 [n, d].
+        vectors: Vectors of length one, float16 [n, d].
     """
 
     product_ids: pa.ChunkedArray
@@ -38,8 +38,8 @@ class AlignedProducts:
         """The point ids of the k nearest products by cosine, and the cosines, nearest first; all are compared.
 
         Args:
-            query: vector of length one, float32 [d].
-            k: number of neighbours; all products if there are fewer.
+            query: Vector of length one, float32 [d].
+            k: Number of neighbours; all products if there are fewer.
         """
         cosines = np.concatenate(
             [

@@ -35,7 +35,7 @@ class ColdStart:
     the next query loads those of that one. May be used by several threads.
 
     Args:
-        workspace: the stores; its settings say which releases, and what images may be read.
+        workspace: The stores; its settings say which releases, and what images may be read.
     """
 
     def __init__(self, workspace: Workspace) -> None:
@@ -47,10 +47,10 @@ class ColdStart:
         """The k products most related to `product`, best first, all of it from one release.
 
         Raises:
-            UnusableProductError: if the product cannot be encoded from what is said of it.
-            StateError: if no release is live, or the live one was made without texts and images.
-            StoreError: if an encoder is gone from MLflow, or is another than the release was made with.
-            VerificationError: if the index is not what the registry says it is.
+            UnusableProductError: If the product cannot be encoded from what is said of it.
+            StateError: If no release is live, or the live one was made without texts and images.
+            StoreError: If an encoder is gone from MLflow, or is another than the release was made with.
+            VerificationError: If the index is not what the registry says it is.
         """
         self._check(product)
         index, settings = self._workspace.index, self._workspace.settings

@@ -103,7 +103,7 @@ def open_workspace(**overrides: object) -> Workspace:
     """The stores that the settings name; `overrides` win over the environment and the file.
 
     Raises:
-        SettingsError: if a setting cannot be used, or the home cannot be made.
+        SettingsError: If a setting cannot be used, or the home cannot be made.
     """
     from twinvec.settings import load_settings
     from twinvec.workspace import Workspace

@@ -18,7 +18,7 @@ class ProgressDisplay:
     """Callable that shows messages of progress to the user.
 
     Attributes:
-        show: prints one message.
+        show: Prints one message.
     """
 
     show: Callable[[str], None]

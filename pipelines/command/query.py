@@ -77,7 +77,7 @@ def related_to_new(
     """Return the products related to one that is not in the catalogue.
 
     Raises:
-        NotFoundError: if there is no such image file.
+        NotFoundError: If there is no such image file.
     """
     from twinvec.serving.related import NewProduct
 
@@ -94,7 +94,7 @@ def read_image(path: Path, max_bytes: int) -> bytes:
     """Return the bytes of an image file, at most one more than `max_bytes`.
 
     Raises:
-        NotFoundError: if it cannot be read.
+        NotFoundError: If it cannot be read.
     """
     try:
         with path.open("rb") as file:

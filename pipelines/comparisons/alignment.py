@@ -65,8 +65,8 @@ def side_by_side(parts: Sequence[npt.NDArray[np.float32]], products: int) -> Ten
     """Return the vectors of each product and a flag for each, 1 where there is one, float32 [products, Σ (d + 1)].
 
     Args:
-        parts: vectors of each space, [products, d]; rows of zeros where there is none.
-        products: number of products; without parts, they all have one feature, zero.
+        parts: Vectors of each space, [products, d]; rows of zeros where there is none.
+        products: Number of products; without parts, they all have one feature, zero.
     """
     import numpy as np
     import torch

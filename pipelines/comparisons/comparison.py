@@ -34,9 +34,9 @@ class Column:
     """One column.
 
     Attributes:
-        field: field of a row that the column shows; `figures.mrr` is a nested one, or a key of a mapping.
-        title: heading of the column.
-        logged: whether the numbers of the column go to MLflow, under the last part of the field's name.
+        field: Field of a row that the column shows; `figures.mrr` is a nested one, or a key of a mapping.
+        title: Heading of the column.
+        logged: Whether the numbers of the column go to MLflow, under the last part of the field's name.
     """
 
     field: str
@@ -60,10 +60,10 @@ class Request:
     """A table that is asked for.
 
     Attributes:
-        workspace: the stores, with the settings of all models.
-        snapshot: snapshot to compare on.
-        progress: called with what is being done.
-        by: what rows are judged by, one of `Comparison.judged_by`.
+        workspace: The stores, with the settings of all models.
+        snapshot: Snapshot to compare on.
+        progress: Called with what is being done.
+        by: What rows are judged by, one of `Comparison.judged_by`.
     """
 
     workspace: Workspace
@@ -89,21 +89,21 @@ class Comparison(Generic[Problem, Fitted, RowT]):
     A module that declares one imports heavy libraries inside its functions only, so that it can be listed at once.
 
     Attributes:
-        name: word by which the command and MLflow name the table.
-        title: heading; `{settings.…}`, `{by}` and `{first}` (name of the first row) are filled in.
-        columns: columns beside the row's name, in order.
-        rows: returns the names of the rows that are fitted if none is asked for.
-        prepare: reads what all rows share.
-        fit: fits the row of this name; None if the snapshot lacks what it needs.
-        judge: returns the row of what was fitted, by this name, in so many seconds.
-        others: names of rows that are fitted only if they are asked for.
-        finish: completes the rows when all are there, such as with figures relative to one of them.
-        summary: fields of a row that are told when it is judged.
-        heading: heading of the column of names.
-        judged_by: what rows can be judged by; the first is the default.
-        run_name: name of the run in MLflow if it is not the table's own; `{by}` is filled in.
-        extra: extra of this package that brings optional dependencies; rows that need others are left out.
-        help: one sentence for the command's help.
+        name: Word by which the command and MLflow name the table.
+        title: Heading; `{settings.…}`, `{by}` and `{first}` (name of the first row) are filled in.
+        columns: Columns beside the row's name, in order.
+        rows: Returns the names of the rows that are fitted if none is asked for.
+        prepare: Reads what all rows share.
+        fit: Fits the row of this name; None if the snapshot lacks what it needs.
+        judge: Returns the row of what was fitted, by this name, in so many seconds.
+        others: Names of rows that are fitted only if they are asked for.
+        finish: Completes the rows when all are there, such as with figures relative to one of them.
+        summary: Fields of a row that are told when it is judged.
+        heading: Heading of the column of names.
+        judged_by: What rows can be judged by; the first is the default.
+        run_name: Name of the run in MLflow if it is not the table's own; `{by}` is filled in.
+        extra: Extra of this package that brings optional dependencies; rows that need others are left out.
+        help: One sentence for the command's help.
     """
 
     name: str
@@ -128,10 +128,10 @@ class Table:
     """The rows of a comparison, ready to be printed.
 
     Attributes:
-        title: heading.
-        headings: heading of each column, that of the names first.
-        cells: values of each row, in the order of the headings.
-        rows: the rows themselves.
+        title: Heading.
+        headings: Heading of each column, that of the names first.
+        cells: Values of each row, in the order of the headings.
+        rows: The rows themselves.
     """
 
     title: str

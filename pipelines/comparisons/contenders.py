@@ -24,9 +24,9 @@ class Contest:
     """The problem on which models and baselines compete.
 
     Attributes:
-        data: the graph and the content, as models read them.
-        baselines: the same for baselines; their vectors have `related.dimension` coordinates.
-        settings: settings of the models.
+        data: The graph and the content, as models read them.
+        baselines: The same for baselines; their vectors have `related.dimension` coordinates.
+        settings: Settings of the models.
     """
 
     data: ComparisonData
@@ -46,7 +46,7 @@ def read_contest(request: Request) -> Contest:
     """Read the data of a snapshot.
 
     Raises:
-        CatalogueError: if the snapshot has no held-out edges.
+        CatalogueError: If the snapshot has no held-out edges.
     """
     return contest(read_data(request.workspace, request.snapshot, request.progress), request.settings)
 
@@ -77,9 +77,9 @@ def fit_model(data: ComparisonData, recipe: str, settings: Settings) -> Fitted:
     """Fit a model on the training edges alone; the validation edges choose the best epoch.
 
     Args:
-        data: the graph, and the content that the model reads.
-        recipe: name of the model, in place of `related.recipe`.
-        settings: settings of the models.
+        data: The graph, and the content that the model reads.
+        recipe: Name of the model, in place of `related.recipe`.
+        settings: Settings of the models.
     """
     options = settings.related.model_copy(update={"recipe": recipe})
     device = resolve_device(settings.device)

@@ -27,9 +27,9 @@ class ComparisonData:
     """A graph with its held-out edges, and the content of its products.
 
     Attributes:
-        graph: the product graph; rows are fitted on its training edges and judged on its test edges.
-        content: space → vectors of length one, float32 [n, d], rows of zeros where a product has none.
-        features: content that the models read, float32 [n, c].
+        graph: The product graph; rows are fitted on its training edges and judged on its test edges.
+        content: Space → vectors of length one, float32 [n, d], rows of zeros where a product has none.
+        features: Content that the models read, float32 [n, c].
     """
 
     graph: ProductGraph
@@ -41,7 +41,7 @@ def read_data(workspace: Workspace, snapshot: Snapshot, progress: Callable[[str]
     """Read the graph and the vectors of a snapshot; versions that are missing are made.
 
     Raises:
-        CatalogueError: if the snapshot has no held-out edges.
+        CatalogueError: If the snapshot has no held-out edges.
     """
     inputs = make_versions(workspace, snapshot, {"aligned"}, progress)
     graph = load_graph(inputs.folder("graph"))

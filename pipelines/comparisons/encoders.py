@@ -30,10 +30,10 @@ class SchemeRow:
     """One training scheme.
 
     Attributes:
-        scheme: training scheme of the encoder.
-        version: version whose figures these are, among those of the comparison.
+        scheme: Training scheme of the encoder.
+        version: Version whose figures these are, among those of the comparison.
         figures: Hits@1, 3, 5 and MRR@10 on held-out pairs.
-        relative: the same divided by those of the first row; None where that is 0.
+        relative: The same divided by those of the first row; None where that is 0.
     """
 
     scheme: str
@@ -52,8 +52,8 @@ class EncoderProblem:
     """The problem that all schemes of an encoder share.
 
     Attributes:
-        space: space of the encoder.
-        request: the request, with the settings of everything else.
+        space: Space of the encoder.
+        request: The request, with the settings of everything else.
     """
 
     space: str
@@ -69,7 +69,7 @@ def fit(problem: EncoderProblem, scheme: str) -> Version:
     """Make the versions with this scheme, and return the one that has the figures.
 
     Raises:
-        CatalogueError: if there is none.
+        CatalogueError: If there is none.
     """
     from twinvec import dag
 
@@ -94,7 +94,7 @@ def judge(problem: EncoderProblem, scheme: str, version: Version, _seconds: floa
     """Read the figures that were recorded with a version.
 
     Raises:
-        CatalogueError: if it has none.
+        CatalogueError: If it has none.
     """
     by = problem.request.by
     metrics = version.metrics or {}

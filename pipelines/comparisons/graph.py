@@ -28,10 +28,10 @@ class Variant:
     """Settings of a row that differ from those of the home.
 
     Attributes:
-        graph: settings of the graph, which is made again.
-        related: settings of the model.
-        twinvec: settings of the model `twinvec`.
-        coviews: whether co-views are in the graph.
+        graph: Settings of the graph, which is made again.
+        related: Settings of the model.
+        twinvec: Settings of the model `twinvec`.
+        coviews: Whether co-views are in the graph.
     """
 
     graph: Mapping[str, object] = field(default_factory=dict)
@@ -62,8 +62,8 @@ class GraphProblem:
     """The problem that all variants share.
 
     Attributes:
-        data: the graph of the settings, whose test edges all rows are judged on, and the content.
-        request: the request, whose stores hold the graphs of the variants.
+        data: The graph of the settings, whose test edges all rows are judged on, and the content.
+        request: The request, whose stores hold the graphs of the variants.
     """
 
     data: ComparisonData

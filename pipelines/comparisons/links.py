@@ -24,11 +24,11 @@ class LinkRow:
     """Link-prediction figures of one way of scoring pairs, on the test edges.
 
     Attributes:
-        name: name of the row.
-        hits_at_3, mrr: figures of each edge's rank beside ten random negatives.
-        auc_random: area under the ROC curve of the edges against those negatives; 0.5 is chance.
-        auc_dir: area under the ROC curve of one-way edges against their reverses; 0.5 is chance.
-        seconds: seconds that fitting took.
+        name: Name of the row.
+        hits_at_3, mrr: Figures of each edge's rank beside ten random negatives.
+        auc_random: Area under the ROC curve of the edges against those negatives; 0.5 is chance.
+        auc_dir: Area under the ROC curve of one-way edges against their reverses; 0.5 is chance.
+        seconds: Seconds that fitting took.
     """
 
     name: str

@@ -18,15 +18,15 @@ class ModelRow:
     """One model.
 
     Attributes:
-        name: name of the row.
-        mrr_at_10, hits_at_10: figures of the targets' ranks among all products.
+        name: Name of the row.
+        mrr_at_10, hits_at_10: Figures of the targets' ranks among all products.
         mrr_low, mrr_high: 95% confidence interval of `mrr_at_10`, by bootstrap over the edges.
-        auc_dir: area under the ROC curve of one-way edges against their reverses; 0.5 is chance.
-        epochs: epochs of training, until the validation edges showed no gain.
-        seconds_an_epoch: seconds of training alone, mean over the epochs.
-        seconds: seconds altogether, preparation and validation included.
+        auc_dir: Area under the ROC curve of one-way edges against their reverses; 0.5 is chance.
+        epochs: Epochs of training, until the validation edges showed no gain.
+        seconds_an_epoch: Seconds of training alone, mean over the epochs.
+        seconds: Seconds altogether, preparation and validation included.
         peak_memory_mib: MiB by which memory rose at most; None where the system cannot tell.
-        parameters: number of learned parameters.
+        parameters: Number of learned parameters.
     """
 
     name: str

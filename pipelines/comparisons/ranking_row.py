@@ -12,14 +12,14 @@ class RankingRow:
     """Ranking and direction figures of one way of ranking, on the test edges.
 
     Attributes:
-        name: name of the row.
-        hits_at_1, hits_at_3, hits_at_5, hits_at_10: share of targets that rank so high among all products.
-        mrr_at_10: mean of 1 / rank, zero beyond rank 10.
+        name: Name of the row.
+        hits_at_1, hits_at_3, hits_at_5, hits_at_10: Share of targets that rank so high among all products.
+        mrr_at_10: Mean of 1 / rank, zero beyond rank 10.
         mrr_low, mrr_high: 95% confidence interval of `mrr_at_10`, by bootstrap over the edges.
-        auc_dir: area under the ROC curve of one-way edges against their reverses; 0.5 is chance.
-        auc_dir_calibrated: the same after the calibration of Twinvec's own model; None for rows without vectors.
-        right_way: share of one-way edges that score above their own reverse.
-        seconds: seconds that fitting took.
+        auc_dir: Area under the ROC curve of one-way edges against their reverses; 0.5 is chance.
+        auc_dir_calibrated: The same after the calibration of Twinvec's own model; None for rows without vectors.
+        right_way: Share of one-way edges that score above their own reverse.
+        seconds: Seconds that fitting took.
     """
 
     name: str

@@ -31,8 +31,8 @@ def find_comparison(name: str) -> Comparison[Any, Any, Any]:
     """Return the comparison that is registered under this name.
 
     Raises:
-        NotFoundError: if there is none.
-        PluginError: if it cannot be imported, or is no `Comparison`.
+        NotFoundError: If there is none.
+        PluginError: If it cannot be imported, or is no `Comparison`.
     """
     point = plugins(GROUP).get(name)
     if point is None:

@@ -17,16 +17,16 @@ def run(
     """Fit and judge the rows of a table, and log their figures to MLflow: a run, with a nested run for each row.
 
     Args:
-        comparison: the declaration of the table.
-        request: the stores, the snapshot, and what rows are judged by.
-        names: names of rows, in the order wanted; the table's own rows if not given.
+        comparison: The declaration of the table.
+        request: The stores, the snapshot, and what rows are judged by.
+        names: Names of rows, in the order wanted; the table's own rows if not given.
 
     Returns:
         The rows; those are left out that lack data in the snapshot, or an optional dependency.
 
     Raises:
-        SettingsError: if there is no such row, or rows cannot be judged by `request.by`.
-        CatalogueError: if the snapshot has nothing to compare on.
+        SettingsError: If there is no such row, or rows cannot be judged by `request.by`.
+        CatalogueError: If the snapshot has nothing to compare on.
     """
     if request.by not in comparison.judged_by:
         raise SettingsError(

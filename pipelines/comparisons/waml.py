@@ -36,16 +36,16 @@ class WamlRow:
     """Recall of held-out offers by one variant, and its cost.
 
     Attributes:
-        name: name of the variant.
-        recall: recall of all test offers, at `sellers.recall_at`.
-        relative: the same divided by that of the whole model; None if that is not among the rows, or zero.
-        recall_0, recall_1_to_3, recall_4_to_9: recall of products with so many training offers; None if no offer of
+        name: Name of the variant.
+        recall: Recall of all test offers, at `sellers.recall_at`.
+        relative: The same divided by that of the whole model; None if that is not among the rows, or zero.
+        recall_0, recall_1_to_3, recall_4_to_9: Recall of products with so many training offers; None if no offer of
             such a product is held out.
-        alphas: tuned α of the layers, separated by blanks.
-        parameters: number of trained parameters.
-        epochs: epochs until training stopped.
-        seconds_an_epoch: seconds of training; the layers, computed once, are not included.
-        seconds: seconds of fitting, layers and tuning included.
+        alphas: Tuned α of the layers, separated by blanks.
+        parameters: Number of trained parameters.
+        epochs: Epochs until training stopped.
+        seconds_an_epoch: Seconds of training; the layers, computed once, are not included.
+        seconds: Seconds of fitting, layers and tuning included.
     """
 
     name: str
@@ -66,10 +66,10 @@ class SellerProblem:
     """The problem that all variants share.
 
     Attributes:
-        graph: sellers, products and categories, with offers held out.
-        content: text vectors of the products, float32 [products, c].
-        settings: settings of the model.
-        device: device to fit on.
+        graph: Sellers, products and categories, with offers held out.
+        content: Text vectors of the products, float32 [products, c].
+        settings: Settings of the model.
+        device: Device to fit on.
     """
 
     graph: SellerGraph
@@ -91,7 +91,7 @@ def prepare(request: Request) -> SellerProblem:
     """Read the sellers' graph and the text vectors; the text version is made if it is missing.
 
     Raises:
-        CatalogueError: if the snapshot has no offers, or none is held out.
+        CatalogueError: If the snapshot has no offers, or none is held out.
     """
     from pipelines.comparisons.data import make_versions
     from pipelines.graph.product_graph import Split

@@ -28,9 +28,9 @@ class Point:
     """Recall and latency of one setting of the search.
 
     Attributes:
-        ef: number of candidates that HNSW visits; None for exact search.
-        recall: share of the ten best targets that the search finds.
-        p50_ms, p99_ms: median and 99th percentile of milliseconds a query, one query after the other.
+        ef: Number of candidates that HNSW visits; None for exact search.
+        recall: Share of the ten best targets that the search finds.
+        p50_ms, p99_ms: Median and 99th percentile of milliseconds a query, one query after the other.
     """
 
     ef: int | None

@@ -33,13 +33,13 @@ def ranks_as_served(
     count. The query asks for so many more answers that ten remain.
 
     Args:
-        index: index that holds the collection.
-        collection: name of the collection; an alias would do, but may move.
-        products: ids of all n products.
-        source: source vectors of these products, float32 [n, d].
-        edges: edges to rank.
+        index: Index that holds the collection.
+        collection: Name of the collection; an alias would do, but may move.
+        products: Ids of all n products.
+        source: Source vectors of these products, float32 [n, d].
+        edges: Edges to rank.
         known: [n, n], nonzero where a pair is known.
-        batch: number of sources in one query.
+        batch: Number of sources in one query.
 
     Returns:
         float64 [edges].

@@ -33,9 +33,9 @@ def draw_version(workspace: Workspace, version: Version, level: int = 1) -> Figu
     """Draw the map of a version: one panel for each of its vectors.
 
     Args:
-        workspace: the stores.
-        version: version of any space of products.
-        level: level of the categories that give the colours, from 1.
+        workspace: The stores.
+        version: Version of any space of products.
+        level: Level of the categories that give the colours, from 1.
     """
     with open_snapshot(Path(version.snapshot.path)).connect(
         workspace.settings.ingest.memory_limit

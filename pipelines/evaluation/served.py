@@ -31,17 +31,17 @@ class EdgeEvaluation:
     """Metrics over the edges of a file.
 
     Attributes:
-        version: name of the version whose vectors were judged.
-        release: release that serves it; None if it is not live.
-        edges: number of ranked edges.
-        unknown: number of edges left out because an end is not in the snapshot.
-        hits_at_1, hits_at_3, hits_at_5, hits_at_10, mrr_at_10: figures of the target's rank among all products,
+        version: Name of the version whose vectors were judged.
+        release: Release that serves it; None if it is not live.
+        edges: Number of ranked edges.
+        unknown: Number of edges left out because an end is not in the snapshot.
+        hits_at_1, hits_at_3, hits_at_5, hits_at_10, mrr_at_10: Figures of the target's rank among all products,
             without the source itself, its known co-purchases in the snapshot and its other targets in the file.
-        auc_dir: area under the ROC curve of edges against their reverses, for edges whose reverse is neither in the
+        auc_dir: Area under the ROC curve of edges against their reverses, for edges whose reverse is neither in the
             file nor in the snapshot.
-        right_way: share of these edges that score above their own reverse.
-        one_way_edges: number of these edges.
-        served_hits_at_10, served_mrr_at_10: the same in the answers of the release's index; None without a release.
+        right_way: Share of these edges that score above their own reverse.
+        one_way_edges: Number of these edges.
+        served_hits_at_10, served_mrr_at_10: The same in the answers of the release's index; None without a release.
     """
 
     version: str
@@ -64,13 +64,13 @@ def evaluate_edges(workspace: Workspace, edges: Path, version: str | None = None
     """Rank the target of each edge among all products for its source.
 
     Args:
-        workspace: the stores.
-        edges: a CSV file with the columns source and target, product ids.
-        version: such as `related@v3`; the live release's if not given, or the latest if none is live.
+        workspace: The stores.
+        edges: A CSV file with the columns source and target, product ids.
+        version: Such as `related@v3`; the live release's if not given, or the latest if none is live.
 
     Raises:
-        NotFoundError: if there is no such file or version.
-        CatalogueError: if the file has other columns, or no edge between products of the snapshot.
+        NotFoundError: If there is no such file or version.
+        CatalogueError: If the file has other columns, or no edge between products of the snapshot.
     """
     judged, release = _judged(workspace, version)
     snapshot = open_snapshot(Path(judged.snapshot.path))

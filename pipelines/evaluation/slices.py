@@ -35,9 +35,9 @@ class Slice:
     """Ranking figures of the edges of one kind.
 
     Attributes:
-        kind: kind of edge.
-        edges: number of edges of this kind.
-        hits_at_10, mrr_at_10: figures of their targets' ranks among all products.
+        kind: Kind of edge.
+        edges: Number of edges of this kind.
+        hits_at_10, mrr_at_10: Figures of their targets' ranks among all products.
     """
 
     kind: str
@@ -51,10 +51,10 @@ class Shown:
     """Coverage and diversity of a model's lists of ten.
 
     Attributes:
-        lists: number of lists measured, one a source.
-        coverage: share of all products that are in at least one list.
-        categories: mean number of categories in a list.
-        other_category: share of listed products of another category than the source.
+        lists: Number of lists measured, one a source.
+        coverage: Share of all products that are in at least one list.
+        categories: Mean number of categories in a list.
+        other_category: Share of listed products of another category than the source.
     """
 
     lists: int
@@ -76,7 +76,7 @@ def evaluate_slices(workspace: Workspace, version: Version) -> Sliced:
     """Rank the test edges of a version of `related` by the vectors it was tested with, by kind of edge.
 
     Raises:
-        CatalogueError: if the version was trained on all its edges.
+        CatalogueError: If the version was trained on all its edges.
     """
     tested = read_tested(workspace, version)
     if tested is None or not len(edges := tested.held_out_edges()):
@@ -99,9 +99,9 @@ def kinds_of(edges: Edges, trained: Edges, category: Texts, marketplace: Texts) 
     """Return which edges are of each kind: name of the kind → bool [edges].
 
     Args:
-        edges: edges that are ranked.
-        trained: edges that the model was trained on.
-        category, marketplace: category and marketplace of each product, [n].
+        edges: Edges that are ranked.
+        trained: Edges that the model was trained on.
+        category, marketplace: Category and marketplace of each product, [n].
     """
     products = len(category)
     outgoing = np.bincount(trained.source, minlength=products)[edges.source]
@@ -157,9 +157,9 @@ def list_diversity(sources: IntArray, lists: IntArray, category: Texts) -> Shown
     """Return coverage and diversity of the lists of some sources.
 
     Args:
-        sources: sources, int64 [sources].
-        lists: listed products of each, int64 [sources, k].
-        category: category of each product, [n].
+        sources: Sources, int64 [sources].
+        lists: Listed products of each, int64 [sources, k].
+        category: Category of each product, [n].
     """
     numbers = np.unique(category, return_inverse=True)[1]
     listed = np.sort(numbers[lists], axis=1)

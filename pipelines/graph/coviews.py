@@ -20,9 +20,9 @@ def coview_metrics(
     """Return Hits@k and MRR@10 on the test co-views, as `coview_hits_at_1` and so on; empty if there are none.
 
     Args:
-        graph: the graph that holds the co-views.
-        product_ids: ids of products that have a vector, strings [n]; pairs of other products are left out.
-        vectors: vectors of length one, float32 [n, d].
+        graph: The graph that holds the co-views.
+        product_ids: Ids of products that have a vector, strings [n]; pairs of other products are left out.
+        vectors: Vectors of length one, float32 [n, d].
     """
     row = row_of(graph, product_ids)
     test = renumbered(graph.coviews(Split.TEST), row)

@@ -23,8 +23,8 @@ def renumbered(edges: Edges, row: npt.NDArray[np.int64]) -> Edges:
     """Return the edges whose two products have a row, with these rows as their ends.
 
     Args:
-        edges: edges between the products of a graph.
-        row: row of each product, int64 [products], −1 where it has none.
+        edges: Edges between the products of a graph.
+        row: Row of each product, int64 [products], −1 where it has none.
     """
     source, target = row[edges.source], row[edges.target]
     present = (source >= 0) & (target >= 0)

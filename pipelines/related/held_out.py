@@ -46,10 +46,10 @@ class Tested:
     """The graph of a version, and the vectors that were trained without its test edges, if there are such.
 
     Attributes:
-        graph: graph that the version was made from.
-        source, target: vectors of the graph's products, float32 [products, d].
-        present: which products have vectors, bool [products].
-        trained: co-purchase edges that these vectors were trained on.
+        graph: Graph that the version was made from.
+        source, target: Vectors of the graph's products, float32 [products, d].
+        present: Mask of the products that have vectors, bool [products].
+        trained: Co-purchase edges that these vectors were trained on.
     """
 
     graph: ProductGraph

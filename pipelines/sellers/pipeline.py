@@ -129,7 +129,7 @@ def read_graph(snapshot: Snapshot, settings: Settings) -> tuple[Reduced, SellerG
     """Return the reduced graph of a snapshot, and the same with numbered nodes and split offers.
 
     Raises:
-        CatalogueError: if no offer is of a candidate or its neighbour.
+        CatalogueError: If no offer is of a candidate or its neighbour.
     """
     options = settings.sellers
     reduced = reduce_graph(

@@ -20,9 +20,9 @@ def rank_offers(vectors: Tensor, graph: SellerGraph, split: Split) -> npt.NDArra
     Left out of a seller's ranking are all other products that it offers, in whatever split.
 
     Args:
-        vectors: vectors of all nodes, float32 [nodes, d].
-        graph: the graph; its held-out offers are of candidates.
-        split: split whose offers are ranked.
+        vectors: Vectors of all nodes, float32 [nodes, d].
+        graph: The graph; its held-out offers are of candidates.
+        split: Split whose offers are ranked.
     """
     candidate = torch.from_numpy(graph.candidate).to(vectors.device)
     offers = graph.offer_matrix(*Split)
@@ -33,9 +33,9 @@ def recall_metrics(ranks: npt.NDArray[np.float64], graph: SellerGraph, k: int) -
     """Return recall@k of the test offers: of all, and by the training offers of the product and of the seller.
 
     Args:
-        ranks: ranks of the test offers, as `rank_offers` returns them.
-        graph: the graph whose offers they are.
-        k: number of recommended products among which one counts.
+        ranks: Ranks of the test offers, as `rank_offers` returns them.
+        graph: The graph whose offers they are.
+        k: Number of recommended products among which one counts.
 
     Returns:
         `recall_at_<k>`, `recall_at_<k>_products_<range>` and `recall_at_<k>_sellers_<range>`, each with its number

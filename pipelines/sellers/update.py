@@ -39,7 +39,7 @@ def carry_sellers(workspace: Workspace, live: Live, full: bool) -> Train:
         full: Not used, since every vector is computed.
 
     Raises:
-        StoreError: if the model is gone from MLflow, or is another than the version was made by.
+        StoreError: If the model is gone from MLflow, or is another than the version was made by.
     """
     products, sellers = live.versions[PRODUCTS.name], live.versions[SPACE.name]
     manifest = Manifest.from_json(sellers.manifest)

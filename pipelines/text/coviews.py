@@ -17,7 +17,7 @@ class CoviewedPairs:
     """Pairs of nodes, each in both orders.
 
     Attributes:
-        keys: first · `nodes` + second, ascending, int64 [pairs]; may be a file mapped into memory.
+        keys: First · `nodes` + second, ascending, int64 [pairs]; may be a file mapped into memory.
         nodes: Number of nodes.
     """
 

@@ -34,8 +34,8 @@ class Content:
     """Inputs of the aligned vectors of n products.
 
     Attributes:
-        features: features of the products.
-        coviews: co-viewed products of each, among those that have a text or an image.
+        features: Features of the products.
+        coviews: Co-viewed products of each, among those that have a text or an image.
     """
 
     features: ContentFeatures

@@ -31,10 +31,10 @@ class Changes:
     """Products and pairs of a snapshot beside those of an earlier one.
 
     Attributes:
-        new, changed, unchanged, delisted: products; `changed` in any column.
-        new_category: products of a category that no product had.
-        new_pairs, gone_pairs: pairs bought or viewed together that were not observed before, or are not any more.
-        pairs: observed pairs of the later snapshot.
+        new, changed, unchanged, delisted: Products; `changed` in any column.
+        new_category: Products of a category that no product had.
+        new_pairs, gone_pairs: Pairs bought or viewed together that were not observed before, or are not any more.
+        pairs: Observed pairs of the later snapshot.
     """
 
     new: int
@@ -65,8 +65,8 @@ def find_changes(before: Snapshot, after: Snapshot, level: int, memory_limit: st
     """Count them.
 
     Args:
-        before, after: snapshots.
-        level: category levels that make a category, as `category.level`.
+        before, after: Snapshots.
+        level: Category levels that make a category, as `category.level`.
         memory_limit: DuckDB's; beyond it, disk is used.
     """
     same = " AND ".join(f"n.{name} IS NOT DISTINCT FROM o.{name}" for name in COLUMNS)

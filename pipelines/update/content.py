@@ -48,7 +48,7 @@ class Rest(Snapshot):
     """A snapshot without some of its products.
 
     Attributes:
-        without: a Parquet file with their ids.
+        without: A Parquet file with their ids.
     """
 
     without: Path

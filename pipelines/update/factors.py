@@ -28,10 +28,10 @@ def fold_in(
     """Return factors of all products of a graph, float32 [2n, p], sources first.
 
     Args:
-        graph: graph of n products.
-        place: number of each of them among the k products that were trained on, −1 if it was not, int64 [n].
-        trained: factors of these, float32 [2k, p].
-        options: settings of the proximity, as in training, with the `coview_weight` that was chosen there.
+        graph: Graph of n products.
+        place: Number of each of them among the k products that were trained on, −1 if it was not, int64 [n].
+        trained: Factors of these, float32 [2k, p].
+        options: Settings of the proximity, as in training, with the `coview_weight` that was chosen there.
     """
     source, target = np.split(trained, 2)
     known, new = np.flatnonzero(place >= 0), np.flatnonzero(place < 0)

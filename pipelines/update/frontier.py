@@ -24,8 +24,9 @@ class Part:
     """Some products of a graph, numbered anew, with all that a model of some layers needs to know about some of them.
 
     Attributes:
-        products: their numbers in the whole graph, int64 [m]; at least two, as exported models take no batch of one.
-        graph: relation → neighbours of the roles × m nodes; those at the rim have none.
+        products: Numbers of the products in the whole graph, int64 [m]; at least two, as exported models
+            take no batch of one.
+        graph: Relation → neighbours of the roles × m nodes; those at the rim have none.
     """
 
     products: Tensor
@@ -42,7 +43,7 @@ def rows_that_differ(before: Tensor, after: Tensor, place: Tensor) -> Tensor:
     Args:
         before: [m, d].
         after: [n, d].
-        place: row of each in `before`, −1 if it was not there, int64 [n].
+        place: Row of each in `before`, −1 if it was not there, int64 [n].
     """
     if before.shape[1] != after.shape[1]:
         return torch.ones(len(after), dtype=torch.bool)
@@ -56,9 +57,9 @@ def touched(before: Graph, after: Graph, place: Tensor) -> Tensor:
     """Return the nodes that have gained or lost a neighbour by any relation, bool [n].
 
     Args:
-        before: neighbours of the nodes as they were.
-        after: neighbours of the n nodes as they are, by the same relations.
-        place: number that each node of `before` has now, −1 if it is gone, int64.
+        before: Neighbours of the nodes as they were.
+        after: Neighbours of the n nodes as they are, by the same relations.
+        place: Number that each node of `before` has now, −1 if it is gone, int64.
     """
     nodes = next(iter(after.values())).rows
     found = torch.zeros(nodes, dtype=torch.bool)
@@ -78,10 +79,10 @@ def reached(changed: Tensor, neighbours_changed: Tensor, graph: Graph, layers: i
     """Return the nodes whose vectors above `layers` layers may differ, bool [n].
 
     Args:
-        changed: nodes whose features differ, bool [n].
-        neighbours_changed: nodes that have other neighbours, bool [n].
-        graph: neighbours as they are now.
-        layers: number of layers.
+        changed: Nodes whose features differ, bool [n].
+        neighbours_changed: Nodes that have other neighbours, bool [n].
+        graph: Neighbours as they are now.
+        layers: Number of layers.
     """
     found = changed
     for _ in range(layers):
@@ -96,10 +97,10 @@ def part_around(wanted: Tensor, graph: Graph, layers: int, roles: int) -> Part:
     """Return the part of a graph in which a model of `layers` layers gives some products their vectors in the whole.
 
     Args:
-        wanted: products, bool [n]; at least one.
-        graph: neighbours of the roles × n nodes.
-        layers: number of layers.
-        roles: nodes of a product: 2 in the double cover, else 1.
+        wanted: Products, bool [n]; at least one.
+        graph: Neighbours of the roles × n nodes.
+        layers: Number of layers.
+        roles: Nodes of a product: 2 in the double cover, else 1.
     """
     inner = wanted
     for _ in range(layers - 1):

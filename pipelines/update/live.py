@@ -58,7 +58,7 @@ def find_live(workspace: Workspace, name: str) -> Live:
     """Return the live release of a name.
 
     Raises:
-        StateError: if none is live, what it needs was removed, or a space of it can only be trained.
+        StateError: If none is live, what it needs was removed, or a space of it can only be trained.
     """
     space = served_as(workspace.settings, name)
     release = releases.live(workspace, name)
@@ -94,7 +94,7 @@ def require_same_settings(live: Live, snapshot: Snapshot, settings: Settings) ->
     """Check that the settings build the graph and the model's inputs as they were for the live release.
 
     Raises:
-        StateError: naming the group of settings that differs.
+        StateError: Naming the group of settings that differs.
     """
     direction = resolve_direction(settings.graph.direction, snapshot.directed)
     category = {"level": settings.category.level, "min_count": settings.category.min_count}

@@ -15,7 +15,7 @@ def load_related(settings: Settings, version: Version) -> nn.Module:
     """Load the exported model of a related version from MLflow, a `twinvec.nn.models.FullGraph`.
 
     Raises:
-        StoreError: if it is gone, or is another than the version was made by.
+        StoreError: If it is gone, or is another than the version was made by.
     """
     model: nn.Module = load_model(settings, version, HINT)
     return model

@@ -51,10 +51,10 @@ def update(
         name: Name of the releases; that of related products if not given.
 
     Raises:
-        StateError: if no release is live, it is of this snapshot already, settings differ from those it was made by,
+        StateError: If no release is live, it is of this snapshot already, settings differ from those it was made by,
             a space of it can only be trained, or another release went live meanwhile.
-        StoreError: if a model is gone from MLflow, or another update is under way on this machine.
-        GateError: if gates refuse the new release.
+        StoreError: If a model is gone from MLflow, or another update is under way on this machine.
+        GateError: If gates refuse the new release.
     """
     settings = workspace.settings
     name = checked_name(workspace, name)

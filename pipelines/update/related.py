@@ -42,9 +42,9 @@ class State:
     """A graph as the model sees it.
 
     Attributes:
-        graph: graph of n products.
-        features: features of these products.
-        cover: relation → neighbours of the 2n nodes of the double cover.
+        graph: Graph of n products.
+        features: Features of these products.
+        cover: Relation → neighbours of the 2n nodes of the double cover.
     """
 
     graph: ProductGraph
@@ -65,8 +65,8 @@ def carry_related(workspace: Workspace, live: Live, full: bool) -> Train:
         full: Compute all vectors, in place of those that changes reach.
 
     Raises:
-        StateError: if the release was made from no graph.
-        StoreError: if its model is gone from MLflow, or is another than the version was made by.
+        StateError: If the release was made from no graph.
+        StoreError: If its model is gone from MLflow, or is another than the version was made by.
     """
     trained_graph = live.trained_graph
     if trained_graph is None or "graph" not in live.versions:

@@ -22,14 +22,14 @@ class Staleness:
     """Difference between a snapshot and the one that the models were trained on.
 
     Attributes:
-        model: version that was trained.
-        trained_at: time of the training.
-        age_days: days since the training.
-        untrained: share of the products that were not there then.
-        new_pairs: share of the pairs bought or viewed together that were not observed then.
-        held_out_edges: test edges of the snapshot that the model was not trained on; None before they are known.
-        mrr_at_10: on these, computed without them; None if there are none.
-        trained_mrr_at_10: on the test edges of the training.
+        model: Version that was trained.
+        trained_at: Time of the training.
+        age_days: Days since the training.
+        untrained: Share of the products that were not there then.
+        new_pairs: Share of the pairs bought or viewed together that were not observed then.
+        held_out_edges: Test edges of the snapshot that the model was not trained on; None before they are known.
+        mrr_at_10: On these, computed without them; None if there are none.
+        trained_mrr_at_10: On the test edges of the training.
     """
 
     model: str
@@ -74,17 +74,17 @@ class Report:
     """Report of an update, or of its dry run.
 
     Attributes:
-        release: live release; in a dry run, the release that would be replaced.
-        replaced: release that was replaced; None in a dry run.
-        version: version that is live; None in a dry run.
-        snapshot, before: snapshots of the new and of the replaced release.
-        changes: changes between the two snapshots.
-        encoded_texts, encoded_images: products whose text or image went through its encoder.
-        aligned: aligned vectors that were computed.
-        affected, taken_over: products whose source and target vectors were computed, and the others. These five are
+        release: Live release; in a dry run, the release that would be replaced.
+        replaced: Release that was replaced; None in a dry run.
+        version: Version that is live; None in a dry run.
+        snapshot, before: Snapshots of the new and of the replaced release.
+        changes: Changes between the two snapshots.
+        encoded_texts, encoded_images: Products whose text or image went through its encoder.
+        aligned: Aligned vectors that were computed.
+        affected, taken_over: Products whose source and target vectors were computed, and the others. These five are
             None in a dry run, and the first three where the release has no such vectors.
-        staleness: staleness of the models.
-        advice: reasons to train; empty if there are none.
+        staleness: Staleness of the models.
+        advice: Reasons to train; empty if there are none.
     """
 
     release: str
@@ -127,10 +127,10 @@ def measure(live: Live, snapshot: Snapshot, settings: Settings, related: Version
     """Return the staleness of the live release's models for a snapshot.
 
     Args:
-        live: the release.
-        snapshot: the later one.
+        live: The release.
+        snapshot: The later one.
         settings: `category.level`, and the memory of DuckDB.
-        related: the version that was made of it, which has what was measured on held-out edges; None if there is none.
+        related: The version that was made of it, which has what was measured on held-out edges; None if there is none.
     """
     since = find_changes(
         live.trained_snapshot, snapshot, settings.category.level, settings.ingest.memory_limit
@@ -154,11 +154,11 @@ def compose(
     """Return the report of an update.
 
     Args:
-        live: the release that was live.
-        snapshot: the later one.
-        settings: settings with the limits.
-        made: space → version of the later snapshot; empty in a dry run.
-        release: that took its place; None in a dry run.
+        live: The release that was live.
+        snapshot: The later one.
+        settings: Settings with the limits.
+        made: Space → version of the later snapshot; empty in a dry run.
+        release: Release that took its place; None in a dry run.
     """
     staleness = measure(live, snapshot, settings, made.get(live.space.name))
 

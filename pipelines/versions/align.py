@@ -46,8 +46,8 @@ class Alignment:
     """The outcome of an alignment.
 
     Attributes:
-        version: version of the space `<space>_onto`.
-        made: whether it was made now; otherwise it existed before.
+        version: Version of the space `<space>_onto`.
+        made: Whether it was made now; otherwise it existed before.
     """
 
     version: Version
@@ -62,7 +62,7 @@ def align(workspace: Workspace, read: Version, onto: Version, kind: Kind, progre
     between columns, such as source and target, stay the same. An affine transform is fitted for each column.
 
     Raises:
-        StateError: if both are the same version, are of different spaces, or share too few products; or if `kind` is
+        StateError: If both are the same version, are of different spaces, or share too few products; or if `kind` is
             orthogonal and their dimensions differ.
     """
     _require_two_of_a_space(read, onto, kind)
@@ -155,9 +155,9 @@ def measure(model: Aligner, held_out: Batch, cosine: bool) -> dict[str, float]:
     If a version has two columns, vectors of the first search those of the second.
 
     Args:
-        model: the transforms.
-        held_out: the sample of held-out products.
-        cosine: whether vectors are compared by cosine, else by the dot product.
+        model: The transforms.
+        held_out: The sample of held-out products.
+        cosine: Whether vectors are compared by cosine, else by the dot product.
 
     Returns:
         `recall_at_10`: recall of the neighbours that old vectors have among old ones, if old vectors search aligned

@@ -34,7 +34,7 @@ class Shift:
     """Change of one quantity between two versions.
 
     Attributes:
-        new, old: distributions of the quantity.
+        new, old: Distributions of the quantity.
         distance: Kolmogorov-Smirnov statistic, the largest difference of the cumulative distributions, 0 to 1.
     """
 
@@ -59,10 +59,10 @@ def pair_similarities(first: Floats, last: Floats, pairs: int, cosine: bool, see
     """Return the similarity of random pairs of different products, float64 [pairs].
 
     Args:
-        first, last: vectors that are compared, float32 [n, d]; the same array twice for versions with one column.
-        pairs: number of pairs to draw.
-        cosine: whether vectors are compared by cosine, else by the dot product.
-        seed: seed of the draw.
+        first, last: Vectors that are compared, float32 [n, d]; the same array twice for versions with one column.
+        pairs: Number of pairs to draw.
+        cosine: Whether vectors are compared by cosine, else by the dot product.
+        seed: Seed of the draw.
     """
     random = np.random.default_rng(seed)
     one = random.integers(len(first), size=pairs)

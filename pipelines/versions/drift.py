@@ -37,10 +37,10 @@ class Content:
     """Content in the snapshot of a version.
 
     Attributes:
-        snapshot: id of the snapshot.
-        products: number of its products.
-        without_text, without_image: share of products that have neither title nor category, or no image.
-        without_vector: share of products without a vector in the version; None if its keys are not products.
+        snapshot: Id of the snapshot.
+        products: Number of its products.
+        without_text, without_image: Share of products that have neither title nor category, or no image.
+        without_vector: Share of products without a vector in the version; None if its keys are not products.
     """
 
     snapshot: str
@@ -55,15 +55,15 @@ class Drift:
     """Changes from an old version to a new one.
 
     Attributes:
-        new, old: names of the versions.
-        shared, added, gone: number of keys in both, in the new version only, in the old one only.
+        new, old: Names of the versions.
+        shared, added, gone: Number of keys in both, in the new version only, in the old one only.
         content: `new` and `old` → content of the snapshot.
-        norms: vector column → lengths of the vectors of up to 10,000 keys a version.
-        similarities: similarities of 20,000 random pairs of these, by the old version's metric; source by target for
+        norms: Vector column → lengths of the vectors of up to 10,000 keys a version.
+        similarities: Similarities of 20,000 random pairs of these, by the old version's metric; source by target for
             versions with two columns.
-        overlap_at_10: mean Jaccard index of the ten nearest neighbours among all shared keys, by exact search, of up
+        overlap_at_10: Mean Jaccard index of the ten nearest neighbours among all shared keys, by exact search, of up
             to 500 shared keys; None if there are fewer than two.
-        run: id of the MLflow run that has the figures and plots.
+        run: Id of the MLflow run that has the figures and plots.
     """
 
     new: str
@@ -82,7 +82,7 @@ def drift(workspace: Workspace, new: Version, old: Version, progress: Callable[[
     """Compare two versions with the same vector columns, and log the changes to MLflow.
 
     Raises:
-        StateError: if their columns differ, or one has fewer than two vectors.
+        StateError: If their columns differ, or one has fewer than two vectors.
     """
     seed = workspace.settings.seed
     with side_by_side(workspace.settings, new, old) as both:

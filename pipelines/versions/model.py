@@ -14,8 +14,8 @@ class Aligner(nn.Module):
     """One linear transform for each of the one or two vector columns.
 
     Args:
-        transforms: transform of each column, in the order of the arguments of `forward`.
-        unit_length: whether to scale the results to length one, as the vectors of the other space are.
+        transforms: Transform of each column, in the order of the arguments of `forward`.
+        unit_length: Whether to scale the results to length one, as the vectors of the other space are.
     """
 
     def __init__(self, transforms: Sequence[Transform], unit_length: bool) -> None:
@@ -27,8 +27,8 @@ class Aligner(nn.Module):
         """Return the columns in the other space, float32 [n, b] each.
 
         Args:
-            first: vectors of the first column, float32 [n, a].
-            second: vectors of the second column, float32 [n, a]; None for a version with one.
+            first: Vectors of the first column, float32 [n, a].
+            second: Vectors of the second column, float32 [n, a]; None for a version with one.
         """
         if second is None:
             return self._aligned(0, first)

@@ -29,8 +29,8 @@ class Batch:
     """Vectors of some products that both versions have.
 
     Attributes:
-        new, old: one array a vector column, float32 [n, d]; d may differ between the versions.
-        sampled: position of each product in the sample, int64 [n]; -1 if it is not in the sample.
+        new, old: One array a vector column, float32 [n, d]; d may differ between the versions.
+        sampled: Position of each product in the sample, int64 [n]; -1 if it is not in the sample.
     """
 
     new: tuple[Floats, ...]
@@ -120,7 +120,7 @@ def side_by_side(settings: Settings, new: Version, old: Version) -> Iterator[Sid
     """Open two versions; data beyond `ingest.memory_limit` goes to disk.
 
     Raises:
-        StateError: if one has no vectors, or their columns or keys differ.
+        StateError: If one has no vectors, or their columns or keys differ.
     """
     for version in (new, old):
         if not version.dimension:

@@ -17,8 +17,8 @@ class Nearest:
     """The best k candidates so far, in no order.
 
     Attributes:
-        scores: scores of the candidates, float32 [queries, k], minus infinity where there is none yet.
-        positions: positions of the candidates, int64 [queries, k], -1 where there is none yet.
+        scores: Scores of the candidates, float32 [queries, k], minus infinity where there is none yet.
+        positions: Positions of the candidates, int64 [queries, k], -1 where there is none yet.
     """
 
     scores: Floats
@@ -33,9 +33,9 @@ class Nearest:
         """Return the best k after some more candidates.
 
         Args:
-            scores: scores of each query and candidate, float32 [queries, m].
-            start: position of the first of these candidates.
-            sampled: number of the query that a candidate is, int64 [m], -1 if none: no query is its own neighbour.
+            scores: Scores of each query and candidate, float32 [queries, m].
+            start: Position of the first of these candidates.
+            sampled: Number of the query that a candidate is, int64 [m], -1 if none: no query is its own neighbour.
         """
         scores = scores.copy()
         (itself,) = np.nonzero(sampled >= 0)

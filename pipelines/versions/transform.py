@@ -17,11 +17,11 @@ class Moments:
     """Sums over pairs (x, y) that least squares needs: [a, a] numbers, whatever the number of pairs.
 
     Attributes:
-        pairs: number of pairs.
-        x: sum of x, float64 [a].
-        y: sum of y, float64 [b].
-        xx: sum of the outer products x xᵀ, float64 [a, a].
-        xy: sum of x yᵀ, float64 [a, b].
+        pairs: Number of pairs.
+        x: Sum of x, float64 [a].
+        y: Sum of y, float64 [b].
+        xx: Sum of the outer products x xᵀ, float64 [a, a].
+        xy: Sum of x yᵀ, float64 [a, b].
     """
 
     pairs: int
@@ -52,8 +52,8 @@ class Transform:
     """The map x → x · weight + bias.
 
     Attributes:
-        weight: matrix of the map, float64 [a, b].
-        bias: shift of the map, float64 [b].
+        weight: Matrix of the map, float64 [a, b].
+        bias: Shift of the map, float64 [b].
     """
 
     weight: Doubles
@@ -67,7 +67,7 @@ def fit_orthogonal(moments: Moments) -> Transform:
     vectors stay the same.
 
     Raises:
-        ValueError: if x and y differ in dimension.
+        ValueError: If x and y differ in dimension.
     """
     dimension, other = moments.xy.shape
     if dimension != other:

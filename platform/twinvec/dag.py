@@ -83,8 +83,8 @@ def run(
         Result of each space that was checked.
 
     Raises:
-        NotFoundError: if there is no such space.
-        StateError: if a given version was made from another snapshot.
+        NotFoundError: If there is no such space.
+        StateError: If a given version was made from another snapshot.
     """
     for version in given.values():
         if version.snapshot_id != snapshot.id:

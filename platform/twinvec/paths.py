@@ -13,7 +13,7 @@ class HomePaths:
     Nothing is created here: a path may name a file that does not exist yet.
 
     Attributes:
-        home: the folder itself, absolute.
+        home: The folder itself, absolute.
     """
 
     home: Path

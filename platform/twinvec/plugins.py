@@ -14,7 +14,7 @@ def plugins(group: str) -> Mapping[str, EntryPoint]:
     """Return the entry points of a group, such as `twinvec.loaders`, by name; nothing is imported.
 
     Raises:
-        PluginError: if two packages register different objects under one name.
+        PluginError: If two packages register different objects under one name.
     """
     registered: dict[str, EntryPoint] = {}
     for point in sorted(entry_points(group=group), key=lambda each: (each.name, each.value)):
@@ -31,7 +31,7 @@ def load_plugin(point: EntryPoint) -> Any:
     """Return the object that an entry point names, importing its module.
 
     Raises:
-        PluginError: if there is no such module or object.
+        PluginError: If there is no such module or object.
     """
     try:
         return point.load()
@@ -47,7 +47,7 @@ def load_reference(reference: str) -> Any:
     """Return the object that `"package.module:name"` names, importing its module.
 
     Raises:
-        PluginError: if there is no such module or object.
+        PluginError: If there is no such module or object.
     """
     module, _, name = reference.partition(":")
     try:

@@ -43,11 +43,11 @@ class Inputs:
     """Inputs of a pipeline: one snapshot, and versions made from it.
 
     Attributes:
-        workspace: stores.
-        snapshot: opened snapshot.
-        versions: space → version; optional inputs without a version are absent. `FROZEN` is a version of the space
+        workspace: Stores.
+        snapshot: Opened snapshot.
+        versions: Space → version; optional inputs without a version are absent. `FROZEN` is a version of the space
             itself, whose model is used and not trained.
-        checkpoints: folder of the checkpoints from which an interrupted training continues. The next training with
+        checkpoints: Folder of the checkpoints from which an interrupted training continues. The next training with
             the same inputs and settings gets the same folder; it is removed with the finished version. None keeps none.
     """
 
@@ -84,16 +84,16 @@ class Outcome:
     """Outcome of a pipeline.
 
     Attributes:
-        keys: product ids (or categories), each once.
-        vectors: an array for each vector column, float32 [keys, dimension]; none for the graph, which has edges.
-        metric: comparison of two vectors.
+        keys: Product ids (or categories), each once.
+        vectors: An array for each vector column, float32 [keys, dimension]; none for the graph, which has edges.
+        metric: Comparison of two vectors.
         normalised: True if every vector has length one.
-        model: digest of the weights.
-        preprocessing: digest of the steps before the model.
-        metrics: figures of the version's quality.
-        log_model: function that logs the model to MLflow and returns its URI; called within the run.
-        entity: column of the keys.
-        write: function that writes further files into the version's folder.
+        model: Digest of the weights.
+        preprocessing: Digest of the steps before the model.
+        metrics: Figures of the version's quality.
+        log_model: Function that logs the model to MLflow and returns its URI; called within the run.
+        entity: Column of the keys.
+        write: Function that writes further files into the version's folder.
     """
 
     keys: Sequence[str]

@@ -63,7 +63,7 @@ class Workspace:
         """Return the registry's row of a snapshot; the last one if none is named.
 
         Raises:
-            NotFoundError: if there is none.
+            NotFoundError: If there is none.
         """
         with transaction(self.engine) as session:
             row = (
@@ -84,8 +84,8 @@ class Workspace:
         """Return the version called `text@v3`, or the latest usable one of the space `text`.
 
         Raises:
-            NotFoundError: if there is none.
-            StateError: if the named version is not ready to be read.
+            NotFoundError: If there is none.
+            StateError: If the named version is not ready to be read.
         """
         with transaction(self.engine) as session:
             version = operations.find_version(session, name)

@@ -52,10 +52,10 @@ class Tiny:
     """Orders to the tiny pipelines, and the calls they got.
 
     Attributes:
-        skip: space → why it does not apply.
-        weights: space → what stands for its trained weights, if not its settings.
-        broken: spaces whose training fails.
-        trained: space and the versions it was given, of each training.
+        skip: Space → why it does not apply.
+        weights: Space → what stands for its trained weights, if not its settings.
+        broken: Spaces whose training fails.
+        trained: Space and the versions it was given, of each training.
     """
 
     skip: dict[str, str] = field(default_factory=dict)

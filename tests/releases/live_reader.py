@@ -66,9 +66,9 @@ def read(kind: str, home: str, expected: str, ready: str, stop: str) -> dict[str
 
     Args:
         kind: `edge` or `online`.
-        expected: a file: release → what → product → what is right.
-        ready: a file that is made after the first read.
-        stop: a file that ends it.
+        expected: A file: release → what → product → what is right.
+        ready: A file that is made after the first read.
+        stop: A file that ends it.
 
     Returns:
         How often each release was read, how often it changed, and what was wrong.

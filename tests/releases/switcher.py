@@ -117,9 +117,9 @@ def run(
     """Run a command on a home; what it gives, or the error it ends with.
 
     Args:
-        url: of the registry, if it is not in the home.
-        die: the step to be killed at.
-        name: of the releases.
+        url: URL of the registry, if it is not in the home.
+        die: The step to be killed at.
+        name: Name of the releases.
     """
     if die is not None:
         kill_at(die)

@@ -64,8 +64,8 @@ def ingest(
         progress: Called now and then with a message.
 
     Raises:
-        NotFoundError: if there is no such source.
-        CatalogueError: if it cannot be read, has no products, or breaks its contract too often. Nothing is
+        NotFoundError: If there is no such source.
+        CatalogueError: If it cannot be read, has no products, or breaks its contract too often. Nothing is
             left behind.
     """
     loader = find_loader(format)

@@ -35,7 +35,7 @@ def admit(connection: duckdb.DuckDBPyConnection, table: str, query: str, max_sha
     Of several products with one id the first is admitted. Products must be admitted before all else.
 
     Raises:
-        CatalogueError: if more than `max_share` of the rows break the contract.
+        CatalogueError: If more than `max_share` of the rows break the contract.
     """
     checked = f"checked_{table}"
     connection.execute(f"CREATE VIEW {checked} AS SELECT *, {verdict(table)} AS verdict FROM ({query})")

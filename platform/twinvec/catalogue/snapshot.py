@@ -44,7 +44,7 @@ class Snapshot:
         """Return the Parquet file of table `name`.
 
         Raises:
-            NotFoundError: if this snapshot has no such table.
+            NotFoundError: If this snapshot has no such table.
         """
         if name not in self.tables:
             raise NotFoundError(
@@ -84,8 +84,8 @@ def open_snapshot(path: Path) -> Snapshot:
     """Open the snapshot in the folder `path`.
 
     Raises:
-        NotFoundError: if there is no snapshot there.
-        CatalogueError: if its record or a table is missing, cannot be read, or has lost rows.
+        NotFoundError: If there is no snapshot there.
+        CatalogueError: If its record or a table is missing, cannot be read, or has lost rows.
     """
     path = path.absolute()
     if not path.is_dir():

@@ -116,8 +116,8 @@ def abandon(workspace: Workspace, name: str) -> None:
     """Mark a version in the making as failed. A training that still makes it fails at its end.
 
     Raises:
-        NotFoundError: if there is none of this name.
-        MoveError: if it is not in the making.
+        NotFoundError: If there is none of this name.
+        MoveError: If it is not in the making.
     """
     from twinvec.errors import NotFoundError
 

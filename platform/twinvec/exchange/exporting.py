@@ -23,7 +23,7 @@ def export_version(version: Version, target: Path) -> int:
     metadata, under `twinvec.manifest`.
 
     Raises:
-        StateError: if the version has no vectors.
+        StateError: If the version has no vectors.
     """
     manifest = Manifest.from_json(version.manifest)
     if not manifest.fields:

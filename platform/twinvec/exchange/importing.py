@@ -67,9 +67,9 @@ def import_vectors(
         The version. Its metrics tell how many products of the snapshot have a vector, and how many have none.
 
     Raises:
-        NotFoundError: if there is no such space or file.
-        StateError: if the space has no vectors, or an input that it is served with is missing.
-        CatalogueError: if the table does not fit the space or names products that the snapshot does not have.
+        NotFoundError: If there is no such space or file.
+        StateError: If the space has no vectors, or an input that it is served with is missing.
+        CatalogueError: If the table does not fit the space or names products that the snapshot does not have.
     """
     space = find_space(name)
     if not space.fields:
@@ -141,7 +141,7 @@ def _count_without(keys: pa.Array, known: pa.Array | None, snapshot: str, entity
     """Return how many known keys have no vector.
 
     Raises:
-        CatalogueError: if a vector is of none of them.
+        CatalogueError: If a vector is of none of them.
     """
     if known is None:
         return 0

@@ -26,8 +26,8 @@ def read_table(source: str | Path | pa.Table | pd.DataFrame | Mapping[str, Any])
     """Return a table: of a Parquet file, of a DataFrame, or of a mapping from column to values.
 
     Raises:
-        NotFoundError: if there is no such file.
-        CatalogueError: if it is no Parquet file.
+        NotFoundError: If there is no such file.
+        CatalogueError: If it is no Parquet file.
     """
     if isinstance(source, pa.Table):
         return source
@@ -57,7 +57,7 @@ def check_table(table: pa.Table, space: Space) -> tuple[pa.Array, dict[str, Floa
     single column of lists may have any name.
 
     Raises:
-        CatalogueError: if a column is missing, keys are repeated, or vectors differ in length or are not finite.
+        CatalogueError: If a column is missing, keys are repeated, or vectors differ in length or are not finite.
     """
     key = space.entity.key
     lists = [field.name for field in table.schema if _is_list(field.type)]

@@ -127,7 +127,7 @@ def product_versions(lineage: Sequence[Version]) -> list[Version]:
     keys demands both from every caller.
 
     Raises:
-        StateError: if two versions of one space come together.
+        StateError: If two versions of one space come together.
     """
     entity = released_entity(lineage)
     by_space: dict[str, Version] = {}

@@ -22,19 +22,19 @@ class Manifest:
     Its digest goes wherever the vectors go, so that they can be traced to it.
 
     Args:
-        space: such as `text`.
-        entity: the key of a row, `product_id` or `category`.
-        fields: names of the vector columns, as the space declares them.
-        dimension: length of each vector.
-        metric: comparison of two vectors.
+        space: Such as `text`.
+        entity: The key of a row, `product_id` or `category`.
+        fields: Names of the vector columns, as the space declares them.
+        dimension: Length of each vector.
+        metric: Comparison of two vectors.
         normalised: True if every vector has length 1.
-        rows: number of vectors in each column.
-        snapshot: id of the snapshot.
-        graph: digest of the product graph, or None if none was used.
-        model: digest of the model's weights.
-        preprocessing: digest of what is done to a product before the model sees it.
-        inputs: name of each input version (`text@v3`) → its manifest's digest.
-        frozen: name of the version whose model made this one without being trained again; None if it was trained.
+        rows: Number of vectors in each column.
+        snapshot: Id of the snapshot.
+        graph: Digest of the product graph, or None if none was used.
+        model: Digest of the model's weights.
+        preprocessing: Digest of what is done to a product before the model sees it.
+        inputs: Name of each input version (`text@v3`) → its manifest's digest.
+        frozen: Name of the version whose model made this one without being trained again; None if it was trained.
     """
 
     space: str
@@ -66,7 +66,7 @@ class Manifest:
         """Return the manifest that `to_json` wrote.
 
         Raises:
-            StoreError: if a value is missing or unknown.
+            StoreError: If a value is missing or unknown.
         """
         names = {known.name for known in fields(cls)}
         if {*values, "frozen"} != names:

@@ -43,7 +43,7 @@ def read_vectors(store: FeatureStore, version: Version, keys: Sequence[str]) -> 
     """Return the vectors of `keys` in a version.
 
     Raises:
-        NotFoundError: if the version's view is not in the feature store.
+        NotFoundError: If the version's view is not in the feature store.
     """
     manifest = Manifest.from_json(version.manifest)
     fields = {name: np.zeros((len(keys), manifest.dimension), np.float32) for name in manifest.fields}

@@ -24,7 +24,7 @@ def remove_view(store: FeatureStore, view: FeatureView) -> None:
     """Delete a view: first its online rows, then its source, last its name. Repeating it changes nothing.
 
     Raises:
-        StoreError: if the online store refuses.
+        StoreError: If the online store refuses.
     """
     try:
         get_provider(store.config).update_infra(

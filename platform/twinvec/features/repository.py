@@ -35,7 +35,7 @@ def feast_objects(settings: Settings) -> list[FeastObject]:
     The registry is only read; the folder of Feast's own databases is made, since Feast does not make it.
 
     Raises:
-        StoreError: if there is no registry, or it cannot be read.
+        StoreError: If there is no registry, or it cannot be read.
     """
     url = make_url(settings.registry_url())
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():

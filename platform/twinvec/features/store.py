@@ -55,7 +55,7 @@ def open_store(settings: Settings) -> FeatureStore:
     ours, so that it opens where Twinvec is not installed; `feature_store.asof.yaml` beside it names ours.
 
     Raises:
-        SettingsError: if the configuration is not there, or needs a variable that is not set.
+        SettingsError: If the configuration is not there, or needs a variable that is not set.
     """
     # `feature_repo` lies beside the `registry` package, in a checkout as in an installation.
     template = settings.feast.config or Path(registry.__file__).parent.parent / "feature_repo" / CONFIG
@@ -86,7 +86,7 @@ def apply_version(store: FeatureStore, version: Version) -> FeatureView:
     """Register the feature view of an embedding version; applying it again changes nothing.
 
     Raises:
-        StateError: if a view of this name has another manifest: a version never changes.
+        StateError: If a view of this name has another manifest: a version never changes.
     """
     view = version_view(version)
     registered = find_view(store, view.name)
@@ -123,15 +123,15 @@ def apply_release(
     """Register the service of a release, and also under the bare name if it is live.
 
     Args:
-        store: feature store.
-        release: release.
-        lineage: the released version and all it was made from, that version last. The service pins the versions with
+        store: Feature store.
+        release: Release.
+        lineage: The released version and all it was made from, that version last. The service pins the versions with
             the key of the release; for products also the scalars of the snapshot.
         live: True to register the bare name, too.
 
     Raises:
-        NotFoundError: if the view of a version is not in the store.
-        StateError: if two versions of one space come together.
+        NotFoundError: If the view of a version is not in the store.
+        StateError: If two versions of one space come together.
     """
     views = [_view(store, version.view) for version in product_versions(lineage)]
     of_products = released_entity(lineage) == PRODUCT_ID
@@ -150,7 +150,7 @@ def materialize_release(
     from its start, over what was there.
 
     Args:
-        progress: called with a view's name, the rows of it that are written, and its rows.
+        progress: Called with a view's name, the rows of it that are written, and its rows.
     """
     service = find_service(store, release.collection)
     if service is None:

@@ -42,8 +42,8 @@ def write_vectors(
         rows_per_file: Number of rows of every file but the last.
 
     Raises:
-        StoreError: if a vector is not finite; its key is named.
-        ValueError: if a key is repeated, or shapes do not fit.
+        StoreError: If a vector is not finite; its key is named.
+        ValueError: If a key is repeated, or shapes do not fit.
     """
     if any(len(vectors) != len(keys) for vectors in fields.values()):
         raise ValueError(f"{len(keys)} keys for { ({name: len(v) for name, v in fields.items()}) } vectors")

@@ -32,7 +32,7 @@ def open_home(path: str | Path | None = None, progress: Progress | None = None, 
         settings: Values that win over the environment and `twinvec.toml`, by group.
 
     Raises:
-        SettingsError: if a setting cannot be used, or the folder cannot be made.
+        SettingsError: If a setting cannot be used, or the folder cannot be made.
 
     Example:
         >>> import twinvec
@@ -78,8 +78,8 @@ class Home(ReadableHome):
             these contents was there already.
 
         Raises:
-            NotFoundError: if there is no such source.
-            CatalogueError: if it cannot be read, or breaks its contract too often.
+            NotFoundError: If there is no such source.
+            CatalogueError: If it cannot be read, or breaks its contract too often.
 
         Example:
             >>> report = home.ingest("catalogue", format="parquet")
@@ -102,7 +102,7 @@ class Home(ReadableHome):
             release from going live.
 
         Raises:
-            NotFoundError: if there is no snapshot, or it gives no related products.
+            NotFoundError: If there is no snapshot, or it gives no related products.
 
         Example:
             >>> result = home.run()
@@ -130,8 +130,8 @@ class Home(ReadableHome):
             The result of each stage that was looked at.
 
         Raises:
-            NotFoundError: if there is no such space or version.
-            StateError: if an input was made from another snapshot.
+            NotFoundError: If there is no such space or version.
+            StateError: If an input was made from another snapshot.
 
         Example:
             >>> [(step.space, step.version.name) for step in home.train("graph")]
@@ -168,8 +168,8 @@ class Home(ReadableHome):
             The version. `metrics` tells how many products have a vector, and how many have none.
 
         Raises:
-            NotFoundError: if there is no such space, file or version.
-            CatalogueError: if the table does not fit the space, or names unknown products.
+            NotFoundError: If there is no such space, file or version.
+            CatalogueError: If the table does not fit the space, or names unknown products.
 
         Example:
             >>> import numpy as np
@@ -191,8 +191,8 @@ class Home(ReadableHome):
             name: Name of the releases; that of related products if not given.
 
         Raises:
-            StateError: if versions of this space are not released, or not under this name.
-            VerificationError: if the collection does not answer as the vectors say.
+            StateError: If versions of this space are not released, or not under this name.
+            VerificationError: If the collection does not answer as the vectors say.
 
         Example:
             >>> home.publish("related@v1").label  # a whole release of this version is there already
@@ -222,8 +222,8 @@ class Home(ReadableHome):
             force: Promote it even if gates refuse it.
 
         Raises:
-            GateError: if it falls short of the live one by more than `gates` of the settings allow.
-            NotFoundError: if there is no such release.
+            GateError: If it falls short of the live one by more than `gates` of the settings allow.
+            NotFoundError: If there is no such release.
 
         Example:
             >>> str(home.promote("v1").state)
@@ -246,7 +246,7 @@ class Home(ReadableHome):
             why: Reason that is kept with the release's history.
 
         Raises:
-            StateError: if none was live before.
+            StateError: If none was live before.
         """
         from twinvec import releases
 

@@ -44,9 +44,9 @@ class ReadableHome(OpenHome):
             image: Image of a new product: a file, or its bytes.
 
         Raises:
-            StateError: if no release is live, or not exactly one product is meant.
-            NotFoundError: if the live release has no such product.
-            UnusableProductError: if a new product cannot be encoded from its description.
+            StateError: If no release is live, or not exactly one product is meant.
+            NotFoundError: If the live release has no such product.
+            UnusableProductError: If a new product cannot be encoded from its description.
 
         Example:
             >>> from twinvec.vectors.index import Filters
@@ -79,8 +79,8 @@ class ReadableHome(OpenHome):
             keys: Products (or categories, or sellers) in the order of the answer; all if not given.
 
         Raises:
-            NotFoundError: if there is no such version, or it lacks some of the keys.
-            StateError: if the version has no vectors.
+            NotFoundError: If there is no such version, or it lacks some of the keys.
+            StateError: If the version has no vectors.
 
         Example:
             >>> vectors = home.vectors("related@v1")
@@ -103,8 +103,8 @@ class ReadableHome(OpenHome):
             target: File that is written, whole or not at all.
 
         Raises:
-            NotFoundError: if there is no such version.
-            StateError: if the version has no vectors.
+            NotFoundError: If there is no such version.
+            StateError: If the version has no vectors.
 
         Example:
             >>> import pyarrow.parquet as pq
@@ -133,8 +133,8 @@ class ReadableHome(OpenHome):
             The figures, an `EdgeEvaluation` for related products.
 
         Raises:
-            StateError: if versions of this space cannot be ranked on edges.
-            CatalogueError: if no edge joins two products of the snapshot.
+            StateError: If versions of this space cannot be ranked on edges.
+            CatalogueError: If no edge joins two products of the snapshot.
 
         Example:
             >>> figures = home.evaluate([("T04V96VMH", "TT4GHTVYT"), ("T0EB0Z1K8", "T0PG618VD")])

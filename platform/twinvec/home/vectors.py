@@ -69,8 +69,8 @@ def read_version(version: Version, keys: Sequence[str] | None = None) -> Version
         keys: Keys to read, in this order; all in the order of the files if not given.
 
     Raises:
-        StateError: if the version has no vectors.
-        NotFoundError: if it lacks some of the keys.
+        StateError: If the version has no vectors.
+        NotFoundError: If it lacks some of the keys.
     """
     manifest = Manifest.from_json(version.manifest)
     if not manifest.fields:

@@ -19,10 +19,10 @@ def rank_coviews(
     """Rank both products of each pair from the other among all products, and return Hits@k and MRR@10.
 
     Args:
-        vectors: vectors of length one, float32 [n, d]; the ranking runs on their device.
-        pairs: first and second products, int64 [pairs] each; every pair once, in either order.
-        known: pairs the encoder was trained on, [n, n], nonzero in either order; they are left out of the ranking.
-        limit: largest number of pairs to rank; they are taken at even distances from the first to the last.
+        vectors: Vectors of length one, float32 [n, d]; the ranking runs on their device.
+        pairs: First and second products, int64 [pairs] each; every pair once, in either order.
+        known: Pairs the encoder was trained on, [n, n], nonzero in either order; they are left out of the ranking.
+        limit: Largest number of pairs to rank; they are taken at even distances from the first to the last.
 
     Example:
         >>> import numpy as np, scipy.sparse as sp, torch

@@ -20,9 +20,9 @@ class DirectionMetrics:
     """Direction metrics of scores on one-way edges; 0.5 is chance.
 
     Attributes:
-        auc_dir: area under the ROC curve, edges against their reverses.
-        right_way: share of edges that score above their own reverse, ties counting half.
-        one_way_edges: number of edges that were measured.
+        auc_dir: Area under the ROC curve, edges against their reverses.
+        right_way: Share of edges that score above their own reverse, ties counting half.
+        one_way_edges: Number of edges that were measured.
     """
 
     auc_dir: float
@@ -36,9 +36,9 @@ def direction_metrics(
     """Measure how the dot products s_u·t_v tell the direction of edges; see `direction_by`.
 
     Args:
-        source: source vectors, float32 [n, d].
-        target: target vectors, float32 [n, d].
-        edges: sources and targets, int64 [edges] each.
+        source: Source vectors, float32 [n, d].
+        target: Target vectors, float32 [n, d].
+        edges: Sources and targets, int64 [edges] each.
         known: [n, n], nonzero where there is an edge, those of `edges` included.
 
     Example:
@@ -56,8 +56,8 @@ def direction_by(scores: Scores, edges: tuple[IntArray, IntArray], known: sp.csr
     """Measure direction on the edges whose reverse is not an edge; without such edges, all figures are chance.
 
     Args:
-        scores: scores of all n products.
-        edges: sources and targets, int64 [edges] each.
+        scores: Scores of all n products.
+        edges: Sources and targets, int64 [edges] each.
         known: [n, n], nonzero where there is an edge, those of `edges` included.
     """
     starts, ends = edges

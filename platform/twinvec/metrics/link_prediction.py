@@ -20,12 +20,12 @@ class LinkMetrics:
     """Link-prediction metrics of scores.
 
     Attributes:
-        hits_at_3: share of edges that rank among the first three of themselves and their negatives.
-        mrr: mean of 1 / rank among the negatives; with ten of them, the paper's MRR@10 differs in one point: there the
+        hits_at_3: Share of edges that rank among the first three of themselves and their negatives.
+        mrr: Mean of 1 / rank among the negatives; with ten of them, the paper's MRR@10 differs in one point: there the
             last of eleven counts as zero.
-        auc_random: area under the ROC curve, all edges against all their negatives.
-        auc_dir: area under the ROC curve, one-way edges against their reverses.
-        edges: number of edges that all figures but `auc_dir` were measured on.
+        auc_random: Area under the ROC curve, all edges against all their negatives.
+        auc_dir: Area under the ROC curve, one-way edges against their reverses.
+        edges: Number of edges that all figures but `auc_dir` were measured on.
     """
 
     hits_at_3: float
@@ -44,11 +44,11 @@ def link_metrics(
     to every other product have no negatives, and are left out.
 
     Args:
-        scores: scores of all n products.
-        edges: sources and targets, int64 [edges] each.
+        scores: Scores of all n products.
+        edges: Sources and targets, int64 [edges] each.
         known: [n, n], nonzero where there is an edge, those of `edges` included.
-        seed: seed of the negatives; give the same one to all that is compared.
-        negatives: number of negatives an edge, drawn with replacement.
+        seed: Seed of the negatives; give the same one to all that is compared.
+        negatives: Number of negatives an edge, drawn with replacement.
 
     Example:
         >>> import numpy as np, scipy.sparse as sp, torch
@@ -87,9 +87,9 @@ def ranks_among(
     """Return the rank of each edge's score among those of its negatives, from 1, float64 [edges].
 
     Args:
-        positive: scores of the edges, float32 [edges].
-        negative: scores of their negatives, float32 [edges, negatives].
-        rounding: difference up to which scores count as equal, float32 [edges].
+        positive: Scores of the edges, float32 [edges].
+        negative: Scores of their negatives, float32 [edges, negatives].
+        rounding: Difference up to which scores count as equal, float32 [edges].
     """
     above, below = (positive + rounding)[:, None], (positive - rounding)[:, None]
     ranks: npt.NDArray[np.float64] = 1 + ((negative > above).sum(1) + (negative >= below).sum(1)) / 2
@@ -104,10 +104,10 @@ def random_negatives(
     A number among the free products is drawn and turned into a product, so that no draw is ever rejected.
 
     Args:
-        sources: sources, int64 [sources], none of which has an edge to all others.
+        sources: Sources, int64 [sources], none of which has an edge to all others.
         known: [n, n], nonzero where there is an edge.
-        count: number of negatives a source.
-        generator: generator of the draws.
+        count: Number of negatives a source.
+        generator: Generator of the draws.
 
     Returns:
         int64 [sources, count].
@@ -133,8 +133,8 @@ def random_non_edges(
 
     Args:
         known: [n, n], nonzero where there is an edge.
-        count: number of pairs.
-        generator: generator of the draws.
+        count: Number of pairs.
+        generator: Generator of the draws.
 
     Returns:
         First and second products, int64 [count] each.

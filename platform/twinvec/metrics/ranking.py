@@ -20,9 +20,9 @@ class RankingMetrics:
     """Ranking metrics of a set of edges.
 
     Attributes:
-        hits_at_1, hits_at_3, hits_at_5, hits_at_10: share of edges whose target ranks so high.
-        mrr_at_10: mean of 1 / rank, zero for a rank beyond 10.
-        edges: number of edges.
+        hits_at_1, hits_at_3, hits_at_5, hits_at_10: Share of edges whose target ranks so high.
+        mrr_at_10: Mean of 1 / rank, zero for a rank beyond 10.
+        edges: Number of edges.
     """
 
     hits_at_1: float
@@ -44,11 +44,11 @@ def rank_targets(
     """Return the rank of each edge's target by the dot products s_u·t_v; see `rank_by`.
 
     Args:
-        source, target: vectors of all products, float32 [n, d] each, on one device, where the ranking runs.
-        edges: sources and targets, int64 [edges] each.
+        source, target: Vectors of all products, float32 [n, d] each, on one device, where the ranking runs.
+        edges: Sources and targets, int64 [edges] each.
         known: [n, n], nonzero where a pair is known.
-        batch: number of edges ranked at once.
-        chunk: number of products scored at once.
+        batch: Number of edges ranked at once.
+        chunk: Number of products scored at once.
 
     Example:
         >>> import numpy as np, scipy.sparse as sp, torch
@@ -76,11 +76,11 @@ def rank_by(
     the catalogue.
 
     Args:
-        scores: scores of all n products.
-        edges: sources and targets, int64 [edges] each.
+        scores: Scores of all n products.
+        edges: Sources and targets, int64 [edges] each.
         known: [n, n], nonzero where a pair is known.
-        batch: number of edges ranked at once.
-        chunk: number of products scored at once.
+        batch: Number of edges ranked at once.
+        chunk: Number of products scored at once.
     """
     starts, ends = edges
     products = scores.products

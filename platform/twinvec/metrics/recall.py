@@ -18,10 +18,10 @@ def recall_by_count(
     """Return recall@k of ranked pairs: of all, and by the number of training pairs of each end.
 
     Args:
-        ranks: rank of each pair's target, from 1, [pairs].
-        counts: name of an end, such as `products` → training pairs of that end of each ranked pair, int64 [pairs].
-        k: number of recommended targets among which a pair is found.
-        unit: word for a pair in the names of the figures.
+        ranks: Rank of each pair's target, from 1, [pairs].
+        counts: Name of an end, such as `products` → training pairs of that end of each ranked pair, int64 [pairs].
+        k: Number of recommended targets among which a pair is found.
+        unit: Word for a pair in the names of the figures.
 
     Returns:
         `recall_at_<k>` and `recall_at_<k>_<end>_<range>`, with their number of pairs as `<unit>` and

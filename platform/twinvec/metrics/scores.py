@@ -44,7 +44,7 @@ class DotProducts:
     """Dot products s_u·t_v.
 
     Attributes:
-        source, target: vectors of all products in either role, float32 [n, d], on one device.
+        source, target: Vectors of all products in either role, float32 [n, d], on one device.
 
     Example:
         >>> import numpy as np, torch
@@ -86,7 +86,7 @@ class SparseScores:
     """Scores that are zero for most pairs.
 
     Attributes:
-        matrix: scores, float32 [n, n].
+        matrix: Scores, float32 [n, n].
     """
 
     matrix: sp.csr_array
@@ -119,8 +119,8 @@ class CandidateScores:
     """Dot products with candidates; all other products score minus infinity in a ranking.
 
     Attributes:
-        dots: dot products of all products.
-        candidate: candidates, bool [n], on the device of the vectors.
+        dots: Dot products of all products.
+        candidate: Candidates, bool [n], on the device of the vectors.
     """
 
     dots: DotProducts

@@ -69,7 +69,7 @@ def end(
         verification: Figures of the verified collection; none if it failed.
 
     Raises:
-        SupersededError: if another attempt has taken the release over, or finished it.
+        SupersededError: If another attempt has taken the release over, or finished it.
     """
     with transaction(workspace.engine) as session:
         lock(session.connection(), f"releases of {release.name}")

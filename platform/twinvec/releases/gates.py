@@ -172,7 +172,7 @@ def require(release: Release, outcome: Outcome, force: bool) -> str | None:
         Sentence on the figures that were forced, for the history; None if all pass.
 
     Raises:
-        GateError: with every figure that does not pass.
+        GateError: If a figure does not pass; the message lists all that do not.
     """
     if not outcome.failing:
         return None

@@ -61,7 +61,7 @@ def trace(workspace: Workspace, name: str) -> Lineage:
     Failed versions have a lineage, too.
 
     Raises:
-        NotFoundError: if there is neither of this name.
+        NotFoundError: If there is neither of this name.
     """
     with transaction(workspace.engine) as session:
         version = operations.find_version(session, name)

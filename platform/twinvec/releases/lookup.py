@@ -20,7 +20,7 @@ def checked_name(workspace: Workspace, name: str | None) -> str:
     """Return a name of releases, or the default one: that of related products.
 
     Raises:
-        NotFoundError: if nothing is released under this name.
+        NotFoundError: If nothing is released under this name.
     """
     if name is None:
         return workspace.settings.release
@@ -49,7 +49,7 @@ def find(workspace: Workspace, label: str, name: str | None = None) -> Release:
         name: Name of the releases for a short label; the default one if not given.
 
     Raises:
-        NotFoundError: if there is none.
+        NotFoundError: If there is none.
     """
     match = LABEL.fullmatch(label)
     named = checked_name(workspace, (match["name"] if match is not None else None) or name)
@@ -65,7 +65,7 @@ def waiting(workspace: Workspace, name: str | None = None) -> Release:
     """Return the newest release that is ready and newer than the live one: the default of a promotion.
 
     Raises:
-        NotFoundError: if there is none.
+        NotFoundError: If there is none.
     """
     name = checked_name(workspace, name)
     serving = live(workspace, name)
@@ -100,8 +100,8 @@ def searched_version(workspace: Workspace, version: Version) -> Version:
     """Return the version whose vectors are searched when `version` serves: itself, or its companion's.
 
     Raises:
-        StateError: if versions of this space are not released.
-        NotFoundError: if the companion's version is not among its inputs.
+        StateError: If versions of this space are not released.
+        NotFoundError: If the companion's version is not among its inputs.
     """
     space = find_space(version.space)
     release_name(space, workspace.settings)

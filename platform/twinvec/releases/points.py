@@ -48,7 +48,7 @@ def read_points(
         every_product: True if each product needs vectors; otherwise products without them are left out.
 
     Raises:
-        VerificationError: before the first batch, if a product has no vectors or vectors have no product.
+        VerificationError: Before the first batch, if a product has no vectors or vectors have no product.
     """
     manifest = Manifest.from_json(version.manifest)
     query = POINTS.format(source=fields[0], target=fields[1])

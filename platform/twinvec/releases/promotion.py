@@ -45,10 +45,10 @@ def promote(
         The release, in state `live`. Its verification has the outcome of the gates under `gates`.
 
     Raises:
-        GateError: if figures do not pass, with nothing changed.
-        StateError: if the release is not whole, or another process switched or is switching meanwhile.
-        VerificationError: if its collection has lost or gained points since it was verified.
-        StoreError: if a store refuses.
+        GateError: If figures do not pass, with nothing changed.
+        StateError: If the release is not whole, or another process switched or is switching meanwhile.
+        VerificationError: If its collection has lost or gained points since it was verified.
+        StoreError: If a store refuses.
     """
     settle(workspace, release.name)
     serving = live(workspace, release.name)
@@ -76,7 +76,7 @@ def rollback(
     No gates apply: the earlier release has been live before, and a faulty release should not stay live for long.
 
     Raises:
-        StateError: if there is none; and as `promote`.
+        StateError: If there is none; and as `promote`.
     """
     name = checked_name(workspace, name)
     settle(workspace, name)

@@ -42,12 +42,12 @@ def publish(workspace: Workspace, version: Version, progress: Count = silent) ->
         The release, in state `ready` if it is new, with the figures of its verification.
 
     Raises:
-        StateError: if versions of its space are not released, or it is not ready.
-        VerificationError: if the version and its snapshot differ in products, the collection differs from the points
+        StateError: If versions of its space are not released, or it is not ready.
+        VerificationError: If the version and its snapshot differ in products, the collection differs from the points
             that were sent, its recall against an exact search is too low, or it answers differently from an earlier
             release of the same version.
-        SupersededError: if another machine has begun to publish the same version.
-        StoreError: if another process of this machine is publishing, or a store refuses.
+        SupersededError: If another machine has begun to publish the same version.
+        StoreError: If another process of this machine is publishing, or a store refuses.
     """
     space = find_space(version.space)
     name = release_name(space, workspace.settings)

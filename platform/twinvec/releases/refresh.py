@@ -60,7 +60,7 @@ def refresh(
         name: Name of the releases; that of related products if not given.
 
     Raises:
-        NotFoundError: if the snapshot gave no version of the served space.
+        NotFoundError: If the snapshot gave no version of the served space.
     """
     name = checked_name(workspace, name)
     space = served_as(workspace.settings, name)

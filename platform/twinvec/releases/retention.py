@@ -79,8 +79,8 @@ def prune(
         progress: Called with the number of removed holdings.
 
     Raises:
-        StateError: if the live release is being switched, or another process is pruning.
-        StoreError: if a store does not answer.
+        StateError: If the live release is being switched, or another process is pruning.
+        StoreError: If a store does not answer.
     """
     if dry_run:
         planned = _plan(workspace, keep)

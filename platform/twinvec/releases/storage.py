@@ -187,7 +187,7 @@ def remove_folder(folder: Path, home: Path) -> None:
     """Delete a folder of the home. It is renamed first, so that its name disappears in one step.
 
     Raises:
-        StateError: if it is outside the home, as the paths of a copied home may be.
+        StateError: If it is outside the home, as the paths of a copied home may be.
     """
     if not folder.resolve().is_relative_to(home.resolve()):
         raise StateError(

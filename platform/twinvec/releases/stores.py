@@ -31,7 +31,7 @@ def read_models(workspace: Workspace, name: str) -> Models:
     """Return the aliases that releases of this name set, for every space with a registered model.
 
     Raises:
-        StoreError: if MLflow does not answer.
+        StoreError: If MLflow does not answer.
     """
     with transaction(workspace.engine) as session:
         versions = operations.versions(session)
@@ -77,7 +77,7 @@ def set_models(workspace: Workspace, models: Models) -> None:
     """Set the aliases of the registered models.
 
     Raises:
-        StoreError: if MLflow refuses.
+        StoreError: If MLflow refuses.
     """
     if not models:
         return

@@ -31,7 +31,7 @@ def settle(workspace: Workspace, name: str | None = None) -> str | None:
         A sentence on what was done; None if there was nothing to do, or another process is switching.
 
     Raises:
-        StoreError: if a store refuses; the next call tries again.
+        StoreError: If a store refuses; the next call tries again.
     """
     sentences = []
     for release_name in [name] if name is not None else release_names(workspace.settings):

@@ -37,7 +37,7 @@ def publish_update(
         progress: Called with each step.
 
     Raises:
-        StateError: if the dimensions of the vectors differ; and as `publish`.
+        StateError: If the dimensions of the vectors differ; and as `publish`.
     """
     if version.dimension != base.version.dimension:
         raise StateError(
@@ -67,7 +67,7 @@ def take_place(
         progress: Called with each step.
 
     Raises:
-        StateError: if another release is live; and as `promote`.
+        StateError: If another release is live; and as `promote`.
     """
     serving = live(workspace, base.name)
     if serving is None or serving.id != base.id:

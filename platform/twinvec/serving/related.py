@@ -111,8 +111,8 @@ class Recommender:
         """Return the k products most related to `product_id`, best first.
 
         Raises:
-            UnknownProductError: if the live release has no such product.
-            StateError: if no release is live.
+            UnknownProductError: If the live release has no such product.
+            StateError: If no release is live.
         """
         # Resolved once, so that a switch in the middle does not mix two releases in one answer.
         collection = live_collection(self.index, self.release)
@@ -129,7 +129,7 @@ class Recommender:
         """Return the release that answers now.
 
         Raises:
-            StateError: if none is live.
+            StateError: If none is live.
         """
         collection = live_collection(self.index, self.release)
         return LiveRelease(
@@ -145,7 +145,7 @@ def live_collection(index: VectorIndex, release: str) -> str:
     """Return the collection that the alias `release` points at.
 
     Raises:
-        StateError: if no release is live.
+        StateError: If no release is live.
     """
     collection = index.aliases().get(release)
     if collection is None:

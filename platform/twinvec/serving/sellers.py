@@ -60,8 +60,8 @@ def recommend(workspace: Workspace, seller_id: str, top: int, name: str | None =
         name: Version to search exactly, published or not, such as `sellers@v2`.
 
     Raises:
-        NotFoundError: if there is no such version, or it has no such seller; the message says why.
-        StateError: if it is of another space.
+        NotFoundError: If there is no such version, or it has no such seller; the message says why.
+        StateError: If it is of another space.
     """
     from twinvec import releases
     from twinvec.features.reading import read_vectors

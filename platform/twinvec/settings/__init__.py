@@ -173,7 +173,7 @@ def settings_class() -> type[Settings]:
     """Return the class of the settings with the groups of installed packages.
 
     Raises:
-        SettingsError: if a package registers a group that cannot be used.
+        SettingsError: If a package registers a group that cannot be used.
     """
     return _with_plugins(Settings)
 
@@ -212,7 +212,7 @@ def load_settings(**overrides: object) -> Settings:
     """Return the settings; `overrides` win over the environment and the file.
 
     Raises:
-        SettingsError: on an unknown key, a value out of range, or a file that is missing or not TOML.
+        SettingsError: On an unknown key, a value out of range, or a file that is missing or not TOML.
     """
     file = _toml_file()
     if os.environ.get(FILE_VARIABLE) and not file.is_file():

@@ -27,8 +27,8 @@ def spaces() -> tuple[Space, ...]:
     """Return every space that has a training of its own, each after the spaces that it reads.
 
     Raises:
-        PluginError: if two packages declare one name, or a declaration cannot be loaded.
-        StateError: if spaces read each other in a circle.
+        PluginError: If two packages declare one name, or a declaration cannot be loaded.
+        StateError: If spaces read each other in a circle.
     """
     declared = {name: load_plugin(point) for name, point in plugins(GROUP).items()}
     return tuple(_in_order(declared))
@@ -73,7 +73,7 @@ def find_space(name: str) -> Space:
     """Return the space called `name`.
 
     Raises:
-        NotFoundError: if there is none; the message lists those there are.
+        NotFoundError: If there is none; the message lists those there are.
     """
     return _named(name, {space.name: space for space in all_spaces()}, "space")
 
@@ -82,7 +82,7 @@ def stage_of(name: str) -> Space:
     """Return the space whose training makes `name`: itself, or the one that it is a companion of.
 
     Raises:
-        NotFoundError: if there is no such space.
+        NotFoundError: If there is no such space.
     """
     return _named(name, {made.name: space for space in spaces() for made in space.outcomes}, "space")
 
@@ -91,7 +91,7 @@ def release_name(space: Space, settings: Settings) -> str:
     """Return the name under which versions of `space` are released.
 
     Raises:
-        StateError: if they are not.
+        StateError: If they are not.
     """
     serving = space.serving
     if serving is None:
@@ -109,7 +109,7 @@ def served_as(settings: Settings, name: str) -> Space:
     """Return the space whose releases are called `name`.
 
     Raises:
-        NotFoundError: if there are none of this name; the message lists those there are.
+        NotFoundError: If there are none of this name; the message lists those there are.
     """
     names = dict(zip(release_names(settings), served_spaces(), strict=True))
     return _named(name, names, "release name")

@@ -20,7 +20,7 @@ def set_alias(settings: Settings, model_uri: str, alias: str) -> None:
     """Point `alias` (`live`, `previous`) of a registered model at the version that `log_model` returned.
 
     Raises:
-        NotFoundError: if the URI is not one of a registered model's version.
+        NotFoundError: If the URI is not one of a registered model's version.
     """
     space, version = _registered(model_uri)
     use_store(settings)
@@ -45,7 +45,7 @@ def aliased_models(settings: Settings, spaces: Collection[str]) -> Mapping[str, 
     """Return URI → aliases that point at it, those of others included, for the models of these spaces.
 
     Raises:
-        StoreError: if MLflow does not answer.
+        StoreError: If MLflow does not answer.
     """
     use_store(settings)
     aliases: dict[str, list[str]] = {}

@@ -36,7 +36,7 @@ def load_model(
         The model as `mlflow.<flavour>.load_model` returns it.
 
     Raises:
-        StoreError: if the model is not in MLflow, cannot be loaded, or has other weights.
+        StoreError: If the model is not in MLflow, cannot be loaded, or has other weights.
     """
     if version.model_uri is None:
         raise StoreError(f"{version.name} has no model in MLflow", hint)

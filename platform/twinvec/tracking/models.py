@@ -44,7 +44,7 @@ def registered_models(settings: Settings, spaces: Collection[str]) -> Mapping[st
     """Return URI → entry, for every version of the registered models of these spaces.
 
     Raises:
-        StoreError: if MLflow does not answer.
+        StoreError: If MLflow does not answer.
     """
     use_store(settings)
     client = MlflowClient()
@@ -56,7 +56,7 @@ def find_models(settings: Settings, uris: Collection[str]) -> Mapping[str, Track
     """Return URI → model, for those of `uris` that are registered.
 
     Raises:
-        StoreError: if MLflow does not answer.
+        StoreError: If MLflow does not answer.
     """
     registered = registered_models(settings, {uri.removeprefix(MODELS).partition("/")[0] for uri in uris})
     client = MlflowClient()
@@ -68,8 +68,8 @@ def remove_model(settings: Settings, model: TrackedModel) -> None:
     """Delete a model's files and entries. The run that made it stays, with its parameters and metrics.
 
     Raises:
-        StateError: if its files are on this machine, but not in the home.
-        StoreError: if MLflow refuses.
+        StateError: If its files are on this machine, but not in the home.
+        StoreError: If MLflow refuses.
     """
     folder = model.folder
     if folder is not None and not folder.resolve().is_relative_to(settings.home.resolve()):

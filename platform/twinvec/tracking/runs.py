@@ -160,7 +160,7 @@ def known_runs(settings: Settings, spaces: Collection[str]) -> set[str]:
     """Return the ids of all runs of the experiments of these spaces.
 
     Raises:
-        StoreError: if MLflow does not answer.
+        StoreError: If MLflow does not answer.
     """
     use_store(settings)
     client = MlflowClient()

@@ -87,7 +87,7 @@ class VectorIndex(Protocol):
         Nothing is changed if it exists with the same config, so that an interrupted publish can go on.
 
         Raises:
-            StoreError: if it exists with another config.
+            StoreError: If it exists with another config.
         """
 
     def upsert(self, collection: str, batch: PointBatch) -> None:
@@ -125,7 +125,7 @@ class VectorIndex(Protocol):
         """Return the source and the target vectors [n, d] float32 of these points, in their order.
 
         Raises:
-            NotFoundError: if a point does not exist.
+            NotFoundError: If a point does not exist.
         """
 
     def find(self, collection: str, product_id: str) -> dict[str, Any] | None:
@@ -171,7 +171,7 @@ class VectorIndex(Protocol):
         """Delete a collection for good.
 
         Raises:
-            StateError: if an alias points at it.
+            StateError: If an alias points at it.
         """
 
     def close(self) -> None:
@@ -182,7 +182,7 @@ def same_config(collection: str, existing: CollectionConfig, requested: Collecti
     """Check that an existing collection has the requested configuration.
 
     Raises:
-        StoreError: naming every field that differs.
+        StoreError: Naming every field that differs.
     """
     different = [
         f"{name} {getattr(existing, name)!r} instead of {getattr(requested, name)!r}"
@@ -219,7 +219,7 @@ def in_order(collection: str, ids: Sequence[str], points: Iterable[tuple[str, An
     """Return the points with these ids, in their order.
 
     Raises:
-        NotFoundError: if one is missing.
+        NotFoundError: If one is missing.
     """
     stored = dict(points)
     missing = [id_ for id_ in ids if id_ not in stored]

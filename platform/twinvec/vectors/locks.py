@@ -28,7 +28,7 @@ def take_lock(file: Path, what: str, *, exclusive: bool, patience: float = 0.0) 
         patience: Seconds to wait for the holders.
 
     Raises:
-        StoreError: if others still hold it, naming their processes and since when.
+        StoreError: If others still hold it, naming their processes and since when.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + patience

@@ -34,7 +34,7 @@ class PointBatch:
     """Points to upload.
 
     Raises:
-        VerificationError: if the lengths differ, or a vector holds NaN or infinity: Qdrant Edge stores such
+        VerificationError: If the lengths differ, or a vector holds NaN or infinity: Qdrant Edge stores such
             vectors without a word, and they then win or lose every comparison.
     """
 

@@ -48,10 +48,10 @@ def publish(
         attempt: Number of this attempt to publish the collection, from 1.
 
     Raises:
-        VerificationError: if a vector is not finite, points are missing, too many or changed, or the recall is
+        VerificationError: If a vector is not finite, points are missing, too many or changed, or the recall is
             under `settings.min_recall` whatever the ef.
-        SupersededError: if a newer attempt has begun.
-        StoreError: if the collection exists with another config or metadata, or Qdrant refuses.
+        SupersededError: If a newer attempt has begun.
+        StoreError: If the collection exists with another config or metadata, or Qdrant refuses.
     """
     config = CollectionConfig(
         dimension, settings.m, settings.ef_construct, settings.full_scan_threshold, metadata

@@ -52,7 +52,7 @@ def search_exactly(
         products: Number of products that pass the filter, if it is known.
 
     Raises:
-        VerificationError: if the search finds fewer than there are: the payload or its index is damaged.
+        VerificationError: If the search finds fewer than there are: the payload or its index is damaged.
     """
     best = _scores(index.search(collection, queries, DEPTH, filters, exact=True))
     least = int(np.isfinite(best).sum(axis=1).min())

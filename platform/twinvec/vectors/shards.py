@@ -54,7 +54,7 @@ class Shards:
             doing: Verb of what the block does, for the error if Edge refuses.
 
         Raises:
-            StoreError: if it cannot be opened, other processes hold it, or Edge refuses.
+            StoreError: If it cannot be opened, other processes hold it, or Edge refuses.
         """
         with self._lock:
             opened = self._acquire(collection, writable=writable)

@@ -57,7 +57,7 @@ def verify(
     """Read every point back, then measure recall, with more candidates until it is enough.
 
     Raises:
-        VerificationError: if points are missing, strangers or changed, a norm is not finite, or the recall over
+        VerificationError: If points are missing, strangers or changed, a norm is not finite, or the recall over
             all products or under one filter stays under `settings.min_recall` at `settings.max_ef`.
     """
     started = time.perf_counter()

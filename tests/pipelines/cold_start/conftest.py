@@ -39,10 +39,10 @@ class Shop:
     """A home, its products, and the versions of its two releases.
 
     Attributes:
-        home: where release 1 is live and release 2 is ready.
-        store: folder of the source.
-        products: column → values, in the order of the snapshot.
-        versions: of each release, space → version.
+        home: Home where release 1 is live and release 2 is ready.
+        store: Folder of the source.
+        products: Column → values, in the order of the snapshot.
+        versions: Versions of each release, space → version.
     """
 
     home: Path

@@ -73,9 +73,9 @@ class Graph:
     """A product graph in a folder, as the graph pipeline writes it.
 
     Attributes:
-        folder: of the files.
+        folder: Folder of the files.
         coview: (source, target, count, split), each a row.
-        copurchase: likewise.
+        copurchase: Likewise.
     """
 
     folder: Path

@@ -28,9 +28,9 @@ class Plan:
     """Changes that were made to the shop.
 
     Attributes:
-        home: release 1, of `before`, is live; `after` is ingested last.
-        before, after, little: ids of the snapshots; `little` has one product more than `before`, without edges.
-        new, delisted, retitled, priced, moved, pictured: ids of products. Of those that are new, the first half was
+        home: Release 1, of `before`, is live; `after` is ingested last.
+        before, after, little: Ids of the snapshots; `little` has one product more than `before`, without edges.
+        new, delisted, retitled, priced, moved, pictured: Ids of products. Of those that are new, the first half was
             bought and viewed with others; `moved` are in a new category.
     """
 

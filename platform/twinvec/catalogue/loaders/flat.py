@@ -46,7 +46,7 @@ def stage(path: Path, columns: Columns, context: LoaderContext) -> str:
         SQL to select from: each of `columns` as text (NULL if absent), and `line`, `text`, `reason`.
 
     Raises:
-        CatalogueError: if the file cannot be read, is empty, or lacks a required column.
+        CatalogueError: If the file cannot be read, is empty, or lacks a required column.
     """
     if path.suffix == ".parquet":
         return _parquet(path, columns, context)
@@ -57,7 +57,7 @@ def resolve(path: Path, headers: list[str], columns: Columns, mapped: Mapping[st
     """Return our column → the file's column: as `mapped`, else by our name, else by a synonym.
 
     Raises:
-        CatalogueError: if a required column is not there, or several might be it.
+        CatalogueError: If a required column is not there, or several might be it.
     """
     by_name = {name.strip().lower(): name for name in headers}
     resolved = {}

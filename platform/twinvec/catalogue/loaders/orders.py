@@ -27,7 +27,7 @@ def load(source: Path, context: LoaderContext) -> StagedTables:
     """Stage the order log, and the products and views beside it.
 
     Raises:
-        CatalogueError: if there is no order log, or a table cannot be read or lacks a column.
+        CatalogueError: If there is no order log, or a table cannot be read or lacks a column.
     """
     orders = _find(source, "orders") if source.is_dir() else source
     if orders is None:

@@ -28,7 +28,7 @@ def load(source: Path, context: LoaderContext) -> StagedTables:
     """Stage the folder's tables as they are; nothing is copied.
 
     Raises:
-        CatalogueError: if `products.parquet`, or a column that must be there, is missing, a column has a type
+        CatalogueError: If `products.parquet`, or a column that must be there, is missing, a column has a type
             that cannot be read as its own, or a file is damaged.
     """
     if not (source / "products.parquet").is_file():

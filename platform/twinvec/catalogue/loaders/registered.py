@@ -42,7 +42,7 @@ class Loader:
         """Stage the tables of `source`.
 
         Raises:
-            CatalogueError: if the source cannot be read.
+            CatalogueError: If the source cannot be read.
         """
         function: Callable[[Path, LoaderContext], StagedTables] = load_reference(self.function)
         return function(source, context)
@@ -57,8 +57,8 @@ def find_loader(name: str) -> Loader:
     """Return the loader of the format `name`.
 
     Raises:
-        CatalogueError: if there is none; the hint names the closest.
-        PluginError: if its declaration cannot be used.
+        CatalogueError: If there is none; the hint names the closest.
+        PluginError: If its declaration cannot be used.
     """
     point = plugins(GROUP).get(name)
     if point is None:

@@ -28,7 +28,7 @@ def read_lines(path: Path) -> Iterator[Line]:
     """Yield every line of `path` that is not blank. Gzip is told by the first bytes, not by the name.
 
     Raises:
-        CatalogueError: if the file cannot be read, or is a gzip file that ends early or is damaged.
+        CatalogueError: If the file cannot be read, or is a gzip file that ends early or is damaged.
     """
     number = 0
     try:

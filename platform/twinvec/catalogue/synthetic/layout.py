@@ -77,7 +77,7 @@ def plan(size: int, seed: int) -> Layout:
     """Lay out a store of `size` products.
 
     Raises:
-        CatalogueError: if `size` is too small to give every type a full shelf.
+        CatalogueError: If `size` is too small to give every type a full shelf.
     """
     if size < MIN_PRODUCTS:
         raise CatalogueError(

@@ -81,7 +81,7 @@ def generate(
         progress: Is told now and then what is being written.
 
     Raises:
-        CatalogueError: on an unknown or too small size, or if `folder` holds something else.
+        CatalogueError: On an unknown or too small size, or if `folder` holds something else.
     """
     layout = plan(_number(size), seed)
     _refuse_other_folder(folder)
