@@ -1,4 +1,4 @@
-"""The models of one release as MLflow keeps them, each checked to be what its version was made with."""
+"""Models of one release as MLflow keeps them, each checked to be what its version was made with."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def _hint(space: str) -> str:
 
 
 def _refuse_other(version: Version, preprocessing: str) -> None:
-    """A version's texts may have been composed otherwise than those of today, its images decoded otherwise."""
+    """Refuse a version whose texts or images were prepared in another way than this code prepares them."""
     if preprocessing != Manifest.from_json(version.manifest).preprocessing:
         raise StoreError(
             f"the {version.space}s of {version.name} were prepared otherwise than this Twinvec prepares them",
@@ -235,7 +235,7 @@ def _refuse_content(name: str, product: NewProduct) -> None:
 
 
 def _image_size(version: Version) -> int:
-    """Pixels of a side that the exported encoder takes: those of its version, whatever is set now."""
+    """Return the pixels of a side that the exported encoder takes, whatever the settings say now."""
     import mlflow
 
     signature = mlflow.models.get_model_info(str(version.model_uri)).signature
@@ -243,5 +243,5 @@ def _image_size(version: Version) -> int:
 
 
 def _twice(row: Tensor) -> Tensor:
-    """[1, …] to [2, …]: exported models take no batch of one row."""
+    """Return a row twice, [2, …]: exported models take no batch of one row."""
     return torch.cat([row, row])

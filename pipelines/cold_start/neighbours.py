@@ -1,4 +1,4 @@
-"""The products of the catalogue that are nearest to a new one in the aligned space."""
+"""Products of the catalogue that are nearest to a new one in the aligned space."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class AlignedProducts:
     """The aligned vectors of a catalogue, in memory: 2 bytes a coordinate, half a gigabyte a million products.
 
     Attributes:
-        product_ids, marketplaces: strings [n].
+        product_ids, marketplaces: Ids and marketplaces of the products, strings [n].
         vectors: Vectors of length one, float16 [n, d].
     """
 
@@ -35,7 +35,7 @@ class AlignedProducts:
     vectors: npt.NDArray[np.float16]
 
     def nearest(self, query: Floats, k: int) -> tuple[list[str], Floats]:
-        """The point ids of the k nearest products by cosine, and the cosines, nearest first; all are compared.
+        """Return the point ids of the k nearest products by cosine, and the cosines, nearest first; all are compared.
 
         Args:
             query: Vector of length one, float32 [d].

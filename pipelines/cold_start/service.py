@@ -44,7 +44,7 @@ class ColdStart:
         self._mutex = threading.Lock()
 
     def related(self, product: NewProduct, k: int = 10, filters: Filters | None = None) -> Related:
-        """The k products most related to `product`, best first, all of it from one release.
+        """Return the k products most related to `product`, best first, all from one release.
 
         Raises:
             UnusableProductError: If the product cannot be encoded from what is said of it.
@@ -66,7 +66,7 @@ class ColdStart:
         return Related(collection, Product(None, product.title, path, None, None), found_products(hits))
 
     def _source(self, collection: str, points: Sequence[str], cosines: Floats) -> Floats:
-        """The source vector that a product with these neighbours gets, float32 [d]."""
+        """Return the source vector of a product with these neighbours, float32 [d]."""
         sources, _ = self._workspace.index.vectors(collection, points)
         source: Floats = weigh(cosines) @ sources
         return source

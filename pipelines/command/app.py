@@ -100,7 +100,7 @@ def explain(error: Exception) -> str | None:
 
 
 def open_workspace(**overrides: object) -> Workspace:
-    """The stores that the settings name; `overrides` win over the environment and the file.
+    """Return the stores that the settings name; `overrides` win over the environment and the file.
 
     Raises:
         SettingsError: If a setting cannot be used, or the home cannot be made.

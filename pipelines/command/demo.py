@@ -82,7 +82,7 @@ def demo(
 
 
 def _refuse_other_releases(workspace: Workspace) -> None:
-    """A demo takes the place of what is live, which must not be anything that matters."""
+    """Refuse to replace a live release that is not a demo's."""
     from twinvec import releases
 
     live = releases.live(workspace)
@@ -98,14 +98,14 @@ def _refuse_other_releases(workspace: Workspace) -> None:
 def _snapshot(
     workspace: Workspace, folder: Path, size: str, seed: int, progress: ProgressDisplay
 ) -> Snapshot:
-    """The snapshot of the store, made unless it is there."""
+    """Return the snapshot of the store, made if it does not exist."""
     from registry import operations
     from registry.database import transaction
 
     with transaction(workspace.engine) as session:
-        known = [row for row in operations.snapshots(session) if row.source == str(folder)]
-    if known:
-        return workspace.snapshot(known[-1].id)
+        existing = [row for row in operations.snapshots(session) if row.source == str(folder)]
+    if existing:
+        return workspace.snapshot(existing[-1].id)
     from twinvec.catalogue.ingest import ingest
     from twinvec.catalogue.synthetic.store import generate
 

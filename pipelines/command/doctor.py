@@ -70,7 +70,7 @@ def _record(finding: Finding) -> dict[str, object]:
 
 def _print(title: str, findings: Iterable[Finding]) -> None:
     rows = [
-        (found.store, f"{found.where} {found.what}", "yes" if found.fix else "no", found.mend)
-        for found in findings
+        (finding.store, f"{finding.where} {finding.what}", "yes" if finding.fix else "no", finding.mend)
+        for finding in findings
     ]
     print_table(title, ["store", "what is wrong", "--fix", "to mend it"], rows)

@@ -106,6 +106,6 @@ def _by_store(taken: Iterable[Holding]) -> list[tuple[object, ...]]:
 
 
 def _megabytes(held: list[Holding]) -> float | None:
-    """None if none of it can be measured from here."""
-    known = [holding.size for holding in held if holding.size is not None]
-    return sum(known) / 1e6 if known else None
+    """Return the size in megabytes; None if it cannot be measured from here."""
+    sizes = [holding.size for holding in held if holding.size is not None]
+    return sum(sizes) / 1e6 if sizes else None

@@ -65,10 +65,10 @@ def related(
         )
     filters = Filters(tuple(in_category or ()), tuple(marketplace or ()), min_price, max_price)
     if product_id is not None:
-        found = open_recommender(load_settings()).related(product_id, k, filters)
+        answer = open_recommender(load_settings()).related(product_id, k, filters)
     else:
-        found = related_to_new(title, category, image, k, filters)
-    print_json(found) if as_json else print_related(found)
+        answer = related_to_new(title, category, image, k, filters)
+    print_json(answer) if as_json else print_related(answer)
 
 
 def related_to_new(

@@ -92,17 +92,17 @@ def promote(
 def _show_gates(release: Release) -> None:
     from twinvec.releases.gates import RECORD
 
-    found = release.verification.get(RECORD)
-    if found is None:
+    record = release.verification.get(RECORD)
+    if record is None:
         return
-    beside = f"beside {found['live']}" if found["live"] else "none was live"
+    beside = f"beside {record['live']}" if record["live"] else "none was live"
     print_table(
-        f"Gates ({beside}" + (", forced)" if found["forced"] else ")"),
+        f"Gates ({beside}" + (", forced)" if record["forced"] else ")"),
         ["figure", "new", "live", "at least", "at most", "passed", "setting"],
-        [[gate[name] for name in GATE] for gate in found["figures"]],
+        [[gate[name] for name in GATE] for gate in record["figures"]],
     )
-    if found["remark"]:
-        typer.echo(found["remark"])
+    if record["remark"]:
+        typer.echo(record["remark"])
 
 
 def rollback(name: ReleaseName = None, why: Why = None, as_json: AsJson = False) -> None:

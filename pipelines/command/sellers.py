@@ -31,15 +31,16 @@ def recommend(
     """Show candidate products that a seller does not offer, the best first."""
     from twinvec.serving import sellers as serving
 
-    found = serving.recommend(open_workspace(), seller_id, top, version)
+    recommended = serving.recommend(open_workspace(), seller_id, top, version)
     if as_json:
-        print_json(found)
+        print_json(recommended)
         return
     rows = [
         (hit.score, hit.product.product_id, hit.product.title, hit.product.category, hit.product.price)
-        for hit in found.hits
+        for hit in recommended.hits
     ]
-    title = f"Recommended to {seller_id}, who offers {found.offers:,} products, by {found.release or found.version}"
+    origin = recommended.release or recommended.version
+    title = f"Recommended to {seller_id}, who offers {recommended.offers:,} products, by {origin}"
     print_table(title, ["score", "product", "title", "category", "price"], rows)
 
 
@@ -76,13 +77,13 @@ def reduction(
     as_json: AsJson = False,
 ) -> None:
     """Show what the graph reduction of a version kept (WAML, Table 5)."""
-    found = open_workspace().version(version)
-    record = json.loads((Path(found.path) / "reduction.json").read_text(encoding="utf-8"))
+    made = open_workspace().version(version)
+    record = json.loads((Path(made.path) / "reduction.json").read_text(encoding="utf-8"))
     if as_json:
-        print_json({"version": found.name, **record})
+        print_json({"version": made.name, **record})
         return
     print_table(
-        f"Graph reduction of {found.name}",
+        f"Graph reduction of {made.name}",
         ["what", "before", "after"],
         [tuple(row.values()) for row in record["counts"]],
     )

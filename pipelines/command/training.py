@@ -72,8 +72,8 @@ def train(
 
     workspace = open_workspace(**({"related": {"recipe": recipe}} if recipe is not None else {}))
     with processes.process_group(), shown() as progress:
-        given = {version.space: version for version in map(workspace.version, inputs or [])}
-        steps = dag.run(workspace, workspace.snapshot(snapshot), {space}, force, progress, given)
+        versions = {version.space: version for version in map(workspace.version, inputs or [])}
+        steps = dag.run(workspace, workspace.snapshot(snapshot), {space}, force, progress, versions)
     if not processes.is_first():
         return
     print_json(_records(steps)) if as_json else print_steps(steps)

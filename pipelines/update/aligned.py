@@ -85,15 +85,15 @@ def carry_aligned(workspace: Workspace, live: Live, full: bool) -> Train:
             )
         read = read_vectors(inputs.workspace.features, old, graph.product_ids.to_pylist())
         vectors = torch.from_numpy(read.only())
-        wanted = affected & now.embeddable
-        progress(f"{int(wanted.sum()):,} of {graph.products:,} aligned vectors are computed")
-        if bool(wanted.any()):
-            part = part_around(wanted, coviews, LAYERS, roles=1)
+        computed = affected & now.embeddable
+        progress(f"{int(computed.sum()):,} of {graph.products:,} aligned vectors are computed")
+        if bool(computed.any()):
+            part = part_around(computed, coviews, LAYERS, roles=1)
             near = part.graph[AlignmentEncoder.RELATION]
             with torch.inference_mode():
-                found = model(*now.features.of(part.products), near.offsets, near.positions)
-            chosen = wanted[part.products]
-            vectors[part.products[chosen]] = found[chosen]
+                results = model(*now.features.of(part.products), near.offsets, near.positions)
+            chosen = computed[part.products]
+            vectors[part.products[chosen]] = results[chosen]
         present = np.flatnonzero(now.embeddable.numpy())
         return Outcome(
             keys=graph.product_ids.take(present).to_pylist(),
@@ -104,8 +104,8 @@ def carry_aligned(workspace: Workspace, live: Live, full: bool) -> Train:
             preprocessing=manifest.preprocessing,
             metrics={
                 "coverage": float(now.embeddable.float().mean()),
-                "computed": float(wanted.sum()),
-                "taken_over": float(len(present) - int(wanted.sum())),
+                "computed": float(computed.sum()),
+                "taken_over": float(len(present) - int(computed.sum())),
             },
             log_model=lambda: str(old.model_uri),
         )
@@ -123,8 +123,8 @@ def _content(workspace: Workspace, versions: dict[str, Version], live: Live, gra
     keys: list[str] = graph.product_ids.to_pylist()
     parts: list[Tensor] = []
     for space in find_space("aligned").uses:
-        known = live.versions.get(space)
-        length = known.dimension or 0 if known is not None else 0
+        live_version = live.versions.get(space)
+        length = live_version.dimension or 0 if live_version is not None else 0
         if length and space in versions:
             read = read_vectors(workspace.features, versions[space], keys)
             parts += [torch.from_numpy(read.only()), torch.from_numpy(read.present)]

@@ -54,7 +54,7 @@ class Rest(Snapshot):
     without: Path
 
     def connect(self, memory_limit: str | None = None) -> duckdb.DuckDBPyConnection:
-        """As a snapshot's, with fewer products."""
+        """Connect as to the snapshot, with fewer products."""
         connection = super().connect(memory_limit)
         connection.execute(
             f"""
@@ -166,7 +166,7 @@ def _carry(
 def _taken_over(
     inputs: Inputs, old: Version, same: str | None, kept: Path
 ) -> Iterator[tuple[pa.Array, Floats]]:
-    """Vectors of `old` for the products that `same` selects, batch by batch; their ids go to the file `kept`."""
+    """Yield, in batches, the vectors of `old` for the products that `same` selects; their ids go to the file `kept`."""
     manifest = Manifest.from_json(old.manifest)
     before = open_snapshot(Path(old.snapshot.path))
     files = quoted(Path(old.path) / FOLDER / "*.parquet")
@@ -190,7 +190,7 @@ def _taken_over(
 
 
 def _encode_images(module: nn.Module, pixels: npt.NDArray[np.uint8], options: ImageSettings) -> Floats:
-    """As `pipelines.image.encoder.encode_images`, by an exported encoder, float32 [n, d]."""
+    """Return the vectors of images by an exported encoder, float32 [n, d], as training computes them."""
     # Exported models take no batch of one.
     batches = np.array_split(np.arange(len(pixels)), max(1, len(pixels) // max(2, options.batch)))
     mixed = torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bfloat16")

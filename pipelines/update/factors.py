@@ -34,9 +34,9 @@ def fold_in(
         options: Settings of the proximity, as in training, with the `coview_weight` that was chosen there.
     """
     source, target = np.split(trained, 2)
-    known, new = np.flatnonzero(place >= 0), np.flatnonzero(place < 0)
+    old, new = np.flatnonzero(place >= 0), np.flatnonzero(place < 0)
     factors = np.zeros((2, len(place), trained.shape[1]), np.float32)
-    factors[0, known], factors[1, known] = source[place[known]], target[place[known]]
+    factors[0, old], factors[1, old] = source[place[old]], target[place[old]]
     if trained.shape[1] and len(new):
         forward, backward = _rows(graph, new, options)
         scale = np.square(target).sum(0)  # Σ; columns that the rank did not fill are zero

@@ -33,7 +33,7 @@ class Part:
     graph: Graph
 
     def nodes(self, roles: int, total: int) -> Tensor:
-        """The numbers of their nodes in a graph of `total` products, role after role, int64 [roles × m]."""
+        """Return the numbers of their nodes in a graph of `total` products, role after role, int64 [roles × m]."""
         return torch.cat([self.products + role * total for role in range(roles)])
 
 
@@ -47,9 +47,9 @@ def rows_that_differ(before: Tensor, after: Tensor, place: Tensor) -> Tensor:
     """
     if before.shape[1] != after.shape[1]:
         return torch.ones(len(after), dtype=torch.bool)
-    there = place >= 0
-    differs = ~there
-    differs[there] = (before[place[there]] != after[there]).any(1)
+    existed = place >= 0
+    differs = ~existed
+    differs[existed] = (before[place[existed]] != after[existed]).any(1)
     return differs
 
 
@@ -62,17 +62,17 @@ def touched(before: Graph, after: Graph, place: Tensor) -> Tensor:
         place: Number that each node of `before` has now, −1 if it is gone, int64.
     """
     nodes = next(iter(after.values())).rows
-    found = torch.zeros(nodes, dtype=torch.bool)
+    nodes_touched = torch.zeros(nodes, dtype=torch.bool)
     for name, now in after.items():
         row, neighbour = place[_rows(before[name])], place[before[name].positions]
-        found[row[(row >= 0) & (neighbour < 0)]] = True
+        nodes_touched[row[(row >= 0) & (neighbour < 0)]] = True
         stayed = (row >= 0) & (neighbour >= 0)
         edges, times = torch.unique(
             torch.cat([row[stayed] * nodes + neighbour[stayed], _rows(now) * nodes + now.positions]),
             return_counts=True,
         )
-        found[edges[times == 1] // nodes] = True
-    return found
+        nodes_touched[edges[times == 1] // nodes] = True
+    return nodes_touched
 
 
 def reached(changed: Tensor, neighbours_changed: Tensor, graph: Graph, layers: int) -> Tensor:
@@ -84,52 +84,52 @@ def reached(changed: Tensor, neighbours_changed: Tensor, graph: Graph, layers: i
         graph: Neighbours as they are now.
         layers: Number of layers.
     """
-    found = changed
+    nodes = changed
     for _ in range(layers):
-        values = found.float().unsqueeze(1)
+        values = nodes.float().unsqueeze(1)
         with torch.no_grad():
             near = [sum_neighbours(values, neighbours)[:, 0] > 0 for neighbours in graph.values()]
-        found = torch.stack([found | neighbours_changed, *near]).any(0)
-    return found
+        nodes = torch.stack([nodes | neighbours_changed, *near]).any(0)
+    return nodes
 
 
-def part_around(wanted: Tensor, graph: Graph, layers: int, roles: int) -> Part:
+def part_around(selected: Tensor, graph: Graph, layers: int, roles: int) -> Part:
     """Return the part of a graph in which a model of `layers` layers gives some products their vectors in the whole.
 
     Args:
-        wanted: Products, bool [n]; at least one.
+        selected: Products, bool [n]; at least one.
         graph: Neighbours of the roles × n nodes.
         layers: Number of layers.
         roles: Nodes of a product: 2 in the double cover, else 1.
     """
-    inner = wanted
+    inner = selected
     for _ in range(layers - 1):
         inner = inner | _neighbours_of(inner, graph, roles)
     needed = inner | _neighbours_of(inner, graph, roles)
     if int(needed.sum()) < 2:
         needed[:2] = True
     products = torch.nonzero(needed)[:, 0]
-    place = torch.full((len(wanted),), -1)
+    place = torch.full((len(selected),), -1)
     place[products] = torch.arange(len(products))
-    rows = torch.cat([products + role * len(wanted) for role in range(roles)])
+    rows = torch.cat([products + role * len(selected) for role in range(roles)])
     whole = inner[products].repeat(roles)
     local = {}
     for name, neighbours in graph.items():
         degrees = torch.where(whole, neighbours.degrees()[rows], 0)
-        found = take(neighbours, rows[whole], -1, None).positions
-        product, role = found % len(wanted), found // len(wanted)
+        positions = take(neighbours, rows[whole], -1, None).positions
+        product, role = positions % len(selected), positions // len(selected)
         local[name] = Neighbours(offsets_of(degrees), place[product] + role * len(products))
     return Part(products, local)
 
 
 def _neighbours_of(products: Tensor, graph: Graph, roles: int) -> Tensor:
     """Return the products that are a neighbour of one of these, in whichever role, bool [n]."""
-    found = torch.zeros_like(products)
+    mask = torch.zeros_like(products)
     nodes = products.repeat(roles)
     for neighbours in graph.values():
         positions = neighbours.positions[torch.repeat_interleave(nodes, neighbours.degrees())]
-        found[positions % len(products)] = True
-    return found
+        mask[positions % len(products)] = True
+    return mask
 
 
 def _rows(neighbours: Neighbours) -> Tensor:

@@ -98,13 +98,13 @@ def require_same_settings(live: Live, snapshot: Snapshot, settings: Settings) ->
     """
     direction = resolve_direction(settings.graph.direction, snapshot.directed)
     category = {"level": settings.category.level, "min_count": settings.category.min_count}
-    wanted = {
+    expected = {
         "graph": {**settings.graph.model_dump(), "direction": direction},
         "category": category,
         "related": settings.related.deciding_as_before(),
         "sellers": settings.sellers.model_dump(),
     }
-    for space, values in wanted.items():
+    for space, values in expected.items():
         version = live.versions.get(space)
         if version is None:
             continue

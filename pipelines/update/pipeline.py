@@ -178,16 +178,16 @@ def _find_or_make(
     inputs = Inputs(workspace, snapshot, versions)
     first, *others = space.outcomes
     with transaction(workspace.engine) as session:
-        known = {first.name: operations.latest_version(session, first.name, mark)}
+        latest = {first.name: operations.latest_version(session, first.name, mark)}
         for other in others:
-            version = known[first.name]
+            version = latest[first.name]
             if version is not None:
                 made_from = inputs.of_outcome(other.name, first.name, {first.name: version})
                 own = fingerprint(other.name, snapshot.id, made_from, values, revision)
-                known[other.name] = operations.latest_version(session, other.name, own)
-    there = {name: version for name, version in known.items() if version is not None}
-    if len(there) == len(space.outcomes):
-        return there
+                latest[other.name] = operations.latest_version(session, other.name, own)
+    existing = {name: version for name, version in latest.items() if version is not None}
+    if len(existing) == len(space.outcomes):
+        return existing
     names = [each.name for each in space.outcomes]
     return make_versions(
         inputs, names, mark, values, train, lambda message: progress(f"{space.name}: {message}"), revision

@@ -52,7 +52,7 @@ class State:
     cover: Mapping[str, Neighbours]
 
     def rows(self) -> Tensor:
-        """All features of the nodes, float32 [2n, c + p]."""
+        """Return all features of the nodes, float32 [2n, c + p]."""
         return torch.cat([self.features.content.repeat(ROLES, 1), self.features.proximity], dim=1)
 
 
@@ -127,19 +127,19 @@ def find_affected(before: State, now: State, layers: int) -> Tensor:
     return nodes[:total] | nodes[total:]
 
 
-def compute(model: nn.Module, state: State, wanted: Tensor, layers: int, vectors: Tensor) -> None:
+def compute(model: nn.Module, state: State, selected: Tensor, layers: int, vectors: Tensor) -> None:
     """Write the vectors of some products, bool [n], into `vectors`, float32 [2, n, dimension]."""
-    if not bool(wanted.any()):
+    if not bool(selected.any()):
         return
-    part = part_around(wanted, state.cover, layers, ROLES)
+    part = part_around(selected, state.cover, layers, ROLES)
     features = Features(
         state.features.content[part.products],
         state.features.proximity[part.nodes(ROLES, state.graph.products)],
     )
     with torch.inference_mode():
-        found = model(*full_graph_inputs(features, part.graph).values())
-    chosen = wanted[part.products]
-    for role, computed in enumerate(found):
+        results = model(*full_graph_inputs(features, part.graph).values())
+    chosen = selected[part.products]
+    for role, computed in enumerate(results):
         vectors[role, part.products[chosen]] = computed[chosen]
 
 
@@ -181,10 +181,12 @@ def _before(workspace: Workspace, live: Live, options: RelatedSettings) -> State
 
 
 def _content(workspace: Workspace, aligned: Version | None, live: Live, graph: ProductGraph) -> Tensor:
-    """As `pipelines.related.pipeline.read_content`, with the length that the model takes, [n, dimension + 1]."""
+    """Return the content of the products as training reads it, as long as the model takes it, [n, dimension + 1]."""
     if aligned is None:
-        known = live.versions.get("aligned")
-        return torch.zeros(graph.products, 1 + (known.dimension or 0 if known is not None else 0))
+        live_version = live.versions.get("aligned")
+        return torch.zeros(
+            graph.products, 1 + (live_version.dimension or 0 if live_version is not None else 0)
+        )
     read = read_vectors(workspace.features, aligned, graph.product_ids.to_pylist())
     return torch.from_numpy(np.concatenate([read.only(), read.present[:, None].astype(np.float32)], axis=1))
 
@@ -204,8 +206,8 @@ def _judge(
     """
     held_out = now.graph.split == Split.TEST
     held_out &= ~_known(now.graph, trained)
-    asked = now.graph.copurchase.only(held_out)
-    if not len(asked):
+    candidates = now.graph.copurchase.only(held_out)
+    if not len(candidates):
         return {"held_out_edges": 0.0}
     rest = replace(
         now.graph, copurchase=now.graph.copurchase.only(~held_out), split=now.graph.split[~held_out]
@@ -214,22 +216,22 @@ def _judge(
     judged = vectors.clone()
     compute(model, without, find_affected(now, without, options.layers), options.layers, judged)
     chosen = np.unique(
-        np.linspace(0, len(asked) - 1, min(len(asked), options.validation_edges)).astype(np.int64)
+        np.linspace(0, len(candidates) - 1, min(len(candidates), options.validation_edges)).astype(np.int64)
     )
-    edges = (asked.source[chosen], asked.target[chosen])
-    found = ranking_metrics(
+    edges = (candidates.source[chosen], candidates.target[chosen])
+    ranking = ranking_metrics(
         rank_targets(judged[0], judged[1], edges, now.graph.copurchase.matrix(now.graph.products))
     )
-    return {"held_out_edges": float(len(chosen)), "mrr_at_10": found.mrr_at_10}
+    return {"held_out_edges": float(len(chosen)), "mrr_at_10": ranking.mrr_at_10}
 
 
 def _known(graph: ProductGraph, trained: ProductGraph) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Return a mask of the co-purchase edges that the trained graph has, in either direction, bool [edges]."""
     place = row_of(graph, trained.product_ids)
-    here, there = graph.copurchase, trained.copurchase
-    before = _keys(Edges(place[here.source], place[here.target], here.count), trained.products)
-    after = _keys(there.both_ways(), trained.products)
-    inside = (place[here.source] >= 0) & (place[here.target] >= 0)
+    edges, trained_edges = graph.copurchase, trained.copurchase
+    before = _keys(Edges(place[edges.source], place[edges.target], edges.count), trained.products)
+    after = _keys(trained_edges.both_ways(), trained.products)
+    inside = (place[edges.source] >= 0) & (place[edges.target] >= 0)
     return inside & np.isin(before, after)
 
 

@@ -42,7 +42,7 @@ class Staleness:
     trained_mrr_at_10: float | None
 
     def advice(self, limits: UpdateSettings) -> tuple[str, ...]:
-        """Why it is time to train, a sentence each; none if it is not."""
+        """Return the reasons to train again, a sentence each; none if there are none."""
         reasons = []
         if self.untrained > limits.max_untrained:
             reasons.append(
@@ -102,14 +102,14 @@ class Report:
     advice: tuple[str, ...]
 
     def record(self) -> dict[str, Any]:
-        """The report as JSON-like values."""
+        """Return the report as JSON-like values."""
         values = asdict(self)
         values["staleness"]["trained_at"] = self.staleness.trained_at.isoformat(timespec="seconds")
         return {**values, "advice": list(self.advice)}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Report:
-        """The report that `record` gave."""
+        """Return the report that `record` was made from."""
         stale = record["staleness"]
         return cls(
             **{

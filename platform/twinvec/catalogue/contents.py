@@ -21,7 +21,7 @@ BATCH_ROWS = 65_536
 
 
 def digest_of(files: Mapping[str, Path], directed: bool) -> str:
-    """Digest of the rows of `files` (table → Parquet file) in the order they are stored.
+    """Return the digest of the rows of `files` (table → Parquet file) in the order they are stored.
 
     One running hash for each flat run of values (a column's lengths, its bytes, its nulls): where batches,
     row groups or pages end does not matter, nor does how a file was encoded or compressed.

@@ -49,6 +49,6 @@ RULES: dict[str, tuple[Rule, ...]] = {
 
 
 def verdict(table: str) -> str:
-    """SQL for why a staged row of `table` is refused: what its loader says, else the first rule it breaks."""
+    """Return SQL for why a staged row of `table` is refused: what its loader says, else the first rule it breaks."""
     rules = "".join(f" WHEN {condition} THEN '{reason}'" for reason, condition in RULES[table])
     return f"CASE WHEN reason IS NOT NULL THEN reason{rules} END"

@@ -154,7 +154,7 @@ def _baskets(item: Items, start: Ints, largest: int) -> _Baskets:
 
 
 def _ranges(pairs: Ints, most: int) -> Iterator[tuple[int, int]]:
-    """Ranges of items with at most `most` pairs each, or of one item; last items without pairs may be left out."""
+    """Yield ranges of items with at most `most` pairs each, or of one item; last items without pairs may be absent."""
     running = np.cumsum(pairs)
     start, before = 0, 0
     while start < len(pairs) and before < running[-1]:

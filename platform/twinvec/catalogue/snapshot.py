@@ -64,12 +64,12 @@ class Snapshot:
 
 
 def quoted(value: object) -> str:
-    """`value` as an SQL string, for the statements that take no parameters."""
+    """Return `value` as an SQL string, for the statements that take no parameters."""
     return "'" + str(value).replace("'", "''") + "'"
 
 
 def identifier(name: str) -> str:
-    """`name` as an SQL identifier."""
+    """Return `name` as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 

@@ -89,10 +89,10 @@ def import_vectors(
             f"import {serving.searched.space} first, and name its version as an input",
         )
     keys, fields = check_table(read_table(source), space)
-    known = _keys(opened, space.entity.key)
-    without = _count_without(keys, known, opened.id, space.entity.name)
+    expected = _keys(opened, space.entity.key)
+    without = _count_without(keys, expected, opened.id, space.entity.name)
     if without:
-        progress(f"{name}: {without:,} of {len(known or ()):,} have no vector")
+        progress(f"{name}: {without:,} of {len(expected or ()):,} have no vector")
     weights = digest_of_vectors(keys, fields)
     provenance = {
         "vectors": weights,
@@ -115,8 +115,10 @@ def import_vectors(
             entity=space.entity.key,
         )
 
-    given = Inputs(workspace, opened, versions)
-    return make_version(given, name, import_mark(name, opened.id), {"imported": provenance}, made, progress)
+    stage_inputs = Inputs(workspace, opened, versions)
+    return make_version(
+        stage_inputs, name, import_mark(name, opened.id), {"imported": provenance}, made, progress
+    )
 
 
 def digest_of_vectors(keys: pa.Array, fields: Mapping[str, Floats]) -> str:
@@ -137,22 +139,22 @@ def _keys(snapshot: Snapshot, entity: str) -> pa.Array | None:
     return table.column(0).cast(pa.string()).combine_chunks()
 
 
-def _count_without(keys: pa.Array, known: pa.Array | None, snapshot: str, entity: str) -> int:
+def _count_without(keys: pa.Array, expected: pa.Array | None, snapshot: str, entity: str) -> int:
     """Return how many known keys have no vector.
 
     Raises:
         CatalogueError: If a vector is of none of them.
     """
-    if known is None:
+    if expected is None:
         return 0
-    strange = keys.filter(pc.invert(pc.is_in(keys, value_set=known)))
+    strange = keys.filter(pc.invert(pc.is_in(keys, value_set=expected)))
     if len(strange):
         raise CatalogueError(
             f"snapshot {snapshot} does not have {len(strange):,} of {len(keys):,} keys of {entity}, "
             f"such as {examples(strange)}",
             "leave them out, or ingest the catalogue that has them; keys are matched letter for letter",
         )
-    return len(known) - len(keys)
+    return len(expected) - len(keys)
 
 
 def _is_normalised(vectors: Floats) -> bool:

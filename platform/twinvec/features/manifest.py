@@ -68,7 +68,7 @@ class Manifest:
         Raises:
             StoreError: If a value is missing or unknown.
         """
-        names = {known.name for known in fields(cls)}
+        names = {field.name for field in fields(cls)}
         if {*values, "frozen"} != names:
             odd = ", ".join(sorted(names.symmetric_difference({*values, "frozen"})))
             raise StoreError(

@@ -87,8 +87,8 @@ def read_version(version: Version, keys: Sequence[str] | None = None) -> Version
                 values = batch[name].flatten().to_numpy()
                 vectors[row : row + batch.num_rows] = values.reshape(-1, manifest.dimension)
             row += batch.num_rows
-    found = VersionVectors(version.name, manifest.entity, pa.concat_arrays(all_keys), fields)
-    return found if keys is None else _only(found, keys)
+    result = VersionVectors(version.name, manifest.entity, pa.concat_arrays(all_keys), fields)
+    return result if keys is None else _only(result, keys)
 
 
 def _only(vectors: VersionVectors, keys: Sequence[str]) -> VersionVectors:

@@ -100,7 +100,7 @@ def chosen(
     min_price: Annotated[float | None, Query(ge=0)] = None,
     max_price: Annotated[float | None, Query(ge=0)] = None,
 ) -> Filters:
-    """The filters of a request."""
+    """Return the filters of a request."""
     return Filters(tuple(category), tuple(marketplace), min_price, max_price)
 
 
@@ -109,7 +109,7 @@ Chosen = Annotated[Filters, Depends(chosen)]
 
 
 def create_app(recommender: Recommender, cold_start: ColdStart | None = None) -> FastAPI:
-    """The API over one recommender; products that are not in the catalogue are answered for by `cold_start`."""
+    """Return the API over one recommender; `cold_start` answers for products that are not in the catalogue."""
     unavailable = {
         503: {"model": ErrorAnswer, "description": "No release is live, or Qdrant does not answer."}
     }
@@ -137,7 +137,7 @@ def create_app(recommender: Recommender, cold_start: ColdStart | None = None) ->
 
     @app.get("/release")
     def release() -> ReleaseAnswer:
-        """The live release: its size, version, snapshot and the digest of its manifest."""
+        """Return the live release: its size, version, snapshot and the digest of its manifest."""
         return ReleaseAnswer.model_validate(recommender.live())
 
     @app.get(
@@ -145,14 +145,14 @@ def create_app(recommender: Recommender, cold_start: ColdStart | None = None) ->
         responses={404: {"model": ErrorAnswer, "description": "The live release has no such product."}},
     )
     def related(product_id: str, filters: Chosen, k: Many = 10) -> RelatedAnswer:
-        """The products most related to one, best first; the filters choose among them."""
+        """Return the products most related to one, best first; the filters choose among them."""
         return RelatedAnswer.model_validate(recommender.related(product_id, k, filters))
 
     if cold_start is not None:
 
         @app.post("/related")
         def related_to_new(product: NewProductBody, filters: Chosen, k: Many = 10) -> RelatedAnswer:
-            """The products most related to one that is not in the catalogue; the filters choose among them.
+            """Return the products most related to one that is not in the catalogue; the filters choose among them.
 
             The first request after a start, or after another release went live, loads the encoders.
             """

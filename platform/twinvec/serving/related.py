@@ -117,13 +117,13 @@ class Recommender:
         # Resolved once, so that a switch in the middle does not mix two releases in one answer.
         collection = live_collection(self.index, self.release)
         ef = self.index.search_ef(collection) or self.ef
-        found = self.index.related(collection, product_id, k, filters, ef)
-        if found is None:
+        answer = self.index.related(collection, product_id, k, filters, ef)
+        if answer is None:
             raise UnknownProductError(
                 f"product {product_id!r} is not among the {self.index.count(collection):,} of {collection}",
                 "ids are matched letter for letter; ingest, run and publish a catalogue that has it",
             )
-        return Related(collection, Product.from_payload(found.payload), found_products(found.hits))
+        return Related(collection, Product.from_payload(answer.payload), found_products(answer.hits))
 
     def live(self) -> LiveRelease:
         """Return the release that answers now.

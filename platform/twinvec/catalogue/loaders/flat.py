@@ -107,7 +107,7 @@ class _Row(NamedTuple):
 
 
 def _rows(lines: Iterator[Line], delimiter: str, path: Path) -> Iterator[_Row]:
-    """CSV rows, each with its last line and with what was wrong with it; unusable lines are rows of none."""
+    """Yield CSV rows, each with its last line and with what was wrong with it; unusable lines are rows of none."""
     unusable: list[Line] = []
     last = Line(1, "", None)
 

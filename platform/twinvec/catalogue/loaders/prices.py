@@ -9,7 +9,7 @@ _PRICE = rf"^\s*(?:from\s+)?(-?)\s*(?:[A-Z]{{3}}|[$£€¥])?\s*(-?)({_NUMBER})(
 
 
 def price_of(column: str) -> str:
-    """SQL for the number in the text `column`: NULL where there is none, negative where it says so."""
+    """Return SQL for the number in the text `column`: NULL where there is none, negative where it says so."""
     sign = f"regexp_extract({column}, '{_PRICE}', 1) || regexp_extract({column}, '{_PRICE}', 2)"
     number = f"TRY_CAST(replace(regexp_extract({column}, '{_PRICE}', 3), ',', '') AS DOUBLE)"
     return f"CASE WHEN {sign} = '-' THEN -{number} ELSE {number} END"

@@ -91,7 +91,7 @@ def _render(products: Products, poses: Poses, rows: NDArray[np.int64]) -> NDArra
 
 
 def _step(distance: Pixels, pixel: Pixels) -> Pixels:
-    """Share of a pixel that is inside, from its signed distance."""
+    """Return the share of a pixel that is inside, from its signed distance."""
     return np.asarray(np.clip(0.5 - distance / pixel, 0.0, 1.0))
 
 

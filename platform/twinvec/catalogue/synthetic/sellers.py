@@ -37,7 +37,7 @@ def seller_count(layout: Layout) -> int:
 
 
 def niche_of(layout: Layout, product: Ints) -> Ints:
-    """Niche of each product, 0 to `niche_count` − 1: its world and the group of its ecosystem."""
+    """Return the niche of each product, 0 to `niche_count` − 1: its world and the group of its ecosystem."""
     places, groups = places_of(layout, product), niche_count(layout) // len(layout.worlds)
     return np.asarray(layout.world[places.type] * groups + places.ecosystem % groups)
 
@@ -85,7 +85,7 @@ def interactions(layout: Layout, number: Ints) -> tuple[Ints, Ints]:
 
 
 def _offer_counts(layout: Layout, product: Ints) -> Ints:
-    """Offers of each product, (n,): ten to `MOST_OFFERS` − 1 of those offered widely, fewer of candidates."""
+    """Return the number of offers of each product, (n,): ten or more if it is offered widely, fewer if a candidate."""
     kind, much = (uniform(layout.seed, stream, product) for stream in ("offer kind", "offer count"))
     # The powers give candidates the paper's mean of 2.8 offers.
     some = 4 + (6 * much**4).astype(np.int64)

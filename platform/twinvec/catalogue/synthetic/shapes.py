@@ -27,7 +27,7 @@ def _box(u: Pixels, v: Pixels, width: float, height: float) -> Pixels:
 
 
 def _polygon(u: Pixels, v: Pixels, sides: int, radius: float) -> Pixels:
-    """Distance to a regular polygon's sides (beyond its corners a little too small), one corner up."""
+    """Return the distance to a regular polygon's sides (beyond its corners a little too small), one corner up."""
     sector = 2 * math.pi / sides
     angle = np.arctan2(u, v)
     folded = np.abs((angle % sector) - sector / 2)
@@ -131,12 +131,12 @@ _PERIOD = np.float32(0.44)
 
 
 def _fold(x: Pixels) -> Pixels:
-    """Distance with sign to the nearest multiple of the period."""
+    """Return the distance with sign to the nearest multiple of the period."""
     return x - _PERIOD * np.round(x / _PERIOD)
 
 
 def _wave(x: Pixels) -> Pixels:
-    """Triangle wave: the distance into bands as wide as the gaps between them."""
+    """Return a triangle wave: the distance into bands as wide as the gaps between them."""
     return np.abs(_fold(x)) - _PERIOD / 4
 
 
@@ -145,7 +145,7 @@ def _cell(x: Pixels) -> Pixels:
 
 
 def _border(x: Pixels) -> Pixels:
-    """Distance to the nearest border of a cell."""
+    """Return the distance to the nearest border of a cell."""
     side = _PERIOD / np.float32(1.4)
     return np.abs(x - side * np.round(x / side))
 

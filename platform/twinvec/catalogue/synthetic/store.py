@@ -248,7 +248,7 @@ def _write_sellers(folder: Path, layout: Layout, progress: Callable[[str], None]
 
 
 def _numbered(letter: str, number: Ints) -> NDArray[np.bytes_]:
-    """Names such as `O000000042`: the letter and nine digits."""
+    """Return names such as `O000000042`: the letter and nine digits."""
     digits = (number[:, None] // 10 ** np.arange(8, -1, -1)) % 10 + ord("0")
     named = np.column_stack([np.full(len(number), ord(letter)), digits]).astype(np.uint8)
     return np.ascontiguousarray(named).view("S10")[:, 0]
