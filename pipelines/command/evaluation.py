@@ -41,7 +41,8 @@ def evaluate(
     """Print the quality of a version: the live one, if a release serves this space, else the latest.
 
     Without --edges, these are the figures recorded when the version was made; those of `related` are on edges held
-    out of its training. With --edges, its vectors rank the edges of the file now, and the live release is queried.
+    out of its training. With --edges, its vectors rank the edges of the file now, and the live release is queried;
+    edges from a product to itself are left out, a repeated edge counts once, and the figures tell how many there are.
     """
     workspace = open_workspace()
     options = [name for name, chosen in (("--edges", edges is not None), ("--slices", slices)) if chosen]

@@ -33,8 +33,11 @@ class EdgeEvaluation:
     Attributes:
         version: Name of the version whose vectors were judged.
         release: Release that serves it; None if it is not live.
-        edges: Number of ranked edges.
+        read: Number of edges in the file. Each is ranked or counted as one of the next three.
         unknown: Number of edges left out because an end is not in the snapshot.
+        loops: Number of edges left out because they lead from a product to itself.
+        repeated: Number of edges left out because the same edge comes earlier in the file.
+        edges: Number of ranked edges.
         hits_at_1, hits_at_3, hits_at_5, hits_at_10, mrr_at_10: Figures of the target's rank among all products,
             without the source itself, its known co-purchases in the snapshot and its other targets in the file.
         auc_dir: Area under the ROC curve of edges against their reverses, for edges whose reverse is neither in the
@@ -46,8 +49,11 @@ class EdgeEvaluation:
 
     version: str
     release: str | None
-    edges: int
+    read: int
     unknown: int
+    loops: int
+    repeated: int
+    edges: int
     hits_at_1: float
     hits_at_3: float
     hits_at_5: float
@@ -60,8 +66,27 @@ class EdgeEvaluation:
     served_mrr_at_10: float | None
 
 
+@dataclass(frozen=True)
+class UsableEdges:
+    """Edges of a file that can be ranked, and the numbers of those that cannot.
+
+    Attributes:
+        edges: Distinct edges between two different products, in the order of the file.
+        read: Number of edges in the file.
+        unknown, loops, repeated: Numbers of edges left out, as in `EdgeEvaluation`.
+    """
+
+    edges: Edges
+    read: int
+    unknown: int
+    loops: int
+    repeated: int
+
+
 def evaluate_edges(workspace: Workspace, edges: Path, version: str | None = None) -> EdgeEvaluation:
     """Rank the target of each edge among all products for its source.
+
+    Edges from a product to itself are left out, and an edge that is repeated counts once; the result says how many.
 
     Args:
         workspace: The stores.
@@ -70,7 +95,7 @@ def evaluate_edges(workspace: Workspace, edges: Path, version: str | None = None
 
     Raises:
         NotFoundError: If there is no such file or version.
-        CatalogueError: If the file has other columns, or no edge between products of the snapshot.
+        CatalogueError: If the file has other columns, or no edge between two products of the snapshot.
     """
     judged, release = _judged(workspace, version)
     snapshot = open_snapshot(Path(judged.snapshot.path))
@@ -80,10 +105,12 @@ def evaluate_edges(workspace: Workspace, edges: Path, version: str | None = None
     if not snapshot.directed:
         known = known.both_ways()
     listed = _read_edges(edges)
-    edges_to_rank = _pairs(listed, products)
+    usable = usable_edges(_pairs(listed, products), listed.num_rows)
+    edges_to_rank = usable.edges
     if not len(edges_to_rank):
         raise CatalogueError(
-            f"none of the {listed.num_rows} edges of {edges} joins two products of snapshot {snapshot.id}",
+            f"none of the {usable.read} edges of {edges} joins two products of snapshot {snapshot.id}: of "
+            f"{usable.unknown} an end is unknown, and {usable.loops} lead from a product to itself",
             "source and target are product ids; is this the right snapshot?",
         )
     vectors = read_vectors(workspace.features, judged, products.to_pylist())
@@ -103,11 +130,40 @@ def evaluate_edges(workspace: Workspace, edges: Path, version: str | None = None
     return EdgeEvaluation(
         version=judged.name,
         release=release,
-        unknown=listed.num_rows - len(edges_to_rank),
+        read=usable.read,
+        unknown=usable.unknown,
+        loops=usable.loops,
+        repeated=usable.repeated,
         **asdict(ranking),
         **asdict(direction),
         served_hits_at_10=None if served is None else served.hits_at_10,
         served_mrr_at_10=None if served is None else served.mrr_at_10,
+    )
+
+
+def usable_edges(edges: Edges, read: int) -> UsableEdges:
+    """Return the edges that can be ranked: no edge from a product to itself, and each edge once.
+
+    Args:
+        edges: Edges of a file whose ends are both known, in its order.
+        read: Number of edges in the file.
+
+    Example:
+        >>> import numpy as np
+        >>> listed = Edges(np.array([3, 1, 3, 2]), np.array([1, 1, 1, 3]), np.ones(4, np.int64))
+        >>> usable = usable_edges(listed, read=6)
+        >>> usable.edges.source.tolist(), usable.unknown, usable.loops, usable.repeated
+        ([3, 2], 2, 1, 1)
+    """
+    different = edges.only(edges.source != edges.target)
+    pairs = np.stack(different.ends, axis=1)
+    first = np.sort(np.unique(pairs, axis=0, return_index=True)[1])
+    return UsableEdges(
+        different.only(first),
+        read,
+        unknown=read - len(edges),
+        loops=len(edges) - len(different),
+        repeated=len(different) - len(first),
     )
 
 

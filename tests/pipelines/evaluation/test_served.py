@@ -95,7 +95,7 @@ def write_edges(path: Path, edges: Pairs) -> Path:
 
 def random_edges(seed: int, count: int = 60) -> Pairs:
     drawn = np.random.default_rng(seed).integers(0, len(IDS), (count, 2))
-    return [(IDS[u], IDS[v]) for u, v in drawn if u != v]
+    return list(dict.fromkeys((IDS[u], IDS[v]) for u, v in drawn if u != v))
 
 
 def brute_force(workspace: Workspace, version: Version, edges: Pairs) -> dict[str, float]:
@@ -116,7 +116,7 @@ def brute_force(workspace: Workspace, version: Version, edges: Pairs) -> dict[st
     known = set(zip(table["source"], table["target"], strict=True))
     if not snapshot.directed:
         known |= {(v, u) for u, v in known}
-    edges = [(u, v) for u, v in edges if u in IDS and v in IDS]
+    edges = list(dict.fromkeys((u, v) for u, v in edges if u in IDS and v in IDS and u != v))
     listed = set(edges)
     ranks: npt.NDArray[np.float64] = np.array(
         [
@@ -146,9 +146,14 @@ def brute_force(workspace: Workspace, version: Version, edges: Pairs) -> dict[st
 
 @pytest.mark.parametrize("name", ["related@v1", "related@v2", "related@v3"])
 def test_figures_are_those_of_brute_force(workspace: Workspace, tmp_path: Path, name: str) -> None:
-    # Some edges twice, some against each other, some known to the snapshot.
+    # Some edges twice or three times, some against each other, some known to the snapshot, some to the product itself.
     edges = random_edges(11)
-    edges += [*edges[:4], *[(v, u) for u, v in edges[4:8]]]
+    edges += [
+        *edges[:4],
+        *edges[:2],
+        *[(v, u) for u, v in edges[4:8]],
+        *[(name, name) for name in IDS[:3] * 2],
+    ]
     version = workspace.version(name)
     table = pq.read_table(workspace.snapshot(version.snapshot_id).table("copurchase")).to_pydict()
     edges += list(zip(table["source"], table["target"], strict=True))[:5]
@@ -156,6 +161,8 @@ def test_figures_are_those_of_brute_force(workspace: Workspace, tmp_path: Path, 
     expected = brute_force(workspace, version, edges)
     assert {figure: found[figure] for figure in expected} == pytest.approx(expected)
     assert (found["version"], found["unknown"]) == (name, 0)
+    assert (found["read"], found["loops"]) == (len(edges), 6)
+    assert found["repeated"] == len(edges) - 6 - found["edges"] >= 6
     live = name == "related@v1"
     assert found["release"] == ("related_products__v1" if live else None)
     # So few products are searched exactly: what is served is what is ranked.
@@ -178,12 +185,23 @@ def test_the_live_release_is_judged_and_unknown_ends_are_counted(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     edges = random_edges(12, 20)
-    unknown = [("nothing", IDS[0]), (IDS[0], "nothing"), ("7", IDS[1]), ("", IDS[2])]
+    unknown = [("nothing", IDS[0]), (IDS[0], "nothing"), ("7", IDS[1]), ("nothing", "nothing")]
     found = evaluate_edges(workspace, write_edges(tmp_path / "edges.csv", edges + unknown))
     assert (found.version, found.release) == ("related@v1", "related_products__v1")
     assert (found.edges, found.unknown) == (len(edges), 4)
     alone = evaluate_edges(workspace, write_edges(tmp_path / "alone.csv", edges))
-    assert {**asdict(found), "unknown": 0} == asdict(alone)
+    assert {**asdict(found), "unknown": 0, "read": len(edges)} == asdict(alone)
+
+
+def test_loops_and_repeats_change_no_figure(workspace: Workspace, tmp_path: Path) -> None:
+    edges = random_edges(17, 20)
+    plain = asdict(evaluate_edges(workspace, write_edges(tmp_path / "plain.csv", edges)))
+    more = [(edges[0][0], edges[0][0]), *edges, *edges[:5], edges[0], (IDS[9], IDS[9])]
+    found = asdict(evaluate_edges(workspace, write_edges(tmp_path / "more.csv", more)))
+    assert found == {**plain, "read": len(edges) + 8, "loops": 2, "repeated": 6}
+    loops = write_edges(tmp_path / "loops.csv", [(name, name) for name in IDS[:4]])
+    with pytest.raises(CatalogueError, match=r"none of the 4 edges .*and 4 lead from a product to itself"):
+        evaluate_edges(workspace, loops)
 
 
 def test_other_columns_and_other_orders_of_them_do_not_matter(workspace: Workspace, tmp_path: Path) -> None:
