@@ -10,8 +10,13 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from pipelines.graph.product_graph import Edges, ProductGraph
+from twinvec.errors import TwinvecError
 
 FloatArray = npt.NDArray[np.float32]
+
+
+class UnsuitedError(TwinvecError):
+    """A baseline cannot be fitted on a catalogue like this one; its row is left out of tables."""
 
 
 @dataclass(frozen=True)

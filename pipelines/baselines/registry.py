@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import torch
 
-from pipelines.baselines import counting, factorising, magnet, walking
+from pipelines.baselines import counting, ease, factorising, magnet, walking
 from pipelines.baselines.problem import RankingProblem
 from twinvec.metrics.scores import DotProducts, Scores
 
@@ -34,6 +34,7 @@ def baselines(content_spaces: Sequence[str]) -> dict[str, Baseline]:
         "npmi": counting.association,
         **{f"{space} cosine": partial(cosine, space=space) for space in content_spaces},
         "als": factorising.alternating_least_squares,
+        "ease": ease.ease,
         "directed svd": factorising.directed_svd,
         "directed walks": walking.directed_walks,
         "strap": walking.strap,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pipelines.baselines.problem import UnsuitedError
 from pipelines.comparisons.comparison import Comparison, Fitted, Problem, Request, RowT, Table
 from twinvec.errors import SettingsError
 from twinvec.tracking import log_comparison
@@ -22,7 +23,7 @@ def run(
         names: Names of rows, in the order wanted; the table's own rows if not given.
 
     Returns:
-        The rows; those are left out that lack data in the snapshot, or an optional dependency.
+        The rows; those are left out that lack data in the snapshot or an optional dependency, or do not suit it.
 
     Raises:
         SettingsError: If there is no such row, or rows cannot be judged by `request.by`.
@@ -78,6 +79,9 @@ def _fitted(
             request.progress(
                 f"{name}: needs {error.name}, which `pip install 'twinvec[{comparison.extra}]'` brings"
             )
+            continue
+        except UnsuitedError as error:
+            request.progress(f"{name}: left out. {error}")
             continue
         if fitted is None:
             request.progress(f"{name}: the snapshot has nothing for it")

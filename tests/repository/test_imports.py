@@ -31,7 +31,7 @@ ALLOWED: Mapping[str, str] = {
         "pipelines.graph twinvec.catalogue twinvec.digest twinvec.metrics twinvec.nn twinvec.plugins "
         "twinvec.progress twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking"
     ),
-    "pipelines.baselines": "pipelines.graph twinvec.metrics twinvec.nn",
+    "pipelines.baselines": "pipelines.graph twinvec.errors twinvec.metrics twinvec.nn",
     "pipelines.category": (
         "twinvec.catalogue twinvec.columns twinvec.digest twinvec.nn twinvec.progress twinvec.settings "
         "twinvec.spaces twinvec.stage twinvec.tracking"

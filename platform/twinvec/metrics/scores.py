@@ -115,6 +115,55 @@ class SparseScores:
 
 
 @dataclass(frozen=True)
+class SparseTimesDense:
+    """Scores X B of a sparse and a dense matrix.
+
+    Attributes:
+        rows: X, float32 [n, n].
+        weights: B, float32 [n, n], on the CPU.
+
+    Example:
+        >>> import numpy as np, scipy.sparse as sp, torch
+        >>> scores = SparseTimesDense(sp.csr_array(np.array([[0, 2], [0, 0]], np.float32)), torch.ones(2, 2))
+        >>> scores.block(np.array([0]), 0, 2)
+        tensor([[2., 2.]])
+    """
+
+    rows: sp.csr_array
+    weights: Tensor
+
+    @property
+    def products(self) -> int:
+        """Number of products, n."""
+        return int(self.rows.shape[0])
+
+    @property
+    def device(self) -> torch.device:
+        """The CPU."""
+        return torch.device("cpu")
+
+    def block(self, sources: IntArray, low: int, high: int) -> Tensor:
+        """Return the scores of the products `low` to `high` for some sources, float32 [sources, high − low]."""
+        return torch.from_numpy(self.rows[sources] @ self.weights[:, low:high].numpy())
+
+    def pairs(self, sources: IntArray, targets: IntArray) -> Tensor:
+        """Return the scores of pairs, float32 [pairs]."""
+        return self._sum(sources, targets, absolute=False)
+
+    def rounding(self, sources: IntArray, targets: IntArray) -> Tensor:
+        """Return the largest change that another order of summing makes, float32 [pairs]."""
+        return ROUNDING * self._sum(sources, targets, absolute=True)
+
+    def _sum(self, sources: IntArray, targets: IntArray, absolute: bool) -> Tensor:
+        """Return the sum of the products, or of their absolute values, of each pair, float32 [pairs]."""
+        chosen = self.rows[sources].tocoo()
+        pair, product = chosen.coords
+        terms = chosen.data * self.weights.numpy()[product, targets[pair]]
+        summed = np.bincount(pair, np.abs(terms) if absolute else terms, minlength=len(sources))
+        return torch.from_numpy(summed.astype(np.float32))
+
+
+@dataclass(frozen=True)
 class CandidateScores:
     """Dot products with candidates; all other products score minus infinity in a ranking.
 

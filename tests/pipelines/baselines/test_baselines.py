@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.baselines import counting, factorising, magnet, walking
-from pipelines.baselines.problem import RankingProblem
+from pipelines.baselines import counting, ease, factorising, magnet, walking
+from pipelines.baselines.problem import RankingProblem, UnsuitedError
 from pipelines.baselines.registry import baselines
 from pipelines.graph.product_graph import Edges, ProductGraph
 from twinvec.metrics.ranking import rank_by, ranking_metrics
@@ -86,6 +86,41 @@ def test_directed_svd_gives_the_adjacency_back() -> None:
     left, values, right = np.linalg.svd(matrix)
     best = (left[:, :8] * values[:8]) @ right[:8]
     np.testing.assert_allclose(score_matrix(factorising.directed_svd(graph)), best, atol=1e-4)
+
+
+def random_problem(products: int) -> RankingProblem:
+    drawn = np.unique(np.random.default_rng().integers(0, products, (6 * products, 2)), axis=0)
+    source, target = drawn[drawn[:, 0] != drawn[:, 1]].T
+    return problem(products, Edges(source, target, np.ones(len(source), np.int64)))
+
+
+def test_ease_is_ridge_regression_of_each_product_on_the_others() -> None:
+    training = random_problem(31)
+    adjacency = training.copurchases().toarray().astype(np.float64)
+    rows = adjacency + adjacency.T + np.eye(31)
+    weights = np.zeros((31, 31))
+    for product in range(31):
+        # A column without a diagonal is a ridge regression on all other columns.
+        others = np.delete(np.arange(31), product)
+        known = rows[:, others]
+        solved = np.linalg.solve(known.T @ known + ease.PENALTY * np.eye(30), known.T @ rows[:, product])
+        weights[others, product] = solved
+    scores = ease.ease(training)
+    np.testing.assert_allclose(score_matrix(scores), rows @ weights, rtol=1e-4, atol=1e-6)
+    source, target = np.random.default_rng().integers(0, 31, (2, 50))
+    np.testing.assert_allclose(
+        scores.pairs(source, target), (rows @ weights)[source, target], rtol=1e-4, atol=1e-6
+    )
+    np.testing.assert_array_equal(scores.block(source, 5, 12), score_matrix(scores)[source, 5:12])
+    assert (scores.rounding(source, target).numpy() >= 0).all()
+
+
+def test_ease_refuses_more_products_than_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ease, "MOST", 30)
+    with pytest.raises(
+        UnsuitedError, match=r"31 products are more than the 30 .*\n.*leave the row `ease` out"
+    ):
+        ease.ease(random_problem(31))
 
 
 @pytest.fixture(scope="module")
