@@ -17,7 +17,7 @@ from pipelines.related.held_out import read_tested
 from registry.models import Version
 from twinvec.catalogue.snapshot import open_snapshot
 from twinvec.errors import CatalogueError
-from twinvec.metrics.ranking import rank_by, ranking_metrics
+from twinvec.metrics.ranking import MOST_RANKED, rank_by, ranking_metrics
 from twinvec.metrics.scores import DotProducts, Scores
 from twinvec.workspace import Workspace
 
@@ -75,11 +75,13 @@ class Sliced:
 def evaluate_slices(workspace: Workspace, version: Version) -> Sliced:
     """Rank the test edges of a version of `related` by the vectors it was tested with, by kind of edge.
 
+    Of more than `MOST_RANKED` test edges, so many are measured.
+
     Raises:
         CatalogueError: If the version was trained on all its edges.
     """
     tested = read_tested(workspace, version)
-    if tested is None or not len(edges := tested.held_out_edges()):
+    if tested is None or not len(edges := tested.held_out_edges().evenly(MOST_RANKED)):
         raise CatalogueError(
             f"{version.name} has no edges that were held out of its training",
             "rank edges of your own with --edges",

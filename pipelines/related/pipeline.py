@@ -17,7 +17,7 @@ from pipelines.related.held_out import TESTED
 from pipelines.related.space import SPACE
 from twinvec import digest
 from twinvec.metrics.direction import direction_metrics
-from twinvec.metrics.ranking import rank_targets, ranking_metrics
+from twinvec.metrics.ranking import MOST_RANKED, rank_targets, ranking_metrics
 from twinvec.nn.calibration import weight_fitter
 from twinvec.nn.device import resolve_device
 from twinvec.nn.features import Features
@@ -129,9 +129,12 @@ def read_content(inputs: Inputs, graph: ProductGraph) -> Tensor:
 
 
 def held_out_metrics(source: Tensor, target: Tensor, graph: ProductGraph) -> dict[str, float]:
-    """Return the metrics of ranking and direction on the test edges; rankings leave out all edges of the graph."""
+    """Return the metrics of ranking and direction on the test edges; rankings leave out all edges of the graph.
+
+    Of more than `MOST_RANKED` test edges, so many are measured.
+    """
     adjacency = graph.copurchase.matrix(graph.products)
-    test = graph.edges(Split.TEST)
+    test = graph.edges(Split.TEST).evenly(MOST_RANKED)
     ranking = ranking_metrics(rank_targets(source, target, test.ends, adjacency))
     return {**asdict(ranking), **asdict(direction_metrics(source, target, test.ends, adjacency))}
 

@@ -13,6 +13,9 @@ from torch import Tensor
 from twinvec.metrics.scores import DotProducts, Scores
 
 IntArray = npt.NDArray[np.int64]
+# Largest number of held-out edges that evaluations rank; of more, so many are taken at even distances. The time grows
+# with edges × products. The standard error of MRR@10 over so many edges is below 0.003.
+MOST_RANKED = 20_000
 
 
 @dataclass(frozen=True)
