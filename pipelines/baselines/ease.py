@@ -24,7 +24,7 @@ def ease(problem: RankingProblem) -> SparseTimesDense:
     [n, n] beside the inversion's own; the time grows with n³.
 
     Raises:
-        UnsuitedError: if there are more than 20,000 products.
+        UnsuitedError: If there are more than 20,000 products.
     """
     products = problem.graph.products
     if products > MOST:

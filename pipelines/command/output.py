@@ -24,9 +24,9 @@ def print_json(value: object) -> None:
 
 
 def plain(value: object) -> Any:
-    """Return `value` as JSON types; objects of other types become their text."""
+    """Return `value` as JSON types; objects of other types become their text, fields without a repr are left out."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+        return {each.name: plain(getattr(value, each.name)) for each in fields(value) if each.repr}
     if isinstance(value, Mapping):
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

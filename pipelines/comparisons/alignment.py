@@ -61,6 +61,13 @@ def judge(problem: Contest, name: str, scores: DotProducts, seconds: float) -> R
     return judge_ranking(name, scores, problem.data.graph, seconds, problem.settings)
 
 
+def finish(rows: Sequence[RankingRow]) -> list[RankingRow]:
+    """Add the differences to the row above."""
+    from pipelines.comparisons.judging import over_row_above
+
+    return over_row_above(rows)
+
+
 def side_by_side(parts: Sequence[npt.NDArray[np.float32]], products: int) -> Tensor:
     """Return the vectors of each product and a flag for each, 1 where there is one, float32 [products, Σ (d + 1)].
 
@@ -80,12 +87,13 @@ def side_by_side(parts: Sequence[npt.NDArray[np.float32]], products: int) -> Ten
 
 COMPARISON = Comparison(
     name="alignment",
-    title="Related products by content (MRR@10 with its 95% interval)",
+    title="Related products by content (MRR@10 and its differences with 95% intervals)",
     help="Kinds of content, aligned or not (Table 8).",
     columns=RANKING_COLUMNS,
     rows=row_names,
     prepare=prepare,
     fit=fit,
     judge=judge,
+    finish=finish,
     summary=RANKING_SUMMARY,
 )

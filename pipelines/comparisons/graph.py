@@ -106,6 +106,13 @@ def judge(problem: GraphProblem, name: str, scores: DotProducts, seconds: float)
     return judge_ranking(name, scores, problem.data.graph, seconds, problem.request.settings)
 
 
+def finish(rows: Sequence[RankingRow]) -> list[RankingRow]:
+    """Add the differences to the row above."""
+    from pipelines.comparisons.judging import over_row_above
+
+    return over_row_above(rows)
+
+
 def with_held_out_edges(graph: ProductGraph, other: ProductGraph) -> ProductGraph:
     """Return `graph` with the held-out edges of `other` in place of its own; all its other edges are for training.
 
@@ -152,12 +159,13 @@ def _pair_numbers(edges: Edges, products: int) -> npt.NDArray[np.int64]:
 
 COMPARISON = Comparison(
     name="graph",
-    title="Related products by graph and training (MRR@10 with its 95% interval)",
+    title="Related products by graph and training (MRR@10 and its differences with 95% intervals)",
     help="Ways of making the graph, of sampling it and of training on it.",
     columns=RANKING_COLUMNS,
     rows=row_names,
     prepare=prepare,
     fit=fit,
     judge=judge,
+    finish=finish,
     summary=RANKING_SUMMARY,
 )

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipelines.comparisons.comparison import Column, Comparison, Request
+from pipelines.comparisons.ranking_row import OVER_ABOVE, Difference
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from pipelines.comparisons.contenders import Contest
     from pipelines.related.fitting import Fitted
 
@@ -27,6 +31,8 @@ class ModelRow:
         seconds: Seconds altogether, preparation and validation included.
         peak_memory_mib: MiB by which memory rose at most; None where the system cannot tell.
         parameters: Number of learned parameters.
+        over_above: Difference of MRR@10 to the row above; None in the first row.
+        reciprocal_ranks: 1 / rank of each test edge's target, zero beyond rank 10, float64 [edges].
     """
 
     name: str
@@ -40,6 +46,8 @@ class ModelRow:
     seconds: float
     peak_memory_mib: int | None
     parameters: int
+    over_above: Difference | None = None
+    reciprocal_ranks: npt.NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
 
 
 def row_names() -> Sequence[str]:
@@ -93,17 +101,26 @@ def judge(problem: Contest, name: str, result: tuple[Fitted, int | None], second
         seconds=seconds,
         peak_memory_mib=None if memory is None else round(memory / 2**20),
         parameters=sum(each.numel() for each in fitted.model.parameters()),
+        reciprocal_ranks=quality.reciprocal_ranks,
     )
+
+
+def finish(rows: Sequence[ModelRow]) -> list[ModelRow]:
+    """Add the differences to the row above."""
+    from pipelines.comparisons.judging import over_row_above
+
+    return over_row_above(rows)
 
 
 COMPARISON = Comparison(
     name="models",
-    title="Models of related on held-out edges (MRR@10 with its 95% interval)",
+    title="Models of related on held-out edges (MRR@10 and its differences with 95% intervals)",
     help="Quality and cost of each model of related.",
     columns=(
         Column("mrr_at_10", "MRR@10"),
         Column("mrr_low", "from"),
         Column("mrr_high", "to"),
+        OVER_ABOVE,
         Column("hits_at_10", "Hits@10"),
         Column("auc_dir", "AUC-dir"),
         Column("epochs", "epochs"),
@@ -116,5 +133,6 @@ COMPARISON = Comparison(
     prepare=prepare,
     fit=fit,
     judge=judge,
+    finish=finish,
     summary=("mrr_at_10", "hits_at_10", "auc_dir", "seconds_an_epoch"),
 )

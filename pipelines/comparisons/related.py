@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipelines.comparisons.comparison import Comparison, Request
-from pipelines.comparisons.ranking_row import RANKING_COLUMNS, RANKING_SUMMARY, RankingRow
+from pipelines.comparisons.ranking_row import OVER_BASELINE, RANKING_COLUMNS, RANKING_SUMMARY, RankingRow
 
 if TYPE_CHECKING:
     from pipelines.comparisons.contenders import Contest
@@ -41,15 +41,25 @@ def judge(problem: Contest, name: str, scores: Scores, seconds: float) -> Rankin
     return judge_ranking(name, scores, problem.data.graph, seconds, problem.settings)
 
 
+def finish(rows: Sequence[RankingRow]) -> list[RankingRow]:
+    """Add the differences to the row above and to the best baseline."""
+    from pipelines.baselines.registry import baselines
+    from pipelines.comparisons.data import CONTENT_SPACES
+    from pipelines.comparisons.judging import over_best_baseline, over_row_above
+
+    return over_best_baseline(over_row_above(rows), baselines(CONTENT_SPACES))
+
+
 COMPARISON = Comparison(
     name="related",
-    title="Related products on held-out edges (MRR@10 with its 95% interval)",
+    title="Related products on held-out edges (MRR@10 and its differences with 95% intervals)",
     help="Related products that models and baselines find (Tables 2 and 3).",
-    columns=RANKING_COLUMNS,
+    columns=(*RANKING_COLUMNS, OVER_BASELINE),
     rows=row_names,
     prepare=prepare,
     fit=fit,
     judge=judge,
+    finish=finish,
     summary=RANKING_SUMMARY,
     extra="baselines",
 )
