@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,10 +17,15 @@ from twinvec import digest
 from twinvec.metrics.coviews import rank_coviews
 from twinvec.nn.device import resolve_device
 from twinvec.nn.graph_encoder import GraphEncoder
-from twinvec.nn.losses.margin import MarginObjective
-from twinvec.nn.models.alignment import AlignmentEncoder, ContentFeatures, FullCoviews, example
-from twinvec.nn.sampling.blocks import Neighbours
-from twinvec.nn.sampling.samplers import make_sampler, resolve_sampler
+from twinvec.nn.losses.coviews import CoviewObjective
+from twinvec.nn.models.alignment import (
+    AlignmentEncoder,
+    ContentFeatures,
+    FullCoviews,
+    coview_means,
+    example,
+)
+from twinvec.nn.sampling.blocks import Neighbours, RowSampler
 from twinvec.nn.training.inference import infer
 from twinvec.nn.training.loop import Epoch
 from twinvec.nn.training.loop import train as train_encoder
@@ -31,11 +37,12 @@ from twinvec.tracking import model_digest
 
 if TYPE_CHECKING:
     from twinvec.catalogue.snapshot import Snapshot
-    from twinvec.settings import Settings
+    from twinvec.settings import AlignedSettings, Settings
     from twinvec.tracking import Run
 
 (FIELD,) = SPACE.fields
 MOST_SAMPLED = 20_000
+IntArray = npt.NDArray[np.int64]
 
 
 def reason_to_skip(snapshot: Snapshot, settings: Settings) -> str | None:
@@ -58,38 +65,39 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     # A product with neither text nor image carries no information to its co-viewed products.
     number = np.where(embeddable, np.arange(graph.products), -1)
     training, held_out, test = (renumbered(graph.coviews(split), number) for split in Split)
-    seen = training.matrix(graph.products)
-    # Training, validation and test aggregate over the same co-views, in both directions; held-out ones are left out.
-    relation = {AlignmentEncoder.RELATION: neighbours_of(training, graph.products)}
+    # Training, validation and test average over the same co-views, in both directions; held-out ones are left out.
+    pairs = torch.from_numpy(np.stack(training.ends))
+    means = coview_means(features, neighbours_of(training, graph.products).to(device), pairs.to(device))
     model = AlignmentEncoder(features.text.shape[1], features.image.shape[1], options.dimension).to(device)
     sample = torch.randperm(features.nodes)[:MOST_SAMPLED].to(device)
-    model.start_at_principal_axes(*features.of(sample))
-    on_device = {name: neighbours.to(device) for name, neighbours in relation.items()}
+    model.start_at_principal_axes(means.own[sample])
+    validation = sample_validation(held_out, training, embeddable, options, settings.seed)
+    validated = means.only(torch.from_numpy(validation.products).to(device))
 
     def validate(trained: GraphEncoder) -> float:
-        return rank_coviews(infer(trained, features, on_device), held_out.ends, seen).mrr_at_10
+        return rank_coviews(infer(trained, validated, {}), validation.pairs, validation.seen).mrr_at_10
 
     def report(epoch: Epoch) -> None:
-        run.log_epoch(epoch.number, epoch.figures())
+        figures = epoch.figures()
+        del figures["edges_per_second"]  # no edges are sampled
+        run.log_epoch(epoch.number, figures)
         progress(str(epoch))
 
     before = validate(model) if len(held_out) else 0.0
     history = []
     if len(training):
-        sampler = resolve_sampler(options.sampler)
-        sampled = on_device if sampler == "csr" else relation
         history = train_encoder(
             model,
-            features,
-            make_sampler(sampler, sampled, {AlignmentEncoder.RELATION: options.fanout}, 1, settings.seed),
-            MarginObjective(
-                torch.from_numpy(training.source),
-                torch.from_numpy(training.target),
-                graph.products,
-                target_offset=0,
-                negatives=options.negatives,
+            means,
+            RowSampler(),
+            CoviewObjective(
+                pairs[0],
+                pairs[1],
+                torch.from_numpy(np.flatnonzero(embeddable)),
+                offset=graph.products,
                 pool=options.pool,
-                margin=options.margin,
+                most=options.pairs,
+                scale=options.scale,
                 batch=options.batch,
             ),
             epochs=options.epochs,
@@ -100,10 +108,11 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
             patience=options.patience,
             report=report,
         )
-    test_metrics = rank_coviews(infer(model, features, on_device), test.ends, seen)
-    coview = renumbered(graph.coviews(*Split), number)
-    all_coviews = {AlignmentEncoder.RELATION: neighbours_of(coview, graph.products).to(device)}
-    vectors = infer(model, features, all_coviews).cpu().numpy()
+    everything = torch.arange(graph.products, device=device)
+    tested = infer(model, means.only(everything), {})
+    test_metrics = rank_coviews(tested, test.ends, training.matrix(graph.products))
+    coviews = neighbours_of(renumbered(graph.coviews(*Split), number), graph.products)
+    vectors = infer(model, coview_means(features, coviews.to(device)), {}).cpu().numpy()
     present = np.flatnonzero(embeddable)
     return Outcome(
         keys=graph.product_ids.take(present).to_pylist(),
@@ -111,7 +120,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         metric="cosine",
         normalised=True,
         model=model_digest(model),
-        preprocessing=digest.of_json(options.deciding_as_before()),
+        preprocessing=digest.of_json(options.deciding()),
         metrics={
             "untrained_mrr_at_10": before,
             "validation_mrr_at_10": max((e.validation or 0.0 for e in history), default=before),
@@ -122,6 +131,43 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         },
         log_model=lambda: run.log_model(FullCoviews(model.cpu()), example(model)),
     )
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Held-out co-views and the products among which they are ranked.
+
+    Attributes:
+        products: Numbers of these products, ascending, int64 [m].
+        pairs: Positions of the pairs' ends in `products`, int64 [pairs] each.
+        seen: Training co-views between the products, [m, m].
+    """
+
+    products: IntArray
+    pairs: tuple[IntArray, IntArray]
+    seen: sp.csr_array
+
+
+def sample_validation(
+    held_out: Edges, training: Edges, embeddable: npt.NDArray[np.bool_], options: AlignedSettings, seed: int
+) -> Validation:
+    """Return a sample of held-out co-views, and their ends with other products at random, as the settings bound them.
+
+    Args:
+        held_out, training: Co-views held out and trained on, each pair once.
+        embeddable: Mask of the products that have a vector, bool [n].
+        options: Settings of the alignment.
+        seed: Seed of the other products.
+    """
+    pairs = held_out.evenly(options.validation_pairs)
+    ends = np.unique(np.concatenate(pairs.ends))
+    others = np.setdiff1d(np.flatnonzero(embeddable), ends)
+    drawn = np.random.default_rng(seed).permutation(others)
+    products = np.sort(np.concatenate([ends, drawn[: max(0, options.validation_products - len(ends))]]))
+    number = np.full(len(embeddable), -1)
+    number[products] = np.arange(len(products))
+    seen = renumbered(training, number).matrix(len(products))
+    return Validation(products, (number[pairs.source], number[pairs.target]), seen)
 
 
 def read_features(inputs: Inputs, graph: ProductGraph) -> ContentFeatures:

@@ -11,6 +11,7 @@ SPACE = Space(
     needs=("graph",),
     uses=("text", "image"),
     settings=("aligned",),
+    revision=2,
     reason_to_skip="pipelines.alignment.pipeline:reason_to_skip",
     update=Carry("carry", "pipelines.update.aligned:carry_aligned", reads=("graph", "text", "image")),
 )

@@ -7,7 +7,7 @@ import pytest
 from twinvec import digest
 from twinvec.settings import Group, Settings
 from twinvec.settings.group import is_operational
-from twinvec.settings.pipelines import AlignedSettings, ImageSettings, TextSettings
+from twinvec.settings.pipelines import ImageSettings, TextSettings
 from twinvec.settings.related import RelatedSettings
 
 # Digests of the default settings before operational settings were marked, and before there was a choice of sampler.
@@ -16,7 +16,6 @@ BEFORE = {
     "graph": "b3a04b0643965d4b",
     "text": "414d2ea993aec3f7",
     "image": "22f35bdb005374ff",
-    "aligned": "e58621c93d6de8b8",
     "related": "34b79657ee2605a8",
     "sellers": "61882758b533b499",
 }
@@ -29,10 +28,9 @@ def test_versions_that_exist_keep_their_digest(group: str) -> None:
 
 
 def test_auto_and_dgl_decide_the_same_and_csr_something_else() -> None:
-    for group in (AlignedSettings, RelatedSettings):
-        auto, dgl, csr = (group(sampler=name).deciding() for name in ("auto", "dgl", "csr"))
-        assert auto == dgl != csr
-        assert csr["sampler"] == "csr"
+    auto, dgl, csr = (RelatedSettings(sampler=name).deciding() for name in ("auto", "dgl", "csr"))
+    assert auto == dgl != csr
+    assert csr["sampler"] == "csr"
 
 
 def test_operational_settings_decide_nothing() -> None:

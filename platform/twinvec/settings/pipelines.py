@@ -6,7 +6,7 @@ Defaults are those of the MERLIN paper (CIKM 2024) where it names a value; numbe
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -278,30 +278,24 @@ class AlignedSettings(Group):
     """Alignment of text and image features over co-views (MERLIN 3.5)."""
 
     dimension: int = Field(256, ge=2, description="Length of an aligned embedding.")
-    margin: float = Field(1.0, gt=0, description="Margin of the loss (3.5).")
-    negatives: int = Field(
-        20,
-        ge=1,
-        description="Number of random negatives for each positive pair; the paper's n_k, without a value there.",
-    )
+    scale: float = Field(20.0, gt=0, description="Factor of the cosines in the softmax of the loss.")
     pool: int = Field(
-        2_000,
-        ge=2,
-        description="Number of products drawn in a step, from which its pairs take their negatives.",
+        512, ge=2, description="Number of random products of a step, among which its pairs are found."
     )
-    fanout: int = Field(10, ge=1, description="Number of co-view neighbours sampled (4.1.3).")
     batch: int = Field(512, ge=1, description="Number of co-view pairs in a step.")
+    pairs: int = Field(
+        20_000, ge=1, description="Largest number of co-view pairs in an epoch. Each epoch takes other pairs."
+    )
     epochs: int = Field(20, ge=1, description="Largest number of epochs (4.1.3).")
     patience: int = Field(
         3, ge=1, description="Number of epochs without a better validation MRR before training stops."
     )
-    learning_rate: float = Field(1e-3, gt=0, description="Learning rate of AdamW (4.1.3).")
-    sampler: SamplerName = Field("auto", description=SAMPLER)
-
-    def deciding_as_before(self) -> dict[str, Any]:
-        """Return the settings that decide the result, the sampler as `SamplerName` says."""
-        values = super().deciding_as_before()
-        # Older versions were made with DGL before there was a choice: only another choice is part of the digest.
-        if self.sampler != "csr":
-            del values["sampler"]
-        return values
+    learning_rate: float = Field(3e-3, gt=0, description="Learning rate of AdamW; 1e-3 in the paper (4.1.3).")
+    validation_pairs: int = Field(
+        1_000, ge=1, description="Largest number of held-out co-views that are ranked after each epoch."
+    )
+    validation_products: int = Field(
+        10_000,
+        ge=2,
+        description="Number of products among which they are ranked: those of the pairs, and others at random.",
+    )

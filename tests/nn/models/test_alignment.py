@@ -9,8 +9,7 @@ from torch import Tensor
 
 from pipelines.alignment.pipeline import neighbours_of
 from pipelines.graph.product_graph import Edges
-from twinvec.nn.models.alignment import AlignmentEncoder, ContentFeatures
-from twinvec.nn.sampling.samplers import make_sampler
+from twinvec.nn.models.alignment import AlignmentEncoder, ContentFeatures, FullCoviews, coview_means
 from twinvec.nn.training.inference import infer
 
 PRODUCTS, TEXT, IMAGE, DIMENSION = 23, 7, 5, 6
@@ -57,13 +56,33 @@ def dense(encoder: AlignmentEncoder, features: ContentFeatures, coview: Edges) -
 def test_vectors_are_those_of_the_dense_version(image: int) -> None:
     features, coview = random_features(image), random_coviews(3)
     encoder = AlignmentEncoder(TEXT, image, DIMENSION)
-    graph = {AlignmentEncoder.RELATION: neighbours_of(coview, PRODUCTS)}
-    expected = dense(encoder, features, coview)
-    torch.testing.assert_close(infer(encoder, features, graph, chunk=9), expected.detach())
+    coviews = neighbours_of(coview, PRODUCTS)
+    expected = dense(encoder, features, coview).detach()
+    means = coview_means(features, coviews)
+    torch.testing.assert_close(infer(encoder, means, {}, chunk=9), expected)
+    chosen = torch.tensor([4, 0, PRODUCTS - 1, 11])
+    torch.testing.assert_close(infer(encoder, means.only(chosen), {}), expected[chosen])
+    full = FullCoviews(encoder)(*features.of(torch.arange(PRODUCTS)), coviews.offsets, coviews.positions)
+    torch.testing.assert_close(full.detach(), expected)
 
-    seeds = torch.tensor([4, 0, PRODUCTS - 1, 11])
-    block = make_sampler("csr", graph, {AlignmentEncoder.RELATION: -1}, 1, 0).sample(seeds)
-    torch.testing.assert_close(encoder(*features.of(block.nodes), block), expected[seeds])
+
+def test_the_ends_of_a_pair_are_means_without_each_other() -> None:
+    features, coview = random_features(), random_coviews(5).unordered()
+    encoder = AlignmentEncoder(TEXT, IMAGE, DIMENSION)
+    pairs = torch.from_numpy(np.stack(coview.ends))
+    means = coview_means(features, neighbours_of(coview, PRODUCTS), pairs)
+    assert means.nodes == PRODUCTS + 2 * len(coview)
+    nodes = torch.randperm(means.nodes)
+    with torch.no_grad():
+        vectors = torch.empty(means.nodes, DIMENSION)
+        vectors[nodes] = encoder.start(*means.of(nodes))
+        torch.testing.assert_close(vectors[:PRODUCTS], dense(encoder, features, coview))
+        for pair in range(len(coview)):
+            rest = coview.only(np.arange(len(coview)) != pair)
+            without = dense(encoder, features, rest)
+            first, second = pairs[:, pair]
+            torch.testing.assert_close(vectors[PRODUCTS + pair], without[first])
+            torch.testing.assert_close(vectors[PRODUCTS + len(coview) + pair], without[second])
 
 
 def test_a_product_that_lacks_something_has_the_learned_vector_and_trains_it() -> None:
@@ -71,7 +90,7 @@ def test_a_product_that_lacks_something_has_the_learned_vector_and_trains_it() -
         torch.zeros(2, TEXT), torch.tensor([True, False]), torch.zeros(2, IMAGE), torch.tensor([False, False])
     )
     encoder = AlignmentEncoder(TEXT, IMAGE, DIMENSION)
-    start = encoder.start(*features.of(torch.arange(2)))
+    start = encoder.filled(features.rows())
     assert torch.equal(start[0], torch.cat([torch.zeros(TEXT), encoder.no_image]))
     assert torch.equal(start[1], torch.cat([encoder.no_text, encoder.no_image]))
     assert encoder.no_text.norm() > 0.1
@@ -88,7 +107,7 @@ def test_principal_axes_keep_the_distances_of_a_low_rank_matrix() -> None:
     inputs = torch.randn(40, 4) @ torch.randn(4, TEXT + IMAGE) + 3 * torch.randn(TEXT + IMAGE)
     features = ContentFeatures(inputs[:, :TEXT], everything, inputs[:, TEXT:], everything)
     encoder = AlignmentEncoder(TEXT, IMAGE, DIMENSION)
-    encoder.start_at_principal_axes(*features.of(torch.arange(40)))
+    encoder.start_at_principal_axes(features.rows())
     with torch.no_grad():
         kept = encoder.weight(inputs)
     torch.testing.assert_close(torch.pdist(kept), torch.pdist(inputs), rtol=1e-4, atol=1e-4)
@@ -99,7 +118,8 @@ def test_principal_axes_of_fewer_products_than_dimensions_leave_the_other_rows()
     encoder = AlignmentEncoder(TEXT, IMAGE, DIMENSION)
     before = encoder.weight.weight.detach().clone()
     yes = torch.ones(3, dtype=torch.bool)
-    encoder.start_at_principal_axes(torch.randn(3, TEXT), yes, torch.randn(3, IMAGE), yes)
+    few = ContentFeatures(torch.randn(3, TEXT), yes, torch.randn(3, IMAGE), yes)
+    encoder.start_at_principal_axes(few.rows())
     after = encoder.weight.weight.detach()
     assert torch.isfinite(after).all()
     assert torch.equal(after[3:], before[3:])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.alignment.pipeline import neighbours_of, train
+from pipelines.alignment.pipeline import neighbours_of, sample_validation, train
 from pipelines.graph.product_graph import Edges
 from registry.models import Version
-from tests.samplers import needs_dgl
 from twinvec.catalogue.ingest import ingest
 from twinvec.columns import PRODUCTS
-from twinvec.errors import SettingsError
 from twinvec.features.reading import read_vectors
 from twinvec.progress import Progress
 from twinvec.settings import AlignedSettings, Settings
@@ -132,33 +129,37 @@ def test_training_finds_held_out_co_views_of_a_planted_catalogue(align: Align) -
     assert {parent.space for parent in version.inputs} == {"graph", "text", "image"}
 
 
-def sampled(workspace: Workspace, name: str, fanout: int) -> AlignedSettings:
-    return workspace.settings.aligned.model_copy(update={"sampler": name, "fanout": fanout, "epochs": 3})
+def test_validation_is_bounded(workspace: Workspace) -> None:
+    random = np.random.default_rng()
+    pairs = np.unique(np.sort(random.integers(0, COUNT, (200, 2))), axis=0)
+    pairs = pairs[pairs[:, 0] < pairs[:, 1]]
+    held_out, training = (edges([(int(a), int(b)) for a, b in part]) for part in (pairs[::2], pairs[1::2]))
+    embeddable = random.random(COUNT) < 0.9
+    embeddable[np.concatenate(held_out.ends)] = True
+    options = AlignedSettings(validation_pairs=7, validation_products=40)
+    sample = sample_validation(held_out, training, embeddable, options, 3)
+    assert len(sample.pairs[0]) == 7
+    assert len(sample.products) == 40
+    assert embeddable[sample.products].all()
+    chosen = set(zip(*(sample.products[end].tolist() for end in sample.pairs), strict=True))
+    assert chosen <= set(zip(*(end.tolist() for end in held_out.ends), strict=True))
+    known = {(sample.products[a], sample.products[b]) for a, b in zip(*sample.seen.nonzero(), strict=True)}
+    inside = np.isin(np.stack(training.ends), sample.products).all(0)
+    assert known == set(zip(training.source[inside].tolist(), training.target[inside].tolist(), strict=True))
+    everything = sample_validation(held_out, training, embeddable, AlignedSettings(), 3)
+    np.testing.assert_array_equal(everything.products, np.flatnonzero(embeddable))
+    assert len(everything.pairs[0]) == len(held_out)
 
 
-@needs_dgl
-def test_both_samplers_align_alike_where_they_keep_every_neighbour(
+def test_an_epoch_has_so_many_pairs_and_the_vectors_are_the_same_again(
     align: Align, workspace: Workspace
 ) -> None:
     text, image, views = planted(np.random.default_rng(7))
-    aligned = {
-        name: align(views, sampled(workspace, name, COUNT), text=text, image=image)[1]
-        for name in ("dgl", "csr", "auto")
-    }
-    # Blocks list their nodes in another order, and sums are rounded accordingly.
-    np.testing.assert_allclose(aligned["csr"], aligned["dgl"], atol=1e-4)
-    np.testing.assert_array_equal(aligned["auto"], aligned["dgl"])
-
-
-def test_alignment_without_dgl(align: Align, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "dgl", None)
-    text, image, views = planted(np.random.default_rng(7))
-    aligned = {
-        name: align(views, sampled(workspace, name, 3), text=text, image=image)[1] for name in ("auto", "csr")
-    }
-    np.testing.assert_array_equal(aligned["auto"], aligned["csr"])
-    with pytest.raises(SettingsError, match="DGL is not installed"):
-        align(views, sampled(workspace, "dgl", 3), text=text, image=image)
+    options = workspace.settings.aligned.model_copy(update={"pairs": 100, "epochs": 3})
+    version, vectors, _ = align(views, options, text=text, image=image)
+    _, again, _ = align(views, options, text=text, image=image)
+    np.testing.assert_array_equal(vectors, again)
+    assert version.metrics["validation_mrr_at_10"] > version.metrics["untrained_mrr_at_10"]
 
 
 def test_a_product_with_neither_is_absent_and_tells_its_neighbours_nothing(align: Align) -> None:

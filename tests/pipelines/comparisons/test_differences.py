@@ -16,10 +16,12 @@ from pipelines.comparisons.ranking_row import Difference, RankingRow
 
 
 def row(name: str, reciprocal_ranks: npt.NDArray[np.float64]) -> RankingRow:
-    shares = dict.fromkeys(("hits_at_1", "hits_at_3", "hits_at_5", "hits_at_10"), 0.5)
     return RankingRow(
         name,
-        **shares,
+        hits_at_1=0.5,
+        hits_at_3=0.5,
+        hits_at_5=0.5,
+        hits_at_10=0.5,
         mrr_at_10=float(reciprocal_ranks.mean()),
         mrr_low=0.0,
         mrr_high=1.0,

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from twinvec.nn.losses.contrastive import PairObjective, contrastive_loss, triplet_loss
+from twinvec.nn.losses.coviews import CoviewObjective, coview_loss
 from twinvec.nn.losses.directed import DirectedObjective, directed_loss, is_one_way
 from twinvec.nn.losses.margin import MarginObjective, margin_loss
 from twinvec.nn.losses.objective import Batch, Objective
@@ -15,6 +16,7 @@ from twinvec.nn.losses.softmax import SoftmaxObjective, sampled_softmax_loss
 
 __all__ = [
     "Batch",
+    "CoviewObjective",
     "DirectedObjective",
     "MarginObjective",
     "Objective",
@@ -23,6 +25,7 @@ __all__ = [
     "SoftmaxObjective",
     "blend",
     "contrastive_loss",
+    "coview_loss",
     "directed_loss",
     "is_one_way",
     "margin_loss",

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from twinvec.nn.graph_encoder import GraphEncoder
 from twinvec.nn.sampling.aggregation import sum_neighbours
-from twinvec.nn.sampling.blocks import Hop, Neighbours
+from twinvec.nn.sampling.blocks import Neighbours
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,104 @@ class ContentFeatures:
         return self.text.device
 
     def of(self, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the features of some products, as `AlignmentEncoder.start` takes them."""
+        """Return the features of some products, as `FullCoviews.forward` takes them."""
         return self.text[nodes], self.has_text[nodes], self.image[nodes], self.has_image[nodes]
+
+    def rows(self) -> Tensor:
+        """Return the features side by side, float32 [n, t + i + 2].
+
+        Missing ones are zeros. The last two columns are 1 where the text, or the image, is missing.
+        """
+        text, image = self.has_text.unsqueeze(1), self.has_image.unsqueeze(1)
+        return torch.cat(
+            [
+                torch.where(text, self.text, 0.0),
+                torch.where(image, self.image, 0.0),
+                (~text).float(),
+                (~image).float(),
+            ],
+            dim=1,
+        )
 
     def to(self, device: torch.device) -> ContentFeatures:
         """Return the features on another device."""
         return ContentFeatures(
             self.text.to(device), self.has_text.to(device), self.image.to(device), self.has_image.to(device)
         )
+
+
+@dataclass(frozen=True)
+class CoviewMeans:
+    """Mean features of n products and their co-viewed products, which is all that the encoder reads of the graph.
+
+    The encoder is linear up to the length of its vectors, so a mean is computed once, not in each step (as SGC, Wu et
+    al., ICML 2019). Nodes from n on are ends of pairs: node n + p is the source of pair p, and node n + e + p its
+    target, of e pairs. Their mean leaves the other end of the pair out. Otherwise the mean of a product contains what
+    training asks for, and the encoder learns to find what it is given.
+
+    Attributes:
+        own: Features of each product, float32 [n, t + i + 2]; see `ContentFeatures.rows`.
+        means: Their mean over the product and its co-viewed products, float32 [n, t + i + 2].
+        sizes: Number of rows in each mean, float32 [n].
+        pairs: Co-viewed products that stand in each other's mean, int64 [2, e]; e may be 0.
+    """
+
+    own: Tensor
+    means: Tensor
+    sizes: Tensor
+    pairs: Tensor
+
+    @property
+    def nodes(self) -> int:
+        """Number of nodes, n + 2e."""
+        return len(self.means) + self.pairs.numel()
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the means."""
+        return self.means.device
+
+    def of(self, nodes: Tensor) -> tuple[Tensor]:
+        """Return the means of some nodes, float32 [nodes, t + i + 2], as `AlignmentEncoder.start` takes them."""
+        products = len(self.means)
+        is_end = nodes >= products
+        # Both ends, in the order of the nodes: the product of each, and the other end of its pair.
+        place = torch.where(is_end, nodes - products, 0)
+        here = nodes.clone()
+        here[is_end] = self.pairs.flatten()[place[is_end]]
+        means = functional.embedding(here, self.means)
+        if bool(is_end.any()):
+            other = self.pairs.flip(0).flatten()[place[is_end]]
+            size = self.sizes[here[is_end]].unsqueeze(1)
+            means[is_end] = (size * means[is_end] - functional.embedding(other, self.own)) / (size - 1)
+        return (means,)
+
+    def only(self, products: Tensor) -> CoviewMeans:
+        """Return the means of some products, int64 [products], without pairs."""
+        none = self.pairs.new_zeros(2, 0)
+        return CoviewMeans(self.own[products], self.means[products], self.sizes[products], none)
+
+
+def coview_means(features: ContentFeatures, coviews: Neighbours, pairs: Tensor | None = None) -> CoviewMeans:
+    """Return the mean features of each product and its co-viewed products.
+
+    Args:
+        features: Features of n products.
+        coviews: Co-viewed products of each, on the features' device.
+        pairs: Pairs that `coviews` holds in both directions, int64 [2, e]; none if not given.
+
+    Example:
+        >>> from twinvec.nn.sampling.blocks import from_edges
+        >>> yes, no = torch.tensor([True, True]), torch.tensor([False, False])
+        >>> features = ContentFeatures(torch.tensor([[1.0], [3.0]]), yes, torch.zeros(2, 0), no)
+        >>> pair = torch.tensor([[0], [1]])
+        >>> means = coview_means(features, from_edges(pair.flatten(), pair.flip(0).flatten(), 2), pair)
+        >>> means.of(torch.tensor([0, 2]))[0][:, 0].tolist()
+        [2.0, 1.0]
+    """
+    own = features.rows()
+    means, sizes = _mean_with_neighbours(own, coviews)
+    return CoviewMeans(own, means, sizes, sizes.new_zeros(2, 0).long() if pairs is None else pairs)
 
 
 class AlignmentEncoder(GraphEncoder):
@@ -63,12 +153,9 @@ class AlignmentEncoder(GraphEncoder):
         dimension: Length of the aligned vectors.
 
     Example:
-        >>> from twinvec.nn.sampling.blocks import from_edges
         >>> encoder = AlignmentEncoder(text=4, image=3, dimension=2)
-        >>> everything = torch.ones(2, 4), torch.tensor([True, True]), torch.ones(2, 3), torch.tensor([True, False])
-        >>> rows = encoder.start(*everything)
-        >>> coviews = from_edges(torch.tensor([0, 1]), torch.tensor([1, 0]), 2)
-        >>> encoder.step(0, rows, rows, Hop({AlignmentEncoder.RELATION: coviews}, inputs=2)).shape
+        >>> features = ContentFeatures(torch.ones(2, 4), torch.ones(2) > 0, torch.ones(2, 3), torch.ones(2) < 0)
+        >>> encoder.start(features.rows()).shape
         torch.Size([2, 2])
     """
 
@@ -79,32 +166,30 @@ class AlignmentEncoder(GraphEncoder):
         self.no_text = nn.Parameter(torch.randn(text) / max(text, 1) ** 0.5)
         self.no_image = nn.Parameter(torch.randn(image) / max(image, 1) ** 0.5)
         self.weight = nn.Linear(text + image, dimension)
-        self.layers = nn.ModuleList([self.weight])
+        # What the encoder reads of the graph is in the means.
+        self.layers = nn.ModuleList()
 
-    def start(self, text: Tensor, has_text: Tensor, image: Tensor, has_image: Tensor) -> Tensor:
-        """Return the features [text, image], [nodes, t + i], with a learned vector where one is missing."""
-        return torch.cat(
-            [
-                torch.where(has_text.unsqueeze(1), text, self.no_text),
-                torch.where(has_image.unsqueeze(1), image, self.no_image),
-            ],
-            dim=1,
-        )
+    def start(self, means: Tensor) -> Tensor:
+        """Return the vectors of some means, float32 [nodes, dimension], of unit length.
 
-    def step(self, index: int, own: Tensor, below: Tensor, hop: Hop) -> Tensor:
-        """Return the convolution, [rows, dimension], of unit length; arguments as in `GraphEncoder.step`."""
-        neighbours = hop.neighbours[self.RELATION]
-        mean = (own + sum_neighbours(below, neighbours)) / (neighbours.degrees() + 1).unsqueeze(1)
-        return functional.normalize(self.weight(mean), dim=1)
+        Args:
+            means: float32 [nodes, t + i + 2]; see `ContentFeatures.rows`.
+        """
+        return functional.normalize(self.weight(self.filled(means)), dim=1)
+
+    def filled(self, means: Tensor) -> Tensor:
+        """Return means with the learned vectors in place of what is missing, float32 [nodes, t + i]."""
+        learned = torch.cat([means[:, -2:-1] * self.no_text, means[:, -1:] * self.no_image], dim=1)
+        return means[:, :-2] + learned
 
     @torch.no_grad()
-    def start_at_principal_axes(self, *features: Tensor) -> None:
+    def start_at_principal_axes(self, means: Tensor) -> None:
         """Initialise W with the principal axes of some products' features.
 
         Args:
-            features: Features of a sample of products, as `start` takes them.
+            means: Features of a sample of products, or means, float32 [sample, t + i + 2].
         """
-        inputs = self.start(*features)
+        inputs = self.filled(means)
         rank = min(*inputs.shape, self.weight.out_features)
         _, _, axes = torch.pca_lowrank(inputs, rank)
         self.weight.weight[:rank] = axes.T
@@ -148,9 +233,15 @@ class FullCoviews(nn.Module):
             coview_offsets: Offsets of the co-viewed products, int64 [n + 1]; see `sampling.blocks.Neighbours`.
             coview_positions: Co-viewed products, int64 [edges].
         """
-        start = self.encoder.start(text, has_text, image, has_image)
-        neighbours = Neighbours(coview_offsets, coview_positions)
-        return self.encoder.step(0, start, start, Hop({AlignmentEncoder.RELATION: neighbours}, text.shape[0]))
+        rows = ContentFeatures(text, has_text, image, has_image).rows()
+        means, _ = _mean_with_neighbours(rows, Neighbours(coview_offsets, coview_positions))
+        return self.encoder.start(means)
+
+
+def _mean_with_neighbours(rows: Tensor, neighbours: Neighbours) -> tuple[Tensor, Tensor]:
+    """Return the mean of each row and its neighbours' rows, [n, w], and how many rows each is of, [n]."""
+    sizes = neighbours.degrees().to(rows.dtype) + 1
+    return (rows + sum_neighbours(rows, neighbours)) / sizes.unsqueeze(1), sizes
 
 
 def example(encoder: AlignmentEncoder) -> dict[str, Tensor]:

@@ -112,6 +112,14 @@ class Sampler(Protocol):
         ...
 
 
+class RowSampler:
+    """Sampler for models that read nothing of the graph but their features: a block is the seeds alone."""
+
+    def sample(self, seeds: Tensor) -> Block:
+        """Return `seeds` as a block without hops."""
+        return Block(seeds, ())
+
+
 def offsets_of(counts: Tensor) -> Tensor:
     """Return the offsets, int64 [rows + 1], of rows with these counts, int64 [rows]."""
     return torch.cat([counts.new_zeros(1), counts.cumsum(0)])

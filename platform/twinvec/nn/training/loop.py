@@ -98,18 +98,20 @@ def train(
         SettingsError: If an epoch has no batch, or fewer batches than there are processes.
 
     Example:
+        >>> from twinvec.nn.features import Features
         >>> from twinvec.nn.losses.margin import MarginObjective
-        >>> from twinvec.nn.models.alignment import AlignmentEncoder, ContentFeatures
-        >>> from twinvec.nn.sampling.blocks import from_edges
+        >>> from twinvec.nn.models import GraphSAGE
+        >>> from twinvec.nn.sampling.blocks import double_cover
         >>> from twinvec.nn.sampling.csr import CsrSampler
         >>> source, target = torch.arange(6), (torch.arange(6) + 1) % 6
-        >>> coviews = {"coview": from_edges(torch.cat([source, target]), torch.cat([target, source]), 6)}
-        >>> features = ContentFeatures(torch.eye(6), torch.ones(6) > 0, torch.ones(6, 0), torch.ones(6) < 0)
+        >>> graph = {"copurchase": double_cover(source, target, products=6)}
+        >>> features = Features(torch.eye(6), torch.zeros(12, 0))
         >>> objective = MarginObjective(
-        ...     source, target, products=6, target_offset=0, negatives=2, pool=4, margin=1.0, batch=3
+        ...     source, target, products=6, target_offset=6, negatives=2, pool=4, margin=1.0, batch=3
         ... )
-        >>> sampler = CsrSampler(coviews, {"coview": -1}, hops=1)
-        >>> history = train(AlignmentEncoder(6, 0, 4), features, sampler, objective, 2, 0.01, 0.0, seed=0)
+        >>> sampler = CsrSampler(graph, {"copurchase": -1}, hops=1)
+        >>> model = GraphSAGE(content=6, dimension=4, layers=1, relations=list(graph))
+        >>> history = train(model, features, sampler, objective, 2, 0.01, 0.0, seed=0)
         >>> [epoch.number for epoch in history]
         [1, 2]
     """
