@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from twinvec.startup import skip_unused_imports
+
 if TYPE_CHECKING:
     from twinvec.spaces import Space
 
@@ -22,6 +24,8 @@ sys.dont_write_bytecode = False
 # Read when torch and its like are first imported, here and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# As the command does: eight seconds of imports to every worker.
+skip_unused_imports()
 
 
 @pytest.fixture(scope="session")

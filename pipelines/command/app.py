@@ -106,8 +106,10 @@ def open_workspace(**overrides: object) -> Workspace:
         SettingsError: If a setting cannot be used, or the home cannot be made.
     """
     from twinvec.settings import load_settings
+    from twinvec.startup import skip_unused_imports
     from twinvec.workspace import Workspace
 
+    skip_unused_imports()
     settings = load_settings(**overrides)
     try:
         settings.home.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from twinvec.startup import skip_unused_imports
+
+skip_unused_imports()
+
 # What MLflow and Feast import when they open their stores.
 import feast.infra.offline_stores.duckdb
 import feast.infra.online_stores.postgres_online_store.postgres

@@ -15,6 +15,10 @@ import traceback
 import warnings
 from typing import Any
 
+from twinvec.startup import skip_unused_imports
+
+skip_unused_imports()
+
 import feast.infra.offline_stores.duckdb
 import feast.infra.online_stores.sqlite
 import feast.infra.registry.sql  # noqa: F401
