@@ -29,29 +29,17 @@ from twinvec.nn.sampling.blocks import Neighbours, RowSampler
 from twinvec.nn.training.inference import infer
 from twinvec.nn.training.loop import Epoch
 from twinvec.nn.training.loop import train as train_encoder
-from twinvec.plugins import load_reference
 from twinvec.progress import Progress
-from twinvec.spaces import find_space
 from twinvec.stage import Inputs, Outcome
 from twinvec.tracking import model_digest
 
 if TYPE_CHECKING:
-    from twinvec.catalogue.snapshot import Snapshot
-    from twinvec.settings import AlignedSettings, Settings
+    from twinvec.settings import AlignedSettings
     from twinvec.tracking import Run
 
 (FIELD,) = SPACE.fields
 MOST_SAMPLED = 20_000
 IntArray = npt.NDArray[np.int64]
-
-
-def reason_to_skip(snapshot: Snapshot, settings: Settings) -> str | None:
-    """Return why there is nothing to align, or None."""
-    for name in SPACE.uses:
-        reason = find_space(name).reason_to_skip
-        if reason is None or load_reference(reason)(snapshot, settings) is None:
-            return None
-    return "no product has a title, a category or an image that can be read"
 
 
 def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:

@@ -9,9 +9,9 @@ SPACE = Space(
     train="pipelines.alignment.pipeline:train",
     fields=("aligned_vector",),
     needs=("graph",),
+    needs_one_of=("text", "image"),
     uses=("text", "image"),
     settings=("aligned",),
     revision=2,
-    reason_to_skip="pipelines.alignment.pipeline:reason_to_skip",
     update=Carry("carry", "pipelines.update.aligned:carry_aligned", reads=("graph", "text", "image")),
 )

@@ -16,6 +16,7 @@ from twinvec.errors import NotFoundError, StateError, VerificationError
 from twinvec.features.manifest import Manifest
 from twinvec.releases.lookup import all_releases, lineage
 from twinvec.settings import Settings
+from twinvec.spaces import spaces
 from twinvec.workspace import Workspace
 
 if TYPE_CHECKING:  # torch and MLflow take seconds to import: they are, when the models are loaded
@@ -64,6 +65,7 @@ def find_encoders(workspace: Workspace, collection: str) -> Encoders:
     """
     release = _release_of(workspace, collection)
     versions = {version.space: version for version in lineage(workspace, release.version_id)}
+    _refuse_imported(release, versions)
     if "aligned" not in versions:
         raise StateError(
             f"{collection} was made without texts and images, so it has nothing to tell a new product by",
@@ -71,6 +73,31 @@ def find_encoders(workspace: Workspace, collection: str) -> Encoders:
         )
     _verify(workspace.index.metadata(collection), release, versions)
     return Encoders(workspace.settings, collection, versions)
+
+
+def _refuse_imported(release: Release, versions: Mapping[str, Version]) -> None:
+    """Refuse a release that has no encoder for a new product, because versions of it were imported."""
+    hint = (
+        "`twinvec run` makes a release by models of Twinvec; until then, ask with products of the catalogue"
+    )
+    encoding = {"aligned"} | {space.name for space in spaces() if space.encoder is not None}
+    imported = [
+        version.name
+        for space, version in versions.items()
+        if space in encoding and Manifest.from_json(version.manifest).imported
+    ]
+    if imported:
+        raise StateError(
+            f"{release.collection} cannot place a new product: {', '.join(imported)} was imported, so there is no "
+            "encoder for it",
+            hint,
+        )
+    if "aligned" not in versions and Manifest.from_json(release.version.manifest).imported:
+        raise StateError(
+            f"{release.collection} cannot place a new product: {release.version.name} was imported without aligned "
+            "vectors, which tell what a product is like",
+            f"import it again with `--from aligned`, and publish it; or {hint}",
+        )
 
 
 def _release_of(workspace: Workspace, collection: str) -> Release:

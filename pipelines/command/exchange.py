@@ -24,7 +24,7 @@ def import_(
     inputs: Annotated[
         list[str] | None,
         typer.Option(
-            "--from", help="A version that the vectors belong to, such as graph@v1; may be repeated."
+            "--from", help="A version that the vectors belong to, such as aligned@v1; may be repeated."
         ),
     ] = None,
     note: Annotated[str, typer.Option(help="Text that is kept with the run, as the name of the model.")] = "",

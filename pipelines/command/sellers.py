@@ -11,6 +11,7 @@ import typer
 from pipelines.command.app import open_workspace
 from pipelines.command.output import AsJson, print_json, print_table
 from pipelines.command.progress import shown
+from twinvec.errors import StateError
 
 sellers = typer.Typer(
     help="Products to recommend to sellers; `twinvec train sellers` trains what they are found by.",
@@ -78,7 +79,13 @@ def reduction(
 ) -> None:
     """Show what the graph reduction of a version kept (WAML, Table 5)."""
     made = open_workspace().version(version)
-    record = json.loads((Path(made.path) / "reduction.json").read_text(encoding="utf-8"))
+    file = Path(made.path) / "reduction.json"
+    if not file.is_file():
+        raise StateError(
+            f"{made.name} has no graph reduction: it was imported, or is not of seller_products",
+            "name a version of seller_products that `twinvec train sellers` made",
+        )
+    record = json.loads(file.read_text(encoding="utf-8"))
     if as_json:
         print_json({"version": made.name, **record})
         return

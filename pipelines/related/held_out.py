@@ -77,6 +77,12 @@ def compare(workspace: Workspace, new: Version, live: Version) -> Quality:
         The figures, of at most `gates.edges` edges, or why there are none.
     """
     settings = workspace.settings
+    for version in (new, live):
+        if Manifest.from_json(version.manifest).imported:
+            return Quality(
+                remark=f"quality was not compared: {version.name} was imported, and it is not known which edges it "
+                "was trained on; `twinvec evaluate related --edges FILE` measures it on edges of yours"
+            )
     while (frozen := Manifest.from_json(live.manifest).frozen) is not None:
         live = workspace.version(frozen)
     ours, other = read_tested(workspace, new), read_tested(workspace, live)

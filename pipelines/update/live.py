@@ -80,6 +80,19 @@ def find_live(workspace: Workspace, name: str) -> Live:
             f"{release.label} cannot be updated: versions of {', '.join(trained_only)} are made by training alone",
             "`twinvec run` trains a release anew",
         )
+    imported = [
+        version.name
+        for version in versions.values()
+        if (update := stage_of(version.space).update) is not None
+        and update.how == "carry"
+        and Manifest.from_json(version.manifest).imported
+    ]
+    if imported:
+        raise StateError(
+            f"{release.label} cannot be updated: {', '.join(imported)} was imported, so there is no model that "
+            "embeds new products",
+            "import vectors for the later snapshot and publish them, or `twinvec run` trains a release",
+        )
     needed = [*versions.values(), *trainings.values(), *([graph] if graph is not None else [])]
     for version in needed:
         if version.state != State.READY:

@@ -130,7 +130,8 @@ def standing(workspace: Workspace, snapshot: Snapshot) -> list[Standing]:
             continue
         with transaction(workspace.engine) as session:
             latest = {made.name: operations.latest_version(session, made.name) for made in space.outcomes}
-        reason = _reason_to_skip(space, snapshot, workspace.settings)
+        reason = _missing(space, current.keys() | stale)
+        reason = reason or _reason_to_skip(space, snapshot, workspace.settings)
         if reason is not None:
             standings += [Standing(name, each, False, f"skipped: {reason}") for name, each in latest.items()]
         else:
@@ -219,14 +220,10 @@ def _run_space(
             Step(name, version, False, 0.0, _reason_to_keep(snapshot, version))
             for name, version in current.items()
         ]
-    missing = [name for name in space.needs if name not in versions]
-    reason = (
-        f"there is no version of {', '.join(missing)}"
-        if missing
-        else _reason_to_skip(space, snapshot, workspace.settings)
-    )
+    missing = _missing(space, versions)
+    reason = missing or _reason_to_skip(space, snapshot, workspace.settings)
     if reason is not None:
-        if not missing:
+        if missing is None:
             progress(f"{space.name}: skipped, {reason}")
         return [Step(made.name, None, False, 0.0, f"skipped: {reason}") for made in space.outcomes]
     started = time.perf_counter()
@@ -254,6 +251,15 @@ def _run_space(
         made, _ = up_to_date(workspace, snapshot, space, versions)
     seconds, reason = time.perf_counter() - started, "forced" if current else "made"
     return [Step(each.name, made.get(each.name), True, seconds, reason) for each in space.outcomes]
+
+
+def _missing(space: Space, available: Collection[str]) -> str | None:
+    """Return which spaces without a version keep a space from being made; None if none do."""
+    if missing := [name for name in space.needs if name not in available]:
+        return f"there is no version of {', '.join(missing)}"
+    if space.needs_one_of and not any(name in available for name in space.needs_one_of):
+        return f"there is no version of {' or '.join(space.needs_one_of)}"
+    return None
 
 
 def _reason_to_skip(space: Space, snapshot: Snapshot, settings: Settings) -> str | None:

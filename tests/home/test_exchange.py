@@ -13,9 +13,15 @@ import pytest
 from typer.testing import CliRunner
 
 import twinvec
+from pipelines.cold_start.encoders import find_encoders
+from pipelines.cold_start.service import ColdStart
 from pipelines.command import app
-from twinvec import dag
+from pipelines.update.live import find_live
+from twinvec import dag, releases
+from twinvec.catalogue.synthetic.store import generate
 from twinvec.errors import CatalogueError, StateError
+from twinvec.serving.related import NewProduct
+from twinvec.serving.sellers import recommend
 from twinvec.tracking.runs import run_parameters
 
 pytestmark = pytest.mark.slow
@@ -66,9 +72,69 @@ def test_an_imported_related_is_published_and_promoted(home: twinvec.Home) -> No
     home.publish(version.name)
     assert home.promote(force=True).version.name == "related@v2"
     assert home.related(keys[0].as_py(), k=3).release == "related_products__v2"
-    assert home.rollback().version.name == "related@v1"
-    with pytest.raises(StateError, match="import seller_products first"):
-        home.import_vectors("sellers", {"seller_id": ["s"], "v": np.eye(1, 4, dtype=np.float32)})
+    quality = releases.live(home.workspace).verification["gates"]["remark"]  # type: ignore[union-attr]
+    assert "related@v2 was imported, and it is not known which edges it was trained on" in quality
+    # Nothing can embed a new product, and both that ask for it say so.
+    with pytest.raises(StateError, match="related@v2 was imported without aligned vectors"):
+        find_encoders(home.workspace, "related_products__v2")
+    with pytest.raises(StateError, match="cannot be updated: related@v2 was imported"):
+        find_live(home.workspace, "related_products")
+
+    # With the aligned vectors it belongs to, a new product gets the mean of its neighbours' vectors …
+    home.import_vectors("related", {"product_id": keys, **fields}, inputs=["graph", "aligned"])
+    home.publish()
+    home.promote(force=True)
+    assert len(ColdStart(home.workspace).related(NewProduct("Blue case", None, None), 3).hits) == 3
+    # … unless the text vectors below were imported as well.
+    home.import_vectors("text", own(home))
+    live = home.run().live or home.promote(force=True)
+    with pytest.raises(StateError, match="text@v2 was imported, so there is no encoder"):
+        find_encoders(home.workspace, live.collection)
+    assert home.rollback().version.name == "related@v3"
+
+
+def test_imported_sellers_and_their_products_are_released(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate(tmp_path / "store", 200, images=False, sellers=True)
+    random = np.random.default_rng(0)
+    with twinvec.open(tmp_path / "home", device="cpu") as home:
+        snapshot = home.ingest(tmp_path / "store").snapshot
+        products = pq.read_table(snapshot.table("products"))["product_id"].to_pylist()
+        sellers = sorted(set(pq.read_table(snapshot.table("offers"))["seller_id"].to_pylist()))
+
+        def vectors(keys: list[str], dimension: int) -> Any:
+            return random.normal(size=(len(keys), dimension)).astype(np.float32)
+
+        table = {"seller_id": sellers, "v": vectors(sellers, 8)}
+        with pytest.raises(StateError, match="twinvec import sellers FILE --from seller_products"):
+            home.import_vectors("sellers", table)
+        home.import_vectors(
+            "seller_products", {"product_id": products[:150], "v": vectors(products[:150], 8)}
+        )
+        with pytest.raises(CatalogueError, match=r"have 5 numbers, and those of seller_products@v1, .* 8"):
+            home.import_vectors("sellers", {**table, "v": vectors(sellers, 5)}, inputs=["seller_products"])
+        version = home.import_vectors("sellers", table, inputs=["seller_products"])
+        home.publish(version.name)
+        assert home.promote(name="seller_recommendations").state == "live"
+        recommended = recommend(home.workspace, sellers[0], 3)
+        assert (recommended.release, len(recommended.hits)) == ("seller_recommendations__v1", 3)
+        with pytest.raises(StateError, match="seller_products@v1, sellers@v1 was imported"):
+            find_live(home.workspace, "seller_recommendations")
+    monkeypatch.setenv("TWINVEC_HOME", str(tmp_path / "home"))
+    result = CliRunner().invoke(app, ["sellers", "reduction"])
+    assert (result.exit_code, "seller_products@v1 has no graph reduction" in result.output) == (1, True)
+
+
+def test_text_is_imported_where_none_is_trained(home: twinvec.Home) -> None:
+    schemes: dict[str, Any] = {"text": {"scheme": "none"}, "image": {"scheme": "none"}}
+    with twinvec.open(home.settings.home, **schemes) as bare:
+        bare.import_vectors("text", own(home))
+        standing = {each.space: each for each in dag.standing(bare.workspace, bare.workspace.snapshot())}
+        assert (standing["aligned"].reason, standing["related"].stale) == (
+            "snapshot, settings or inputs changed",
+            True,
+        )
 
 
 def test_tables_that_do_not_fit_are_refused(home: twinvec.Home) -> None:

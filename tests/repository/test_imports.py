@@ -28,8 +28,8 @@ ALLOWED: Mapping[str, str] = {
     "feature_repo": "twinvec.features twinvec.settings",
     "migrations": "registry twinvec.settings",
     "pipelines.alignment": (
-        "pipelines.graph twinvec.catalogue twinvec.digest twinvec.metrics twinvec.nn twinvec.plugins "
-        "twinvec.progress twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking"
+        "pipelines.graph twinvec.digest twinvec.metrics twinvec.nn twinvec.progress twinvec.settings "
+        "twinvec.spaces twinvec.stage twinvec.tracking"
     ),
     "pipelines.baselines": "pipelines.graph twinvec.errors twinvec.metrics twinvec.nn",
     "pipelines.category": (
@@ -45,7 +45,7 @@ ALLOWED: Mapping[str, str] = {
         "pipelines.cold_start pipelines.comparisons pipelines.evaluation pipelines.related "
         "pipelines.update pipelines.versions registry twinvec twinvec.catalogue twinvec.dag "
         "twinvec.doctor twinvec.errors twinvec.exchange twinvec.features twinvec.files twinvec.nn twinvec.releases "
-        "twinvec.serving twinvec.settings twinvec.spaces twinvec.tracking twinvec.vectors "
+        "twinvec.serving twinvec.settings twinvec.spaces twinvec.startup twinvec.tracking twinvec.vectors "
         "twinvec.workspace"
     ),
     "pipelines.comparisons": (

@@ -17,6 +17,7 @@ from twinvec.columns import CATEGORY, PRODUCT_ID, SELLER_ID
 from twinvec.dag import import_mark
 from twinvec.errors import CatalogueError, StateError
 from twinvec.exchange.table import Floats, check_table, examples, read_table
+from twinvec.features.manifest import IMPORTED
 from twinvec.progress import Progress
 from twinvec.spaces import find_space, stage_of
 from twinvec.stage import Inputs, Outcome, make_version
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from twinvec.catalogue.snapshot import Snapshot
     from twinvec.tracking import Run
 
-PREPROCESSING = "imported"
 NOTE = "mlflow.note.content"  # MLflow's own tag of a run's description
 KEYS_SQL = {
     PRODUCT_ID: "SELECT product_id FROM products ORDER BY 1",
@@ -86,9 +86,18 @@ def import_vectors(
     if serving is not None and serving.searched.space not in (name, *versions):
         raise StateError(
             f"{name} is served with vectors of {serving.searched.space}, and none of its versions is given",
-            f"import {serving.searched.space} first, and name its version as an input",
+            f"import {serving.searched.space} first, and name its version as an input: "
+            f"`twinvec import {name} FILE --from {serving.searched.space}`",
         )
     keys, fields = check_table(read_table(source), space)
+    dimension = next(iter(fields.values())).shape[1]
+    searched = versions.get(serving.searched.space) if serving is not None else None
+    if searched is not None and searched.dimension != dimension:
+        raise CatalogueError(
+            f"the vectors have {dimension} numbers, and those of {searched.name}, which they are compared with, "
+            f"{searched.dimension}",
+            f"import vectors of {name} and of {searched.space} that one model made",
+        )
     expected = _keys(opened, space.entity.key)
     without = _count_without(keys, expected, opened.id, space.entity.name)
     if without:
@@ -110,7 +119,7 @@ def import_vectors(
             metric="cosine" if serving is None and stage_of(name) is space else "dot",
             normalised=all(_is_normalised(vectors) for vectors in fields.values()),
             model=weights,
-            preprocessing=PREPROCESSING,
+            preprocessing=IMPORTED,
             metrics={"with_vector": len(keys), "without_vector": without},
             entity=space.entity.key,
         )

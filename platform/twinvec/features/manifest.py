@@ -11,6 +11,9 @@ from typing import Any, Literal
 from twinvec import digest, files
 from twinvec.errors import StoreError
 
+# `preprocessing` of versions whose vectors were made elsewhere.
+IMPORTED = "imported"
+
 FILE = "manifest.json"
 Metric = Literal["cosine", "dot"]
 
@@ -55,6 +58,11 @@ class Manifest:
     def digest(self) -> str:
         """Digest of 16 hexadecimal digits, equal only for equal manifests."""
         return digest.of_json(self.to_json())
+
+    @property
+    def imported(self) -> bool:
+        """True if the vectors were made elsewhere, so that there is no model of the version."""
+        return self.preprocessing == IMPORTED
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as JSON-like values, as the registry keeps it; `frozen` only if it is set."""

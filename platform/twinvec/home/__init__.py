@@ -160,7 +160,8 @@ class Home(ReadableHome):
             space: Name of the space.
             source: Parquet file or table with the key column, such as `product_id`, and the vector columns of the
                 space. Where the space has one, any column of lists is taken.
-            inputs: Versions that the vectors belong to, such as `graph@v1` for `related`, whose gates then compare it.
+            inputs: Versions that the vectors belong to, such as `aligned@v1` for `related`: products that are not in
+                the catalogue are then placed by it.
             note: Free text that is kept with the run, such as the name of the model.
             snapshot: Snapshot whose products have these vectors; the last one ingested if not given.
 

@@ -102,6 +102,7 @@ class Space:
             vectors of two spaces never meet in one table unnoticed.
         entity: Kind of thing that has a vector.
         needs: Spaces that a version cannot be made without.
+        needs_one_of: Spaces of which at least one must have a version; they are among `uses`.
         uses: Spaces that are read if there is a version of them.
         settings: Groups of settings that decide what is made.
         revision: Raised when the code makes something else of the same inputs.
@@ -120,6 +121,7 @@ class Space:
     fields: tuple[str, ...] = ()
     entity: Entity = PRODUCTS
     needs: tuple[str, ...] = ()
+    needs_one_of: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     revision: int = 1
