@@ -1,12 +1,18 @@
-"""Copies of homes, which many tests begin from."""
+"""Homes that many tests begin from: built once in a run of tests, and copied."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pickle
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import TypeVar
+
+import pytest
 
 from registry import operations
 from registry.database import transaction
@@ -14,8 +20,28 @@ from twinvec.features.store import apply_snapshot, apply_version
 from twinvec.settings import Settings
 from twinvec.workspace import Workspace
 
+T = TypeVar("T")
 _BLOCK = 1 << 20
 _ZEROS = bytes(_BLOCK)
+
+
+def built_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], T]) -> T:
+    """Call `build` with a folder of its own, once for all workers of a run, and return a copy of what it returned.
+
+    Nobody may write to the folder afterwards.
+    """
+    base = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    folder, result = base / f"shared-{name}", base / f"shared-{name}.pickle"
+    with (base / f"shared-{name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not result.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            result.write_bytes(pickle.dumps(build(folder)))
+        copy: T = pickle.loads(result.read_bytes())
+    return copy
 
 
 def copied(home: Path, target: Path) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import twinvec
-from tests.homes import copied
+from tests.homes import built_once, copied
 from twinvec.catalogue.synthetic.store import generate
 
 BRIEF: dict[str, Any] = {
@@ -24,7 +24,10 @@ BRIEF: dict[str, Any] = {
 @pytest.fixture(scope="session")
 def first_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `catalogue`, a store of 200 products, and `shop`, the home where it is released."""
-    folder = tmp_path_factory.mktemp("first")
+    return built_once(tmp_path_factory, "first", build_shop)
+
+
+def build_shop(folder: Path) -> Path:
     generate(folder / "catalogue", 200, images=False)
     with twinvec.open(folder / "shop", **BRIEF) as home:
         home.ingest(folder / "catalogue")

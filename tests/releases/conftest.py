@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from sqlalchemy import func, insert, make_url, select
 from registry import operations
 from registry.database import migrate, open_engine, transaction
 from registry.models import Base, Version
-from tests.homes import copied, relocate, restore
+from tests.homes import built_once, copied, relocate, restore
 from twinvec import releases
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic.store import generate
@@ -48,10 +48,14 @@ Floats = npt.NDArray[np.float32]
 class World:
     """A home, two related versions of one snapshot, and what their vectors are."""
 
-    workspace: Workspace
+    home: Path
     products: dict[str, list[object]]
     versions: tuple[Version, ...]
     vectors: tuple[tuple[Floats, Floats], ...]
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        return Workspace(Settings(home=self.home))
 
     def best(self, version: int, product_id: str, k: int, allowed: npt.NDArray[np.bool_]) -> list[str]:
         """By brute force: the ids of the k best allowed targets of a product's source."""
@@ -64,7 +68,7 @@ class World:
 
     def copied(self, folder: Path) -> None:
         """Copy the home."""
-        copied(self.workspace.settings.home, folder)
+        copied(self.home, folder)
 
 
 def random_vectors(size: int, seed: int) -> tuple[Floats, Floats]:
@@ -116,7 +120,10 @@ def make(
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    folder = tmp_path_factory.mktemp("world")
+    return built_once(tmp_path_factory, "world", build_world)
+
+
+def build_world(folder: Path) -> World:
     workspace = Workspace(Settings(home=folder / "home"))
     generate(folder / "store", 300, seed=5, images=False)
     report = ingest(folder / "store", "parquet", workspace.settings, workspace.engine)
@@ -127,15 +134,19 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     first = make(workspace, "related", keys, 2, text)
     newer_text = make(workspace, "text", keys, 3, model=False)
     second = make(workspace, "related", keys, 4, newer_text)
-    return World(
-        workspace, products, (first, second), (random_vectors(len(keys), 2), random_vectors(len(keys), 4))
-    )
+    workspace.engine.dispose()
+    vectors = random_vectors(len(keys), 2), random_vectors(len(keys), 4)
+    return World(workspace.settings.home, products, (first, second), vectors)
 
 
 @pytest.fixture(scope="session")
 def released(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home in which the first version's release is live and the second's is ready."""
-    home = tmp_path_factory.mktemp("released") / "home"
+    return built_once(tmp_path_factory, "released", partial(build_released, world))
+
+
+def build_released(world: World, folder: Path) -> Path:
+    home = folder / "home"
     world.copied(home)
     workspace = Workspace(Settings(home=home))
     releases.promote(workspace, releases.publish(workspace, world.versions[0]))
@@ -170,7 +181,11 @@ def make_sellers(workspace: Workspace, keys: list[str], seed: int) -> Version:
 @pytest.fixture(scope="session")
 def seller_home(world: World, released: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The home of `released`, in which sellers have a live release and one that is ready, too."""
-    home = tmp_path_factory.mktemp("sellers") / "home"
+    return built_once(tmp_path_factory, "sellers", partial(build_seller_home, world, released))
+
+
+def build_seller_home(world: World, released: Path, folder: Path) -> Path:
+    home = folder / "home"
     copied(released, home)
     workspace = Workspace(Settings(home=home))
     keys = [str(key) for key in world.products["product_id"]]

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from registry.models import Version
-from tests.homes import copied
+from tests.homes import built_once, copied
 from twinvec import dag, releases
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic.store import generate
@@ -60,7 +60,10 @@ class Shop:
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    folder = tmp_path_factory.mktemp("cold")
+    return built_once(tmp_path_factory, "cold", build_shop)
+
+
+def build_shop(folder: Path) -> Shop:
     generate(folder / "store", 300, seed=11, images=True)
     made = []
     for size in SIZES:

@@ -17,6 +17,7 @@ from pipelines.command import app
 from pipelines.graph.product_graph import ProductGraph
 from pipelines.related.fitting import fit, make_plan
 from pipelines.related.models import load_model, model_names
+from tests.outside import write_package
 from twinvec.errors import SettingsError
 from twinvec.settings import RelatedSettings, load_settings
 
@@ -66,17 +67,11 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for variable in [name for name in os.environ if name.startswith("TWINVEC_")]:
         monkeypatch.delenv(variable)
     site = tmp_path / "site"
-    package, metadata = site / "toy_model", site / "toy_model-1.0.dist-info"
-    package.mkdir(parents=True)
-    metadata.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "model.py").write_text(MODEL)
-    (package / "settings.py").write_text(SETTINGS)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-model\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text(
-        "[twinvec.models]\ntoy = toy_model.model:MODEL\n\n"
-        "[twinvec.model_settings]\ntoy = toy_model.settings:ToySettings\n"
-    )
+    entry_points = {
+        "twinvec.models": {"toy": "toy_model.model:MODEL"},
+        "twinvec.model_settings": {"toy": "toy_model.settings:ToySettings"},
+    }
+    write_package(site, "toy_model", {"model": MODEL, "settings": SETTINGS}, entry_points)
     for name in [name for name in sys.modules if name.split(".")[0] == "toy_model"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(site)

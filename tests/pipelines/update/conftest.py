@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.homes import copied
+from tests.homes import built_once, copied
 from twinvec import columns, dag, releases
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.synthetic.store import generate
@@ -118,7 +118,10 @@ def _write(store: Path, table: str, rows: list[dict[str, Any]], schema: pa.Schem
 
 @pytest.fixture(scope="session")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    folder = tmp_path_factory.mktemp("update")
+    return built_once(tmp_path_factory, "update", build_plan)
+
+
+def build_plan(folder: Path) -> Plan:
     workspace = Workspace(small(folder / "home"))
     generate(folder / "store", 220, seed=SEED, images=True)
     before = ingest(folder / "store", "parquet", workspace.settings, workspace.engine).snapshot

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from registry.models import Version
-from tests.homes import copied
+from tests.homes import built_once, copied
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.columns import PRODUCTS
@@ -58,7 +58,10 @@ def make(
 
 @pytest.fixture(scope="session")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    folder = tmp_path_factory.mktemp("versions")
+    return built_once(tmp_path_factory, "versions", build_plan)
+
+
+def build_plan(folder: Path) -> Plan:
     workspace = Workspace(Settings(home=folder / "home"))
     random = np.random.default_rng(SEED)
 
