@@ -58,14 +58,14 @@ def measure(
     """Train for the epochs asked for; the first, which warms up, is not counted."""
     device = features.device
     torch.manual_seed(0)
-    model = Twinvec(features.content.shape[1], features.proximity.shape[1], 128, 2, list(graph))
+    model = Twinvec(features.content.shape[1], features.proximity.shape[1], 256, 128, list(graph))
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     chosen = torch.randperm(len(edges[0]))[: options.edges]
     history = train(
         model.to(device),
         features,
-        CsrSampler(graph, {"copurchase": 20, "coview": 10}, hops=2),
+        CsrSampler(graph, {"copurchase": 20, "coview": 10}, hops=len(model.layers)),
         MarginObjective(
             edges[0].cpu()[chosen],
             edges[1].cpu()[chosen],

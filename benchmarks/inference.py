@@ -26,7 +26,7 @@ from benchmarks.measuring import Ratio, add_output, bars, finish, in_turns, medi
 from pipelines.related.models import twinvec
 from twinvec.nn.features import Features
 from twinvec.nn.models import Twinvec
-from twinvec.nn.models.twinvec import ResidualLayer
+from twinvec.nn.models.twinvec import NeighbourLayer
 from twinvec.nn.sampling.samplers import make_sampler
 from twinvec.nn.training.inference import infer
 from twinvec.settings import RelatedSettings
@@ -62,11 +62,11 @@ def measure(products: int, batches: list[int], steps: int, repeats: int, width: 
     factors = generate_content(2 * products, dimension, seed=1)
     features = Features(generate_content(products, width, seed=0), factors)
     torch.manual_seed(0)
-    model = Twinvec(width, dimension, dimension, options.layers, list(cover))
+    model = Twinvec(width, dimension, options.twinvec.hidden, dimension, list(cover))
     for layer in model.layers:
-        assert isinstance(layer, ResidualLayer)
+        assert isinstance(layer, NeighbourLayer)
         torch.nn.init.normal_(layer.out.weight, std=0.1)  # starts at zero, where neighbours change nothing
-    sampler = make_sampler("dgl", cover, dict.fromkeys(cover, -1), options.layers, seed=0)
+    sampler = make_sampler("dgl", cover, dict.fromkeys(cover, -1), len(model.layers), seed=0)
     order = torch.randperm(features.nodes, generator=torch.Generator().manual_seed(0))
     runs: dict[str, Callable[[], Any]] = {OURS: partial(infer, model, features, cover)}
     done = {OURS: features.nodes}

@@ -13,7 +13,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +33,8 @@ from twinvec.metrics.ranking import rank_targets, ranking_metrics
 from twinvec.nn.calibration import weight_fitter
 from twinvec.nn.device import resolve_device
 from twinvec.nn.features import Features
-from twinvec.nn.losses.positives import blend
-from twinvec.nn.losses.softmax import SoftmaxObjective
+from twinvec.nn.losses.positives import Positives, blend
+from twinvec.nn.losses.soft_targets import SoftTargetObjective
 from twinvec.nn.models import Twinvec
 from twinvec.nn.pagerank import personalised_pagerank, walk_matrix
 from twinvec.settings import RelatedSettings, load_settings
@@ -109,54 +109,34 @@ def steps(
 ) -> dict[str, Callable[[], Plan]]:
     """Plans from the paper's to ours, each with one thing more than the one before."""
     recipe = options.twinvec
-    width = options.dimension - 1
-    cover = relations(graph, reverse=False)
-    both = relations(graph, reverse=True)
+    width = options.dimension
+    near = proximity(graph, width, **walked.model_dump(), seed=seed)
+    edges = edge_positives(graph)
+    batch, epochs = twinvec.training_size(len(edges.sources()), recipe)
+    none = torch.zeros(2 * graph.products, 0)
 
-    def residual() -> Plan:
-        plan = merlin.plan(graph, content, options, seed)
-        return replace(
-            plan,
-            model=Twinvec(content.shape[1], 0, options.dimension, options.layers, list(cover)),
+    def layer(factors: Tensor, positives: Positives, reverse: bool) -> Plan:
+        cover = relations(graph, reverse)
+        return Plan(
+            model=Twinvec(content.shape[1], factors.shape[1], recipe.hidden, width, list(cover)),
+            features=Features(content, factors),
+            graph=cover,
+            objective=SoftTargetObjective(positives, recipe.candidates, batch),
+            epochs=epochs,
             learning_rate=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
         )
 
-    def softmax() -> Plan:
-        objective = SoftmaxObjective(edge_positives(graph), recipe.draws, recipe.candidates, recipe.batch)
-        return replace(
-            residual(), objective=objective, epochs=recipe.epochs, weight_decay=recipe.weight_decay
-        )
-
-    def factors() -> Plan:
-        near = proximity(graph, options.dimension, **walked.model_dump(), seed=seed)
-        model = Twinvec(content.shape[1], options.dimension, options.dimension, options.layers, list(cover))
-        return replace(softmax(), model=model, features=Features(content, near.factors))
-
-    def near_positives() -> Plan:
-        near = proximity(graph, options.dimension, **walked.model_dump(), seed=seed)
-        positives = blend(edge_positives(graph), near.matrix, recipe.near)
-        return replace(
-            factors(),
-            objective=SoftmaxObjective(positives, recipe.draws, recipe.candidates, recipe.batch),
-        )
-
-    def reverse() -> Plan:
-        model = Twinvec(content.shape[1], options.dimension, options.dimension, options.layers, list(both))
-        return replace(near_positives(), model=model, graph=both)
-
-    def whole() -> Plan:
-        plan = twinvec.plan(graph, content, options, seed)
-        assert plan.features.proximity.shape[1] == width
-        return plan
-
+    both = blend(edges, near.matrix, recipe.near)
     return {
         "paper": lambda: merlin.plan(graph, content, options, seed),
-        "+ residual layers, means of neighbours": residual,
-        "+ softmax over all products": softmax,
-        "+ proximity factors as features": factors,
-        "+ positives by proximity": near_positives,
-        "+ reverse edges as relations": reverse,
-        "+ factor dropout, averaged weights, calibration": whole,
+        "one decoupled layer, softmax over the edges": lambda: layer(none, edges, reverse=False),
+        "+ proximity factors as features": lambda: layer(near.factors, edges, reverse=False),
+        "+ proximity in the softmax": lambda: layer(near.factors, both, reverse=False),
+        "+ reverse edges as relations": lambda: layer(near.factors, both, reverse=True),
+        "+ factor dropout, averaged weights, calibration": lambda: twinvec.plan(
+            graph, content, options, seed
+        ),
     }
 
 

@@ -90,7 +90,7 @@ def fit(
     history = train(
         plan.model.to(device),
         features,
-        make_sampler(sampler, sampled, fanouts, options.layers, seed),
+        make_sampler(sampler, sampled, fanouts, len(plan.model.layers), seed),
         plan.objective,
         plan.epochs,
         plan.learning_rate,

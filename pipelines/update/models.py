@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from torch import nn
 
 from registry.models import Version
@@ -19,3 +21,14 @@ def load_related(settings: Settings, version: Version) -> nn.Module:
     """
     model: nn.Module = load_model(settings, version, HINT)
     return model
+
+
+def hops_of(model: nn.Module, layers: int) -> int:
+    """Return the number of hops that the vectors of an exported model reach, from the names of its parameters.
+
+    Args:
+        model: The exported model.
+        layers: Number of hops of a model whose layers have no parameters.
+    """
+    numbers = [int(match[1]) for name in model.state_dict() if (match := re.search(r"layers\.(\d+)\.", name))]
+    return 1 + max(numbers) if numbers else layers

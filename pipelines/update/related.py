@@ -19,7 +19,7 @@ from pipelines.related.pipeline import FACTORS, SOURCE_FIELD, TARGET_FIELD
 from pipelines.update.factors import fold_in
 from pipelines.update.frontier import part_around, reached, rows_that_differ, touched
 from pipelines.update.live import Live
-from pipelines.update.models import load_related
+from pipelines.update.models import hops_of, load_related
 from registry.models import Version
 from twinvec.errors import StateError
 from twinvec.features.manifest import Manifest
@@ -82,20 +82,17 @@ def carry_related(workspace: Workspace, live: Live, full: bool) -> Train:
         graph = load_graph(inputs.folder("graph"))
         trained = load_graph(Path(trained_graph.path))
         options = _as_trained(inputs.settings, trained)
+        hops = hops_of(model, options.layers)
         content = _content(inputs.workspace, inputs.versions.get("aligned"), live, graph)
         now = _state(graph, content, trained, live.trained, options)
         before = _before(inputs.workspace, live, options)
         read = read_vectors(inputs.workspace.features, old, graph.product_ids.to_pylist())
         vectors = torch.from_numpy(np.stack([read.fields[name] for name in (SOURCE_FIELD, TARGET_FIELD)]))
-        affected = (
-            torch.ones(graph.products, dtype=torch.bool)
-            if full
-            else find_affected(before, now, options.layers)
-        )
+        affected = torch.ones(graph.products, dtype=torch.bool) if full else find_affected(before, now, hops)
         progress(f"{int(affected.sum()):,} of {graph.products:,} products get other vectors")
-        compute(model, now, affected, options.layers, vectors)
+        compute(model, now, affected, hops, vectors)
         seconds = time.perf_counter() - started
-        quality = _judge(model, now, vectors, trained, live.trained, options)
+        quality = _judge(model, now, vectors, trained, live.trained, options, hops)
         return Outcome(
             keys=graph.product_ids.to_pylist(),
             vectors={SOURCE_FIELD: vectors[0].numpy(), TARGET_FIELD: vectors[1].numpy()},
@@ -198,6 +195,7 @@ def _judge(
     trained: ProductGraph,
     version: Version,
     options: RelatedSettings,
+    hops: int,
 ) -> dict[str, float]:
     """Return the quality on held-out edges that the model was not trained on; only their number if there are none.
 
@@ -214,7 +212,7 @@ def _judge(
     )
     without = _state(rest, now.features.content, trained, version, options)
     judged = vectors.clone()
-    compute(model, without, find_affected(now, without, options.layers), options.layers, judged)
+    compute(model, without, find_affected(now, without, hops), hops, judged)
     chosen = np.unique(
         np.linspace(0, len(candidates) - 1, min(len(candidates), options.validation_edges)).astype(np.int64)
     )

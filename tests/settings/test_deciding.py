@@ -10,13 +10,13 @@ from twinvec.settings.group import is_operational
 from twinvec.settings.pipelines import ImageSettings, TextSettings
 from twinvec.settings.related import RelatedSettings
 
-# Digests of the default settings before operational settings were marked, and before there was a choice of sampler.
+# Digests of the default settings, without those that are operational and the choice of sampler.
 BEFORE = {
     "category": "550e9a6b04db1ad3",
     "graph": "b3a04b0643965d4b",
     "text": "414d2ea993aec3f7",
     "image": "22f35bdb005374ff",
-    "related": "34b79657ee2605a8",
+    "related": "8e573425e414de6d",
     "sellers": "61882758b533b499",
 }
 

@@ -6,6 +6,7 @@ factorised into a source vector and a target vector of each node.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,8 @@ from torch import Tensor
 from twinvec.nn.losses.positives import rows_to_one
 
 FloatArray = npt.NDArray[np.float32]
+# Of the randomised singular value decomposition. Each is two products with the matrix.
+POWER_ITERATIONS = 3
 
 
 def walk_matrix(copurchase: sp.csr_array, coview: sp.csr_array, coview_weight: float) -> sp.csr_array:
@@ -43,7 +46,7 @@ def personalised_pagerank(
     steps: int,
     least: float,
     keep: int,
-    chunk: int = 2048,
+    chunk: int = 512,
     nodes: npt.NDArray[np.int64] | None = None,
 ) -> sp.csr_array:
     """Return the largest entries of the approximate personalised PageRank of every node, or of some.
@@ -75,9 +78,8 @@ def personalised_pagerank(
     transition = sp.csr_array(sp.diags_array(1 / np.maximum(out, 1e-12)) @ weights).astype(np.float32)
     everything = weights.shape[0]
     starts = np.arange(everything) if nodes is None else nodes
-    parts = []
-    for first in range(0, len(starts), chunk):
-        here = starts[first : first + chunk]
+
+    def walk_from(here: npt.NDArray[np.int64]) -> sp.csr_array:
         size = len(here)
         walk = sp.csr_array((np.ones(size, np.float32), (np.arange(size), here)), shape=(size, everything))
         total = restart * walk
@@ -89,7 +91,11 @@ def personalised_pagerank(
         total = sp.csr_array(total)
         total[np.arange(size), here] = 0
         total.eliminate_zeros()
-        parts.append(keep_largest(total, keep))
+        return keep_largest(total, keep)
+
+    # SciPy multiplies without holding the interpreter, so threads share the work.
+    with ThreadPoolExecutor(torch.get_num_threads()) as executor:
+        parts = [*executor.map(walk_from, np.split(starts, range(chunk, len(starts), chunk)))]
     return sp.csr_array(sp.vstack(parts, format="csr"))
 
 
@@ -163,7 +169,7 @@ def factorise(
     logarithm = proximity.copy()
     logarithm.data = np.log1p(logarithm.data / least)
     rank = min(dimension, *proximity.shape)
-    left, values, right = randomized_svd(logarithm, rank, n_iter=6, random_state=seed)
+    left, values, right = randomized_svd(logarithm, rank, n_iter=POWER_ITERATIONS, random_state=seed)
     root = np.sqrt(values)
     source = np.zeros((proximity.shape[0], dimension), np.float32)
     target = np.zeros((proximity.shape[0], dimension), np.float32)

@@ -68,30 +68,45 @@ class ProximitySettings(Group):
         "ranks hidden training edges best.",
     )
     restart: float = Field(
-        0.15, gt=0, lt=1, description="Probability of returning to the source at each step."
+        0.3, gt=0, lt=1, description="Probability of returning to the source at each step."
     )
-    steps: int = Field(10, ge=1, description="Number of steps.")
-    least: float = Field(1e-4, gt=0, description="Walks less probable than this are dropped.")
-    keep: int = Field(200, ge=1, description="Nearest products kept for each product.")
+    steps: int = Field(8, ge=1, description="Number of steps.")
+    least: float = Field(2e-4, gt=0, description="Walks less probable than this are dropped.")
+    keep: int = Field(100, ge=1, description="Nearest products kept for each product.")
 
 
-class TwinvecSettings(SoftmaxSettings):
-    """Twinvec's own model: proximity factors beside content, residual layers, softmax over near products."""
+class TwinvecSettings(Group):
+    """Twinvec's own model: proximity factors beside content, means of the neighbours, softmax over near products."""
 
     proximity: ProximitySettings = Field(ProximitySettings(), description="Proximity in the graph.")
     near: float = Field(
         0.7,
         ge=0,
         le=1,
-        description="Share of positives drawn by proximity; the others are co-purchase edges.",
+        description="Share of the distribution to learn that is proximity; the rest is co-purchase edges.",
     )
+    hidden: int = Field(256, ge=1, description="Length of the hidden layer.")
     factor_dropout: float = Field(
         0.1,
         ge=0,
         lt=1,
         description="Share of nodes trained without their factors, because new products have none.",
     )
-    draws: int = Field(64, ge=1, description="Positives drawn a source and epoch.")
+    candidates: int = Field(
+        2048,
+        ge=2,
+        description="Random products against which a step scores its sources, beside one near product of each; all "
+        "products of a smaller catalogue.",
+    )
+    batch: int = Field(1024, ge=1, description="Sources in a step, at most. An epoch has at least 16 steps.")
+    epochs: int = Field(30, ge=1, description="Maximum number of epochs.")
+    steps: int = Field(
+        1_000,
+        ge=1,
+        description="Maximum number of steps, in whole epochs: a large catalogue has fewer epochs.",
+    )
+    learning_rate: float = Field(3e-3, gt=0, description="Learning rate of AdamW.")
+    weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW.")
     averaging: float = Field(
         0.97,
         ge=0,

@@ -20,7 +20,7 @@ from twinvec.nn.features import Features
 from twinvec.nn.graph_encoder import GraphEncoder
 from twinvec.nn.losses.margin import MarginObjective
 from twinvec.nn.losses.objective import Objective
-from twinvec.nn.losses.softmax import SoftmaxObjective
+from twinvec.nn.losses.soft_targets import SoftTargetObjective
 from twinvec.nn.models import MERLIN, Twinvec
 from twinvec.nn.sampling.samplers import SamplerName, make_sampler
 from twinvec.nn.training.inference import infer_dual
@@ -95,9 +95,9 @@ def paper(planted: Planted, seed: int = 0) -> tuple[GraphEncoder, Features, Obje
 def twinvec(planted: Planted, seed: int = 0) -> tuple[GraphEncoder, Features, Objective]:
     torch.manual_seed(seed)
     return (
-        Twinvec(10, 4, DIMENSION, 2, list(relations(planted.graph, reverse=True)), factor_dropout=0.1),
+        Twinvec(10, 4, 16, DIMENSION, list(relations(planted.graph, reverse=True)), factor_dropout=0.1),
         Features(planted.content, 0.1 * torch.randn(2 * PRODUCTS, 4)),
-        SoftmaxObjective(edge_positives(planted.graph), draws=3, candidates=100, batch=50),
+        SoftTargetObjective(edge_positives(planted.graph), candidates=100, batch=50),
     )
 
 
@@ -121,7 +121,7 @@ def run(
     history = train(
         model,
         features,
-        make_sampler(sampler, cover, fanouts, 2, seed),
+        make_sampler(sampler, cover, fanouts, len(model.layers), seed),
         objective,
         epochs,
         learning_rate=0.01,

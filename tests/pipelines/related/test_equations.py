@@ -15,7 +15,7 @@ from tests.samplers import SAMPLERS
 from twinvec.nn.features import Features
 from twinvec.nn.graph_encoder import GraphEncoder
 from twinvec.nn.models import MERLIN, Twinvec
-from twinvec.nn.sampling.blocks import double_cover
+from twinvec.nn.sampling.blocks import Hop, Neighbours, double_cover
 from twinvec.nn.sampling.csr import CsrSampler
 from twinvec.nn.sampling.samplers import SamplerName, make_sampler
 from twinvec.nn.training.inference import infer_dual
@@ -52,9 +52,9 @@ def paper_case(graph: ProductGraph, layers: int) -> tuple[MERLIN, Features]:
     return model, Features(torch.randn(graph.products, 5), torch.zeros(2 * graph.products, 0))
 
 
-def twinvec_case(graph: ProductGraph, layers: int) -> tuple[Twinvec, Features]:
+def twinvec_case(graph: ProductGraph) -> tuple[Twinvec, Features]:
     torch.manual_seed(2)
-    model = Twinvec(5, 6, 9, layers, list(relations(graph, reverse=True)))
+    model = Twinvec(5, 6, 16, 9, list(relations(graph, reverse=True)))
     randomise(model, 3)
     return model, Features(torch.randn(graph.products, 5), torch.randn(2 * graph.products, 6))
 
@@ -111,7 +111,7 @@ def test_the_gradient_is_that_of_the_dense_equations(random_graph: MakeGraph) ->
 
 def test_a_product_without_edges_has_a_vector_of_its_content(random_graph: MakeGraph) -> None:
     graph = random_graph(60)
-    model, features = twinvec_case(graph, 2)
+    model, features = twinvec_case(graph)
     n = graph.products
     # The last three products have no edges; without factors they differ in their content only.
     features.proximity[[n - 3, n - 2, n - 1, 2 * n - 3, 2 * n - 2, 2 * n - 1]] = 0
@@ -147,21 +147,59 @@ def test_the_two_roles_are_the_two_ends_of_an_edge() -> None:
 
 def test_untrained_twinvec_gives_the_factors(random_graph: MakeGraph) -> None:
     graph = random_graph(70)
-    model = Twinvec(5, 6, 9, 2, list(relations(graph, reverse=True)))
+    model = Twinvec(5, 6, 16, 9, list(relations(graph, reverse=True)))
     features = Features(torch.randn(graph.products, 5), torch.randn(2 * graph.products, 6))
     vectors = torch.cat(infer_dual(model, features, relations(graph, reverse=True)))
     torch.testing.assert_close(vectors[:, :6], features.proximity)
-    assert not vectors[:, 6:].any()
+    assert vectors[:, 6:].std() > 0.05  # or these values would never be learned
+
+
+def dense_twinvec(model: Twinvec, features: Features, graph: ProductGraph) -> Tensor:
+    """M f + V gelu(norm(W x + Σ_r W_r mean_r x)) of all nodes, sources first."""
+    layer: Any = model.layers[0]
+    n = graph.products
+    a_cp, a_cv = adjacency(graph)
+    x_s, x_t = (
+        torch.cat([features.content, features.proximity[role * n :][:n], torch.full((n, 1), float(role))], 1)
+        for role in range(2)
+    )
+    hidden = []
+    for own, other, kinds in ((x_s, x_t, (a_cp, a_cv)), (x_t, x_s, (a_cp.T, a_cv.T))):
+        h = own @ layer.own.weight.T + layer.own.bias
+        for name, a in zip(("copurchase", "coview"), kinds, strict=True):
+            for relation, matrix in ((name, a), (f"reverse_{name}", a.T)):
+                mean = matrix @ other / matrix.sum(1, keepdim=True).clamp_min(1)
+                h = h + mean @ layer.weights[relation].weight.T
+        hidden.append(h)
+    refined = layer.out(nn.functional.gelu(layer.norm(torch.cat(hidden))))
+    vectors: Tensor = features.proximity @ layer.from_factors.weight.T + refined
+    return vectors
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_twinvec_is_its_dense_equation(random_graph: MakeGraph, sampler: SamplerName) -> None:
+    graph = random_graph(80)
+    model, features = twinvec_case(graph)
+    cover = relations(graph, reverse=True)
+    with torch.no_grad():
+        expected = dense_twinvec(model, features, graph)
+    torch.testing.assert_close(torch.cat(infer_dual(model, features, cover)), expected, atol=1e-5, rtol=1e-5)
+    seeds = torch.randperm(features.nodes, generator=torch.Generator().manual_seed(5))[:31]
+    block = make_sampler(sampler, cover, dict.fromkeys(cover, -1), len(model.layers), 0).sample(seeds)
+    vectors = model(*features.of(block.nodes), block)
+    torch.testing.assert_close(vectors, expected[seeds], atol=1e-5, rtol=1e-5)
 
 
 def test_factors_are_dropped_in_training_alone() -> None:
-    model = Twinvec(5, 6, 9, 1, [COPURCHASE], factor_dropout=0.25)
-    inputs = (torch.randn(4000, 5), torch.rand(4000, 6) + 0.1, torch.arange(4000) % 2 == 0)
+    model = Twinvec(5, 6, 16, 9, [COPURCHASE], factor_dropout=0.25)
+    none = Neighbours(torch.zeros(4001, dtype=torch.int64), torch.zeros(0, dtype=torch.int64))
+    factors = torch.rand(4000, 6) + 0.1
+    inputs = model.start(torch.randn(4000, 5), factors, torch.arange(4000) % 2 == 0)
+    hop = Hop({COPURCHASE: none}, 4000)
     # Untrained, a vector is the node's factors, so that one without factors is zero: 1,000 ± 27 of 4,000.
-    without = (model.train().start(*inputs) == 0).all(1)
+    without = (model.train().step(0, inputs, inputs, hop)[:, :6] == 0).all(1)
     assert 890 < without.sum() < 1110
-    torch.testing.assert_close(model.start(*inputs)[:, 6:], torch.zeros(4000, 3))
-    torch.testing.assert_close(model.eval().start(*inputs)[:, :6], inputs[1])
+    torch.testing.assert_close(model.eval().step(0, inputs, inputs, hop)[:, :6], factors)
 
 
 def test_layer_0_is_the_content_unless_an_encoder_says_otherwise() -> None:

@@ -94,7 +94,9 @@ def test_full_fanout_chunks_and_the_export_give_the_layerwise_inference(
         )
         for fanout in (-1, 2 * graph.products):
             seeds = torch.randperm(2 * graph.products)[:17]
-            block = make_sampler(sampler, plan.graph, dict.fromkeys(plan.graph, fanout), 2, 0).sample(seeds)
+            block = make_sampler(
+                sampler, plan.graph, dict.fromkeys(plan.graph, fanout), len(plan.model.layers), 0
+            ).sample(seeds)
             vectors = plan.model(*plan.features.of(block.nodes), block)
             torch.testing.assert_close(vectors, torch.cat(whole)[seeds], atol=1e-5, rtol=1e-5)
     for chunk in (1, 10, 95):

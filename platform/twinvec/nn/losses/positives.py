@@ -62,6 +62,23 @@ class Positives:
         )
         return torch.from_numpy(self.matrix.indices[place].astype(np.int64))
 
+    def among(self, sources: Tensor, candidates: Tensor) -> Tensor:
+        """Return the probabilities of some products, float32 [sources, candidates].
+
+        Args:
+            sources: int64 [sources].
+            candidates: Distinct products in ascending order, int64 [candidates].
+        """
+        rows = self.matrix[sources.numpy()].tocoo()
+        row, product = rows.coords
+        place = np.full(self.matrix.shape[1], -1)
+        place[candidates.numpy()] = np.arange(len(candidates))
+        column = place[product]
+        inside = column >= 0
+        chances = np.zeros((len(sources), len(candidates)), np.float32)
+        chances[row[inside], column[inside]] = rows.data[inside]
+        return torch.from_numpy(chances)
+
 
 def blend(edges: Positives, nearness: sp.csr_array, share: float) -> Positives:
     """Return positives of which `share` are drawn from `nearness` and the rest from `edges`.

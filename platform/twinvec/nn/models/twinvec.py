@@ -1,4 +1,8 @@
-"""Twinvec's own model: proximity factors beside the content, refined by residual graph layers."""
+"""Twinvec's own model: proximity factors beside the content, refined by one look at the neighbours.
+
+The layer is decoupled from the graph, as in SGC (Wu et al., ICML 2019) and SIGN (Frasca et al., 2020): it reads means
+of the neighbours' features, which are not learned. So a step costs the same in a catalogue of any size.
+"""
 
 from __future__ import annotations
 
@@ -13,54 +17,71 @@ from twinvec.nn.sampling.aggregation import mean_neighbours
 from twinvec.nn.sampling.blocks import Hop
 
 
-class ResidualLayer(nn.Module):
-    """A residual update from the neighbours: h + V gelu(norm(W_own h + Σ_r W_r mean_r h)).
+class NeighbourLayer(nn.Module):
+    """A hidden layer over a node's features and its neighbours' means: M f + V gelu(norm(W x + Σ_r W_r mean_r x)).
 
-    V starts at zero, so an untrained layer changes nothing. A product without neighbours keeps a vector of its own
-    content.
-
-    Args:
-        width: Length of a vector.
-        relations: Names of the edge types. Each has its own W.
-    """
-
-    def __init__(self, width: int, relations: Sequence[str]) -> None:
-        super().__init__()
-        self.own = nn.Linear(width, width)
-        self.weights = nn.ModuleDict({name: nn.Linear(width, width, bias=False) for name in relations})
-        self.norm = nn.LayerNorm(width)
-        self.out = nn.Linear(width, width)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
-
-    def forward(self, own: Tensor, below: Tensor, hop: Hop) -> Tensor:
-        """Return the output vectors, [rows, width].
-
-        Args:
-            own: Input vectors of the nodes themselves, [rows, width].
-            below: Input vectors of their neighbours, [inputs of the hop, width].
-            hop: The neighbours of each node.
-        """
-        hidden = self.own(own)
-        for name, weight in self.weights.items():
-            hidden = hidden + weight(mean_neighbours(below, hop.neighbours[name]))
-        update: Tensor = self.out(functional.gelu(self.norm(hidden)))
-        return own + update
-
-
-class Twinvec(GraphEncoder):
-    """Content and proximity factors through linear maps, then residual layers.
-
-    Source and target share the layers, as in MERLIN, but have separate input maps. If there are factors, the content
-    map starts at zero and the factor map at the identity: training starts from the factorisation.
+    x are all features of a node, f its p proximity factors. M starts at the identity and the first p rows of V at zero,
+    so the first p values of an untrained layer are the factors. A node without neighbours has a vector of its own
+    features.
 
     Args:
         content: Length of a product's features.
         proximity: Length of a node's factors, at most `dimension`; 0 if there are none.
+        hidden: Length of the hidden layer.
         dimension: Length of an output vector.
-        layers: Number of layers.
-        relations: Names of the edge types.
-        factor_dropout: Share of nodes trained without their factors, because new products have none.
+        relations: Names of the edge types. Each has its own W.
+        factor_dropout: Share of nodes trained without their own factors, because new products have none.
+    """
+
+    def __init__(
+        self,
+        content: int,
+        proximity: int,
+        hidden: int,
+        dimension: int,
+        relations: Sequence[str],
+        factor_dropout: float,
+    ) -> None:
+        super().__init__()
+        self.factors = slice(content, content + proximity)
+        self.factor_dropout = factor_dropout
+        width = content + proximity + 1  # the role is the last feature
+        self.own = nn.Linear(width, hidden)
+        self.weights = nn.ModuleDict({name: nn.Linear(width, hidden, bias=False) for name in relations})
+        self.norm = nn.LayerNorm(hidden)
+        self.out = nn.Linear(hidden, dimension)
+        self.from_factors = nn.Linear(proximity, dimension, bias=False) if proximity else None
+        if self.from_factors is not None:
+            nn.init.eye_(self.from_factors.weight)
+            nn.init.zeros_(self.out.weight[:proximity])
+            nn.init.zeros_(self.out.bias[:proximity])
+
+    def forward(self, own: Tensor, below: Tensor, hop: Hop) -> Tensor:
+        """Return the output vectors, [rows, dimension].
+
+        Args:
+            own: Features of the nodes themselves, [rows, width].
+            below: Features of their neighbours, [inputs of the hop, width].
+            hop: The neighbours of each node.
+        """
+        if self.training and self.factor_dropout:
+            kept = torch.rand(len(own), 1, device=own.device) >= self.factor_dropout
+            own = torch.cat([own[:, : self.factors.start], own[:, self.factors] * kept, own[:, -1:]], dim=1)
+        hidden = self.own(own)
+        for name, weight in self.weights.items():
+            hidden = hidden + weight(mean_neighbours(below, hop.neighbours[name]))
+        vectors: Tensor = self.out(functional.gelu(self.norm(hidden)))
+        return vectors if self.from_factors is None else vectors + self.from_factors(own[:, self.factors])
+
+
+class Twinvec(GraphEncoder):
+    """Content, proximity factors and the means of both over the neighbours, through one hidden layer.
+
+    Source and target share all weights; the role is a feature. If there are factors, training starts from the
+    factorisation.
+
+    Args:
+        content, proximity, hidden, dimension, relations, factor_dropout: As in `NeighbourLayer`.
 
     Example:
         >>> import torch
@@ -70,7 +91,7 @@ class Twinvec(GraphEncoder):
         >>> from twinvec.nn.training.inference import infer_dual
         >>> copurchase = double_cover(torch.tensor([0, 0, 2]), torch.tensor([1, 2, 1]), products=4)
         >>> features = Features(content=torch.randn(4, 6), proximity=torch.randn(8, 3))
-        >>> model = Twinvec(content=6, proximity=3, dimension=16, layers=2, relations=["copurchase"])
+        >>> model = Twinvec(content=6, proximity=3, hidden=32, dimension=16, relations=["copurchase"])
         >>> source, target = infer_dual(model, features, {"copurchase": copurchase})
         >>> source.shape, target.shape
         (torch.Size([4, 16]), torch.Size([4, 16]))
@@ -82,32 +103,22 @@ class Twinvec(GraphEncoder):
         self,
         content: int,
         proximity: int,
+        hidden: int,
         dimension: int,
-        layers: int,
         relations: Sequence[str],
         factor_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.factor_dropout = factor_dropout
-        self.from_content = nn.Linear(content, 2 * dimension)
-        self.from_proximity = nn.Linear(proximity, 2 * dimension, bias=False)
-        self.layers = nn.ModuleList(ResidualLayer(dimension, relations) for _ in range(layers))
-        if proximity:
-            nn.init.zeros_(self.from_content.weight)
-            nn.init.zeros_(self.from_content.bias)
-            with torch.no_grad():
-                self.from_proximity.weight.copy_(torch.eye(dimension, proximity).repeat(2, 1))
+        self.layers = nn.ModuleList(
+            [NeighbourLayer(content, proximity, hidden, dimension, relations, factor_dropout)]
+        )
 
     def start(self, content: Tensor, proximity: Tensor, is_target: Tensor) -> Tensor:
-        """Return the vectors of layer 0, [nodes, dimension].
+        """Return all features of the nodes, [nodes, c + p + 1].
 
         Args:
             content: Features of the nodes' products, float32 [nodes, c].
             proximity: Factors of the nodes in their role, float32 [nodes, p].
             is_target: Whether a node is a product as a target, bool [nodes].
         """
-        if self.training and self.factor_dropout:
-            kept = torch.rand(len(proximity), 1, device=proximity.device) >= self.factor_dropout
-            proximity = proximity * kept
-        as_source, as_target = (self.from_content(content) + self.from_proximity(proximity)).chunk(2, dim=1)
-        return torch.where(is_target.unsqueeze(1), as_target, as_source)
+        return torch.cat([content, proximity, is_target.unsqueeze(1).to(content.dtype)], dim=1)
