@@ -115,7 +115,7 @@ class VersionInput(Base):
 class Version(Base):
     """Version of a space, `<space>@v<number>`: made from one snapshot by one run, and never changed.
 
-    The product graph is a space, too, with edges in place of vectors and without a dimension.
+    The product graph is a space, too, with edges in place of vectors and without a dimension; so are lists of products.
     """
 
     __tablename__ = "versions"
@@ -149,6 +149,11 @@ class Version(Base):
     )
 
     @property
+    def has_view(self) -> bool:
+        """True if the version has rows in Feast: vectors, or a table of something else."""
+        return bool(self.manifest.get("fields"))
+
+    @property
     def name(self) -> str:
         """Name for people: `text@v3`."""
         return f"{self.space}@v{self.number}"
@@ -180,13 +185,16 @@ class Release(Base):
     number: Mapped[int]
     state: Mapped[State]
     version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"), index=True)
+    # Version that lists the answers of this one, if there is one.
+    lists_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"), index=True)
     collection: Mapped[str]
     verification: Mapped[dict[str, Any]] = mapped_column(default=dict)
     error: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     promoted_at: Mapped[datetime | None]
 
-    version: Mapped[Version] = relationship(lazy="joined")
+    version: Mapped[Version] = relationship(lazy="joined", foreign_keys=[version_id])
+    lists: Mapped[Version | None] = relationship(lazy="joined", foreign_keys=[lists_id])
 
     @property
     def label(self) -> str:

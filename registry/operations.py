@@ -213,6 +213,16 @@ def latest_version(
     return session.scalars(statement.order_by(Version.number.desc()).limit(1)).first()
 
 
+def made_from(session: Session, space: str, version: Version) -> Version | None:
+    """Return the newest usable version of `space` that was made from `version` itself, or None."""
+    statement = (
+        select(Version)
+        .join(VersionInput, VersionInput.version_id == Version.id)
+        .where(VersionInput.input_id == version.id, Version.space == space, Version.state == State.READY)
+    )
+    return session.scalars(statement.order_by(Version.number.desc()).limit(1)).first()
+
+
 def versions(session: Session, states: Iterable[State] = tuple(State)) -> Sequence[Version]:
     """Return all versions in one of `states`, in the order they were made."""
     return session.scalars(select(Version).where(Version.state.in_(list(states))).order_by(Version.id)).all()
@@ -250,6 +260,12 @@ def parts(version: Version) -> list[Version]:
     return list(visited.values())
 
 
+def release_parts(release: Release) -> list[Version]:
+    """Return all versions that serve in a release: `parts` of its version and of its lists, inputs first."""
+    heads = [release.version] if release.lists is None else [release.version, release.lists]
+    return list({part.id: part for head in heads for part in parts(head)}.values())
+
+
 def trained(version: Version) -> Version:
     """Return the version of the same space whose training made the model: itself, unless updates lie between."""
     while (older := next((each for each in version.inputs if each.space == version.space), None)) is not None:
@@ -275,21 +291,30 @@ def descendants(session: Session, version: Version) -> list[Version]:
 def releases_of(session: Session, versions: Iterable[Version]) -> Sequence[Release]:
     """Return the releases, of any name, that serve one of these versions, oldest first."""
     ids = [version.id for version in versions]
-    return session.scalars(select(Release).where(Release.version_id.in_(ids)).order_by(Release.id)).all()
+    served = Release.version_id.in_(ids) | Release.lists_id.in_(ids)
+    return session.scalars(select(Release).where(served).order_by(Release.id)).all()
 
 
-def begin_release(session: Session, name: str, version: Version) -> Release:
+def begin_release(session: Session, name: str, version: Version, lists: Version | None = None) -> Release:
     """Reserve the next release of `name`, in state `building`; its collection is `<name>__v<number>`.
 
+    Args:
+        lists: Version that lists the answers of `version`, if there is one.
+
     Raises:
-        RegistryError: If the version was removed meanwhile.
+        RegistryError: If a version was removed meanwhile.
     """
     lock(session.connection(), f"releases of {name}")
-    _refuse_removed(session, [version])
+    _refuse_removed(session, [version] if lists is None else [version, lists])
     highest = session.scalar(select(func.max(Release.number)).where(Release.name == name)) or 0
     number = highest + 1
     release = Release(
-        name=name, number=number, state=State.BUILDING, version=version, collection=f"{name}__v{number}"
+        name=name,
+        number=number,
+        state=State.BUILDING,
+        version=version,
+        lists=lists,
+        collection=f"{name}__v{number}",
     )
     session.add(release)
     session.flush()
@@ -300,6 +325,11 @@ def begin_release(session: Session, name: str, version: Version) -> Release:
 def releases(session: Session, name: str) -> Sequence[Release]:
     """Return all releases of `name`, oldest first."""
     return session.scalars(select(Release).where(Release.name == name).order_by(Release.number)).all()
+
+
+def release_of_collection(session: Session, collection: str) -> Release | None:
+    """Return the release that a collection belongs to, or None."""
+    return session.scalars(select(Release).where(Release.collection == collection)).first()
 
 
 def live_release(session: Session, name: str) -> Release | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from twinvec.settings import Settings
     from twinvec.vectors.index import Filters
 
+REASONS = 3
 NEW = "A product that is not in the catalogue"
 
 
@@ -47,6 +49,9 @@ def related(
     max_price: Annotated[
         float | None, typer.Option(min=0, help="Find products at this price or less.")
     ] = None,
+    why: Annotated[
+        bool, typer.Option("--why", help="Tell what spoke for each product of the list, the strongest first.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the products most related to one, from the live release.
@@ -64,11 +69,27 @@ def related(
             "catalogue (--in-category chooses among what is found)"
         )
     filters = Filters(tuple(in_category or ()), tuple(marketplace or ()), min_price, max_price)
-    if product_id is not None:
+    if product_id is not None and why:
+        answer = explained(product_id, k, filters)
+    elif product_id is not None:
         answer = open_recommender(load_settings()).related(product_id, k, filters)
     else:
         answer = related_to_new(title, category, image, k, filters)
     print_json(answer) if as_json else print_related(answer)
+
+
+def explained(product_id: str, k: int, filters: Filters) -> Related:
+    """Return the products related to one, with the reasons of those from its list."""
+    from pipelines.ranking.explaining import Explainer
+    from twinvec.serving.related import Recommender
+
+    workspace = open_workspace()
+    settings = workspace.settings
+    recommender = Recommender(workspace.index, settings.release, settings.qdrant.ef, settings.paths.versions)
+    answer = recommender.related(product_id, k, filters)
+    with shown() as progress:
+        progress("loading the ranker of the live release")
+        return Explainer(workspace).explain(answer)
 
 
 def related_to_new(
@@ -113,14 +134,16 @@ def serve(
     import uvicorn
 
     from pipelines.cold_start.service import ColdStart
+    from pipelines.ranking.explaining import Explainer
     from twinvec.serving.api import create_app
     from twinvec.serving.related import Recommender
 
     workspace = open_workspace()
     settings = workspace.settings
     # One index for both: Qdrant Edge keeps what it has open in memory.
-    recommender = Recommender(workspace.index, settings.release, settings.qdrant.ef)
-    uvicorn.run(create_app(recommender, ColdStart(workspace)), host=host, port=port)
+    recommender = Recommender(workspace.index, settings.release, settings.qdrant.ef, settings.paths.versions)
+    app = create_app(recommender, ColdStart(workspace), Explainer(workspace))
+    uvicorn.run(app, host=host, port=port)
 
 
 def open_recommender(settings: Settings) -> Recommender:
@@ -128,18 +151,28 @@ def open_recommender(settings: Settings) -> Recommender:
     from twinvec.serving.related import Recommender
     from twinvec.vectors import open_index
 
-    return Recommender(open_index(settings), settings.release, settings.qdrant.ef)
+    return Recommender(open_index(settings), settings.release, settings.qdrant.ef, settings.paths.versions)
 
 
 def print_related(answer: Related) -> None:
     """Print a product and its related products."""
     product = answer.product
-    rows = [(None, *_columns(product)), *((hit.score, *_columns(hit.product)) for hit in answer.hits)]
-    print_table(
-        f"Related to {product.title or product.product_id or 'a new product'} in {answer.release}",
-        ["score", "product", "title", "category", "price"],
-        rows,
-    )
+    names = ["score", "product", "title", "category", "price"]
+    rows: list[tuple[object, ...]] = [(None, *_columns(product))]
+    rows += [(hit.score, *_columns(hit.product)) for hit in answer.hits]
+    if any(hit.reasons is not None for hit in answer.hits):
+        names.append("why")
+        reasons = [None, *(_strongest(hit.reasons) for hit in answer.hits)]
+        rows = [(*row, reason) for row, reason in zip(rows, reasons, strict=True)]
+    title = product.title or product.product_id or "a new product"
+    print_table(f"Related to {title} in {answer.release}", names, rows)
+
+
+def _strongest(reasons: Mapping[str, float] | None) -> str | None:
+    """Return the kinds of evidence that raised a score most."""
+    if reasons is None:
+        return None
+    return ", ".join(f"{kind} {value:+.2f}" for kind, value in list(reasons.items())[:REASONS] if value > 0)
 
 
 def _columns(product: Product) -> tuple[object, ...]:

@@ -64,6 +64,24 @@ class Tested:
         return edges.evenly(0) if len(self.trained) == len(self.graph.copurchase) else edges
 
 
+@dataclass(frozen=True)
+class Common:
+    """What two versions can be compared on: products of both, and edges that neither was trained on.
+
+    Attributes:
+        ours, other: the graphs and vectors of the new and of the live version.
+        rows: numbers of the common products in the graph of each, int64 [products].
+        edges: edges to rank, between the common products, numbered by their place in `rows`.
+        known: pairs that no ranking counts, nonzero where a pair is known, float32 [products, products].
+    """
+
+    ours: Tested
+    other: Tested
+    rows: tuple[IntArray, IntArray]
+    edges: Edges
+    known: sp.csr_array
+
+
 def compare(workspace: Workspace, new: Version, live: Version) -> Quality:
     """Rank the same edges by both versions, among the products that both have.
 
@@ -77,40 +95,49 @@ def compare(workspace: Workspace, new: Version, live: Version) -> Quality:
         The figures, of at most `gates.edges` edges, or why there are none.
     """
     settings = workspace.settings
+    common = find_common(workspace, new, live)
+    if isinstance(common, str):
+        return Quality(remark=common)
+    device, edges, known = resolve_device(settings.device), common.edges, common.known
+    new_figures, one_way = judge(common.ours, common.rows[0], edges, known, device)
+    live_figures, _ = judge(common.other, common.rows[1], edges, known, device)
+    return Quality(
+        tuple(gates_of(settings.gates, new_figures, live_figures, len(edges), one_way)), len(edges), one_way
+    )
+
+
+def find_common(workspace: Workspace, new: Version, live: Version) -> Common | str:
+    """Return what two versions are compared on by `compare`, or why they cannot be."""
+    settings = workspace.settings
     for version in (new, live):
         if Manifest.from_json(version.manifest).imported:
-            return Quality(
-                remark=f"quality was not compared: {version.name} was imported, and it is not known which edges it "
-                "was trained on; `twinvec evaluate related --edges FILE` measures it on edges of yours"
+            return (
+                f"quality was not compared: {version.name} was imported, and it is not known which edges it was "
+                "trained on; `twinvec evaluate related --edges FILE` measures it on edges of yours"
             )
     while (frozen := Manifest.from_json(live.manifest).frozen) is not None:
         live = workspace.version(frozen)
     ours, other = read_tested(workspace, new), read_tested(workspace, live)
     if ours is None or other is None:
         without = new if ours is None else live
-        return Quality(remark=f"quality was not compared: {without.name} was made from no graph with edges")
+        return f"quality was not compared: {without.name} was made from no graph with edges"
     there = row_of(ours.graph, other.graph.product_ids)
     rows = np.flatnonzero((there >= 0) & ours.present & other.present[there])
     products = len(rows)
-    numbers = _numbers(rows, ours.graph.products), _numbers(there[rows], other.graph.products)
+    numbers = numbers_of(rows, ours.graph.products), numbers_of(there[rows], other.graph.products)
     trained = renumbered(ours.trained, numbers[0]), renumbered(other.trained, numbers[1])
     known = renumbered(ours.graph.copurchase, numbers[0]).matrix(products) + trained[1].matrix(products)
     seen = sum((edges.both_ways().matrix(products) for edges in trained), sp.csr_array((products, products)))
     edges = _without(renumbered(ours.graph.edges(Split.TEST), numbers[0]), seen).evenly(settings.gates.edges)
     if not len(edges):
-        return Quality(
-            remark=f"quality was not compared: of the test edges of {new.name}, none is left between products of "
-            f"both versions on which neither {new.name} nor {live.name} was trained",
+        return (
+            f"quality was not compared: of the test edges of {new.name}, none is left between products of "
+            f"both versions on which neither {new.name} nor {live.name} was trained"
         )
-    device = resolve_device(settings.device)
-    new_figures, one_way = _judge(ours, rows, edges, known, device)
-    live_figures, _ = _judge(other, there[rows], edges, known, device)
-    return Quality(
-        tuple(_gates(settings.gates, new_figures, live_figures, len(edges), one_way)), len(edges), one_way
-    )
+    return Common(ours, other, (rows, there[rows]), edges, known)
 
 
-def _gates(
+def gates_of(
     settings: GateSettings, new: Judged, live: Judged, edges: int, one_way: int
 ) -> Iterator[tuple[Gate, int]]:
     """Yield every figure with its bound, and the number of edges that it was measured on."""
@@ -123,7 +150,7 @@ def _gates(
         yield Gate(figure, getattr(new, figure), getattr(live, figure), least, None, bound), count
 
 
-def _judge(
+def judge(
     tested: Tested, rows: IntArray, edges: Edges, known: sp.csr_array, device: torch.device
 ) -> tuple[Judged, int]:
     """Return the figures of the vectors in these rows, and the number of edges that have a direction."""
@@ -157,7 +184,7 @@ def read_tested(workspace: Workspace, version: Version) -> Tested | None:
     return Tested(graph, source, target, read.present, trained)
 
 
-def _numbers(rows: IntArray, products: int) -> IntArray:
+def numbers_of(rows: IntArray, products: int) -> IntArray:
     """Return the position of each product in `rows`, int64 [products], −1 where it is not among them."""
     numbers = np.full(products, -1)
     numbers[rows] = np.arange(len(rows))

@@ -14,7 +14,7 @@ from twinvec import digest, releases
 from twinvec.catalogue.snapshot import Snapshot, open_snapshot
 from twinvec.errors import StateError
 from twinvec.features.manifest import Manifest
-from twinvec.releases.lookup import lineage
+from twinvec.releases.lookup import release_lineage
 from twinvec.settings import Settings
 from twinvec.spaces import Space, served_as, stage_of
 from twinvec.workspace import Workspace
@@ -67,7 +67,7 @@ def find_live(workspace: Workspace, name: str) -> Live:
             f"no release of {name} is live, so there is nothing to update",
             "`twinvec run` trains, publishes and promotes one",
         )
-    versions = {version.space: version for version in lineage(workspace, release.version_id)}
+    versions = {version.space: version for version in release_lineage(workspace, release)}
     with transaction(workspace.engine) as session:
         trainings = {
             space: operations.trained(session.get_one(Version, version.id))
@@ -116,6 +116,7 @@ def require_same_settings(live: Live, snapshot: Snapshot, settings: Settings) ->
         "category": category,
         "related": settings.related.deciding_as_before(),
         "sellers": settings.sellers.model_dump(),
+        "ranking": settings.ranking.deciding(),
     }
     for space, values in expected.items():
         version = live.versions.get(space)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from registry import operations
 from registry.database import transaction
@@ -94,6 +95,7 @@ class Outcome:
         log_model: Function that logs the model to MLflow and returns its URI; called within the run.
         entity: Column of the keys.
         write: Function that writes further files into the version's folder.
+        columns: Columns of a table in place of vectors, a list or a value for each key.
     """
 
     keys: Sequence[str]
@@ -106,6 +108,7 @@ class Outcome:
     log_model: Callable[[], str] | None = None
     entity: str = PRODUCT_ID
     write: Callable[[Path], None] = lambda folder: None
+    columns: Mapping[str, pa.Array] = field(default_factory=dict)
 
 
 # The training of a space with companions returns an outcome for each space.
@@ -212,14 +215,14 @@ def _keep(inputs: Inputs, version: Version, outcome: Outcome, run: Run) -> None:
     """Write the files, then register the view; the registry's row is still `building`."""
     from twinvec.features.manifest import Manifest, write_manifest
     from twinvec.features.store import apply_snapshot, apply_version
-    from twinvec.features.vectors import write_vectors
+    from twinvec.features.vectors import write_table, write_vectors
 
     dimensions = {vectors.shape[1] for vectors in outcome.vectors.values()}
     graph, frozen = inputs.versions.get("graph"), inputs.versions.get(FROZEN)
     manifest = Manifest(
         space=version.space,
         entity=outcome.entity,
-        fields=tuple(outcome.vectors),
+        fields=(*outcome.vectors, *outcome.columns),
         dimension=dimensions.pop() if dimensions else 0,
         metric=outcome.metric,
         normalised=outcome.normalised,
@@ -230,17 +233,20 @@ def _keep(inputs: Inputs, version: Version, outcome: Outcome, run: Run) -> None:
         preprocessing=outcome.preprocessing,
         inputs={parent.name: parent.digest or "" for key, parent in inputs.versions.items() if key != FROZEN},
         frozen=frozen.name if frozen is not None else None,
+        types={name: str(column.type) for name, column in outcome.columns.items()} or None,
     )
     with files.new_folder(Path(version.path)) as folder:
         outcome.write(folder)
         if outcome.vectors:
             write_vectors(folder, outcome.entity, outcome.keys, outcome.vectors, inputs.snapshot.created_at)
+        if outcome.columns:
+            write_table(folder, outcome.entity, outcome.keys, outcome.columns, inputs.snapshot.created_at)
         write_manifest(folder, manifest)
     run.log_manifest(manifest.digest, manifest.to_json())
     version.digest, version.manifest = manifest.digest, manifest.to_json()
     version.rows, version.dimension = manifest.rows, manifest.dimension or None
     version.metrics = dict(outcome.metrics)
-    if outcome.vectors:
+    if version.has_view:
         workspace = inputs.workspace
         apply_snapshot(workspace.features, workspace.settings, workspace.snapshot_row(inputs.snapshot.id))
         apply_version(workspace.features, version)

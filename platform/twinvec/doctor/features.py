@@ -11,7 +11,7 @@ from registry import operations
 from registry.database import transaction
 from registry.models import WHOLE, Release, State, Version
 from twinvec.doctor.finding import Finding
-from twinvec.releases.lookup import lineage
+from twinvec.releases.lookup import release_lineage
 from twinvec.spaces import release_names
 from twinvec.workspace import Workspace
 
@@ -23,14 +23,12 @@ APPLY = "twinvec doctor --fix registers it anew from the registry"
 
 
 def check_views(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
-    """Check that every usable version with vectors has a view, with its manifest and over its files."""
+    """Check that every usable version with rows has a view, with its manifest and over its files."""
     from twinvec.features.definitions import scalars_name
 
     views = {view.name: view for view in workspace.features.list_feature_views()}
     with transaction(workspace.engine) as session:
-        versions = [
-            each for each in operations.versions(session, [State.READY]) if each.dimension is not None
-        ]
+        versions = [each for each in operations.versions(session, [State.READY]) if each.has_view]
     for version in versions:
         fault = _fault(views.get(version.view), Path(version.path) / "vectors")
         if fault is None and views[version.view].tags.get("manifest") != version.digest:
@@ -62,7 +60,7 @@ def check_services(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
 def _services(workspace: Workspace, services: Mapping[str, FeatureService], name: str) -> Iterator[Finding]:
     with transaction(workspace.engine) as session:
         releases = [each for each in operations.releases(session, name) if each.state in WHOLE]
-    lineages = {release.id: lineage(workspace, release.version_id) for release in releases}
+    lineages = {release.id: release_lineage(workspace, release) for release in releases}
     for release in releases:
         names = [release.collection, name] if release.state == State.LIVE else [release.collection]
         for each in names:

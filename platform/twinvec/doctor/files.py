@@ -86,7 +86,7 @@ def _version(version: Version, deep: bool) -> Iterator[Finding]:
         )
     elif digest != version.digest:
         yield Finding(STORE, version.name, f"is manifest {version.digest}, and {folder} has {digest}", again)
-    if version.dimension is not None:
+    if version.has_view:
         yield from _vectors(version, folder / VECTORS, again, deep)
 
 
@@ -102,7 +102,7 @@ def _vectors(version: Version, folder: Path, again: str, deep: bool) -> Iterator
         yield Finding(STORE, version.name, f"has a damaged file: {error}", again)
         return
     if rows != version.rows:
-        yield Finding(STORE, version.name, f"has {rows:,} vectors, not {version.rows or 0:,}", again)
+        yield Finding(STORE, version.name, f"has {rows:,} rows, not {version.rows or 0:,}", again)
     elif not names.issuperset(manifest.fields):
         missing = ", ".join(sorted({*manifest.fields} - names))
         yield Finding(STORE, version.name, f"has no column {missing}", again)
@@ -120,7 +120,7 @@ def _faults(parts: Sequence[Path], manifest: Manifest) -> list[str]:
             for batch in file.iter_batches(columns=[manifest.entity, *manifest.fields]):
                 keys.update(batch[manifest.entity].to_pylist())
                 rows += batch.num_rows
-                for field in manifest.fields:
+                for field in manifest.fields if manifest.types is None else ():
                     values = batch[field].flatten().to_numpy(zero_copy_only=False)
                     if len(values) != batch.num_rows * manifest.dimension or not np.isfinite(values).all():
                         odd += 1

@@ -10,7 +10,7 @@ from registry.database import transaction
 from registry.models import State, Version
 from twinvec.doctor.finding import Finding
 from twinvec.releases.gates import RECORD
-from twinvec.releases.lookup import lineage as parts
+from twinvec.releases.lookup import release_lineage
 from twinvec.spaces import release_names, served_as
 from twinvec.workspace import Workspace
 
@@ -62,7 +62,7 @@ def _alias(workspace: Workspace, name: str, alias: str) -> Iterator[Finding]:
     with transaction(workspace.engine) as session:
         live = operations.live_release(session, name)
     spaces = read_models(workspace, name).keys()
-    lineage: Sequence[Version] = parts(workspace, live.version_id) if live is not None else []
+    lineage: Sequence[Version] = release_lineage(workspace, live) if live is not None else []
     # Version 0.1.0 made releases of sellers live without gates and without aliases of their models.
     never_switched = live is not None and RECORD not in live.verification
     if not spaces:

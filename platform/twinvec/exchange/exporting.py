@@ -17,13 +17,13 @@ METADATA = b"twinvec.manifest"
 
 
 def export_version(version: Version, target: Path) -> int:
-    """Write the keys and vectors of a version to `target`, and return the number of rows.
+    """Write the keys and vectors of a version, or its table, to `target`, and return the number of rows.
 
     The file appears whole or not at all. Memory is that of one batch of rows. The version's manifest is in the file's
     metadata, under `twinvec.manifest`.
 
     Raises:
-        StateError: If the version has no vectors.
+        StateError: If the version has no rows.
     """
     manifest = Manifest.from_json(version.manifest)
     if not manifest.fields:

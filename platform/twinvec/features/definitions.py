@@ -6,14 +6,14 @@ of the release's bare name that follows the live release.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
 from feast.data_format import ParquetFormat
-from feast.types import Array, Float32, Float64, String
+from feast.types import Array, FeastType, Float32, Float64, String
 
 from registry.models import Release, Version
 from twinvec.columns import EVENT_TIMESTAMP, PRODUCT_ID
@@ -25,6 +25,14 @@ from twinvec.spaces import PRODUCTS, all_spaces
 
 # Feast's names of the metrics, as its PostgreSQL store reads them.
 METRICS = {"cosine": "cosine", "dot": "inner_product"}
+# Types of the columns of tables, by their names in pyarrow.
+TYPES: dict[str, FeastType] = {
+    "list<item: string>": Array(String),
+    "list<item: float>": Array(Float32),
+    "string": String,
+    "float": Float32,
+    "double": Float64,
+}
 FOREVER = timedelta(0)
 
 
@@ -44,8 +52,10 @@ def entities() -> dict[str, Entity]:
 
 
 def version_view(version: Version) -> FeatureView:
-    """Return the feature view of an embedding version, `text__v3`, over its Parquet files."""
+    """Return the feature view of a version, `text__v3`, over its Parquet files."""
     manifest = Manifest.from_json(version.manifest)
+    if manifest.types is not None:
+        return _table_view(version, manifest, manifest.types)
     # Alignments are spaces that nobody declares, and a package that declared one may be gone.
     serving = next((space.serving for space in all_spaces() if space.name == version.space), None)
     # Feast indexes one field a view: that which is searched.
@@ -70,20 +80,43 @@ def version_view(version: Version) -> FeatureView:
                 for field in manifest.fields
             ),
         ],
-        tags={
-            "version": version.name,
-            "space": version.space,
+        tags=_tags(version, manifest)
+        | {
             "dimension": str(manifest.dimension),
             "metric": manifest.metric,
             "normalised": str(manifest.normalised).lower(),
-            "snapshot": manifest.snapshot,
-            "inputs": ",".join(sorted(manifest.inputs)),
-            "manifest": manifest.digest,
-            "mlflow_run": version.run_id or "",
-            "mlflow_model": version.model_uri or "",
         },
         description=f"{version.name}: {manifest.rows} vectors of {manifest.dimension} numbers.",
     )
+
+
+def _table_view(version: Version, manifest: Manifest, types: Mapping[str, str]) -> FeatureView:
+    """Return the feature view of a version that is a table of something else than vectors."""
+    return FeatureView(
+        name=version.view,
+        entities=[entities()[manifest.entity]],
+        ttl=FOREVER,
+        source=_source(version.view, Path(version.path) / vectors.FOLDER),
+        schema=[
+            Field(name=manifest.entity, dtype=String),
+            *(Field(name=name, dtype=TYPES[types[name]]) for name in manifest.fields),
+        ],
+        tags=_tags(version, manifest),
+        description=f"{version.name}: {', '.join(manifest.fields)} of {manifest.rows} keys.",
+    )
+
+
+def _tags(version: Version, manifest: Manifest) -> dict[str, str]:
+    """Return the origin of a version."""
+    return {
+        "version": version.name,
+        "space": version.space,
+        "snapshot": manifest.snapshot,
+        "inputs": ",".join(sorted(manifest.inputs)),
+        "manifest": manifest.digest,
+        "mlflow_run": version.run_id or "",
+        "mlflow_model": version.model_uri or "",
+    }
 
 
 def scalars_view(snapshot_id: str, folder: Path) -> FeatureView:
@@ -123,7 +156,7 @@ def released_entity(lineage: Sequence[Version]) -> str:
 def product_versions(lineage: Sequence[Version]) -> list[Version]:
     """Return the versions of a lineage that have the key of the release: products, or sellers for their release.
 
-    The product graph has no vectors. Category embeddings have categories as keys, and a service whose views need two
+    The product graph has no rows. Category embeddings have categories as keys, and a service whose views need two
     keys demands both from every caller.
 
     Raises:
@@ -132,7 +165,7 @@ def product_versions(lineage: Sequence[Version]) -> list[Version]:
     entity = released_entity(lineage)
     by_space: dict[str, Version] = {}
     for version in lineage:
-        if version.dimension is None or Manifest.from_json(version.manifest).entity != entity:
+        if not version.has_view or Manifest.from_json(version.manifest).entity != entity:
             continue
         other = by_space.setdefault(version.space, version)
         if other.name != version.name:

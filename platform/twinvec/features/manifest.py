@@ -15,6 +15,8 @@ from twinvec.errors import StoreError
 IMPORTED = "imported"
 
 FILE = "manifest.json"
+# Values that manifests have only since there is a need for them: digests of older ones stay what they were.
+OPTIONAL = ("frozen", "types")
 Metric = Literal["cosine", "dot"]
 
 
@@ -27,8 +29,8 @@ class Manifest:
     Args:
         space: Such as `text`.
         entity: The key of a row, `product_id` or `category`.
-        fields: Names of the vector columns, as the space declares them.
-        dimension: Length of each vector.
+        fields: Names of the columns, as the space declares them.
+        dimension: Length of each vector; 0 without vectors.
         metric: Comparison of two vectors.
         normalised: True if every vector has length 1.
         rows: Number of vectors in each column.
@@ -38,6 +40,7 @@ class Manifest:
         preprocessing: Digest of what is done to a product before the model sees it.
         inputs: Name of each input version (`text@v3`) → its manifest's digest.
         frozen: Name of the version whose model made this one without being trained again; None if it was trained.
+        types: Name of each column → its type, of a version that is a table of something else than vectors; else None.
     """
 
     space: str
@@ -53,6 +56,7 @@ class Manifest:
     preprocessing: str
     inputs: Mapping[str, str] = field(default_factory=dict)
     frozen: str | None = None
+    types: Mapping[str, str] | None = None
 
     @property
     def digest(self) -> str:
@@ -65,9 +69,9 @@ class Manifest:
         return self.preprocessing == IMPORTED
 
     def to_json(self) -> dict[str, Any]:
-        """Return the manifest as JSON-like values, as the registry keeps it; `frozen` only if it is set."""
+        """Return the manifest as JSON-like values, as the registry keeps it; optional ones only if they are set."""
         values = {**asdict(self), "fields": list(self.fields), "inputs": dict(self.inputs)}
-        return values if self.frozen is not None else {k: v for k, v in values.items() if k != "frozen"}
+        return {key: value for key, value in values.items() if key not in OPTIONAL or value is not None}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Manifest:
@@ -77,8 +81,8 @@ class Manifest:
             StoreError: If a value is missing or unknown.
         """
         names = {field.name for field in fields(cls)}
-        if {*values, "frozen"} != names:
-            odd = ", ".join(sorted(names.symmetric_difference({*values, "frozen"})))
+        if {*values, *OPTIONAL} != names:
+            odd = ", ".join(sorted(names.symmetric_difference({*values, *OPTIONAL})))
             raise StoreError(
                 f"a manifest with missing or unknown values: {odd}", "it was written by another Twinvec"
             )

@@ -57,7 +57,7 @@ def feast_objects(settings: Settings) -> list[FeastObject]:
 
 def _objects(session: Session, paths: HomePaths) -> list[FeastObject]:
     usable = operations.versions(session, [State.READY])
-    views = {version.view: version_view(version) for version in usable if version.dimension is not None}
+    views = {version.view: version_view(version) for version in usable if version.has_view}
     scalars = {
         snapshot.id: scalars_view(snapshot.id, paths.product_scalars(snapshot.id))
         for snapshot in operations.snapshots(session)
@@ -65,7 +65,7 @@ def _objects(session: Session, paths: HomePaths) -> list[FeastObject]:
     }
     services: list[FeatureService] = []
     for release in session.scalars(select(Release).where(Release.state.in_(WHOLE)).order_by(Release.id)):
-        lineage = operations.parts(release.version)
+        lineage = operations.release_parts(release)
         pinned = [version.view for version in product_versions(lineage)]
         if all(view in views for view in pinned):
             parts = [views[view] for view in pinned]

@@ -1,4 +1,4 @@
-"""Writing of the Parquet files of an embedding version."""
+"""Writing of the Parquet files of a version: vectors, or a table of something else."""
 
 from __future__ import annotations
 
@@ -94,6 +94,42 @@ def write_batches(
         raise StoreError(f"no vectors to write to {target}", "a version needs at least one row")
     _refuse_repeated(target, entity)
     return rows
+
+
+def write_table(
+    folder: Path,
+    entity: str,
+    keys: Sequence[str] | pa.Array,
+    columns: Mapping[str, pa.Array],
+    timestamp: datetime,
+) -> int:
+    """Write a table with a row for each key to `folder`/vectors, where readers look for vectors, too.
+
+    Args:
+        folder: Empty folder, which the caller renames when it is complete.
+        entity: Name of the key column.
+        keys: Keys [n] without repetition.
+        columns: Column name → values [n].
+        timestamp: Moment from which the rows are valid, with its time zone.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        ValueError: if a key is repeated, or lengths do not fit.
+    """
+    target = folder / FOLDER
+    target.mkdir(parents=True)
+    moment = pa.scalar(timestamp, pa.timestamp("us", tz="UTC"))
+    table = pa.table(
+        {entity: pa.array(keys, pa.string()), **columns, EVENT_TIMESTAMP: pa.repeat(moment, len(keys))}
+    )
+    for part, first in enumerate(range(0, table.num_rows, ROWS_PER_FILE)):
+        rows = table.slice(first, ROWS_PER_FILE)
+        path = target / f"part-{part:05d}.parquet"
+        pq.write_table(rows, path, compression="zstd", row_group_size=ROWS_PER_GROUP)
+    _refuse_repeated(target, entity)
+    return table.num_rows
 
 
 def read_keys(folder: Path, entity: str) -> pa.Array:

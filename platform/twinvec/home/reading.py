@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from twinvec.errors import NotFoundError, StateError
 from twinvec.home.opened import OpenHome
+from twinvec.plugins import load_reference
+from twinvec.spaces import lists_space, served_as
 
 if TYPE_CHECKING:
     from registry.models import Release, Version
     from twinvec.home.vectors import VersionVectors
-    from twinvec.serving.related import ColdStart, Related
+    from twinvec.serving.related import ColdStart, Explainer, Recommender, Related
     from twinvec.vectors.index import Filters
 
 
@@ -31,6 +33,7 @@ class ReadableHome(OpenHome):
         title: str | None = None,
         category: str | None = None,
         image: str | Path | bytes | None = None,
+        explain: bool = False,
     ) -> Related:
         """Return the products most related to one, from the live release.
 
@@ -42,6 +45,7 @@ class ReadableHome(OpenHome):
             title: Title of a new product.
             category: Category of a new product: its path, as `Music > Jazz`, or the name of one category.
             image: Image of a new product: a file, or its bytes.
+            explain: Whether hits from the product's list get reasons: kind of evidence → what it added to the score.
 
         Raises:
             StateError: If no release is live, or not exactly one product is meant.
@@ -57,7 +61,7 @@ class ReadableHome(OpenHome):
             >>> len(new.hits)
             2
         """
-        from twinvec.serving.related import NewProduct, Recommender
+        from twinvec.serving.related import NewProduct
 
         described = any(each is not None for each in (title, category, image))
         if described == (product_id is not None):
@@ -66,8 +70,8 @@ class ReadableHome(OpenHome):
                 "give the id of a product, or title, category or image of a new one",
             )
         if product_id is not None:
-            release, ef = self.settings.release, self.settings.qdrant.ef
-            return Recommender(self.workspace.index, release, ef).related(product_id, k, filters)
+            answer = self._recommender.related(product_id, k, filters)
+            return self._explainer.explain(answer) if explain else answer
         content = image if isinstance(image, bytes) or image is None else self._read_image(Path(image))
         return self._cold_start.related(NewProduct(title, category, content), k, filters)
 
@@ -181,7 +185,28 @@ class ReadableHome(OpenHome):
     def close(self) -> None:
         """Close the stores and forget the loaded encoders; a later use opens them again."""
         self.__dict__.pop("_cold_start", None)
+        self.__dict__.pop("_recommender", None)
+        self.__dict__.pop("_explainer", None)
         super().close()
+
+    @cached_property
+    def _explainer(self) -> Explainer:
+        """Reasons of answers; it keeps the ranker that it has loaded."""
+        lists = lists_space(served_as(self.settings, self.settings.release))
+        if lists is None or lists.explain_lists is None:
+            raise StateError("no space lists related products and explains them", "leave `explain` out")
+        explainer: Explainer = load_reference(lists.explain_lists)(self.workspace)
+        return explainer
+
+    @cached_property
+    def _recommender(self) -> Recommender:
+        """Answers from the live release."""
+        from twinvec.serving.related import Recommender
+
+        settings = self.settings
+        return Recommender(
+            self.workspace.index, settings.release, settings.qdrant.ef, settings.paths.versions
+        )
 
     @cached_property
     def _cold_start(self) -> ColdStart:

@@ -73,7 +73,7 @@ def read_version(version: Version, keys: Sequence[str] | None = None) -> Version
         NotFoundError: If it lacks some of the keys.
     """
     manifest = Manifest.from_json(version.manifest)
-    if not manifest.fields:
+    if not manifest.dimension:
         raise StateError(f"{version.name} has no vectors", "name a version of another space")
     parts = sorted((Path(version.path) / FOLDER).glob("*.parquet"))
     columns = [manifest.entity, *manifest.fields]

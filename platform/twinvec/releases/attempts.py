@@ -18,13 +18,16 @@ def lock_file(settings: Settings, name: str) -> Path:
     return settings.paths.publish_lock(name)
 
 
-def begin(workspace: Workspace, version: Version, name: str) -> tuple[Release, int]:
+def begin(
+    workspace: Workspace, version: Version, name: str, lists: Version | None = None
+) -> tuple[Release, int]:
     """Begin an attempt: continue the release that an interrupted publish left, or take the next number.
 
     Args:
         workspace: Stores.
         version: Version to release.
         name: Name of the releases.
+        lists: Version that lists the answers of `version`, if there is one.
 
     Returns:
         The release, in state `building`, and the number of this attempt to publish it.
@@ -34,12 +37,17 @@ def begin(workspace: Workspace, version: Version, name: str) -> tuple[Release, i
         interrupted = [
             release
             for release in operations.releases(session, name)
-            if release.version_id == version.id and release.state == State.BUILDING
+            if _serves(release, version, lists) and release.state == State.BUILDING
         ]
         release = (
             interrupted[-1]
             if interrupted
-            else operations.begin_release(session, name, session.get_one(Version, version.id))
+            else operations.begin_release(
+                session,
+                name,
+                session.get_one(Version, version.id),
+                session.get_one(Version, lists.id) if lists is not None else None,
+            )
         )
         attempt = int(release.verification.get("attempt", 0)) + 1
         release.verification = {
@@ -48,6 +56,10 @@ def begin(workspace: Workspace, version: Version, name: str) -> tuple[Release, i
             "since": utc_now().isoformat(timespec="seconds"),
         }
         return release, attempt
+
+
+def _serves(release: Release, version: Version, lists: Version | None) -> bool:
+    return release.version_id == version.id and release.lists_id == (lists.id if lists is not None else None)
 
 
 def end(

@@ -16,6 +16,7 @@ from twinvec.catalogue.snapshot import open_snapshot, quoted
 from twinvec.features.manifest import Manifest
 from twinvec.features.vectors import FOLDER
 from twinvec.releases.lookup import space_of
+from twinvec.vectors.lists import open_lists
 from twinvec.vectors.points import FloatArray
 from twinvec.workspace import Workspace
 
@@ -45,8 +46,9 @@ def gone(workspace: Workspace, new: Version, live: Version) -> float:
 def changed_top_10(workspace: Workspace, new: Release, live: Release) -> float:
     """Return the mean share of the ten best answers that the other release does not give, 0 to 1.
 
-    Both answer through their indexes, as they serve. The queries are `gates.sample` products, or sellers if these ask,
-    that both releases have, drawn by the hash of id and seed. The share is 0 if they have none in common.
+    Both answer as they serve, from their lists or through their indexes. The queries are `gates.sample` products, or
+    sellers if these ask, that both releases have, drawn by the hash of id and seed. The share is 0 if they have none in
+    common.
     """
     serving = space_of(workspace, new).serving
     assert serving is not None
@@ -54,7 +56,7 @@ def changed_top_10(workspace: Workspace, new: Release, live: Release) -> float:
     if not len(keys):
         return 0.0
     lists = [
-        _answers(workspace, release.collection, keys, source)
+        _answers(workspace, release, keys, source)
         for release, source in zip((new, live), sources, strict=True)
     ]
     same = (lists[0][:, :, None] == lists[1][:, None, :]) & (lists[0] != "")[:, :, None]
@@ -62,9 +64,11 @@ def changed_top_10(workspace: Workspace, new: Release, live: Release) -> float:
     return float(np.mean(1 - same.any(axis=2).sum(axis=1) / np.maximum(most, 1)))
 
 
-def _answers(workspace: Workspace, collection: str, keys: Ids, source: FloatArray) -> Ids:
+def _answers(workspace: Workspace, release: Release, keys: Ids, source: FloatArray) -> Ids:
     """Return the ids of the ten best targets for each key but itself, [keys, 10]; empty where there are fewer."""
-    index = workspace.index
+    if release.lists is not None:
+        return open_lists(Path(release.lists.path)).best(keys.tolist(), K)
+    index, collection = workspace.index, release.collection
     hits = index.search(collection, source, K + 1, ef=index.search_ef(collection))
     ids = np.array([[hit.product_id for hit in row] + [""] * (K + 1 - len(row)) for row in hits])
     # The product itself goes to the end, and what is beyond ten is dropped.

@@ -12,6 +12,7 @@ from twinvec.plugins import load_reference
 from twinvec.releases.changes import changed_top_10, covered, gone
 from twinvec.releases.lookup import space_of
 from twinvec.settings.gates import GateSettings
+from twinvec.spaces import lists_space
 from twinvec.workspace import Workspace
 
 # Key of the outcome in a release's verification.
@@ -138,13 +139,7 @@ def measure(workspace: Workspace, release: Release, live: Release | None, judge:
         return Outcome(None, coverage)
     missing = gone(workspace, release.version, live.version)
     changed = changed_top_10(workspace, release, live)
-    if judge is None and serving.judge is not None:
-        judge = load_reference(serving.judge)
-    quality = (
-        judge(workspace, release.version, live.version)
-        if judge is not None
-        else Quality(remark=f"quality was not compared: {release.name} declares no judge")
-    )
+    quality = _quality(workspace, release, live, judge)
     judged: list[Gate] = []
     shown: list[Gate] = []
     for gate, edges in quality.gates:
@@ -163,6 +158,20 @@ def measure(workspace: Workspace, release: Release, live: Release | None, judge:
         quality.one_way_edges,
         quality.remark or few,
     )
+
+
+def _quality(workspace: Workspace, release: Release, live: Release, judge: Judge | None) -> Quality:
+    space = space_of(workspace, release)
+    assert space.serving is not None
+    lists = lists_space(space)
+    quality = Quality(remark=f"quality was not compared: {release.name} declares no judge")
+    if judge is not None:
+        quality = judge(workspace, release.version, live.version)
+    elif lists is not None and lists.judge_lists is not None and (release.lists or live.lists):
+        quality = load_reference(lists.judge_lists)(workspace, release, live)
+    elif space.serving.judge is not None:
+        quality = load_reference(space.serving.judge)(workspace, release.version, live.version)
+    return quality
 
 
 def require(release: Release, outcome: Outcome, force: bool) -> str | None:

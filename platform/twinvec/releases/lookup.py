@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from registry import operations
 from registry.database import transaction
 from registry.models import WHOLE, Release, State, Version
-from twinvec.errors import NotFoundError
+from twinvec.errors import NotFoundError, StateError
 from twinvec.features.manifest import Manifest
-from twinvec.spaces import Space, find_space, release_name, served_as
+from twinvec.spaces import Space, find_space, lists_space, release_name, served_as
 from twinvec.workspace import Workspace
 
 LABEL = re.compile(r"(?:(?P<name>[a-z][a-z0-9_]*?)(?:@|__))?v?(?P<number>\d+)")
@@ -79,13 +79,15 @@ def waiting(workspace: Workspace, name: str | None = None) -> Release:
     )
 
 
-def newest_of(workspace: Workspace, version: Version) -> Release | None:
-    """Return the newest whole release of a version, live or not, or None."""
+def newest_of(workspace: Workspace, version: Version, lists: Version | None = None) -> Release | None:
+    """Return the newest whole release of a version with these lists, live or not, or None."""
     name = release_name(find_space(version.space), workspace.settings)
     whole = [
         release
         for release in all_releases(workspace, name)
-        if release.version_id == version.id and release.state in WHOLE
+        if release.version_id == version.id
+        and release.lists_id == (lists.id if lists is not None else None)
+        and release.state in WHOLE
     ]
     return whole[-1] if whole else None
 
@@ -94,6 +96,33 @@ def lineage(workspace: Workspace, version_id: int) -> list[Version]:
     """Return a version and its ancestors that serve with it, inputs first; see `operations.parts`."""
     with transaction(workspace.engine) as session:
         return operations.parts(session.get_one(Version, version_id))
+
+
+def release_lineage(workspace: Workspace, release: Release) -> list[Version]:
+    """Return all versions that serve in a release, inputs first; see `operations.release_parts`."""
+    with transaction(workspace.engine) as session:
+        return operations.release_parts(session.get_one(Release, release.id))
+
+
+def lists_of(workspace: Workspace, version: Version) -> Version | None:
+    """Return the newest usable version that lists the answers of `version`, or None.
+
+    Raises:
+        StateError: if `version` was trained on a graph and has no lists, though a space of lists is installed: its
+            release would answer worse than the others, and not say so.
+    """
+    space = lists_space(find_space(version.space))
+    if space is None:
+        return None
+    with transaction(workspace.engine) as session:
+        lists = operations.made_from(session, space.name, version)
+    manifest = Manifest.from_json(version.manifest)
+    if lists is None and manifest.graph is not None and manifest.frozen is None:
+        raise StateError(
+            f"{version.name} has no lists of answers: no version of {space.name} was made from it",
+            f"`twinvec train {space.name} --from {version.name}` makes one",
+        )
+    return lists
 
 
 def searched_version(workspace: Workspace, version: Version) -> Version:

@@ -13,11 +13,12 @@ from twinvec.errors import NotFoundError, StateError, TwinvecError, Verification
 from twinvec.progress import Count, silent
 from twinvec.releases import smoke
 from twinvec.releases.attempts import begin, end, lock_file
-from twinvec.releases.lookup import lineage, newest_of, searched_version
+from twinvec.releases.lookup import lists_of, newest_of, release_lineage, searched_version
 from twinvec.releases.points import read_points
 from twinvec.settings.stores import QdrantSettings
 from twinvec.spaces import Space, find_space, release_name
 from twinvec.vectors import publish as publish_points
+from twinvec.vectors.index import LISTS
 from twinvec.vectors.locks import take_lock
 from twinvec.vectors.publish import SupersededError
 from twinvec.workspace import Workspace
@@ -27,6 +28,8 @@ GRAPH = ("m", "ef_construct", "full_scan_threshold")
 
 def publish(workspace: Workspace, version: Version, progress: Count = silent) -> Release:
     """Make a release of a version of a served space: its points in Qdrant, verified, and its service in Feast.
+
+    If a space lists the answers of this one, the release pins the newest of its versions that was made from `version`.
 
     The live release is not touched. If the version has a release already, ready or live, that is unchanged and meets
     the settings, this release is returned. A publish that was interrupted continues under the same number. A publish
@@ -42,7 +45,7 @@ def publish(workspace: Workspace, version: Version, progress: Count = silent) ->
         The release, in state `ready` if it is new, with the figures of its verification.
 
     Raises:
-        StateError: If versions of its space are not released, or it is not ready.
+        StateError: If versions of its space are not released, it is not ready, or has no lists though it should.
         VerificationError: If the version and its snapshot differ in products, the collection differs from the points
             that were sent, its recall against an exact search is too low, or it answers differently from an earlier
             release of the same version.
@@ -57,10 +60,11 @@ def publish(workspace: Workspace, version: Version, progress: Count = silent) ->
             f"publish a version of {space.name} that is ready; `twinvec status` lists them",
         )
     with take_lock(lock_file(workspace.settings, name), f"a new release of {name}", exclusive=True):
-        earlier = newest_of(workspace, version)
+        lists = lists_of(workspace, version)
+        earlier = newest_of(workspace, version, lists)
         if earlier is not None and _still_good(workspace, space, earlier):
             return earlier
-        release, attempt = begin(workspace, version, name)
+        release, attempt = begin(workspace, version, name, lists)
         try:
             verification = _fill(workspace, space, release, earlier, attempt, progress)
         except Exception as error:  # any error is recorded and raised again
@@ -74,13 +78,16 @@ def publish(workspace: Workspace, version: Version, progress: Count = silent) ->
 
 def collection_metadata(release: Release) -> dict[str, str]:
     """Return the metadata of a release's collection: the origin of its vectors."""
-    version = release.version
-    return {
+    version, lists = release.version, release.lists
+    metadata = {
         "manifest": version.digest or "",
         "version": version.name,
         "snapshot": version.snapshot_id,
         "release": str(release.number),
     }
+    if lists is None:
+        return metadata
+    return metadata | {LISTS: lists.name, f"{LISTS}_manifest": lists.digest or ""}
 
 
 def _still_good(workspace: Workspace, space: Space, release: Release) -> bool:
@@ -139,7 +146,7 @@ def _fill(
     )
     answers = smoke.ask(workspace, space, release)
     _require_same_answers(release, earlier, answers)
-    apply_release(workspace.features, release, lineage(workspace, release.version_id), live=False)
+    apply_release(workspace.features, release, release_lineage(workspace, release), live=False)
     return asdict(verification) | {"graph": _graph(settings.qdrant), "smoke": answers}
 
 

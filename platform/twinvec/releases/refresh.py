@@ -10,7 +10,7 @@ from twinvec.catalogue.snapshot import Snapshot
 from twinvec.errors import NotFoundError
 from twinvec.progress import Count, Progress, silent
 from twinvec.releases.gates import GateError
-from twinvec.releases.lookup import checked_name, live, newest_of
+from twinvec.releases.lookup import checked_name, lists_of, live, newest_of
 from twinvec.releases.promotion import promote
 from twinvec.releases.publishing import publish
 from twinvec.spaces import served_as
@@ -72,7 +72,7 @@ def refresh(
             + "; ".join(f"{step.space} {step.reason}" for step in steps if step.version is None),
             "ingest a catalogue with co-purchases, or orders to mine them from",
         )
-    release = newest_of(workspace, version)
+    release = newest_of(workspace, version, lists_of(workspace, version))
     if release is None:
         release = publish(workspace, version, count)
     refused: GateError | None = None

@@ -139,6 +139,8 @@ def plan(
     for release in every:
         if release.name not in names or release.label in kept or release.state == State.BUILDING:
             _keep(reasons, release.version, f"{release.label} serves it")
+            if release.lists is not None:
+                _keep(reasons, release.lists, f"{release.label} answers from it")
     for version in building:
         _keep(reasons, version, "in the making")
     for space in {version.space for version in ready}:

@@ -9,8 +9,8 @@ from registry import operations
 from registry.database import transaction
 from registry.models import Release, Version
 from twinvec.errors import StoreError
-from twinvec.releases.lookup import lineage
-from twinvec.spaces import Space, served_as, spaces
+from twinvec.releases.lookup import release_lineage
+from twinvec.spaces import Space, lists_space, served_as, spaces
 from twinvec.workspace import Workspace
 
 # Space → alias (such as `live` and `previous`) → URI of the registered model's version, or None.
@@ -22,7 +22,7 @@ def set_service(workspace: Workspace, name: str, release: Release | None) -> Non
     from twinvec.features.store import apply_release, find_service
 
     if release is not None:
-        apply_release(workspace.features, release, lineage(workspace, release.version_id), live=True)
+        apply_release(workspace.features, release, release_lineage(workspace, release), live=True)
     elif find_service(workspace.features, name) is not None:
         workspace.features.delete_feature_service(name)
 
@@ -66,10 +66,10 @@ def models_after(workspace: Workspace, before: Models, old: Release | None, new:
     serving = served_as(workspace.settings, new.name).serving
     assert serving is not None
     alias, alias_before = serving.aliases
-    live = models_of(lineage(workspace, new.version_id))
+    live = models_of(release_lineage(workspace, new))
     if old is not None and old.id == new.id:
         return {space: {**aliases, alias: live.get(space)} for space, aliases in before.items()}
-    previous = models_of(lineage(workspace, old.version_id)) if old is not None else {}
+    previous = models_of(release_lineage(workspace, old)) if old is not None else {}
     return {space: {alias: live.get(space), alias_before: previous.get(space)} for space in before}
 
 
@@ -112,8 +112,10 @@ def alias_at(workspace: Workspace, name: str) -> str | None:
 
 def _made_from(space: Space) -> set[str]:
     """Return the names of the spaces that a release of `space` may be made from, and its own."""
-    names = {made.name for made in space.outcomes}
-    read = set(space.inputs)
+    lists = lists_space(space)
+    heads = [space] if lists is None else [space, lists]
+    names = {made.name for head in heads for made in head.outcomes}
+    read = {name for head in heads for name in head.inputs}
     for each in reversed(spaces()):
         made = {outcome.name for outcome in each.outcomes}
         if made & read:

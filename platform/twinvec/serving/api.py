@@ -12,6 +12,7 @@ import twinvec
 from twinvec.errors import TwinvecError
 from twinvec.serving.related import (
     ColdStart,
+    Explainer,
     NewProduct,
     Recommender,
     UnknownProductError,
@@ -54,6 +55,7 @@ class HitAnswer(Answer):
 
     score: float
     product: ProductAnswer
+    reasons: dict[str, float] | None
 
 
 class AskedAnswer(ProductAnswer):
@@ -64,11 +66,16 @@ class AskedAnswer(ProductAnswer):
 
 
 class RelatedAnswer(Answer):
-    """Related products, best first, and the release they come from."""
+    """Related products, best first, and the release they come from.
+
+    The first `ranked` hits are of the product's list, in the order of a learned ranker. The others are found by the
+    vectors; their scores are on another scale.
+    """
 
     release: str
     product: AskedAnswer
     hits: tuple[HitAnswer, ...]
+    ranked: int
 
 
 class ReleaseAnswer(Answer):
@@ -104,12 +111,26 @@ def chosen(
     return Filters(tuple(category), tuple(marketplace), min_price, max_price)
 
 
+Explained = Annotated[
+    bool,
+    Query(
+        description="Whether to tell what each kind of evidence added to the score of a hit from the list."
+    ),
+]
 Many = Annotated[int, Query(ge=1, le=MOST, description="How many.")]
 Chosen = Annotated[Filters, Depends(chosen)]
 
 
-def create_app(recommender: Recommender, cold_start: ColdStart | None = None) -> FastAPI:
-    """Return the API over one recommender; `cold_start` answers for products that are not in the catalogue."""
+def create_app(
+    recommender: Recommender, cold_start: ColdStart | None = None, explainer: Explainer | None = None
+) -> FastAPI:
+    """Return the API over one recommender.
+
+    Args:
+        recommender: Answers for products of the catalogue.
+        cold_start: Answers for products that are not in the catalogue.
+        explainer: Tells the reasons of answers from lists.
+    """
     unavailable = {
         503: {"model": ErrorAnswer, "description": "No release is live, or Qdrant does not answer."}
     }
@@ -144,9 +165,15 @@ def create_app(recommender: Recommender, cold_start: ColdStart | None = None) ->
         "/related/{product_id:path}",
         responses={404: {"model": ErrorAnswer, "description": "The live release has no such product."}},
     )
-    def related(product_id: str, filters: Chosen, k: Many = 10) -> RelatedAnswer:
-        """Return the products most related to one, best first; the filters choose among them."""
-        return RelatedAnswer.model_validate(recommender.related(product_id, k, filters))
+    def related(product_id: str, filters: Chosen, k: Many = 10, explain: Explained = False) -> RelatedAnswer:
+        """Return the products most related to one, best first; the filters choose among them.
+
+        The first explanation after a start, or after another release went live, loads the ranker and the graph.
+        """
+        answer = recommender.related(product_id, k, filters)
+        if explain and explainer is not None:
+            answer = explainer.explain(answer)
+        return RelatedAnswer.model_validate(answer)
 
     if cold_start is not None:
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from twinvec.errors import NotFoundError, StateError, TwinvecError
-from twinvec.vectors.index import Filters, Hit, VectorIndex
+from twinvec.vectors.index import LISTS, Filters, Hit, VectorIndex
+from twinvec.vectors.lists import Lists, open_lists
 
 
 class UnknownProductError(NotFoundError):
@@ -60,10 +62,18 @@ class NewProduct:
 
 @dataclass(frozen=True)
 class RelatedProduct:
-    """A product of the answer, and its score: the dot product of the query's source and its target vector."""
+    """A product of the answer.
+
+    Attributes:
+        score: The ranker's score if the product is of a list; else the dot product of the query's source vector and
+            its target vector. Scores of the two kinds are on different scales.
+        product: The product.
+        reasons: Kind of evidence → what it added to the ranker's score, the largest first; None unless asked for.
+    """
 
     score: float
     product: Product
+    reasons: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,8 @@ class Related:
     """Product of the query."""
     hits: tuple[RelatedProduct, ...]
     """Best first."""
+    ranked: int = 0
+    """Number of the first hits that are of the release's lists; the others are found by the vectors."""
 
 
 class ColdStart(Protocol):
@@ -83,6 +95,14 @@ class ColdStart(Protocol):
 
     def related(self, product: NewProduct, k: int = 10, filters: Filters | None = None) -> Related:
         """Return the k products most related to `product`, best first."""
+        ...
+
+
+class Explainer(Protocol):
+    """Interface of the reasons of answers from lists; `pipelines.ranking` implements it."""
+
+    def explain(self, answer: Related) -> Related:
+        """Return the answer with reasons for its hits from lists: kind of evidence → what it added to the score."""
         ...
 
 
@@ -106,16 +126,66 @@ class Recommender:
     """Name of the releases, which is the alias of the live one."""
     ef: int
     """Candidates that HNSW looks at, in a collection that was verified with no number of its own."""
+    versions: Path | None = None
+    """Folder of the home's versions, where the lists of releases are; without it, the vectors answer."""
+    _lists: dict[str, Lists | None] = field(default_factory=dict, compare=False, repr=False)
 
     def related(self, product_id: str, k: int = 10, filters: Filters | None = None) -> Related:
         """Return the k products most related to `product_id`, best first.
 
+        They are those of the product's list that meet the filters. If there are fewer than k, or the release has no
+        lists, more are found by the vectors and come after them.
+
         Raises:
             UnknownProductError: If the live release has no such product.
             StateError: If no release is live.
+            StoreError: If the lists of the release cannot be read.
         """
         # Resolved once, so that a switch in the middle does not mix two releases in one answer.
         collection = live_collection(self.index, self.release)
+        listed = self._listed(collection, product_id, k, filters)
+        if listed is not None and len(listed.hits) == k:
+            return listed
+        found = self._by_vectors(collection, product_id, k + len(listed.hits if listed else ()), filters)
+        if listed is None:
+            return found
+        ids = {hit.product.product_id for hit in listed.hits}
+        others = tuple(hit for hit in found.hits if hit.product.product_id not in ids)
+        return replace(listed, hits=(*listed.hits, *others)[:k])
+
+    def _listed(self, collection: str, product_id: str, k: int, filters: Filters | None) -> Related | None:
+        """Return at most k products of the list of a product; None if the release has no list of it."""
+        lists = self._lists_of(collection)
+        chosen = filters is not None and filters != Filters()
+        listed = lists.of(product_id, None if chosen else k) if lists is not None else None
+        if listed is None:
+            return None
+        if chosen:
+            (product,) = self.index.payloads(collection, [listed.point])
+            payloads = self.index.payloads(collection, listed.points, filters) if listed.points else []
+        else:
+            product, *payloads = self.index.payloads(collection, [listed.point, *listed.points])
+        if product is None:
+            return None
+        hits = tuple(
+            RelatedProduct(float(score), Product.from_payload(payload))
+            for score, payload in zip(listed.scores, payloads, strict=True)
+            if payload is not None
+        )[:k]
+        return Related(collection, Product.from_payload(product), hits, len(hits))
+
+    def _lists_of(self, collection: str) -> Lists | None:
+        """Return the lists that a collection's release answers from, or None; they never change."""
+        if self.versions is None:
+            return None
+        if collection not in self._lists:
+            space, _, number = self.index.metadata(collection).get(LISTS, "").partition("@")
+            opened = open_lists(self.versions / space / number) if space else None
+            self._lists.clear()  # those of a release that is not live any more
+            self._lists[collection] = opened
+        return self._lists[collection]
+
+    def _by_vectors(self, collection: str, product_id: str, k: int, filters: Filters | None) -> Related:
         ef = self.index.search_ef(collection) or self.ef
         answer = self.index.related(collection, product_id, k, filters, ef)
         if answer is None:

@@ -43,6 +43,7 @@ from twinvec.settings.pipelines import (
     ImageSettings,
     TextSettings,
 )
+from twinvec.settings.ranking import RankingSettings
 from twinvec.settings.related import RelatedSettings
 from twinvec.settings.sellers import SellerSettings
 from twinvec.settings.stores import (
@@ -70,6 +71,7 @@ __all__ = [
     "MlflowSettings",
     "Operational",
     "QdrantSettings",
+    "RankingSettings",
     "RegistrySettings",
     "RelatedSettings",
     "RetentionSettings",
@@ -126,6 +128,7 @@ class Settings(BaseSettings):
     image: ImageSettings = ImageSettings()
     aligned: AlignedSettings = AlignedSettings()
     related: RelatedSettings = RelatedSettings()
+    ranking: RankingSettings = RankingSettings()
     sellers: SellerSettings = SellerSettings()
     update: UpdateSettings = UpdateSettings()
 

@@ -69,6 +69,11 @@ def served_spaces() -> tuple[Space, ...]:
     return tuple(space for space in spaces() if space.serving is not None)
 
 
+def lists_space(served: Space) -> Space | None:
+    """Return the space whose versions list the answers of a served space, or None."""
+    return next((space for space in spaces() if space.lists_of == served.name), None)
+
+
 def find_space(name: str) -> Space:
     """Return the space called `name`.
 

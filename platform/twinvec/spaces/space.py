@@ -100,6 +100,12 @@ class Space:
         train: `(inputs, run, progress) -> Outcome`; with companions, a mapping from space to Outcome.
         fields: Names of the vector columns; none for a space without vectors. No two spaces share a name, so that
             vectors of two spaces never meet in one table unnoticed.
+        columns: Names of the other columns, if a version is a table of something else, such as lists.
+        lists_of: Served space that a version lists the answers of. A release of that space pins the version that was
+            made from its own, and answers from it.
+        judge_lists: `(workspace, new, live) -> Quality`: compares what two releases answer, in place of the served
+            space's own `judge`, if one of them has lists.
+        explain_lists: `(workspace) -> Explainer`: tells what spoke for each answer from the lists.
         entity: Kind of thing that has a vector.
         needs: Spaces that a version cannot be made without.
         needs_one_of: Spaces of which at least one must have a version; they are among `uses`.
@@ -119,6 +125,10 @@ class Space:
     name: str
     train: Reference = ""
     fields: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    lists_of: str | None = None
+    judge_lists: Reference | None = None
+    explain_lists: Reference | None = None
     entity: Entity = PRODUCTS
     needs: tuple[str, ...] = ()
     needs_one_of: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Log a model to MLflow as an exported program, without pickle."""
+"""Log a model to MLflow without pickle: a torch module as an exported program, trees as text."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import copy
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import mlflow.pytorch
 import numpy as np
+import pandas as pd
 import torch
-from mlflow.models import ModelSignature
+from mlflow.models import ModelSignature, infer_signature
 from mlflow.types import Schema, TensorSpec
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from lightgbm import Booster
 
 
 def log_exported(space: str, model: nn.Module, inputs: Mapping[str, Tensor]) -> str:
@@ -39,6 +44,23 @@ def log_exported(space: str, model: nn.Module, inputs: Mapping[str, Tensor]) -> 
             pip_requirements=[f"torch=={torch.__version__.split('+')[0]}", f"numpy=={np.__version__}"],
             extra_files=[str(example_file)] if len(arrays) > 1 else None,
         )
+    return f"models:/{space}/{info.registered_model_version}"
+
+
+def log_booster(space: str, booster: Booster) -> str:
+    """Log trees to the active run and register them under the name `space`; see `Run.log_trees`."""
+    import lightgbm
+    import mlflow.lightgbm
+
+    names = booster.feature_name()
+    example = pd.DataFrame(np.zeros((1, len(names)), np.float32), columns=names)
+    info = mlflow.lightgbm.log_model(
+        booster,
+        name="model",
+        registered_model_name=space,
+        signature=infer_signature(example, booster.predict(example)),
+        pip_requirements=[f"lightgbm=={lightgbm.__version__}", f"numpy=={np.__version__}"],
+    )
     return f"models:/{space}/{info.registered_model_version}"
 
 

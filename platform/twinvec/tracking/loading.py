@@ -13,7 +13,7 @@ from twinvec.tracking.environment import without_pickle
 from twinvec.tracking.store import use_store
 from twinvec.tracking.weights import model_digest
 
-Flavour = Literal["pytorch", "sentence_transformers"]
+Flavour = Literal["pytorch", "sentence_transformers", "lightgbm"]
 
 
 def load_model(
@@ -64,6 +64,10 @@ def _load(flavour: Flavour, uri: str) -> Any:
         import mlflow.sentence_transformers
 
         return mlflow.sentence_transformers.load_model(uri)
+    if flavour == "lightgbm":
+        import mlflow.lightgbm
+
+        return mlflow.lightgbm.load_model(uri)
     import mlflow.pytorch
 
     return mlflow.pytorch.load_model(uri)

@@ -22,6 +22,7 @@ from twinvec.tracking.naming import flatten, metric_name
 from twinvec.tracking.store import explained, use_experiment, use_store
 
 if TYPE_CHECKING:
+    from lightgbm import Booster
     from torch import Tensor, nn
 
 PARAMETERS_A_CALL = 100  # MLflow's limit
@@ -86,6 +87,18 @@ class Run:
         from twinvec.tracking.exporting import log_exported
 
         return log_exported(self.space, model, inputs)
+
+    def log_trees(self, booster: Booster) -> str:
+        """Log the trees of LightGBM, as text, and register them under the space's name.
+
+        `mlflow.lightgbm.load_model` loads them.
+
+        Returns:
+            The model's URI, `models:/<space>/<MLflow's own version number>`.
+        """
+        from twinvec.tracking.exporting import log_booster
+
+        return log_booster(self.space, booster)
 
     def log_curves(self) -> None:
         """Draw the metrics over the epochs, one panel for all names with the same part before a slash."""

@@ -180,6 +180,14 @@ class EdgeIndex:
             record = shard_queries.find(shard, product_id, self._common_markets(shard, collection))
         return record.payload if record else None
 
+    def payloads(
+        self, collection: str, ids: Sequence[str], filters: Filters | None = None
+    ) -> list[dict[str, Any] | None]:
+        """Return the payload of each of these points; None where it is not there or does not meet the filters."""
+        collection = self._existing(collection)
+        with self._shards.using(collection, "read") as shard:
+            return shard_queries.payloads(shard, list(ids), as_filter(filters))
+
     def search(
         self,
         collection: str,

@@ -22,6 +22,8 @@ FLOAT_FIELDS = ("price",)
 ATTEMPT = "attempt"
 EF = "ef"
 NOTES = (ATTEMPT, EF)
+# Key of the metadata of a collection whose release answers from lists: the name of their version.
+LISTS = "lists"
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,11 @@ class VectorIndex(Protocol):
 
     def find(self, collection: str, product_id: str) -> dict[str, Any] | None:
         """Return the payload of the product with this id, or None; it needs no knowledge of its marketplace."""
+
+    def payloads(
+        self, collection: str, ids: Sequence[str], filters: Filters | None = None
+    ) -> list[dict[str, Any] | None]:
+        """Return the payload of each of these points; None where it does not exist or does not meet the filters."""
 
     def search(
         self,

@@ -159,6 +159,20 @@ class ServerIndex:
             records, _ = self._client.scroll(collection, condition, limit=1, with_payload=True)
         return records[0].payload if records else None
 
+    def payloads(
+        self, collection: str, ids: Sequence[str], filters: Filters | None = None
+    ) -> list[dict[str, Any] | None]:
+        """Return the payload of each of these points; None where it is not there or does not meet the filters."""
+        conditions = _filter(filters)
+        with _explained(f"read {collection}"):
+            if conditions is None:
+                records = self._client.retrieve(collection, list(ids), with_payload=True)
+            else:
+                among = models.Filter(must=[models.HasIdCondition(has_id=list(ids)), conditions])
+                records, _ = self._client.scroll(collection, among, limit=len(ids), with_payload=True)
+        stored = {str(record.id): record.payload for record in records}
+        return [stored.get(id_) for id_ in ids]
+
     def search(
         self,
         collection: str,

@@ -67,6 +67,20 @@ def find(
     return records[0] if records else None
 
 
+def payloads(
+    shard: edge.EdgeShard, ids: list[str], conditions: edge.Filter | None
+) -> list[dict[str, Any] | None]:
+    """Return the payload of each point; None where it does not exist or does not meet the conditions."""
+    points: list[Any] = ids
+    if conditions is None:
+        records = shard.retrieve(points, with_payload=True, with_vector=False)
+    else:
+        among = edge.Filter(must=[edge.HasIdCondition(set(points)), *(conditions.must or [])])
+        records, _ = shard.scroll(edge.ScrollRequest(limit=len(ids), filter=among, with_payload=True))
+    stored = {str(record.id): record.payload for record in records}
+    return [stored.get(id_) for id_ in ids]
+
+
 def common_markets(shard: edge.EdgeShard, most: int) -> list[str]:
     """Return the marketplaces with most products."""
     return [str(each.value) for each in shard.facet(edge.FacetRequest("marketplace", limit=most)).hits]

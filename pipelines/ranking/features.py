@@ -1,0 +1,249 @@
+"""Features of pairs of products, from which the ranker tells how related the target is to the source.
+
+Every feature is computed for a chunk of sources at a time, from the relations that are observed: an edge that was taken
+out of them has left no trace in a feature of its pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+
+from pipelines.ranking.content import NONE, Content, unit
+from pipelines.ranking.relations import Relations, walk
+from pipelines.ranking.sparse import (
+    FloatArray,
+    IntArray,
+    Pairs,
+    ranks_within,
+    rows_of,
+    scaled,
+    values_at,
+)
+
+# Smoothing of the flow between categories: a category's edges count as if so many more went where edges go anyway.
+PRIOR = 5.0
+# Scores of a pair whose rank among the source's candidates is a feature, too.
+RANKED = ("walk_both", "walk_views", "like_targets", "like_sources", "like_neighbours", "adamic", "dot")
+
+
+@dataclass(frozen=True)
+class Walks:
+    """Random walks with restart.
+
+    Attributes:
+        restart: Probability of returning to the start at each step.
+        steps: Number of steps.
+        least: Probabilities under this are dropped.
+    """
+
+    restart: float
+    steps: int
+    least: float
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Source and target vectors of n products, float32 [n, d] each."""
+
+    source: FloatArray
+    target: FloatArray
+
+    @cached_property
+    def unit_source(self) -> FloatArray:
+        """Source vectors of length one."""
+        return unit(self.source)
+
+    @cached_property
+    def unit_target(self) -> FloatArray:
+        """Target vectors of length one."""
+        return unit(self.target)
+
+
+@dataclass(frozen=True)
+class Known:
+    """All that is known of n products when their candidates are ranked.
+
+    Attributes:
+        relations: Observed co-purchases and co-views.
+        content: Categories, brands, prices and texts.
+        vectors: Source and target vectors that were trained without the edges that are to be predicted; None if there
+            are none.
+        walks: Parameters of the walks.
+    """
+
+    relations: Relations
+    content: Content
+    vectors: Vectors | None
+    walks: Walks
+
+    @property
+    def products(self) -> int:
+        """Number of products, n."""
+        return self.relations.products
+
+    @cached_property
+    def profiles(self) -> Mapping[str, FloatArray]:
+        """Name → mean vector of each product's targets or sources, float32 [n, d]."""
+        out, into = self.relations.out, self.relations.into
+        means: dict[str, FloatArray] = {}
+        if self.content.text is not None:
+            means |= {
+                "text_targets": mean(out, self.content.text),
+                "text_sources": mean(into, self.content.text),
+            }
+        if self.vectors is not None:
+            means["vector_targets"] = mean(out, self.vectors.unit_target)
+            means["vector_sources"] = mean(into, self.vectors.unit_source)
+        return means
+
+
+def mean(relation: sp.csr_array, vectors: FloatArray) -> FloatArray:
+    """Return the mean of the vectors of each product's neighbours, zero without any, float32 [n, d]."""
+    degree = np.maximum(np.diff(relation.indptr), 1)[:, None]
+    return np.asarray(relation @ vectors / degree, np.float32)
+
+
+def score_rows(known: Known, sources: IntArray) -> dict[str, sp.csr_array]:
+    """Return what the graph tells of every target of some sources, name → float32 [r, n]."""
+    relations, walks = known.relations, known.walks
+    out, into, either, views = (
+        rows_of(matrix, sources)
+        for matrix in (relations.out, relations.into, relations.either, relations.views)
+    )
+    forth, back, both = (
+        relations.through(matrix) for matrix in (relations.out, relations.into, relations.either)
+    )
+    by_in, by_out = 1 / np.maximum(relations.in_degree, 1), 1 / np.maximum(relations.out_degree, 1)
+    degree = relations.in_degree + relations.out_degree
+    rows = {
+        f"walk_{name}": walk(transition, sources, walks.restart, walks.steps, walks.least)
+        for name, transition in relations.transitions.items()
+    }
+    products = {
+        "adamic": (scaled(either, columns=1 / np.log(np.maximum(degree, 2))), both),
+        "resource": (scaled(either, columns=1 / np.maximum(degree, 1)), both),
+        "chain": (out, forth),
+        "chain_weighted": (scaled(out, columns=by_out), forth),
+        "chain_back": (into, back),
+        "common_targets": (out, back),
+        "common_targets_weighted": (scaled(out, columns=by_in), back),
+        "common_sources": (into, forth),
+        "common_sources_weighted": (scaled(into, columns=by_out), forth),
+        "like_targets": (out, relations.target_likeness),
+        "like_sources": (rows_of(relations.source_likeness, sources), forth),
+        "like_neighbours": (either, relations.likeness),
+        "views_of_targets": (out, relations.through(relations.views)),
+        "targets_of_views": (views, forth),
+    }
+    rows |= {name: sp.csr_array(left @ right) for name, (left, right) in products.items()}
+    return rows | {
+        "back": into,
+        "views": views,
+        "likeness": rows_of(relations.likeness, sources),
+        "target_likeness": rows_of(relations.target_likeness, sources),
+        "source_likeness": rows_of(relations.source_likeness, sources),
+    }
+
+
+def compute(known: Known, rows: Mapping[str, sp.csr_array], pairs: Pairs) -> dict[str, FloatArray]:
+    """Return the features of some pairs, name → float32 [pairs]; NaN where something is not known.
+
+    Args:
+        known: What is known of the products.
+        rows: Outcome of `score_rows` for the sources of the pairs.
+        pairs: Pairs.
+    """
+    values = {name: values_at(matrix, pairs) for name, matrix in rows.items()}
+    values |= _degrees(known.relations, pairs)
+    values |= _content(known, pairs)
+    if known.vectors is not None:
+        values |= _vectors(known, known.vectors, pairs)
+    values |= {f"rank_{name}": ranks_within(pairs, values[name]) for name in RANKED if name in values}
+    return values
+
+
+def _degrees(relations: Relations, pairs: Pairs) -> dict[str, FloatArray]:
+    source, target = pairs.source, pairs.target
+    out, into = relations.out_degree, relations.in_degree
+    return {
+        "source_out": out[source],
+        "source_in": into[source],
+        "source_views": relations.view_degree[source],
+        "target_out": out[target],
+        "target_in": into[target],
+        "target_views": relations.view_degree[target],
+        "target_share": (1 + into[target]) / (2 + into[target] + out[target]),
+    }
+
+
+def _content(known: Known, pairs: Pairs) -> dict[str, FloatArray]:
+    content = known.content
+    source, target = pairs.source, pairs.target
+    ours, theirs = content.levels[source], content.levels[target]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.log(content.price[target] / content.price[source])
+    values = {
+        "category_depth": ((ours == theirs) & (ours != NONE)).sum(1).astype(np.float32),
+        "category_same": _same(content.path, pairs),
+        "category_flow": _flow(content.category, known.relations.out, pairs),
+        "brand_same": _same(content.brand, pairs),
+        "price_ratio": ratio.astype(np.float32),
+        "price_target": content.price[target],
+    }
+    if content.text is not None:
+        means = known.profiles
+        values["text"] = dots(content.text, content.text, pairs)
+        values["text_of_targets"] = dots(means["text_targets"], content.text, pairs)
+        values["text_of_sources"] = dots(content.text, means["text_sources"], pairs)
+    return values
+
+
+def _same(numbers: np.ndarray, pairs: Pairs) -> FloatArray:
+    """Return 1 for equal numbers, 0 for different ones, NaN where one is missing, float32 [pairs]."""
+    ours, theirs = numbers[pairs.source], numbers[pairs.target]
+    return np.where((ours == NONE) | (theirs == NONE), np.nan, ours == theirs).astype(np.float32)
+
+
+def _flow(category: IntArray, out: sp.csr_array, pairs: Pairs) -> FloatArray:
+    """Return the logarithm of the share of the source's category's edges that go to the target's, float32 [pairs]."""
+    size = int(category.max(initial=-1)) + 1
+    edges = out.tocoo()
+    ends = tuple(category[end] for end in edges.coords)
+    flow = sp.csr_array((np.ones(edges.nnz, np.float32), ends), shape=(size, size))
+    total, into = (np.asarray(flow.sum(axis)).ravel() for axis in (1, 0))
+    share = (into + 1) / (into.sum() + size)
+    here, there = category[pairs.source], category[pairs.target]
+    order = np.argsort(here * size + there, kind="stable")
+    asked = Pairs(np.arange(size), here[order], there[order], size)
+    counts = np.empty(len(pairs), np.float32)
+    counts[order] = values_at(flow, asked)
+    flow_of = np.log((counts + PRIOR * share[there]) / (total[here] + PRIOR))
+    # Rounded, so that one more edge does not change what is known of every product of its category.
+    return np.round(flow_of, 1).astype(np.float32)
+
+
+def _vectors(known: Known, vectors: Vectors, pairs: Pairs) -> dict[str, FloatArray]:
+    means = known.profiles
+    return {
+        "dot": dots(vectors.source, vectors.target, pairs),
+        "dot_back": dots(vectors.target, vectors.source, pairs),
+        "cosine_sources": dots(vectors.unit_source, vectors.unit_source, pairs),
+        "cosine_targets": dots(vectors.unit_target, vectors.unit_target, pairs),
+        "dot_of_targets": dots(means["vector_targets"], vectors.unit_target, pairs),
+        "dot_of_sources": dots(vectors.unit_source, means["vector_sources"], pairs),
+    }
+
+
+def dots(left: FloatArray, right: FloatArray, pairs: Pairs, batch: int = 100_000) -> FloatArray:
+    """Return the dot products of the sources' rows of `left` and the targets' of `right`, float32 [pairs]."""
+    result = np.empty(len(pairs), np.float32)
+    source, target = pairs.source, pairs.target
+    for first in range(0, len(pairs), batch):
+        some = slice(first, first + batch)
+        result[some] = np.einsum("pd,pd->p", left[source[some]], right[target[some]])
+    return result

@@ -1,0 +1,67 @@
+"""Training of the space `ranking`: a ranker that learns from hidden edges, and the lists that it makes.
+
+The splits of the graph's edges keep every figure honest. The vectors that `related` was tested with were trained on the
+training edges alone. For the test, the ranker learns from the validation edges, seen from the training edges; it is
+judged on the test edges, seen from all others. For the lists, it learns from validation and test edges, each part seen
+from all other edges, and ranks by all edges and the published vectors.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipelines.graph.product_graph import load_graph
+from pipelines.ranking.catalogue import Catalogue
+from pipelines.ranking.content import read_content
+from pipelines.ranking.learning import Learned, learn
+from pipelines.ranking.outcome import NO_RANKER, outcome_of
+from pipelines.ranking.pictures import draw_contributions, draw_importances
+from pipelines.ranking.vectors import read_published_vectors, read_tested_vectors
+from twinvec.progress import Progress
+from twinvec.stage import Inputs, Outcome
+from twinvec.tracking import log_pictures
+
+if TYPE_CHECKING:
+    from twinvec.tracking import Run
+
+PICTURED = 2_000
+
+
+def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
+    """Learn from hidden edges, test on held-out edges, learn from all of them, and list the best of every product."""
+    settings, options = inputs.settings, inputs.settings.ranking
+    graph = load_graph(inputs.folder("graph"))
+    content, marketplaces = read_content(inputs, graph.product_ids)
+    catalogue = Catalogue(graph, content, options)
+    learned = learn(catalogue, read_tested_vectors(inputs, graph), settings.seed, progress)
+    progress(f"listing the best {options.length} of {graph.products:,} products")
+    known = catalogue.known(graph.copurchase, read_published_vectors(inputs, graph))
+    ranked = catalogue.lists(known, learned.ranker, np.arange(graph.products), options.length)
+    ranker = learned.ranker
+    if ranker is not None:
+        _log_pictures(inputs, run, learned)
+    return outcome_of(
+        catalogue,
+        marketplaces,
+        ranked,
+        learned.metrics,
+        model=ranker.digest if ranker is not None else NO_RANKER,
+        log_model=(lambda: run.log_trees(ranker.booster)) if ranker is not None else None,
+        tested=learned.tested,
+    )
+
+
+def _log_pictures(inputs: Inputs, run: Run, learned: Learned) -> None:
+    """Log the importances of the features, and the contributions to the scores of pairs it has learned from."""
+    ranker, examples = learned.ranker, learned.examples
+    assert ranker is not None
+    assert examples is not None
+    random = np.random.default_rng(inputs.settings.seed)
+    some = examples.features[random.permutation(len(examples.features))[:PICTURED]]
+    pictures = {
+        "importances.png": draw_importances(ranker.importances()),
+        "contributions.png": draw_contributions(ranker.names, some, ranker.contributions(some)),
+    }
+    log_pictures(inputs.settings, run.id, pictures)

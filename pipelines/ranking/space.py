@@ -1,0 +1,20 @@
+"""Declaration of the space `ranking`: lists of related products in the order of a learned ranker."""
+
+from __future__ import annotations
+
+from twinvec.spaces import Carry, Space
+
+SPACE = Space(
+    name="ranking",
+    train="pipelines.ranking.pipeline:train",
+    columns=("related_ids", "related_scores"),
+    lists_of="related",
+    judge_lists="pipelines.ranking.judging:compare",
+    explain_lists="pipelines.ranking.explaining:Explainer",
+    needs=("graph", "related"),
+    uses=("text", "aligned"),
+    settings=("ranking",),
+    update=Carry(
+        "carry", "pipelines.update.ranking:carry_ranking", reads=("graph", "related", "text", "aligned")
+    ),
+)

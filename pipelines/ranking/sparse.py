@@ -1,0 +1,126 @@
+"""Operations on rows of sparse matrices that the features of candidates need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Candidates of some sources, one after another.
+
+    Attributes:
+        sources: Source products, int64 [r].
+        row: Position of each pair's source in `sources`, ascending, int64 [pairs].
+        target: Target product of each pair, ascending within a row, int64 [pairs].
+        products: Number of all products, n.
+    """
+
+    sources: IntArray
+    row: IntArray
+    target: IntArray
+    products: int
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    @property
+    def source(self) -> IntArray:
+        """Source product of each pair, int64 [pairs]."""
+        return self.sources[self.row]
+
+    @property
+    def keys(self) -> IntArray:
+        """Number of each pair in the matrix [r, n], ascending, int64 [pairs]."""
+        return self.row * self.products + self.target
+
+    @property
+    def counts(self) -> IntArray:
+        """Number of candidates of each source, int64 [r]."""
+        return np.bincount(self.row, minlength=len(self.sources))
+
+
+def values_at(rows: sp.csr_array, pairs: Pairs) -> FloatArray:
+    """Return the entries of sparse rows at some pairs, zero where a row has none, float32 [pairs].
+
+    Args:
+        rows: [r, n], a row for each of `pairs.sources`.
+        pairs: Pairs to look up.
+
+    Example:
+        >>> import numpy as np, scipy.sparse as sp
+        >>> rows = sp.csr_array(np.array([[0.0, 2.0, 3.0]], np.float32))
+        >>> values_at(rows, Pairs(np.array([5]), np.array([0, 0]), np.array([0, 2]), 3)).tolist()
+        [0.0, 3.0]
+    """
+    if not rows.nnz:
+        return np.zeros(len(pairs), np.float32)
+    rows.sort_indices()
+    keys = row_numbers(rows) * rows.shape[1] + rows.indices
+    asked = pairs.keys
+    place = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
+    return np.where(keys[place] == asked, rows.data[place], 0).astype(np.float32)
+
+
+def row_numbers(matrix: sp.csr_array) -> IntArray:
+    """Return the row of each stored entry, int64 [entries]."""
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+
+
+def rows_of(matrix: sp.csr_array, rows: IntArray) -> sp.csr_array:
+    """Return some rows of a matrix, sparse [r, n]."""
+    return sp.csr_array(matrix[rows])
+
+
+def scaled(
+    matrix: sp.csr_array,
+    rows: npt.NDArray[Any] | None = None,
+    columns: npt.NDArray[Any] | None = None,
+) -> sp.csr_array:
+    """Return the matrix with its rows and its columns multiplied by weights, float32."""
+    data = matrix.data.astype(np.float32)
+    if rows is not None:
+        data = data * np.repeat(rows.astype(np.float32), np.diff(matrix.indptr))
+    if columns is not None:
+        data = data * columns.astype(np.float32)[matrix.indices]
+    return sp.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def ranks_within(pairs: Pairs, scores: FloatArray) -> FloatArray:
+    """Return the rank of each pair's score among those of its source, from 0, float32 [pairs].
+
+    Equal scores share the best of their ranks, so that it does not matter in which order candidates come.
+    """
+    order = np.lexsort((-scores, pairs.row))
+    row, ordered = pairs.row[order], scores[order]
+    start = np.searchsorted(row, np.arange(len(pairs.sources)))
+    place = np.arange(len(order)) - start[row]
+    first = (
+        np.r_[True, (row[1:] != row[:-1]) | (ordered[1:] != ordered[:-1])]
+        if len(order)
+        else np.zeros(0, bool)
+    )
+    shared = np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))
+    ranks = np.empty(len(order), np.float32)
+    ranks[order] = place[shared]
+    return ranks
+
+
+def largest(matrix: sp.csr_array, keep: int) -> sp.csr_array:
+    """Return the `keep` largest entries of each row; of equal ones, those of the lower columns."""
+    matrix.sort_indices()
+    row = row_numbers(matrix)
+    order = np.lexsort((matrix.indices, -matrix.data, row))
+    rank = np.arange(len(row)) - matrix.indptr[row]
+    chosen = np.sort(order[rank < keep])
+    counts = np.minimum(np.diff(matrix.indptr), keep)
+    indptr = np.r_[0, np.cumsum(counts)]
+    return sp.csr_array((matrix.data[chosen], matrix.indices[chosen], indptr), shape=matrix.shape)

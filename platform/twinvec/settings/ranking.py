@@ -1,0 +1,59 @@
+"""Settings of the space `ranking`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from twinvec.settings.group import Group, Operational
+
+
+class RankingSettings(Group):
+    """Lists of related products, ordered by a ranker (LambdaMART) over graph, content and vectors."""
+
+    length: int = Field(100, ge=1, le=1000, description="Largest number of products in a list.")
+    candidates: int = Field(
+        60, ge=1, description="Number of candidates that each score of the graph and the vectors contribute."
+    )
+    restart: float = Field(
+        0.3, gt=0, lt=1, description="Probability that a walk returns to its start at a step."
+    )
+    steps: int = Field(8, ge=1, description="Number of steps of a walk.")
+    least: float = Field(1e-4, gt=0, description="Walks less probable than this are dropped.")
+    hub: int = Field(
+        1_000,
+        ge=1,
+        description="Number of neighbours beyond which a product is no middle of a path between two others.",
+    )
+    similar: int = Field(
+        100, ge=1, description="Number of products with the most neighbours in common that are kept for each."
+    )
+    max_edges: int = Field(
+        100_000, ge=1, description="Largest number of edges that are hidden and learned from."
+    )
+    min_edges: int = Field(
+        200,
+        ge=1,
+        description="Least number of edges to learn from. With fewer, lists are in the order of the vectors.",
+    )
+    negatives: int = Field(
+        60, ge=1, description="Largest number of other candidates that a hidden edge is compared with."
+    )
+    trees: int = Field(400, ge=1, description="Number of trees.")
+    learning_rate: float = Field(0.05, gt=0, description="Weight of each tree.")
+    leaves: int = Field(31, ge=2, description="Largest number of leaves of a tree.")
+    min_pairs: int = Field(100, ge=1, description="Least number of pairs in a leaf.")
+    feature_share: float = Field(0.5, gt=0, le=1, description="Share of the features that each tree may use.")
+    pair_share: float = Field(0.8, gt=0, le=1, description="Share of the pairs that each tree is trained on.")
+    l2: float = Field(5.0, ge=0, description="L2 penalty of a leaf's value.")
+    bins: int = Field(
+        127, ge=2, le=255, description="Largest number of values that a feature is divided into."
+    )
+    truncation: int = Field(
+        20, ge=1, description="Number of first places within which pairs are compared with each other."
+    )
+    chunk: Operational[int] = Field(
+        1_024, ge=1, description="Number of sources whose candidates are ranked at once."
+    )
+    threads: Operational[int] = Field(
+        0, ge=0, description="Number of threads of the trees; 0 takes all cores."
+    )
