@@ -164,6 +164,15 @@ class Version(Base):
         return f"{self.space}__v{self.number}"
 
 
+class ReleaseLists(Base):
+    """Version of lists that a release answers from; a release without lists has no row."""
+
+    __tablename__ = "release_lists"
+
+    release_id: Mapped[int] = mapped_column(ForeignKey("releases.id"), primary_key=True)
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"), index=True)
+
+
 class Release(Base):
     """Release: a version of a served space, all it was made from, and the collection that holds it."""
 
@@ -185,16 +194,20 @@ class Release(Base):
     number: Mapped[int]
     state: Mapped[State]
     version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"), index=True)
-    # Version that lists the answers of this one, if there is one.
-    lists_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id"), index=True)
     collection: Mapped[str]
     verification: Mapped[dict[str, Any]] = mapped_column(default=dict)
     error: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     promoted_at: Mapped[datetime | None]
 
-    version: Mapped[Version] = relationship(lazy="joined", foreign_keys=[version_id])
-    lists: Mapped[Version | None] = relationship(lazy="joined", foreign_keys=[lists_id])
+    version: Mapped[Version] = relationship(lazy="joined")
+    # Version that lists the answers of `version`, if there is one.
+    lists: Mapped[Version | None] = relationship(secondary="release_lists", lazy="joined")
+
+    @property
+    def lists_id(self) -> int | None:
+        """Id of the version of lists, or None."""
+        return self.lists.id if self.lists is not None else None
 
     @property
     def label(self) -> str:

@@ -291,7 +291,7 @@ def descendants(session: Session, version: Version) -> list[Version]:
 def releases_of(session: Session, versions: Iterable[Version]) -> Sequence[Release]:
     """Return the releases, of any name, that serve one of these versions, oldest first."""
     ids = [version.id for version in versions]
-    served = Release.version_id.in_(ids) | Release.lists_id.in_(ids)
+    served = Release.version_id.in_(ids) | Release.lists.has(Version.id.in_(ids))
     return session.scalars(select(Release).where(served).order_by(Release.id)).all()
 
 

@@ -1,7 +1,8 @@
-"""Pin the version of lists that a release answers from, beside the version of its vectors."""
+"""The version of lists that a release answers from, beside the version of its vectors."""
 
 from __future__ import annotations
 
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0004"
@@ -11,15 +12,17 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # In SQL, since Alembic would copy the whole table on SQLite.
-    op.execute(
-        "ALTER TABLE releases ADD COLUMN lists_id INTEGER CONSTRAINT fk_releases_lists_id REFERENCES versions (id)"
+    # A table of its own: SQLite adds no column with a named foreign key, and copies no table that others refer to.
+    op.create_table(
+        "release_lists",
+        sa.Column("release_id", sa.Integer(), nullable=False),
+        sa.Column("version_id", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["release_id"], ["releases.id"], name="fk_release_lists_release_id"),
+        sa.ForeignKeyConstraint(["version_id"], ["versions.id"], name="fk_release_lists_version_id"),
+        sa.PrimaryKeyConstraint("release_id", name="pk_release_lists"),
     )
-    op.create_index("ix_releases_lists_id", "releases", ["lists_id"])
+    op.create_index("ix_release_lists_version_id", "release_lists", ["version_id"])
 
 
 def downgrade() -> None:
-    op.drop_index("ix_releases_lists_id", "releases")
-    with op.batch_alter_table("releases") as table:
-        table.drop_constraint("fk_releases_lists_id", type_="foreignkey")
-        table.drop_column("lists_id")
+    op.drop_table("release_lists")

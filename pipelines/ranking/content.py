@@ -83,4 +83,5 @@ def unit(vectors: FloatArray) -> FloatArray:
 
 
 def _numbers(table: pa.Table, name: str) -> npt.NDArray[np.int32]:
-    return table[name].to_numpy().astype(np.int32)
+    numbers: npt.NDArray[np.int32] = table[name].to_numpy().astype(np.int32)
+    return numbers

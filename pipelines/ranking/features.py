@@ -213,18 +213,20 @@ def _flow(category: IntArray, out: sp.csr_array, pairs: Pairs) -> FloatArray:
     """Return the logarithm of the share of the source's category's edges that go to the target's, float32 [pairs]."""
     size = int(category.max(initial=-1)) + 1
     edges = out.tocoo()
-    ends = tuple(category[end] for end in edges.coords)
+    ends = category[edges.coords[0]], category[edges.coords[1]]
     flow = sp.csr_array((np.ones(edges.nnz, np.float32), ends), shape=(size, size))
-    total, into = (np.asarray(flow.sum(axis)).ravel() for axis in (1, 0))
+    total: FloatArray = np.asarray(flow.sum(1)).ravel()
+    into: FloatArray = np.asarray(flow.sum(0)).ravel()
     share = (into + 1) / (into.sum() + size)
     here, there = category[pairs.source], category[pairs.target]
     order = np.argsort(here * size + there, kind="stable")
     asked = Pairs(np.arange(size), here[order], there[order], size)
     counts = np.empty(len(pairs), np.float32)
     counts[order] = values_at(flow, asked)
-    flow_of = np.log((counts + PRIOR * share[there]) / (total[here] + PRIOR))
+    logarithm = np.log((counts + PRIOR * share[there]) / (total[here] + PRIOR))
     # Rounded, so that one more edge does not change what is known of every product of its category.
-    return np.round(flow_of, 1).astype(np.float32)
+    rounded: FloatArray = np.round(logarithm, 1).astype(np.float32)
+    return rounded
 
 
 def _vectors(known: Known, vectors: Vectors, pairs: Pairs) -> dict[str, FloatArray]:

@@ -105,7 +105,7 @@ def judge(
         "edges": float(len(test)),
     }
     if vectors is not None:
-        pair = (torch.from_numpy(each) for each in (vectors.source, vectors.target))
-        alone = ranking_metrics(rank_targets(*pair, test.ends, adjacency))
+        source, target = torch.from_numpy(vectors.source), torch.from_numpy(vectors.target)
+        alone = ranking_metrics(rank_targets(source, target, test.ends, adjacency))
         figures |= {"vectors_mrr_at_10": alone.mrr_at_10, "vectors_hits_at_10": alone.hits_at_10}
     return ranked.first(catalogue.options.length), figures

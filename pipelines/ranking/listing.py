@@ -126,7 +126,7 @@ def mark_rows(pairs: Pairs, features: FloatArray, identities: Marks) -> Marks:
     A sum of products with fixed odd numbers, modulo 2^64: the chance that two rows that differ share it is negligible.
     """
     random = np.random.default_rng(0)
-    odd = random.integers(0, 2**63, features.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    odd: Marks = random.integers(0, 2**63, features.shape[1]).astype(np.uint64) * np.uint64(2) + np.uint64(1)
     digests = _mixed(identities[pairs.target])
     for column, factor in enumerate(odd):
         # Zero and minus zero are one value; a column at a time, since all as integers take twice their memory.

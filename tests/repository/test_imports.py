@@ -42,7 +42,7 @@ ALLOWED: Mapping[str, str] = {
         "twinvec.tracking twinvec.vectors twinvec.workspace"
     ),
     "pipelines.command": (
-        "pipelines.cold_start pipelines.comparisons pipelines.evaluation pipelines.related "
+        "pipelines.cold_start pipelines.comparisons pipelines.evaluation pipelines.ranking pipelines.related "
         "pipelines.update pipelines.versions registry twinvec twinvec.catalogue twinvec.dag "
         "twinvec.doctor twinvec.errors twinvec.exchange twinvec.features twinvec.files twinvec.nn twinvec.releases "
         "twinvec.serving twinvec.settings twinvec.spaces twinvec.startup twinvec.tracking twinvec.vectors "
@@ -67,6 +67,11 @@ ALLOWED: Mapping[str, str] = {
         "twinvec.files twinvec.nn twinvec.paths twinvec.progress twinvec.settings twinvec.spaces "
         "twinvec.stage twinvec.tracking"
     ),
+    "pipelines.ranking": (
+        "pipelines.graph pipelines.related registry twinvec.catalogue twinvec.digest twinvec.errors twinvec.features "
+        "twinvec.metrics twinvec.nn twinvec.progress twinvec.releases twinvec.serving twinvec.settings twinvec.spaces "
+        "twinvec.stage twinvec.tracking twinvec.vectors twinvec.workspace"
+    ),
     "pipelines.related": (
         "pipelines.graph registry twinvec.digest twinvec.features twinvec.metrics twinvec.nn "
         "twinvec.progress twinvec.releases twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking "
@@ -84,7 +89,7 @@ ALLOWED: Mapping[str, str] = {
     ),
     "pipelines.update": (
         "pipelines.alignment pipelines.category pipelines.cold_start pipelines.encoding pipelines.graph "
-        "pipelines.image pipelines.related pipelines.text registry twinvec.catalogue twinvec.columns "
+        "pipelines.image pipelines.ranking pipelines.related pipelines.text registry twinvec.catalogue twinvec.columns "
         "twinvec.dag twinvec.digest twinvec.errors twinvec.features twinvec.metrics twinvec.nn "
         "twinvec.plugins twinvec.progress twinvec.releases twinvec.settings twinvec.spaces twinvec.stage "
         "twinvec.tracking twinvec.vectors twinvec.workspace"

@@ -129,7 +129,7 @@ def write_table(
         path = target / f"part-{part:05d}.parquet"
         pq.write_table(rows, path, compression="zstd", row_group_size=ROWS_PER_GROUP)
     _refuse_repeated(target, entity)
-    return table.num_rows
+    return len(table)
 
 
 def read_keys(folder: Path, entity: str) -> pa.Array:
