@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
-from pipelines.ranking.content import NONE, Content, unit
+from pipelines.ranking.content import NONE, Content
 from pipelines.ranking.relations import Relations, walk
 from pipelines.ranking.sparse import (
     FloatArray,
@@ -28,7 +28,7 @@ from pipelines.ranking.sparse import (
 # Smoothing of the flow between categories: a category's edges count as if so many more went where edges go anyway.
 PRIOR = 5.0
 # Scores of a pair whose rank among the source's candidates is a feature, too.
-RANKED = ("walk_both", "walk_views", "like_targets", "like_sources", "like_neighbours", "adamic", "dot")
+RANKED = ("walk_both", "walk_views", "like_targets", "like_sources", "like_neighbours", "adamic")
 
 
 @dataclass(frozen=True)
@@ -53,16 +53,6 @@ class Vectors:
     source: FloatArray
     target: FloatArray
 
-    @cached_property
-    def unit_source(self) -> FloatArray:
-        """Source vectors of length one."""
-        return unit(self.source)
-
-    @cached_property
-    def unit_target(self) -> FloatArray:
-        """Target vectors of length one."""
-        return unit(self.target)
-
 
 @dataclass(frozen=True)
 class Known:
@@ -71,8 +61,9 @@ class Known:
     Attributes:
         relations: Observed co-purchases and co-views.
         content: Categories, brands, prices and texts.
-        vectors: Source and target vectors that were trained without the edges that are to be predicted; None if there
-            are none.
+        vectors: Source and target vectors, by which candidates are found, and ranked where the graph knows nothing of
+            their source. They are no features: they have seen the edges that the ranker learns from. None if there are
+            none.
         walks: Parameters of the walks.
     """
 
@@ -88,7 +79,7 @@ class Known:
 
     @cached_property
     def profiles(self) -> Mapping[str, FloatArray]:
-        """Name → mean vector of each product's targets or sources, float32 [n, d]."""
+        """Name → mean text vector of each product's targets or sources, float32 [n, d]."""
         out, into = self.relations.out, self.relations.into
         means: dict[str, FloatArray] = {}
         if self.content.text is not None:
@@ -96,9 +87,6 @@ class Known:
                 "text_targets": mean(out, self.content.text),
                 "text_sources": mean(into, self.content.text),
             }
-        if self.vectors is not None:
-            means["vector_targets"] = mean(out, self.vectors.unit_target)
-            means["vector_sources"] = mean(into, self.vectors.unit_source)
         return means
 
 
@@ -161,9 +149,7 @@ def compute(known: Known, rows: Mapping[str, sp.csr_array], pairs: Pairs) -> dic
     values = {name: values_at(matrix, pairs) for name, matrix in rows.items()}
     values |= _degrees(known.relations, pairs)
     values |= _content(known, pairs)
-    if known.vectors is not None:
-        values |= _vectors(known, known.vectors, pairs)
-    values |= {f"rank_{name}": ranks_within(pairs, values[name]) for name in RANKED if name in values}
+    values |= {f"rank_{name}": ranks_within(pairs, values[name]) for name in RANKED}
     return values
 
 
@@ -227,18 +213,6 @@ def _flow(category: IntArray, out: sp.csr_array, pairs: Pairs) -> FloatArray:
     # Rounded, so that one more edge does not change what is known of every product of its category.
     rounded: FloatArray = np.round(logarithm, 1).astype(np.float32)
     return rounded
-
-
-def _vectors(known: Known, vectors: Vectors, pairs: Pairs) -> dict[str, FloatArray]:
-    means = known.profiles
-    return {
-        "dot": dots(vectors.source, vectors.target, pairs),
-        "dot_back": dots(vectors.target, vectors.source, pairs),
-        "cosine_sources": dots(vectors.unit_source, vectors.unit_source, pairs),
-        "cosine_targets": dots(vectors.unit_target, vectors.unit_target, pairs),
-        "dot_of_targets": dots(means["vector_targets"], vectors.unit_target, pairs),
-        "dot_of_sources": dots(vectors.unit_source, means["vector_sources"], pairs),
-    }
 
 
 def dots(left: FloatArray, right: FloatArray, pairs: Pairs, batch: int = 100_000) -> FloatArray:

@@ -26,9 +26,9 @@ class Learned:
     """A ranker and its test.
 
     Attributes:
-        ranker: Ranker for the lists; None if there were too few edges to learn from.
+        ranker: Ranker; None if there were too few edges to learn from.
         examples: What it learned from.
-        tested: Lists of the sources of test edges, by a ranker that has not seen these edges.
+        tested: Lists of the sources of test edges, which neither the ranker nor its features have seen.
         metrics: Figures on the test edges.
     """
 
@@ -48,39 +48,49 @@ def learn(catalogue: Catalogue, vectors: Vectors | None, seed: int, progress: Pr
         progress: Called with messages.
     """
     graph, options = catalogue.graph, catalogue.options
-    validation, test = graph.edges(Split.VALIDATION), graph.edges(Split.TEST)
-    if min(len(validation), len(test)) < options.min_edges:
+    edges, test = graph.edges(Split.TRAIN, Split.VALIDATION), graph.edges(Split.TEST)
+    if len(edges) < options.min_edges:
         progress(
-            f"too few edges to learn from, {len(validation):,} for validation and {len(test):,} for the test "
-            f"(ranking.min_edges {options.min_edges}): lists are in the order of the vectors"
+            f"{len(edges):,} edges are too few to learn from (ranking.min_edges {options.min_edges}): "
+            "lists are in the order of the vectors"
         )
         return Learned(None, None, None, {"ranked": 0.0})
-    train, both = graph.edges(Split.TRAIN), graph.edges(Split.VALIDATION, Split.TEST)
-    first = hide(catalogue, validation, train, vectors, seed)
-    progress(f"learning from {int(first.hidden.sum()):,} of {len(validation):,} validation edges")
-    ranker = fit(first, options, seed)
-    tested, metrics = judge(catalogue, ranker, graph.edges(Split.TRAIN, Split.VALIDATION), test, vectors)
+    examples = hide_in_turn(catalogue, edges, seed)
+    progress(f"learning from {int(examples.hidden.sum()):,} of {len(edges):,} edges")
+    ranker = fit(examples, options, seed)
+    tested, metrics = judge(catalogue, ranker, edges, test, vectors)
     progress(", ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
-    second = hide(catalogue, test, graph.edges(Split.TRAIN, Split.VALIDATION), vectors, seed)
-    again = hide(catalogue, validation, graph.edges(Split.TRAIN, Split.TEST), vectors, seed)
-    examples = Examples.together([again, second])
-    progress(f"learning from {int(examples.hidden.sum()):,} of {len(both):,} held-out edges")
-    return Learned(fit(examples, options, seed), examples, tested, {"ranked": 1.0, **metrics})
+    return Learned(ranker, examples, tested, {"ranked": 1.0, **metrics})
 
 
-def hide(
-    catalogue: Catalogue, hidden: Edges, observed: Edges, vectors: Vectors | None, seed: int
-) -> Examples:
-    """Return queries for hidden edges, at most `ranking.max_edges`, whose features see the observed edges alone."""
+def hide_in_turn(catalogue: Catalogue, edges: Edges, seed: int) -> Examples:
+    """Return queries for edges that are hidden a part at a time, each part seen from all other edges.
+
+    There are `ranking.folds` parts; of a large graph, only so many are hidden that `ranking.max_edges` are learned
+    from. The vectors take no part, since they know all these edges.
+    """
     options, products = catalogue.options, catalogue.graph.products
-    if len(hidden) > options.max_edges:
-        hidden = hidden.only(
-            np.sort(np.random.default_rng(seed).permutation(len(hidden))[: options.max_edges])
+    fold = np.random.default_rng(seed).permutation(len(edges)) % options.folds
+    size = min(len(edges) / options.folds, options.max_edges)
+    parts = []
+    for number in range(min(options.folds, round(options.max_edges / size))):
+        hidden = np.flatnonzero(fold == number)[: int(size) + 1]
+        observed = np.ones(len(edges), np.bool_)
+        observed[hidden] = False
+        seen = edges.only(observed)
+        known = catalogue.known(seen, None)
+        parts.append(
+            make_examples(
+                known,
+                edges.only(hidden),
+                seen.matrix(products),
+                options.candidates,
+                options.negatives,
+                options.chunk,
+                seed,
+            )
         )
-    known = catalogue.known(observed, vectors)
-    return make_examples(
-        known, hidden, observed.matrix(products), options.candidates, options.negatives, options.chunk, seed
-    )
+    return Examples.together(parts)
 
 
 def judge(
@@ -98,10 +108,11 @@ def judge(
     adjacency = graph.copurchase.matrix(graph.products)
     matrix = ranked.matrix(graph.products)
     ranks = ranking_metrics(rank_by(SparseScores(matrix), test.ends, adjacency))
+    listed = np.asarray(matrix[test.source, test.target]).ravel() > 0
     figures = {
         "mrr_at_10": ranks.mrr_at_10,
         "hits_at_10": ranks.hits_at_10,
-        "ceiling": float(np.mean(np.asarray(matrix[test.source, test.target]).ravel() > 0)),
+        "ceiling": float(np.mean(listed)) if len(test) else 0.0,
         "edges": float(len(test)),
     }
     if vectors is not None:

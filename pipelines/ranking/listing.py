@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from pipelines.graph.product_graph import Edges
 from pipelines.ranking.candidates import find_candidates
-from pipelines.ranking.features import Known, compute, score_rows
+from pipelines.ranking.features import Known, compute, dots, score_rows
 from pipelines.ranking.ranker import Examples, Ranker
 from pipelines.ranking.sparse import FloatArray, IntArray, Pairs, rows_of, values_at
 from twinvec.vectors.lists import NONE
@@ -80,7 +80,9 @@ def make_lists(
     taken: Ranked | None = None,
     identities: Marks | None = None,
 ) -> Ranked:
-    """Return the lists of some sources; without a ranker, in the order of the vectors.
+    """Return the lists of some sources.
+
+    Without a ranker, and for products in no co-purchase or co-view, they are in the order of the vectors.
 
     Args:
         known: What is known of the products.
@@ -103,7 +105,7 @@ def make_lists(
     first = 0
     for pairs, values in candidate_chunks(known, sources, each, chunk, without):
         some = slice(first, first + len(pairs.sources))
-        features = values["dot"][:, None] if ranker is None else ranker.columns(values)
+        features = _evidence(known, ranker, pairs, values)
         marks[some] = mark_rows(pairs, features, names)
         kept = np.zeros(len(pairs.sources), np.bool_)
         if taken is not None:
@@ -111,13 +113,40 @@ def make_lists(
             targets[some][kept] = taken.targets[some][kept]
             scores[some][kept] = taken.scores[some][kept]
         new = ~kept[pairs.row]
-        pairs, features = replace(pairs, row=pairs.row[new], target=pairs.target[new]), features[new]
-        score = features[:, 0] if ranker is None else ranker.score(features, threads)
+        pairs = replace(pairs, row=pairs.row[new], target=pairs.target[new])
+        score = features[new, 0]
+        if ranker is not None:
+            by_ranker = ~_strangers(known, pairs.sources)[pairs.row]
+            score[by_ranker] = ranker.score(features[new][by_ranker, 1:], threads)
         row, place, order = best(pairs, score, length)
         targets[first + row, place] = pairs.target[order]
         scores[first + row, place] = score[order]
         first += len(pairs.sources)
     return Ranked(sources, targets, scores, marks)
+
+
+def _strangers(known: Known, sources: IntArray) -> npt.NDArray[np.bool_]:
+    """Return which sources the graph knows nothing of, bool [r]: the ranker has learned nothing of their kind."""
+    relations = known.relations
+    degree = relations.out_degree + relations.in_degree + relations.view_degree
+    return degree[sources] == 0
+
+
+def _evidence(
+    known: Known, ranker: Ranker | None, pairs: Pairs, values: Mapping[str, FloatArray]
+) -> FloatArray:
+    """Return all that a list depends on, float32 [pairs, 1 + features].
+
+    The first column is the dot product of the vectors, where lists are in their order; zero elsewhere.
+    """
+    score = np.zeros(len(pairs), np.float32)
+    some = np.ones(len(pairs), np.bool_) if ranker is None else _strangers(known, pairs.sources)[pairs.row]
+    if known.vectors is not None and some.any():
+        chosen = replace(pairs, row=pairs.row[some], target=pairs.target[some])
+        score[some] = dots(known.vectors.source, known.vectors.target, chosen)
+    if ranker is None:
+        return score[:, None]
+    return np.concatenate([score[:, None], ranker.columns(values)], axis=1)
 
 
 def mark_rows(pairs: Pairs, features: FloatArray, identities: Marks) -> Marks:

@@ -1,9 +1,9 @@
 """Training of the space `ranking`: a ranker that learns from hidden edges, and the lists that it makes.
 
-The splits of the graph's edges keep every figure honest. The vectors that `related` was tested with were trained on the
-training edges alone. For the test, the ranker learns from the validation edges, seen from the training edges; it is
-judged on the test edges, seen from all others. For the lists, it learns from validation and test edges, each part seen
-from all other edges, and ranks by all edges and the published vectors.
+The ranker learns from training and validation edges, which are hidden a part at a time: the features of a hidden edge
+are computed from all edges but its part. It is judged on the test edges, seen from all others, with candidates by
+vectors that were trained on the training edges alone. The lists are by the same ranker, from all edges and the
+published vectors.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PICTURED = 2_000
 
 
 def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
-    """Learn from hidden edges, test on held-out edges, learn from all of them, and list the best of every product."""
+    """Learn from hidden edges, test on held-out edges, and list the best of every product."""
     settings, options = inputs.settings, inputs.settings.ranking
     graph = load_graph(inputs.folder("graph"))
     content, marketplaces = read_content(inputs, graph.product_ids)

@@ -114,6 +114,6 @@ def test_the_api_describes_itself(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     related = document["paths"]["/related/{product_id}"]["get"]
     assert {parameter["name"] for parameter in related["parameters"]} == {
-        "product_id", "k", "category", "marketplace", "min_price", "max_price",
+        "product_id", "k", "explain", "category", "marketplace", "min_price", "max_price",
     }  # fmt: skip
     assert set(related["responses"]) == {"200", "404", "422", "503"}

@@ -27,8 +27,13 @@ class RankingSettings(Group):
     similar: int = Field(
         100, ge=1, description="Number of products with the most neighbours in common that are kept for each."
     )
+    folds: int = Field(
+        5, ge=2, description="Number of parts of the edges that are hidden in turn and learned from."
+    )
     max_edges: int = Field(
-        100_000, ge=1, description="Largest number of edges that are hidden and learned from."
+        150_000,
+        ge=1,
+        description="Largest number of edges to learn from; of larger graphs, fewer parts are hidden.",
     )
     min_edges: int = Field(
         200,
@@ -38,7 +43,7 @@ class RankingSettings(Group):
     negatives: int = Field(
         60, ge=1, description="Largest number of other candidates that a hidden edge is compared with."
     )
-    trees: int = Field(400, ge=1, description="Number of trees.")
+    trees: int = Field(300, ge=1, description="Number of trees.")
     learning_rate: float = Field(0.05, gt=0, description="Weight of each tree.")
     leaves: int = Field(31, ge=2, description="Largest number of leaves of a tree.")
     min_pairs: int = Field(100, ge=1, description="Least number of pairs in a leaf.")
