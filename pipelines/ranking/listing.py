@@ -129,7 +129,8 @@ def _strangers(known: Known, sources: IntArray) -> npt.NDArray[np.bool_]:
     """Return which sources the graph knows nothing of, bool [r]: the ranker has learned nothing of their kind."""
     relations = known.relations
     degree = relations.out_degree + relations.in_degree + relations.view_degree
-    return degree[sources] == 0
+    strangers: npt.NDArray[np.bool_] = degree[sources] == 0
+    return strangers
 
 
 def _evidence(
@@ -155,7 +156,7 @@ def mark_rows(pairs: Pairs, features: FloatArray, identities: Marks) -> Marks:
     A sum of products with fixed odd numbers, modulo 2^64: the chance that two rows that differ share it is negligible.
     """
     random = np.random.default_rng(0)
-    odd: Marks = random.integers(0, 2**63, features.shape[1]).astype(np.uint64) * np.uint64(2) + np.uint64(1)
+    odd = [np.uint64(2 * factor + 1) for factor in random.integers(0, 2**62, features.shape[1]).tolist()]
     digests = _mixed(identities[pairs.target])
     for column, factor in enumerate(odd):
         # Zero and minus zero are one value; a column at a time, since all as integers take twice their memory.

@@ -34,7 +34,7 @@ from twinvec.workspace import Workspace
 pytestmark = pytest.mark.slow
 BARE = "bare"
 SHARES = ("hits_at_1", "hits_at_3", "hits_at_5", "hits_at_10", "mrr_at_10", "auc_dir", "right_way")
-SPACES = ("category", "graph", "text", "image", "aligned", "related")
+SPACES = ("category", "graph", "text", "image", "aligned", "related", "ranking")
 
 
 def small(home: Path, **changes: Any) -> Settings:
@@ -116,10 +116,13 @@ def test_every_stage_made_a_version_from_the_others(shop: Shop) -> None:
         "image": ["graph"],
         "aligned": ["graph", "image", "text"],
         "related": ["aligned", "graph"],
+        "ranking": ["aligned", "graph", "related", "text"],
     }
     with transaction(shop.workspace.engine) as session:
         lineage = operations.lineage(session.get_one(Version, shop.versions["related"].id))
-    assert {version.space for version in lineage} == set(SPACES)
+    assert {version.space for version in lineage} == set(SPACES) - {"ranking"}
+    assert shop.release.lists is not None
+    assert shop.release.lists.name == shop.versions["ranking"].name
     assert shop.versions["related"].manifest["graph"] == shop.versions["graph"].digest
     assert (shop.release.state, shop.release.version_id) == (State.LIVE, shop.versions["related"].id)
 
@@ -315,6 +318,6 @@ def test_an_order_log_alone_is_enough(run_fresh: Callable[..., dict[str, Version
     rows = "".join(f"{order},{product}\n" for order, product in orders)
     (tmp_path / "orders.csv").write_text(f"order_id,product_id\n{rows}")
     made = run_fresh("home", tmp_path / "orders.csv", "orders", graph={"direction": "popularity"})
-    assert set(made) == {"graph", "related"}
+    assert set(made) == {"graph", "related", "ranking"}
     assert made["related"].rows == len({product for _, product in orders})
     assert made["related"].metrics["mrr_at_10"] > 0.05

@@ -141,6 +141,7 @@ def test_an_ingest_reports_what_it_kept(command: CliRunner, tmp_path: Path) -> N
     assert [row["snapshot"] for row in listed["snapshots"]] == [first["snapshot"]]
     assert {stage["space"]: stage["stale"] for stage in listed["stages"]} == {
         "category": False, "graph": True, "text": True, "image": False, "aligned": True, "related": True,
+        "ranking": True,
     }  # fmt: skip
     reasons = {stage["space"]: stage["reason"] for stage in listed["stages"]}
     assert reasons["text"] == "not made yet"

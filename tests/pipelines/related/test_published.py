@@ -68,7 +68,7 @@ def with_model(workspace: Workspace, name: str) -> Workspace:
 
 
 def trained(workspace: Workspace, snapshot: Snapshot) -> Version:
-    steps = dag.run(workspace, snapshot, {"related"})
+    steps = dag.run(workspace, snapshot, {"ranking"})
     return next(step.version for step in steps if step.space == "related" and step.version is not None)
 
 

@@ -122,6 +122,6 @@ def require_whole(workspace: Workspace, plan: Any, asked: list[str]) -> None:
         ready = Counter(each.space for each in operations.versions(session, [State.READY]))
     # Nothing that was finished was made again.
     assert ready == Counter(
-        {**dict.fromkeys(("graph", "text", "image", "aligned", "related"), 2), "category": 1}
+        {**dict.fromkeys(("graph", "text", "image", "aligned", "related", "ranking"), 2), "category": 1}
     )
     assert tracking.alias_uri(workspace.settings, "related", tracking.LIVE) == live.version.model_uri

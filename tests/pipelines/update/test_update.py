@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,11 @@ from typer.testing import CliRunner
 
 from pipelines.cold_start.models import TextEncoder
 from pipelines.command import app
+from pipelines.ranking.outcome import as_columns
 from pipelines.text.encoder import encode_texts
 from pipelines.update.live import find_live
 from pipelines.update.pipeline import embed, update
+from pipelines.update.ranking import carry_ranking
 from registry.models import State, Version
 from twinvec import releases, tracking
 from twinvec.errors import StateError
@@ -25,6 +28,8 @@ from twinvec.features.reading import read_vectors
 from twinvec.releases.lineage import trace
 from twinvec.releases.lookup import all_releases
 from twinvec.serving.related import Recommender, UnknownProductError
+from twinvec.stage import Inputs
+from twinvec.vectors.lists import open_lists
 from twinvec.workspace import Workspace
 
 pytestmark = pytest.mark.slow
@@ -92,6 +97,23 @@ def test_what_did_not_change_is_what_it_was(made: tuple[Any, ...], plan: Any) ->
             assert (np.abs(now - then).max(axis=1) > 1e-3).all()
     else:  # a product without edges reaches nobody
         assert some["related"].metrics["affected"] == 1
+
+
+def test_lists_that_are_taken_over_equal_all_anew(made: tuple[Any, ...], plan: Any) -> None:
+    workspace, live, snapshot, some, _ = made
+    inputs = Inputs(
+        workspace, snapshot, {name: some[name] for name in ("graph", "text", "aligned", "related")}
+    )
+    run: Any = None
+    anew = carry_ranking(workspace, live, True)(inputs, run, lambda _message: None)
+    lists = open_lists(Path(some["ranking"].path))
+    assert as_columns(lists) == anew.columns
+    metrics = some["ranking"].metrics
+    assert metrics["affected"] + metrics["taken_over"] == len(ids_of(workspace, snapshot.id))
+    assert metrics["affected"] > 0
+    assert metrics["taken_over"] > 0 or snapshot.id == plan.after
+    assert some["ranking"].model_uri == live.versions["ranking"].model_uri
+    assert Manifest.from_json(some["ranking"].manifest).frozen == live.versions["ranking"].name
 
 
 def test_versions_say_whose_model_made_them(made: tuple[Any, ...]) -> None:
