@@ -8,21 +8,25 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import scipy.sparse as sp
 import torch
 
 from pipelines.evaluation.index_ranks import ranks_as_served
 from pipelines.graph.product_graph import Edges
 from registry import operations
 from registry.database import transaction
-from registry.models import Version
+from registry.models import Release, Version
 from twinvec.catalogue.snapshot import open_snapshot
 from twinvec.errors import CatalogueError, NotFoundError
 from twinvec.features.reading import read_vectors
 from twinvec.metrics.direction import direction_metrics
-from twinvec.metrics.ranking import rank_targets, ranking_metrics
+from twinvec.metrics.ranking import rank_by, rank_targets, ranking_metrics
+from twinvec.metrics.scores import SparseScores
 from twinvec.nn.device import resolve_device
+from twinvec.vectors.lists import NONE, open_lists
 from twinvec.workspace import Workspace
 
 
@@ -44,7 +48,8 @@ class EdgeEvaluation:
             file nor in the snapshot.
         right_way: Share of these edges that score above their own reverse.
         one_way_edges: Number of these edges.
-        served_hits_at_10, served_mrr_at_10: The same in the answers of the release's index; None without a release.
+        served_hits_at_10, served_mrr_at_10: The same in what the release answers: its lists, or its index if it has
+            none; None without a release.
     """
 
     version: str
@@ -124,12 +129,10 @@ def evaluate_edges(workspace: Workspace, edges: Path, version: str | None = None
     served = None
     if release is not None:
         queries, *_ = vectors.fields.values()
-        served = ranking_metrics(
-            ranks_as_served(workspace.index, release, products, queries, edges_to_rank, matrix)
-        )
+        served = ranking_metrics(_served(workspace, release, products, queries, edges_to_rank, matrix))
     return EdgeEvaluation(
         version=judged.name,
-        release=release,
+        release=release.collection if release is not None else None,
         read=usable.read,
         unknown=usable.unknown,
         loops=usable.loops,
@@ -145,15 +148,16 @@ def usable_edges(edges: Edges, read: int) -> UsableEdges:
     """Return the edges that can be ranked: no edge from a product to itself, and each edge once.
 
     Args:
-        edges: Edges of a file whose ends are both known, in its order.
-        read: Number of edges in the file.
+            edges: Edges of a file whose ends are both known, in its order.
+            read: Number of edges in the file.
 
     Example:
-        >>> import numpy as np
-        >>> listed = Edges(np.array([3, 1, 3, 2]), np.array([1, 1, 1, 3]), np.ones(4, np.int64))
-        >>> usable = usable_edges(listed, read=6)
-        >>> usable.edges.source.tolist(), usable.unknown, usable.loops, usable.repeated
-        ([3, 2], 2, 1, 1)
+            >>> import numpy as np
+    import numpy.typing as npt
+            >>> listed = Edges(np.array([3, 1, 3, 2]), np.array([1, 1, 1, 3]), np.ones(4, np.int64))
+            >>> usable = usable_edges(listed, read=6)
+            >>> usable.edges.source.tolist(), usable.unknown, usable.loops, usable.repeated
+            ([3, 2], 2, 1, 1)
     """
     different = edges.only(edges.source != edges.target)
     pairs = np.stack(different.ends, axis=1)
@@ -167,14 +171,35 @@ def usable_edges(edges: Edges, read: int) -> UsableEdges:
     )
 
 
-def _judged(workspace: Workspace, name: str | None) -> tuple[Version, str | None]:
+def _served(
+    workspace: Workspace,
+    release: Release,
+    products: pa.StringArray,
+    source: npt.NDArray[np.float32],
+    edges: Edges,
+    known: sp.csr_array,
+) -> npt.NDArray[np.float64]:
+    """Return the ranks of the edges' targets in what a release answers: its lists, or its index without lists.
+
+    A target beyond the end of a list counts as ranked last.
+    """
+    if release.lists is None:
+        return ranks_as_served(workspace.index, release.collection, products, source, edges, known)
+    lists = open_lists(Path(release.lists.path))
+    row, place = np.nonzero(lists.targets != NONE)
+    ends = row, lists.targets[row, place].astype(np.int64)
+    scores = sp.csr_array(((1 / (1 + place)).astype(np.float32), ends), shape=known.shape)
+    return rank_by(SparseScores(scores), edges.ends, known)
+
+
+def _judged(workspace: Workspace, name: str | None) -> tuple[Version, Release | None]:
     with transaction(workspace.engine) as session:
         live = operations.live_release(session, workspace.settings.release)
     if name is None and live is not None:
-        return live.version, live.collection
+        return live.version, live
     version = workspace.version(name or "related")
     serves = live is not None and live.version.id == version.id
-    return version, live.collection if live is not None and serves else None
+    return version, live if serves else None
 
 
 def _read_edges(path: Path) -> pa.Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 
@@ -13,6 +14,7 @@ from pipelines.ranking.sparse import IntArray, Pairs, largest, row_numbers, valu
 
 SCORES = ("walk_both", "walk_views", "walk_forth", "like_targets", "like_sources", "like_neighbours")
 Marks = tuple[IntArray, IntArray]
+BLOCK = 20_000_000
 
 
 def find_candidates(
@@ -21,20 +23,28 @@ def find_candidates(
     each: int,
     vectors: Vectors | None = None,
     without: sp.csr_array | None = None,
+    asked: npt.NDArray[np.bool_] | None = None,
 ) -> Pairs:
     """Return the best products of each source by every score of the graph, and those nearest to it by the vectors.
+
+    The time of the nearest grows with the sources times all products; `asked` bounds the sources.
 
     Args:
         rows: Score → float32 [r, n], as of `features.score_rows`.
         sources: The sources, int64 [r].
         each: Number of products that a score contributes.
         vectors: Source and target vectors.
+        asked: Which sources get candidates by the vectors, bool [r]; all if not given.
         without: Pairs that are no candidates, nonzero in float32 [r, n].
     """
     products = next(iter(rows.values())).shape[1]
     marks = [_entries(largest(_allowed(rows[name], sources, without), each)) for name in SCORES]
-    if vectors is not None:
-        marks.append(_nearest(vectors, sources, each, without))
+    if vectors is not None and len(sources):
+        rows_asked = np.flatnonzero(asked) if asked is not None else np.arange(len(sources))
+        if len(rows_asked):
+            left_out = sp.csr_array(without[rows_asked]) if without is not None else None
+            row_asked, column = _nearest(vectors, sources[rows_asked], each, left_out)
+            marks.append((rows_asked[row_asked], column))
     row, target = (np.concatenate(ends) for ends in zip(*marks, strict=True))
     keys = np.unique(row * products + target)
     return Pairs(sources, keys // products, keys % products, products)
@@ -57,13 +67,19 @@ def _entries(matrix: sp.csr_array) -> Marks:
 
 
 def _nearest(vectors: Vectors, sources: IntArray, each: int, without: sp.csr_array | None) -> Marks:
-    """Return the products with the largest dot products, found among all."""
-    scores = torch.from_numpy(vectors.source[sources]) @ torch.from_numpy(vectors.target).T
-    row = np.arange(len(sources))
-    scores[torch.from_numpy(row), torch.from_numpy(sources)] = -torch.inf
-    if without is not None:
-        left_out = [torch.from_numpy(end) for end in _entries(without)]
-        scores[left_out[0], left_out[1]] = -torch.inf
-    best = scores.topk(min(each, scores.shape[1]), dim=1)
-    real = torch.isfinite(best.values).numpy()
-    return np.repeat(row, best.indices.shape[1])[real.ravel()], best.indices.numpy()[real]
+    """Return the products with the largest dot products, found among all, in the memory of `BLOCK` scores."""
+    target = torch.from_numpy(vectors.target).T
+    step = max(1, BLOCK // max(target.shape[1], 1))
+    parts = []
+    for first in range(0, len(sources), step):
+        some = sources[first : first + step]
+        scores = torch.from_numpy(vectors.source[some]) @ target
+        scores[torch.arange(len(some)), torch.from_numpy(some)] = -torch.inf
+        if without is not None:
+            row, column = _entries(sp.csr_array(without[first : first + step]))
+            scores[torch.from_numpy(row), torch.from_numpy(column)] = -torch.inf
+        best = scores.topk(min(each, scores.shape[1]), dim=1)
+        row, place = torch.isfinite(best.values).numpy().nonzero()
+        parts.append((first + row, best.indices.numpy()[row, place]))
+    rows, columns = zip(*parts, strict=True)
+    return np.concatenate(rows), np.concatenate(columns)

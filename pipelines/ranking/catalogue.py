@@ -46,7 +46,8 @@ class Catalogue:
         """Return what is known of the products if these co-purchases are observed."""
         options, graph = self.options, self.graph
         relations = Relations.of(observed, graph.coview, graph.products, options.hub, options.similar)
-        return Known(relations, self.content, vectors, Walks(options.restart, options.steps, options.least))
+        walks = Walks(options.restart, options.steps, options.least)
+        return Known(relations, self.content, vectors, walks, options.compared)
 
     def lists(
         self,

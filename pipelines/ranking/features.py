@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 
 from pipelines.ranking.content import NONE, Content
@@ -65,12 +66,22 @@ class Known:
             their source. They are no features: they have seen the edges that the ranker learns from. None if there are
             none.
         walks: Parameters of the walks.
+        compared: Largest number of products among which the vectors find candidates for every source, since the time
+            grows with its square. In larger catalogues they do for sources that the graph knows nothing of.
     """
 
     relations: Relations
     content: Content
     vectors: Vectors | None
     walks: Walks
+    compared: int = 200_000
+
+    def strangers(self, sources: IntArray) -> npt.NDArray[np.bool_]:
+        """Return which sources the graph knows nothing of, bool [r]."""
+        relations = self.relations
+        degree = relations.out_degree + relations.in_degree + relations.view_degree
+        strangers: npt.NDArray[np.bool_] = degree[sources] == 0
+        return strangers
 
     @property
     def products(self) -> int:

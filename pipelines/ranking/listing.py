@@ -64,7 +64,8 @@ def candidate_chunks(
         some = sources[first : first + chunk]
         rows = score_rows(known, some)
         left_out = rows_of(without, some) if without is not None else None
-        pairs = find_candidates(rows, some, each, known.vectors, left_out)
+        asked = None if known.products <= known.compared else known.strangers(some)
+        pairs = find_candidates(rows, some, each, known.vectors, left_out, asked)
         yield pairs, compute(known, rows, pairs)
 
 
@@ -116,21 +117,13 @@ def make_lists(
         pairs = replace(pairs, row=pairs.row[new], target=pairs.target[new])
         score = features[new, 0]
         if ranker is not None:
-            by_ranker = ~_strangers(known, pairs.sources)[pairs.row]
+            by_ranker = ~known.strangers(pairs.sources)[pairs.row]
             score[by_ranker] = ranker.score(features[new][by_ranker, 1:], threads)
         row, place, order = best(pairs, score, length)
         targets[first + row, place] = pairs.target[order]
         scores[first + row, place] = score[order]
         first += len(pairs.sources)
     return Ranked(sources, targets, scores, marks)
-
-
-def _strangers(known: Known, sources: IntArray) -> npt.NDArray[np.bool_]:
-    """Return which sources the graph knows nothing of, bool [r]: the ranker has learned nothing of their kind."""
-    relations = known.relations
-    degree = relations.out_degree + relations.in_degree + relations.view_degree
-    strangers: npt.NDArray[np.bool_] = degree[sources] == 0
-    return strangers
 
 
 def _evidence(
@@ -141,7 +134,7 @@ def _evidence(
     The first column is the dot product of the vectors, where lists are in their order; zero elsewhere.
     """
     score = np.zeros(len(pairs), np.float32)
-    some = np.ones(len(pairs), np.bool_) if ranker is None else _strangers(known, pairs.sources)[pairs.row]
+    some = np.ones(len(pairs), np.bool_) if ranker is None else known.strangers(pairs.sources)[pairs.row]
     if known.vectors is not None and some.any():
         chosen = replace(pairs, row=pairs.row[some], target=pairs.target[some])
         score[some] = dots(known.vectors.source, known.vectors.target, chosen)

@@ -14,6 +14,12 @@ class RankingSettings(Group):
     candidates: int = Field(
         60, ge=1, description="Number of candidates that each score of the graph and the vectors contribute."
     )
+    compared: int = Field(
+        200_000,
+        ge=1,
+        description="Largest number of products of a catalogue in which the vectors find candidates for every product. "
+        "In larger ones they do for products without co-purchases and co-views.",
+    )
     restart: float = Field(
         0.3, gt=0, lt=1, description="Probability that a walk returns to its start at a step."
     )
