@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterable, Sequence
 
 from sqlalchemy import func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from registry.database import RegistryError, lock
 from registry.models import Alias, Move, Release, Snapshot, State, Version, VersionInput, utc_now
@@ -214,11 +214,18 @@ def latest_version(
 
 
 def made_from(session: Session, space: str, version: Version) -> Version | None:
-    """Return the newest usable version of `space` that was made from `version` itself, or None."""
+    """Return the newest usable version of `space` that was made from `version`, or from one with its digest, or None."""
+    parent = aliased(Version)
     statement = (
         select(Version)
         .join(VersionInput, VersionInput.version_id == Version.id)
-        .where(VersionInput.input_id == version.id, Version.space == space, Version.state == State.READY)
+        .join(parent, parent.id == VersionInput.input_id)
+        .where(
+            parent.space == version.space,
+            (parent.id == version.id) | (parent.digest == version.digest),
+            Version.space == space,
+            Version.state == State.READY,
+        )
     )
     return session.scalars(statement.order_by(Version.number.desc()).limit(1)).first()
 
