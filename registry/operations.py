@@ -214,7 +214,7 @@ def latest_version(
 
 
 def made_from(session: Session, space: str, version: Version) -> Version | None:
-    """Return the newest usable version of `space` that was made from `version`, or from one with its digest, or None."""
+    """Return the newest usable version of `space` that was made from `version`, or from an equal one, or None."""
     parent = aliased(Version)
     statement = (
         select(Version)
@@ -268,9 +268,15 @@ def parts(version: Version) -> list[Version]:
 
 
 def release_parts(release: Release) -> list[Version]:
-    """Return all versions that serve in a release: `parts` of its version and of its lists, inputs first."""
+    """Return all versions that serve in a release: `parts` of its version and of its lists, inputs first.
+
+    Lists may have been made from an equal version, of the same space and digest, which then is not named twice.
+    """
     heads = [release.version] if release.lists is None else [release.version, release.lists]
-    return list({part.id: part for head in heads for part in parts(head)}.values())
+    serving: dict[tuple[str, str | None], Version] = {}
+    for part in (part for head in heads for part in parts(head)):
+        serving.setdefault((part.space, part.digest), part)
+    return list(serving.values())
 
 
 def trained(version: Version) -> Version:

@@ -19,9 +19,9 @@ STORES = ("feast", "mlflow", "qdrant_client", "qdrant_edge", "sqlalchemy", "duck
 ALLOWED: Mapping[str, str] = {
     "benchmarks": (
         "pipelines.baselines pipelines.category pipelines.cold_start pipelines.command "
-        "pipelines.comparisons pipelines.evaluation pipelines.graph pipelines.image pipelines.related "
-        "pipelines.sellers pipelines.text pipelines.update registry twinvec twinvec.catalogue twinvec.columns "
-        "twinvec.dag twinvec.errors twinvec.features twinvec.files twinvec.metrics twinvec.nn twinvec.plugins "
+        "pipelines.comparisons pipelines.evaluation pipelines.graph pipelines.image pipelines.ranking "
+        "pipelines.related pipelines.sellers pipelines.text pipelines.update registry twinvec twinvec.catalogue "
+        "twinvec.columns twinvec.dag twinvec.errors twinvec.features twinvec.files twinvec.metrics twinvec.nn twinvec.plugins "
         "twinvec.releases twinvec.serving twinvec.settings twinvec.spaces twinvec.tracking "
         "twinvec.vectors twinvec.workspace"
     ),

@@ -117,7 +117,8 @@ def lists_of(workspace: Workspace, version: Version) -> Version | None:
     with transaction(workspace.engine) as session:
         lists = operations.made_from(session, space.name, version)
     manifest = Manifest.from_json(version.manifest)
-    if lists is None and manifest.graph is not None and manifest.frozen is None:
+    trained = manifest.graph is not None and manifest.frozen is None and not manifest.imported
+    if lists is None and trained:
         raise StateError(
             f"{version.name} has no lists of answers: no version of {space.name} was made from it",
             f"`twinvec train {space.name} --from {version.name}` makes one",
