@@ -21,8 +21,8 @@ ALLOWED: Mapping[str, str] = {
         "pipelines.baselines pipelines.category pipelines.cold_start pipelines.command "
         "pipelines.comparisons pipelines.evaluation pipelines.graph pipelines.image pipelines.ranking "
         "pipelines.related pipelines.sellers pipelines.text pipelines.update registry twinvec twinvec.catalogue "
-        "twinvec.columns twinvec.dag twinvec.errors twinvec.features twinvec.files twinvec.metrics twinvec.nn twinvec.plugins "
-        "twinvec.releases twinvec.serving twinvec.settings twinvec.spaces twinvec.tracking "
+        "twinvec.columns twinvec.dag twinvec.errors twinvec.features twinvec.files twinvec.metrics twinvec.nn "
+        "twinvec.plugins twinvec.releases twinvec.serving twinvec.settings twinvec.spaces twinvec.tracking "
         "twinvec.vectors twinvec.workspace"
     ),
     "feature_repo": "twinvec.features twinvec.settings",

@@ -176,7 +176,8 @@ def test_ranks_within_a_source(random: np.random.Generator) -> None:
 def test_values_at_pairs(random: np.random.Generator) -> None:
     dense = np.where(random.random((5, 13)) < 0.4, random.random((5, 13)), 0).astype(np.float32)
     pairs = all_pairs(13, np.arange(5))
-    np.testing.assert_array_equal(values_at(sp.csr_array(np.atleast_2d(dense)), pairs), dense.ravel())
+    rows: sp.csr_array = sp.csr_array(dense)  # type: ignore[assignment]
+    np.testing.assert_array_equal(values_at(rows, pairs), dense.ravel())
     nothing = sp.csr_array((5, 13), dtype=np.float32)
     assert not values_at(nothing, pairs).any()
 

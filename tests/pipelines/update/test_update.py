@@ -28,7 +28,7 @@ from twinvec.features.reading import read_vectors
 from twinvec.releases.lineage import trace
 from twinvec.releases.lookup import all_releases
 from twinvec.serving.related import Recommender, UnknownProductError
-from twinvec.stage import Inputs
+from twinvec.stage import Inputs, Outcome
 from twinvec.vectors.lists import open_lists
 from twinvec.workspace import Workspace
 
@@ -106,6 +106,7 @@ def test_lists_that_are_taken_over_equal_all_anew(made: tuple[Any, ...], plan: A
     )
     run: Any = None
     anew = carry_ranking(workspace, live, True)(inputs, run, lambda _message: None)
+    assert isinstance(anew, Outcome)
     lists = open_lists(Path(some["ranking"].path))
     assert as_columns(lists) == anew.columns
     metrics = some["ranking"].metrics
