@@ -149,7 +149,7 @@ def mark_rows(pairs: Pairs, features: FloatArray, identities: Marks) -> Marks:
     A sum of products with fixed odd numbers, modulo 2^64: the chance that two rows that differ share it is negligible.
     """
     random = np.random.default_rng(0)
-    drawn: npt.NDArray[np.int64] = random.integers(0, 2**62, features.shape[1])
+    drawn: npt.NDArray[np.int64] = random.integers(0, 2**62, (features.shape[1],))
     odd = [np.uint64(2 * int(factor) + 1) for factor in drawn]
     digests = _mixed(identities[pairs.target])
     for column, factor in enumerate(odd):

@@ -98,7 +98,7 @@ class Shop:
     def __init__(self, world: Any, folder: Path, make: Callable[..., Version]) -> None:
         world.copied(folder / "home")
         self.home = folder / "home"
-        workspace = Workspace(Settings(home=self.home))
+        workspace = Workspace(Settings(home=self.home, ranking={"required": False}))
         store = shutil.copytree(world.workspace.settings.home.parent / "store", folder / "store")
         snapshot = workspace.snapshot()
         self.ids: list[str] = world.products["product_id"]
@@ -158,7 +158,7 @@ def opened(shop: Shop) -> Iterator[Callable[..., Workspace]]:
     made: list[Workspace] = []
 
     def call(home: Path = shop.home, **gates: Any) -> Workspace:
-        made.append(Workspace(Settings(home=home, gates=GateSettings(**gates))))
+        made.append(Workspace(Settings(home=home, gates=GateSettings(**gates), ranking={"required": False})))
         return made[-1]
 
     yield call
@@ -372,6 +372,7 @@ def test_a_run_that_gates_refuse_leaves_its_release_ready(
     made = dag.Step("related", shop.versions[1], True, 1.0, "out of date")
     monkeypatch.setattr(dag, "run", lambda *_arguments: [made])
     monkeypatch.setenv("TWINVEC_HOME", str(home))
+    monkeypatch.setenv("TWINVEC_RANKING__REQUIRED", "false")
     result = CliRunner().invoke(app, ["run", "--json"])
     assert result.exit_code == 1
     assert "was not promoted" in result.stderr

@@ -101,8 +101,9 @@ def _vectors(version: Version, folder: Path, again: str, deep: bool) -> Iterator
     except (OSError, pa.ArrowException) as error:
         yield Finding(STORE, version.name, f"has a damaged file: {error}", again)
         return
+    kind = "vectors" if manifest.types is None else "rows"
     if rows != version.rows:
-        yield Finding(STORE, version.name, f"has {rows:,} rows, not {version.rows or 0:,}", again)
+        yield Finding(STORE, version.name, f"has {rows:,} {kind}, not {version.rows or 0:,}", again)
     elif not names.issuperset(manifest.fields):
         missing = ", ".join(sorted({*manifest.fields} - names))
         yield Finding(STORE, version.name, f"has no column {missing}", again)

@@ -108,8 +108,8 @@ def lists_of(workspace: Workspace, version: Version) -> Version | None:
     """Return the newest usable version that lists the answers of `version`, or None.
 
     Raises:
-        StateError: if `version` was trained on a graph and has no lists, though a space of lists is installed: its
-            release would answer worse than the others, and not say so.
+        StateError: If `version` was trained on a graph and has no lists, though a space of lists is installed and
+            `ranking.required` is set: its release would answer worse than the others, and not say so.
     """
     space = lists_space(find_space(version.space))
     if space is None:
@@ -118,10 +118,11 @@ def lists_of(workspace: Workspace, version: Version) -> Version | None:
         lists = operations.made_from(session, space.name, version)
     manifest = Manifest.from_json(version.manifest)
     trained = manifest.graph is not None and manifest.frozen is None and not manifest.imported
-    if lists is None and trained:
+    if lists is None and trained and workspace.settings.ranking.required:
         raise StateError(
             f"{version.name} has no lists of answers: no version of {space.name} was made from it",
-            f"`twinvec train {space.name} --from {version.name}` makes one",
+            f"`twinvec train {space.name} --from {version.name}` makes one; "
+            "ranking.required=false publishes vectors alone",
         )
     return lists
 

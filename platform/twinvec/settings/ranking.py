@@ -10,6 +10,9 @@ from twinvec.settings.group import Group, Operational
 class RankingSettings(Group):
     """Lists of related products, ordered by a ranker (LambdaMART) over graph, content and vectors."""
 
+    required: Operational[bool] = Field(
+        True, description="Whether vectors that were trained on a graph are published with lists only."
+    )
     length: int = Field(100, ge=1, le=1000, description="Largest number of products in a list.")
     candidates: int = Field(
         60, ge=1, description="Number of candidates that each score of the graph and the vectors contribute."
