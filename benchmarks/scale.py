@@ -2,12 +2,12 @@
 
     python benchmarks/scale.py --products 65000 --output benchmarks/results/scale_65000.json
     python benchmarks/scale.py --products 650000 --output benchmarks/results/scale_650000.json
-    python benchmarks/scale.py --products 6500000 --output benchmarks/results/scale_6500000.json
     python benchmarks/scale.py --chart benchmarks/results/scale_*.json
 
 The graph has 9 co-purchase and 65 co-view edges to 6.5 products, as the largest described has; content is random.
-The model is MERLIN's as published (the recipe `paper`): it needs nothing that has to be factorised first. With
-`--steps` the epoch ends after so many batches, and its seconds are extrapolated to all of them, which the result says.
+The model is that of `related.recipe`, as `twinvec run` trains it. Its plan has the proximity of all products and its
+factors, if it needs them. `--recipe paper` is MERLIN's as published. With `--steps` the epoch ends after so many
+batches, and its seconds are extrapolated to all of them, which the result says.
 Memory is the peak of the process after each stage; what `--limit` says is held as a bound.
 """
 
@@ -21,19 +21,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.graphs import FirstBatches, generate_content, generate_graph
 from benchmarks.measuring import Ratio, add_output, finish, lines, peak_mib
-from pipelines.related.fitting import fanout
-from pipelines.related.models import merlin
+from pipelines.related.fitting import fanout, make_plan
 from twinvec.nn.sampling.samplers import make_sampler
 from twinvec.nn.training.inference import infer_dual
 from twinvec.nn.training.loop import train
 from twinvec.settings import RelatedSettings
 
 Result = TypeVar("Result")
-STAGES = ("generating", "graph", "epoch", "inference")
+STAGES = ("generating", "plan", "epoch", "inference")
 
 
 class Stages:
@@ -53,19 +54,22 @@ class Stages:
         return result
 
 
-def measure(products: int, steps: int | None, width: int, seed: int) -> dict[str, Any]:
+def measure(
+    products: int, steps: int | None, width: int, seed: int, recipe: str = "twinvec"
+) -> dict[str, Any]:
     """All stages at one size."""
-    options = RelatedSettings.model_validate({"recipe": "paper"})
+    options = RelatedSettings(recipe=recipe)
     stages = Stages()
     graph = stages.run("generating", generate_graph, products, seed)
     content = generate_content(products, width, seed)
     edges = {"copurchase": len(graph.copurchase), "coview": len(graph.coview)}
-    plan = stages.run("graph", merlin.plan, graph, content, options, seed)
+    plan = stages.run("plan", make_plan, graph, content, options, seed)
     del graph, content  # the plan has what it needs of them
-    every = -(-edges["copurchase"] // options.paper.batch)
+    every = sum(1 for _ in plan.objective.batches(np.random.default_rng(seed)))
     done = min(steps or every, every)
     fanouts = {name: fanout(name, options) for name in plan.graph}
-    sampler = stages.run("sampler", make_sampler, "dgl", plan.graph, fanouts, options.layers, seed)
+    hops = len(plan.model.layers)
+    sampler = stages.run("sampler", make_sampler, "dgl", plan.graph, fanouts, hops, seed)
     objective = FirstBatches(plan.objective, done)
     (epoch,) = stages.run(
         "epoch", train, plan.model, plan.features, sampler, objective, 1, plan.learning_rate, 0.0, seed
@@ -76,9 +80,11 @@ def measure(products: int, steps: int | None, width: int, seed: int) -> dict[str
             raise SystemExit("a vector is not finite")
     whole = epoch.seconds * every / done
     return {
+        "recipe": recipe,
         "products": products,
         "edges": edges,
         "batches": {"of an epoch": every, "run": done},
+        "epochs": plan.epochs,
         "epoch_is_extrapolated": done < every,
         "seconds": {**stages.seconds, "epoch": whole},
         "edges_per_second": {"trained": edges["copurchase"] / whole, "aggregated": epoch.edges_per_second},
@@ -106,6 +112,7 @@ def main() -> None:
     parser.add_argument("--products", type=int, default=65_000)
     parser.add_argument("--steps", type=int, help="batches of the epoch; all, if not given")
     parser.add_argument("--width", type=int, default=128, help="length of the content features")
+    parser.add_argument("--recipe", default="twinvec", help="name of the model")
     parser.add_argument("--limit", type=float, default=20.0, help="GiB that it may take")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--chart", type=Path, nargs="+", help="results to draw, in place of measuring")
@@ -114,7 +121,7 @@ def main() -> None:
     if options.chart:
         chart(options.chart)
         return
-    figures = measure(options.products, options.steps, options.width, options.seed)
+    figures = measure(options.products, options.steps, options.width, options.seed, options.recipe)
     share = figures["peak_mib"] / 1024 / options.limit
     ratio = Ratio("peak memory", f"{options.limit:g} GiB", share, 1.0, least=False)
     settings = {key: value for key, value in vars(options).items() if key != "chart"}
