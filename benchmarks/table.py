@@ -67,8 +67,8 @@ def measured_on(record: Record) -> str:
 def growth(records: list[Record]) -> list[str]:
     """Return the table of all sizes of `scale.py`."""
     lines = [
-        "| products | co-purchases | co-views | plan | epoch | edges/s | inference | nodes/s | peak memory |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| recipe | products | co-purchases | co-views | plan | epoch | edges/s | inference | nodes/s | peak memory |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in sorted(records, key=lambda record: record["products"]):
         seconds, batches = row["seconds"], row["batches"]
@@ -76,7 +76,7 @@ def growth(records: list[Record]) -> list[str]:
         if row["epoch_is_extrapolated"]:
             epoch += f" (extrapolated from {batches['run']} of {batches['of an epoch']} batches)"
         lines.append(
-            f"| {row['products']:,} | {row['edges']['copurchase']:,} | {row['edges']['coview']:,} "
+            f"| `{row['recipe']}` | {row['products']:,} | {row['edges']['copurchase']:,} | {row['edges']['coview']:,} "
             f"| {seconds['plan']:,.1f} s | {epoch} | {row['edges_per_second']['trained']:,.0f} "
             f"| {seconds['inference']:,.1f} s | {row['nodes_per_second']:,.0f} | {row['peak_mib'] / 1024:.1f} GiB |"
         )
