@@ -63,7 +63,7 @@ def test_an_epoch_cut_short_says_so_and_the_page_shows_it(
 ) -> None:
     figures = scale.measure(8_000, steps=1, width=8, seed=0)
     assert figures["epoch_is_extrapolated"]
-    assert figures["batches"] == {"of an epoch": 2, "run": 1}
+    assert figures["batches"]["run"] == 1 < figures["batches"]["of an epoch"]
     finish(tmp_path / "scale_8000.json", {"products": 8_000}, [], figures, ("numpy",))
     missed = Ratio("read of a version", "the bare DuckDB join", 1.5, 1.3, least=False)
     finish(tmp_path / "features.json", {"size": 10}, [missed], {}, ("numpy",))
@@ -71,5 +71,5 @@ def test_an_epoch_cut_short_says_so_and_the_page_shows_it(
     assert "MISSED" in capsys.readouterr().out
     page = table.fill(table.PAGE.read_text(encoding="utf-8"), tmp_path)
     assert "| read of a version | the bare DuckDB join | ≤ 1.3× | 1.50× (missed) |" in page
-    assert "extrapolated from 1 of 2 batches" in page
+    assert f"extrapolated from 1 of {figures['batches']['of an epoch']} batches" in page
     assert table.fill(page, tmp_path) == page
