@@ -58,7 +58,7 @@ def old_home(tmp_path: Path, relocate_home: Callable[[Path, Path], None]) -> Ite
 def test_a_home_of_the_version_before_opens_and_goes_on(
     old_home: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Neither the declarations nor the new fingerprints make anything anew. The default recipe of related is another now.
+    # Neither the declarations nor the new fingerprints make anything anew, but related has another default recipe now.
     standing = {each.space: each for each in dag.standing(old_home, old_home.snapshot())}
     made = ("category", "graph", "related", "seller_products", "sellers")
     versions = [standing[name].version for name in made]
