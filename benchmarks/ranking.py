@@ -28,6 +28,7 @@ from pipelines.ranking.catalogue import Catalogue
 from pipelines.ranking.content import Content
 from pipelines.ranking.features import Vectors
 from pipelines.ranking.learning import hide_in_turn
+from pipelines.ranking.listing import make_lists
 from pipelines.ranking.ranker import fit
 from twinvec.settings import RankingSettings
 
@@ -54,7 +55,7 @@ def measure(products: int, seed: int) -> dict[str, Any]:
     del examples
     started = time.perf_counter()
     known = catalogue.known(graph.copurchase, vectors)
-    catalogue.lists(known, ranker, np.arange(products), options.length)
+    make_lists(known, ranker, np.arange(products), options)
     seconds["lists"] = time.perf_counter() - started
     return {"products": products, "seconds": seconds, "peak_mib": peak_mib()}
 

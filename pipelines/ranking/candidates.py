@@ -10,7 +10,8 @@ import scipy.sparse as sp
 import torch
 
 from pipelines.ranking.features import Vectors
-from pipelines.ranking.sparse import IntArray, Pairs, largest, row_numbers, values_at
+from pipelines.ranking.sparse import IntArray, Pairs, row_numbers, values_at
+from twinvec.nn.pagerank import keep_largest
 
 SCORES = ("walk_both", "walk_views", "walk_forth", "like_targets", "like_sources", "like_neighbours")
 Marks = tuple[IntArray, IntArray]
@@ -38,7 +39,7 @@ def find_candidates(
         without: Pairs that are no candidates, nonzero in float32 [r, n].
     """
     products = next(iter(rows.values())).shape[1]
-    marks = [_entries(largest(_allowed(rows[name], sources, without), each)) for name in SCORES]
+    marks = [_entries(keep_largest(_allowed(rows[name], sources, without), each)) for name in SCORES]
     if vectors is not None and len(sources):
         rows_asked = np.flatnonzero(asked) if asked is not None else np.arange(len(sources))
         if len(rows_asked):

@@ -1,4 +1,4 @@
-"""What the stage knows of a catalogue, whichever edges are observed."""
+"""A catalogue as the stage knows it, and what is known if some of its edges are observed."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
 from pipelines.graph.product_graph import Edges, ProductGraph
 from pipelines.ranking.content import Content
-from pipelines.ranking.features import Known, Vectors, Walks
-from pipelines.ranking.listing import Marks, Ranked, make_lists
-from pipelines.ranking.ranker import Ranker
+from pipelines.ranking.features import Known, Marks, Vectors, Walks
 from pipelines.ranking.relations import Relations
-from pipelines.ranking.sparse import IntArray
 
 if TYPE_CHECKING:
     from twinvec.settings import RankingSettings
@@ -24,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What does not depend on which edges are observed.
+    """A catalogue, whichever edges are observed.
 
     Attributes:
         graph: The graph with its splits.
@@ -47,28 +43,4 @@ class Catalogue:
         options, graph = self.options, self.graph
         relations = Relations.of(observed, graph.coview, graph.products, options.hub, options.similar)
         walks = Walks(options.restart, options.steps, options.least)
-        return Known(relations, self.content, vectors, walks, options.compared)
-
-    def lists(
-        self,
-        known: Known,
-        ranker: Ranker | None,
-        sources: IntArray,
-        length: int,
-        without: sp.csr_array | None = None,
-        taken: Ranked | None = None,
-    ) -> Ranked:
-        """Return the lists of some sources; without a ranker, in the order of the vectors. See `make_lists`."""
-        options = self.options
-        return make_lists(
-            known,
-            ranker,
-            sources,
-            length,
-            options.candidates,
-            options.chunk,
-            options.threads,
-            without,
-            taken,
-            self.identities,
-        )
+        return Known(relations, self.content, vectors, walks, self.identities)

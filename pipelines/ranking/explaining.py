@@ -27,6 +27,9 @@ from twinvec.serving.related import Related
 from twinvec.stage import Inputs
 from twinvec.workspace import Workspace
 
+# The one reason of a product in no co-purchase and no co-view.
+VECTORS = "likeness of the vectors"
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -74,8 +77,11 @@ class Explainer:
                 "reasons are there for products of the catalogue only", "leave the explanation out"
             )
         source, *targets = numbers.fill_null(-1).to_pylist()
+        if opened.known.strangers(np.array([source]))[0]:  # its list is in the order of the vectors
+            by_vectors = (replace(hit, reasons={VECTORS: hit.score}) for hit in answer.hits)
+            return replace(answer, hits=tuple(by_vectors))
         options = opened.catalogue.options
-        ((pairs, values),) = candidate_chunks(opened.known, np.array([source]), options.candidates, 1)
+        ((pairs, values),) = candidate_chunks(opened.known, np.array([source]), options)
         place = np.searchsorted(pairs.target, targets)
         place = np.where(pairs.target[np.minimum(place, len(pairs) - 1)] == targets, place, -1)
         listed = np.flatnonzero(place >= 0)

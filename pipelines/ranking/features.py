@@ -15,7 +15,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from pipelines.ranking.content import NONE, Content
-from pipelines.ranking.relations import Relations, walk
+from pipelines.ranking.relations import Relations
 from pipelines.ranking.sparse import (
     FloatArray,
     IntArray,
@@ -25,7 +25,9 @@ from pipelines.ranking.sparse import (
     scaled,
     values_at,
 )
+from twinvec.nn.pagerank import walks
 
+Marks = npt.NDArray[np.uint64]
 # Smoothing of the flow between categories: a category's edges count as if so many more went where edges go anyway.
 PRIOR = 5.0
 # Scores of a pair whose rank among the source's candidates is a feature, too.
@@ -56,6 +58,21 @@ class Vectors:
 
 
 @dataclass(frozen=True)
+class CategoryFlow:
+    """Co-purchases between c categories.
+
+    Attributes:
+        count: Number of edges from each category to each, float32 [c, c].
+        total: Number of edges from each category, float32 [c].
+        share: Share of all edges that go to each category, smoothed, float32 [c].
+    """
+
+    count: sp.csr_array
+    total: FloatArray
+    share: FloatArray
+
+
+@dataclass(frozen=True)
 class Known:
     """All that is known of n products when their candidates are ranked.
 
@@ -66,27 +83,38 @@ class Known:
             their source. They are no features: they have seen the edges that the ranker learns from. None if there are
             none.
         walks: Parameters of the walks.
-        compared: Largest number of products among which the vectors find candidates for every source, since the time
-            grows with its square. In larger catalogues they do for sources that the graph knows nothing of.
+        identities: A number of each product that it keeps when products are numbered anew, uint64 [n].
     """
 
     relations: Relations
     content: Content
     vectors: Vectors | None
     walks: Walks
-    compared: int = 200_000
+    identities: Marks
 
     def strangers(self, sources: IntArray) -> npt.NDArray[np.bool_]:
         """Return which sources the graph knows nothing of, bool [r]."""
         relations = self.relations
-        degree = relations.out_degree + relations.in_degree + relations.view_degree
-        strangers: npt.NDArray[np.bool_] = degree[sources] == 0
+        bought = relations.out_degree[sources] + relations.in_degree[sources]
+        strangers: npt.NDArray[np.bool_] = bought + relations.view_degree[sources] == 0
         return strangers
 
     @property
     def products(self) -> int:
         """Number of products, n."""
         return self.relations.products
+
+    @cached_property
+    def category_flow(self) -> CategoryFlow:
+        """Co-purchases between the categories."""
+        category, edges = self.content.category, self.relations.out.tocoo()
+        size = int(category.max(initial=-1)) + 1
+        ends = category[edges.coords[0]], category[edges.coords[1]]
+        count = sp.csr_array((np.ones(edges.nnz, np.float32), ends), shape=(size, size))
+        count.sum_duplicates()
+        into: FloatArray = np.asarray(count.sum(0)).ravel()
+        share = ((into + 1) / (into.sum() + size)).astype(np.float32)
+        return CategoryFlow(count, np.asarray(count.sum(1)).ravel(), share)
 
     @cached_property
     def profiles(self) -> Mapping[str, FloatArray]:
@@ -109,34 +137,31 @@ def mean(relation: sp.csr_array, vectors: FloatArray) -> FloatArray:
 
 def score_rows(known: Known, sources: IntArray) -> dict[str, sp.csr_array]:
     """Return what the graph tells of every target of some sources, name → float32 [r, n]."""
-    relations, walks = known.relations, known.walks
+    relations, options = known.relations, known.walks
     out, into, either, views = (
         rows_of(matrix, sources)
         for matrix in (relations.out, relations.into, relations.either, relations.views)
     )
-    forth, back, both = (
-        relations.through(matrix) for matrix in (relations.out, relations.into, relations.either)
-    )
-    by_in, by_out = 1 / np.maximum(relations.in_degree, 1), 1 / np.maximum(relations.out_degree, 1)
-    degree = relations.in_degree + relations.out_degree
+    second, weight = relations.second_steps, relations.middle_weights
+    forth, back, both = second["forth"], second["back"], second["both"]
     rows = {
-        f"walk_{name}": walk(transition, sources, walks.restart, walks.steps, walks.least)
+        f"walk_{name}": walks(transition, sources, options.restart, options.steps, options.least)
         for name, transition in relations.transitions.items()
     }
     products = {
-        "adamic": (scaled(either, columns=1 / np.log(np.maximum(degree, 2))), both),
-        "resource": (scaled(either, columns=1 / np.maximum(degree, 1)), both),
+        "adamic": (scaled(either, columns=weight["adamic"]), both),
+        "resource": (scaled(either, columns=weight["resource"]), both),
         "chain": (out, forth),
-        "chain_weighted": (scaled(out, columns=by_out), forth),
+        "chain_weighted": (scaled(out, columns=weight["out"]), forth),
         "chain_back": (into, back),
         "common_targets": (out, back),
-        "common_targets_weighted": (scaled(out, columns=by_in), back),
+        "common_targets_weighted": (scaled(out, columns=weight["in"]), back),
         "common_sources": (into, forth),
-        "common_sources_weighted": (scaled(into, columns=by_out), forth),
+        "common_sources_weighted": (scaled(into, columns=weight["out"]), forth),
         "like_targets": (out, relations.target_likeness),
         "like_sources": (rows_of(relations.source_likeness, sources), forth),
         "like_neighbours": (either, relations.likeness),
-        "views_of_targets": (out, relations.through(relations.views)),
+        "views_of_targets": (out, second["views"]),
         "targets_of_views": (views, forth),
     }
     rows |= {name: sp.csr_array(left @ right) for name, (left, right) in products.items()}
@@ -187,7 +212,7 @@ def _content(known: Known, pairs: Pairs) -> dict[str, FloatArray]:
     values = {
         "category_depth": ((ours == theirs) & (ours != NONE)).sum(1).astype(np.float32),
         "category_same": _same(content.path, pairs),
-        "category_flow": _flow(content.category, known.relations.out, pairs),
+        "category_flow": _flow(known, pairs),
         "brand_same": _same(content.brand, pairs),
         "price_ratio": ratio.astype(np.float32),
         "price_target": content.price[target],
@@ -206,21 +231,14 @@ def _same(numbers: np.ndarray, pairs: Pairs) -> FloatArray:
     return np.where((ours == NONE) | (theirs == NONE), np.nan, ours == theirs).astype(np.float32)
 
 
-def _flow(category: IntArray, out: sp.csr_array, pairs: Pairs) -> FloatArray:
+def _flow(known: Known, pairs: Pairs) -> FloatArray:
     """Return the logarithm of the share of the source's category's edges that go to the target's, float32 [pairs]."""
-    size = int(category.max(initial=-1)) + 1
-    edges = out.tocoo()
-    ends = category[edges.coords[0]], category[edges.coords[1]]
-    flow = sp.csr_array((np.ones(edges.nnz, np.float32), ends), shape=(size, size))
-    total: FloatArray = np.asarray(flow.sum(1)).ravel()
-    into: FloatArray = np.asarray(flow.sum(0)).ravel()
-    share = (into + 1) / (into.sum() + size)
+    if not len(pairs):
+        return np.zeros(0, np.float32)
+    category, flow = known.content.category, known.category_flow
     here, there = category[pairs.source], category[pairs.target]
-    order = np.argsort(here * size + there, kind="stable")
-    asked = Pairs(np.arange(size), here[order], there[order], size)
-    counts = np.empty(len(pairs), np.float32)
-    counts[order] = values_at(flow, asked)
-    logarithm = np.log((counts + PRIOR * share[there]) / (total[here] + PRIOR))
+    count = np.asarray(flow.count[here, there]).ravel()
+    logarithm = np.log((count + PRIOR * flow.share[there]) / (flow.total[here] + PRIOR))
     # Rounded, so that one more edge does not change what is known of every product of its category.
     rounded: FloatArray = np.round(logarithm, 1).astype(np.float32)
     return rounded

@@ -11,7 +11,7 @@ import torch
 from pipelines.graph.product_graph import Edges, Split
 from pipelines.ranking.catalogue import Catalogue
 from pipelines.ranking.features import Vectors
-from pipelines.ranking.listing import Ranked, make_examples
+from pipelines.ranking.listing import Ranked, make_examples, make_lists
 from pipelines.ranking.ranker import Examples, Ranker, fit
 from twinvec.metrics.ranking import rank_by, rank_targets, ranking_metrics
 from twinvec.metrics.scores import SparseScores
@@ -79,17 +79,7 @@ def hide_in_turn(catalogue: Catalogue, edges: Edges, seed: int) -> Examples:
         observed[hidden] = False
         seen = edges.only(observed)
         known = catalogue.known(seen, None)
-        parts.append(
-            make_examples(
-                known,
-                edges.only(hidden),
-                seen.matrix(products),
-                options.candidates,
-                options.negatives,
-                options.chunk,
-                seed,
-            )
-        )
+        parts.append(make_examples(known, edges.only(hidden), seen.matrix(products), options, seed))
     return Examples.together(parts)
 
 
@@ -104,7 +94,7 @@ def judge(
     graph = catalogue.graph
     known = catalogue.known(observed, vectors)
     without = observed.matrix(graph.products)
-    ranked = catalogue.lists(known, ranker, np.unique(test.source), WHOLE, without)
+    ranked = make_lists(known, ranker, np.unique(test.source), catalogue.options, WHOLE, without)
     adjacency = graph.copurchase.matrix(graph.products)
     matrix = ranked.matrix(graph.products)
     ranks = ranking_metrics(rank_by(SparseScores(matrix), test.ends, adjacency))

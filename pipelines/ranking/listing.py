@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import scipy.sparse as sp
 
 from pipelines.graph.product_graph import Edges
 from pipelines.ranking.candidates import find_candidates
-from pipelines.ranking.features import Known, compute, dots, score_rows
+from pipelines.ranking.features import Known, Marks, compute, dots, score_rows
 from pipelines.ranking.ranker import Examples, Ranker
 from pipelines.ranking.sparse import FloatArray, IntArray, Pairs, rows_of, values_at
 from twinvec.vectors.lists import NONE
 
-Marks = npt.NDArray[np.uint64]
+if TYPE_CHECKING:
+    from twinvec.settings import RankingSettings
 
 
 @dataclass(frozen=True)
@@ -49,23 +52,22 @@ class Ranked:
 
 
 def candidate_chunks(
-    known: Known, sources: IntArray, each: int, chunk: int, without: sp.csr_array | None = None
+    known: Known, sources: IntArray, options: RankingSettings, without: sp.csr_array | None = None
 ) -> Iterator[tuple[Pairs, dict[str, FloatArray]]]:
-    """Yield the candidates of some sources at a time, and their features by name.
+    """Yield the candidates of `chunk` sources at a time, and their features by name.
 
     Args:
         known: What is known of the products.
         sources: The sources, int64 [r].
-        each: Number of candidates that each score contributes.
-        chunk: Number of sources at a time.
+        options: Settings of the stage.
         without: Pairs that are no candidates, nonzero in float32 [n, n].
     """
-    for first in range(0, len(sources), chunk):
-        some = sources[first : first + chunk]
+    for first in range(0, len(sources), options.chunk):
+        some = sources[first : first + options.chunk]
         rows = score_rows(known, some)
         left_out = rows_of(without, some) if without is not None else None
-        asked = None if known.products <= known.compared else known.strangers(some)
-        pairs = find_candidates(rows, some, each, known.vectors, left_out, asked)
+        asked = None if known.products <= options.compared else known.strangers(some)
+        pairs = find_candidates(rows, some, options.candidates, known.vectors, left_out, asked)
         yield pairs, compute(known, rows, pairs)
 
 
@@ -73,13 +75,10 @@ def make_lists(
     known: Known,
     ranker: Ranker | None,
     sources: IntArray,
-    length: int,
-    each: int,
-    chunk: int,
-    threads: int = 0,
+    options: RankingSettings,
+    length: int | None = None,
     without: sp.csr_array | None = None,
     taken: Ranked | None = None,
-    identities: Marks | None = None,
 ) -> Ranked:
     """Return the lists of some sources.
 
@@ -89,25 +88,20 @@ def make_lists(
         known: What is known of the products.
         ranker: Ranker.
         sources: The sources, int64 [r].
-        length: Largest number of products in a list.
-        each: Number of candidates that each score contributes.
-        chunk: Number of sources at a time, on which the memory depends.
-        threads: Number of threads of the trees; 0 takes all cores.
+        options: Settings of the stage. Its `chunk` is the number of sources at a time, on which the memory depends.
+        length: Largest number of products in a list; that of the settings if not given.
         without: Pairs that are not listed, nonzero in float32 [n, n].
         taken: Lists of the same sources by the same ranker at another time; those whose marks are the same still are
             taken over.
-        identities: A number of each product that it keeps when products are numbered anew, uint64 [n]; its own number
-            if not given.
     """
-    names = identities if identities is not None else np.arange(known.products, dtype=np.uint64)
-    targets = np.full((len(sources), length), NONE, np.int32)
-    scores = np.zeros((len(sources), length), np.float32)
+    shape = (len(sources), length or options.length)
+    targets, scores = np.full(shape, NONE, np.int32), np.zeros(shape, np.float32)
     marks = np.zeros(len(sources), np.uint64)
     first = 0
-    for pairs, values in candidate_chunks(known, sources, each, chunk, without):
+    for pairs, values in candidate_chunks(known, sources, options, without):
         some = slice(first, first + len(pairs.sources))
         features = _evidence(known, ranker, pairs, values)
-        marks[some] = mark_rows(pairs, features, names)
+        marks[some] = mark_rows(pairs, features, known.identities)
         kept = np.zeros(len(pairs.sources), np.bool_)
         if taken is not None:
             kept = marks[some] == taken.marks[some]
@@ -118,8 +112,8 @@ def make_lists(
         score = features[new, 0]
         if ranker is not None:
             by_ranker = ~known.strangers(pairs.sources)[pairs.row]
-            score[by_ranker] = ranker.score(features[new][by_ranker, 1:], threads)
-        row, place, order = best(pairs, score, length)
+            score[by_ranker] = ranker.score(features[new][by_ranker, 1:], options.threads)
+        row, place, order = best(pairs, score, shape[1])
         targets[first + row, place] = pairs.target[order]
         scores[first + row, place] = score[order]
         first += len(pairs.sources)
@@ -146,26 +140,14 @@ def _evidence(
 def mark_rows(pairs: Pairs, features: FloatArray, identities: Marks) -> Marks:
     """Return a digest of each source's candidates and their features, uint64 [r].
 
-    A sum of products with fixed odd numbers, modulo 2^64: the chance that two rows that differ share it is negligible.
+    It is the sum of a hash of each pair, modulo 2^64: the chance that two rows that differ share it is negligible.
     """
-    random = np.random.default_rng(0)
-    drawn: npt.NDArray[np.int64] = random.integers(0, 2**62, (features.shape[1],))
-    odd = [np.uint64(2 * int(factor) + 1) for factor in drawn]
-    digests = _mixed(identities[pairs.target])
-    for column, factor in enumerate(odd):
-        # Zero and minus zero are one value; a column at a time, since all as integers take twice their memory.
-        bits = (features[:, column] + np.float32(0)).view(np.uint32).astype(np.uint64)
-        digests = digests + bits * factor
+    frame = pd.DataFrame(features + np.float32(0))  # zero and minus zero are one value
+    frame["target"] = identities[pairs.target]
+    hashes = pd.util.hash_pandas_object(frame, index=False).to_numpy()
     marks = np.zeros(len(pairs.sources), np.uint64)
-    np.add.at(marks, pairs.row, _mixed(digests))
+    np.add.at(marks, pairs.row, hashes)
     return marks
-
-
-def _mixed(values: Marks) -> Marks:
-    """Return the numbers with their bits mixed (the finaliser of SplitMix64)."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
 
 
 def best(pairs: Pairs, scores: FloatArray, most: int) -> tuple[IntArray, IntArray, IntArray]:
@@ -181,7 +163,7 @@ def best(pairs: Pairs, scores: FloatArray, most: int) -> tuple[IntArray, IntArra
 
 
 def make_examples(
-    known: Known, hidden: Edges, observed: sp.csr_array, each: int, negatives: int, chunk: int, seed: int
+    known: Known, hidden: Edges, observed: sp.csr_array, options: RankingSettings, seed: int
 ) -> Examples:
     """Return queries for edges that are hidden from all that is known.
 
@@ -189,19 +171,18 @@ def make_examples(
         known: What is known without the hidden edges.
         hidden: Hidden edges.
         observed: Edges that are known, which are no candidates, float32 [n, n].
-        each: Number of candidates that each score contributes.
-        negatives: Largest number of other candidates of a source that are compared with its hidden edges.
-        chunk: Number of sources at a time.
-        seed: Seed of the draw of the other candidates.
+        options: Settings of the stage.
+        seed: Seed of the draw of the candidates that are compared with hidden edges.
     """
     matrix = hidden.matrix(known.products)
     random = np.random.default_rng(seed)
     parts = []
-    for pairs, values in candidate_chunks(known, np.unique(hidden.source), each, chunk, observed):
+    for pairs, values in candidate_chunks(known, np.unique(hidden.source), options, observed):
         labels = values_at(rows_of(matrix, pairs.sources), pairs)
         features = np.stack(list(values.values()), axis=1)
         drawn = labels > 0
-        _, _, position = best(pairs, random.random(len(pairs)).astype(np.float32) - 2 * labels, negatives)
+        order = random.random(len(pairs)).astype(np.float32) - 2 * labels
+        _, _, position = best(pairs, order, options.negatives)
         drawn[position] = True
         counts = np.bincount(pairs.row[drawn], minlength=len(pairs.sources))
         parts.append(Examples(tuple(values), features[drawn], labels[drawn], counts).with_hidden_edges())

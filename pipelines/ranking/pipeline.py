@@ -16,6 +16,7 @@ from pipelines.graph.product_graph import load_graph
 from pipelines.ranking.catalogue import Catalogue
 from pipelines.ranking.content import read_content
 from pipelines.ranking.learning import Learned, learn
+from pipelines.ranking.listing import make_lists
 from pipelines.ranking.outcome import NO_RANKER, outcome_of
 from pipelines.ranking.pictures import draw_contributions, draw_importances
 from pipelines.ranking.vectors import read_published_vectors, read_tested_vectors
@@ -38,7 +39,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     learned = learn(catalogue, read_tested_vectors(inputs, graph), settings.seed, progress)
     progress(f"listing the best {options.length} of {graph.products:,} products")
     known = catalogue.known(graph.copurchase, read_published_vectors(inputs, graph))
-    ranked = catalogue.lists(known, learned.ranker, np.arange(graph.products), options.length)
+    ranked = make_lists(known, learned.ranker, np.arange(graph.products), options)
     ranker = learned.ranker
     if ranker is not None:
         _log_pictures(inputs, run, learned)

@@ -9,7 +9,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from pipelines.graph.product_graph import Edges
-from pipelines.ranking.sparse import FloatArray, IntArray, largest, row_numbers, scaled
+from pipelines.ranking.sparse import FloatArray, row_numbers, scaled
+from twinvec.nn.losses.positives import rows_to_one
+from twinvec.nn.pagerank import keep_largest
 
 CHUNK = 4096
 
@@ -86,36 +88,28 @@ class Relations:
         """Name of a walk → probability of each step, rows sum to one or zero, float32 [n, n]."""
         both = sp.csr_array((self.either > 0).astype(np.float32))
         kinds = {"forth": self.out, "both": both, "views": sp.csr_array(both + self.views)}
-        return {name: to_one(weights) for name, weights in kinds.items()}
+        return {name: rows_to_one(weights) for name, weights in kinds.items()}
 
-    def through(self, middle: sp.csr_array) -> sp.csr_array:
-        """Return the second steps of paths: rows of `middle`, those of hubs empty."""
-        return scaled(middle, rows=(np.diff(middle.indptr) <= self.hub))
+    @cached_property
+    def second_steps(self) -> dict[str, sp.csr_array]:
+        """Name of a relation → its matrix without the rows of hubs, float32 [n, n]: the second steps of paths."""
+        kinds = {"forth": self.out, "back": self.into, "both": self.either, "views": self.views}
+        return {name: _without_hubs(matrix, self.hub) for name, matrix in kinds.items()}
+
+    @cached_property
+    def middle_weights(self) -> dict[str, FloatArray]:
+        """Name of a weight → weight of each product as the middle of a path, float32 [n]."""
+        degree = self.in_degree + self.out_degree
+        return {
+            "adamic": 1 / np.log(np.maximum(degree, 2)),
+            "resource": 1 / np.maximum(degree, 1),
+            "in": 1 / np.maximum(self.in_degree, 1),
+            "out": 1 / np.maximum(self.out_degree, 1),
+        }
 
 
-def to_one(weights: sp.csr_array) -> sp.csr_array:
-    """Return the matrix with rows that sum to one; empty rows stay empty."""
-    return scaled(weights, rows=1 / np.maximum(np.asarray(weights.sum(1)).ravel(), 1e-12))
-
-
-def walk(
-    transition: sp.csr_array, starts: IntArray, restart: float, steps: int, least: float
-) -> sp.csr_array:
-    """Return the personalised PageRank of some products, Σ_k restart (1 − restart)^k P^k, float32 [r, n].
-
-    Probabilities under `least` are dropped after each step, so the cost of a product does not depend on their number.
-    """
-    size = len(starts)
-    here = sp.csr_array(
-        (np.ones(size, np.float32), (np.arange(size), starts)), shape=(size, transition.shape[0])
-    )
-    total = restart * here
-    for _ in range(steps):
-        here = sp.csr_array((1 - restart) * (here @ transition))
-        here.data[here.data < least] = 0
-        here.eliminate_zeros()
-        total = total + restart * here
-    return sp.csr_array(total)
+def _without_hubs(matrix: sp.csr_array, hub: int) -> sp.csr_array:
+    return scaled(matrix, rows=np.diff(matrix.indptr) <= hub)
 
 
 def _likeness(sets: sp.csr_array, inverse: sp.csr_array, hub: int, keep: int) -> sp.csr_array:
@@ -126,12 +120,12 @@ def _likeness(sets: sp.csr_array, inverse: sp.csr_array, hub: int, keep: int) ->
     """
     norm = np.sqrt(np.asarray(sets.multiply(sets).sum(1)).ravel())
     weight = 1 / np.maximum(norm, 1e-12)
-    second = scaled(inverse, rows=(np.diff(inverse.indptr) <= hub), columns=weight)
+    second = scaled(_without_hubs(inverse, hub), columns=weight)
     parts = []
     for first in range(0, sets.shape[0], CHUNK):
         some = slice(first, first + CHUNK)
         product = sp.csr_array(scaled(sp.csr_array(sets[some]), rows=weight[some]) @ second)
         product.data[product.indices == row_numbers(product) + first] = 0
         product.eliminate_zeros()
-        parts.append(largest(product, keep))
+        parts.append(keep_largest(product, keep))
     return sp.csr_array(sp.vstack(parts, format="csr"))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from twinvec.spaces import Carry, Space
+from twinvec.spaces import Carry, Listing, Space
 
 SPACE = Space(
     name="ranking",
     train="pipelines.ranking.pipeline:train",
     columns=("related_ids", "related_scores"),
-    lists_of="related",
-    judge_lists="pipelines.ranking.judging:compare",
-    explain_lists="pipelines.ranking.explaining:Explainer",
+    listing=Listing(
+        of="related",
+        required="ranking.required",
+        judge="pipelines.ranking.judging:compare",
+        explain="pipelines.ranking.explaining:Explainer",
+    ),
     needs=("graph", "related"),
     uses=("text", "aligned"),
     settings=("ranking",),

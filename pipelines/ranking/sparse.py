@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import scipy.sparse as sp
 
 FloatArray = npt.NDArray[np.float32]
@@ -61,13 +62,9 @@ def values_at(rows: sp.csr_array, pairs: Pairs) -> FloatArray:
         >>> values_at(rows, Pairs(np.array([5]), np.array([0, 0]), np.array([0, 2]), 3)).tolist()
         [0.0, 3.0]
     """
-    if not rows.nnz:
-        return np.zeros(len(pairs), np.float32)
-    rows.sort_indices()
-    keys = row_numbers(rows) * rows.shape[1] + rows.indices
-    asked = pairs.keys
-    place = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
-    return np.where(keys[place] == asked, rows.data[place], 0).astype(np.float32)
+    if not len(pairs):  # SciPy returns a sparse array if there are no pairs
+        return np.zeros(0, np.float32)
+    return np.asarray(rows[pairs.row, pairs.target], np.float32).ravel()
 
 
 def row_numbers(matrix: sp.csr_array) -> IntArray:
@@ -88,9 +85,9 @@ def scaled(
     """Return the matrix with its rows and its columns multiplied by weights, float32."""
     data = matrix.data.astype(np.float32)
     if rows is not None:
-        data = data * np.repeat(rows.astype(np.float32), np.diff(matrix.indptr))
+        data = data * np.repeat(rows.astype(np.float32, copy=False), np.diff(matrix.indptr))
     if columns is not None:
-        data = data * columns.astype(np.float32)[matrix.indices]
+        data = data * columns.astype(np.float32, copy=False)[matrix.indices]
     return sp.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
@@ -99,28 +96,5 @@ def ranks_within(pairs: Pairs, scores: FloatArray) -> FloatArray:
 
     Equal scores share the best of their ranks, so that it does not matter in which order candidates come.
     """
-    order = np.lexsort((-scores, pairs.row))
-    row, ordered = pairs.row[order], scores[order]
-    start = np.searchsorted(row, np.arange(len(pairs.sources)))
-    place = np.arange(len(order)) - start[row]
-    first = (
-        np.r_[True, (row[1:] != row[:-1]) | (ordered[1:] != ordered[:-1])]
-        if len(order)
-        else np.zeros(0, bool)
-    )
-    shared = np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))
-    ranks = np.empty(len(order), np.float32)
-    ranks[order] = place[shared]
-    return ranks
-
-
-def largest(matrix: sp.csr_array, keep: int) -> sp.csr_array:
-    """Return the `keep` largest entries of each row; of equal ones, those of the lower columns."""
-    matrix.sort_indices()
-    row = row_numbers(matrix)
-    order = np.lexsort((matrix.indices, -matrix.data, row))
-    rank = np.arange(len(row)) - matrix.indptr[row]
-    chosen = np.sort(order[rank < keep])
-    counts = np.minimum(np.diff(matrix.indptr), keep)
-    indptr = np.r_[0, np.cumsum(counts)]
-    return sp.csr_array((matrix.data[chosen], matrix.indices[chosen], indptr), shape=matrix.shape)
+    ranks = pd.Series(scores).groupby(pairs.row).rank(method="min", ascending=False)
+    return (ranks - 1).to_numpy(np.float32)

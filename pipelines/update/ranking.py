@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pipelines.graph.product_graph import load_graph
 from pipelines.ranking.catalogue import Catalogue
 from pipelines.ranking.content import read_content
-from pipelines.ranking.listing import Ranked
+from pipelines.ranking.listing import Ranked, make_lists
 from pipelines.ranking.loading import load_ranker
 from pipelines.ranking.outcome import MARKS, outcome_of
 from pipelines.ranking.vectors import read_published_vectors
@@ -50,8 +50,7 @@ def carry_ranking(workspace: Workspace, live: Live, full: bool) -> Train:
         catalogue = Catalogue(graph, content, inputs.settings.ranking)
         known = catalogue.known(graph.copurchase, read_published_vectors(inputs, graph))
         taken = None if full else read_lists(old, graph.product_ids)
-        everything, length = np.arange(graph.products), catalogue.options.length
-        ranked = catalogue.lists(known, ranker, everything, length, taken=taken)
+        ranked = make_lists(known, ranker, np.arange(graph.products), catalogue.options, taken=taken)
         same = int((ranked.marks == taken.marks).sum()) if taken is not None else 0
         progress(f"{graph.products - same:,} of {graph.products:,} products get another list")
         return outcome_of(

@@ -193,9 +193,9 @@ class ReadableHome(OpenHome):
     def _explainer(self) -> Explainer:
         """Reasons of answers; it keeps the ranker that it has loaded."""
         lists = lists_space(served_as(self.settings, self.settings.release))
-        if lists is None or lists.explain_lists is None:
+        if lists is None or lists.listing is None or lists.listing.explain is None:
             raise StateError("no space lists related products and explains them", "leave `explain` out")
-        explainer: Explainer = load_reference(lists.explain_lists)(self.workspace)
+        explainer: Explainer = load_reference(lists.listing.explain)(self.workspace)
         return explainer
 
     @cached_property

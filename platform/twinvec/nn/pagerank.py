@@ -74,33 +74,46 @@ def personalised_pagerank(
         >>> near.tolist()
         [[0.0, 0.25, 0.0], [0.125, 0.0, 0.125], [0.0, 0.25, 0.0]]
     """
-    out = np.asarray(weights.sum(1)).ravel()
-    transition = sp.csr_array(sp.diags_array(1 / np.maximum(out, 1e-12)) @ weights).astype(np.float32)
-    everything = weights.shape[0]
-    starts = np.arange(everything) if nodes is None else nodes
+    transition = rows_to_one(weights)
+    starts = np.arange(weights.shape[0]) if nodes is None else nodes
 
-    def walk_from(here: npt.NDArray[np.int64]) -> sp.csr_array:
-        size = len(here)
-        walk = sp.csr_array((np.ones(size, np.float32), (np.arange(size), here)), shape=(size, everything))
-        total = restart * walk
-        for _ in range(steps):
-            walk = (1 - restart) * (walk @ transition)
-            walk.data[walk.data < least] = 0
-            walk.eliminate_zeros()
-            total = total + restart * walk
-        total = sp.csr_array(total)
-        total[np.arange(size), here] = 0
+    def near(some: npt.NDArray[np.int64]) -> sp.csr_array:
+        total = walks(transition, some, restart, steps, least)
+        total[np.arange(len(some)), some] = 0
         total.eliminate_zeros()
         return keep_largest(total, keep)
 
     # SciPy multiplies without holding the interpreter, so threads share the work.
     with ThreadPoolExecutor(torch.get_num_threads()) as executor:
-        parts = [*executor.map(walk_from, np.split(starts, range(chunk, len(starts), chunk)))]
+        parts = [*executor.map(near, np.split(starts, range(chunk, len(starts), chunk)))]
     return sp.csr_array(sp.vstack(parts, format="csr"))
 
 
+def walks(
+    transition: sp.csr_array, starts: npt.NDArray[np.int64], restart: float, steps: int, least: float
+) -> sp.csr_array:
+    """Return Σ_k restart (1 − restart)^k P^k from some nodes, their own entries included, float32 [r, n].
+
+    Args:
+        transition: P, rows that sum to one or zero, float32 [n, n].
+        starts: Start nodes, int64 [r].
+        restart, steps, least: As in `personalised_pagerank`.
+    """
+    size = len(starts)
+    ones = np.ones(size, np.float32)
+    walk = sp.csr_array((ones, (np.arange(size), starts)), shape=(size, transition.shape[0]))
+    total = restart * walk
+    for _ in range(steps):
+        walk = (1 - restart) * (walk @ transition)
+        walk.data[walk.data < least] = 0
+        walk.eliminate_zeros()
+        total = total + restart * walk
+    return sp.csr_array(total)
+
+
 def keep_largest(matrix: sp.csr_array, keep: int) -> sp.csr_array:
-    """Return the matrix with only the `keep` largest entries of each row."""
+    """Return the matrix with only the `keep` largest entries of each row; of equal ones, those of the lower columns."""
+    matrix.sort_indices()
     row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     order = np.lexsort((-matrix.data, row))
     rank = np.arange(len(row)) - matrix.indptr[row]

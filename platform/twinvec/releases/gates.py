@@ -164,11 +164,12 @@ def _quality(workspace: Workspace, release: Release, live: Release, judge: Judge
     space = space_of(workspace, release)
     assert space.serving is not None
     lists = lists_space(space)
+    judge_lists = lists.listing.judge if lists is not None and lists.listing is not None else None
     quality = Quality(remark=f"quality was not compared: {release.name} declares no judge")
     if judge is not None:
         quality = judge(workspace, release.version, live.version)
-    elif lists is not None and lists.judge_lists is not None and (release.lists or live.lists):
-        quality = load_reference(lists.judge_lists)(workspace, release, live)
+    elif judge_lists is not None and (release.lists or live.lists):
+        quality = load_reference(judge_lists)(workspace, release, live)
     elif space.serving.judge is not None:
         quality = load_reference(space.serving.judge)(workspace, release.version, live.version)
     return quality

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from operator import attrgetter
 
 from registry import operations
 from registry.database import transaction
@@ -109,7 +110,7 @@ def lists_of(workspace: Workspace, version: Version) -> Version | None:
 
     Raises:
         StateError: If `version` was trained on a graph and has no lists, though a space of lists is installed and
-            `ranking.required` is set: its release would answer worse than the others, and not say so.
+            its setting `required` is on: its release would answer worse than the others, and not say so.
     """
     space = lists_space(find_space(version.space))
     if space is None:
@@ -118,11 +119,12 @@ def lists_of(workspace: Workspace, version: Version) -> Version | None:
         lists = operations.made_from(session, space.name, version)
     manifest = Manifest.from_json(version.manifest)
     trained = manifest.graph is not None and manifest.frozen is None and not manifest.imported
-    if lists is None and trained and workspace.settings.ranking.required:
+    assert space.listing is not None
+    if lists is None and trained and attrgetter(space.listing.required)(workspace.settings):
         raise StateError(
             f"{version.name} has no lists of answers: no version of {space.name} was made from it",
             f"`twinvec train {space.name} --from {version.name}` makes one; "
-            "ranking.required=false publishes vectors alone",
+            f"{space.listing.required}=false publishes vectors alone",
         )
     return lists
 

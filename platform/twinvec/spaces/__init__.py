@@ -23,6 +23,7 @@ from twinvec.spaces.space import (
     Carry,
     Entity,
     Field,
+    Listing,
     Serving,
     Space,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "Carry",
     "Entity",
     "Field",
+    "Listing",
     "Serving",
     "Space",
     "all_spaces",

@@ -71,7 +71,9 @@ def served_spaces() -> tuple[Space, ...]:
 
 def lists_space(served: Space) -> Space | None:
     """Return the space whose versions list the answers of a served space, or None."""
-    return next((space for space in spaces() if space.lists_of == served.name), None)
+    return next(
+        (space for space in spaces() if space.listing is not None and space.listing.of == served.name), None
+    )
 
 
 def find_space(name: str) -> Space:

@@ -92,6 +92,25 @@ class Serving:
 
 
 @dataclass(frozen=True)
+class Listing:
+    """Lists of the answers of a served space. Its releases pin the lists that were made from their vectors.
+
+    Attributes:
+        of: Name of the served space.
+        required: Setting that says whether vectors trained on a graph are published with lists only, as
+            `ranking.required`.
+        judge: `(workspace, new, live) -> Quality`: compares what two releases answer, in place of the served space's
+            own `judge`, if one of them has lists.
+        explain: `(workspace) -> Explainer`: tells what spoke for each answer from the lists.
+    """
+
+    of: str
+    required: str
+    judge: Reference | None = None
+    explain: Reference | None = None
+
+
+@dataclass(frozen=True)
 class Space:
     """A space: a kind of vectors, and how its versions are made, updated and served.
 
@@ -101,11 +120,7 @@ class Space:
         fields: Names of the vector columns; none for a space without vectors. No two spaces share a name, so that
             vectors of two spaces never meet in one table unnoticed.
         columns: Names of the other columns, if a version is a table of something else, such as lists.
-        lists_of: Served space that a version lists the answers of. A release of that space pins the version that was
-            made from its own, and answers from it.
-        judge_lists: `(workspace, new, live) -> Quality`: compares what two releases answer, in place of the served
-            space's own `judge`, if one of them has lists.
-        explain_lists: `(workspace) -> Explainer`: tells what spoke for each answer from the lists.
+        listing: Lists of the answers of a served space, if a version has them.
         entity: Kind of thing that has a vector.
         needs: Spaces that a version cannot be made without.
         needs_one_of: Spaces of which at least one must have a version; they are among `uses`.
@@ -126,9 +141,7 @@ class Space:
     train: Reference = ""
     fields: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
-    lists_of: str | None = None
-    judge_lists: Reference | None = None
-    explain_lists: Reference | None = None
+    listing: Listing | None = None
     entity: Entity = PRODUCTS
     needs: tuple[str, ...] = ()
     needs_one_of: tuple[str, ...] = ()

@@ -48,6 +48,6 @@ def known_of(random: np.random.Generator) -> MakeKnown:
 
     def make(observed: Edges) -> Known:
         relations = Relations.of(observed, coviews, PRODUCTS, hub=9, keep=11)
-        return Known(relations, content, vectors, walks)
+        return Known(relations, content, vectors, walks, np.arange(PRODUCTS, dtype=np.uint64))
 
     return make

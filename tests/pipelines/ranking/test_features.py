@@ -12,7 +12,8 @@ from pipelines.graph.product_graph import Edges
 from pipelines.ranking.candidates import SCORES, find_candidates
 from pipelines.ranking.evidence import EVIDENCE
 from pipelines.ranking.features import PRIOR, Known, compute, score_rows
-from pipelines.ranking.sparse import Pairs, largest, ranks_within, values_at
+from pipelines.ranking.sparse import Pairs, ranks_within, values_at
+from twinvec.nn.pagerank import keep_largest
 
 Floats = npt.NDArray[np.floating]
 MakeKnown = Callable[[Edges], Known]
@@ -38,7 +39,7 @@ def cosine(sets: Floats, hub: int, keep: int) -> Floats:
         out=np.zeros((len(sets), len(sets))),
     )
     np.fill_diagonal(found, 0)
-    return largest(sp.csr_array(found), keep).toarray()
+    return keep_largest(sp.csr_array(found), keep).toarray()
 
 
 def walked(weights: Floats, restart: float, steps: int) -> Floats:
@@ -129,7 +130,7 @@ def test_the_contents_features_are_those_of_a_loop(edges: Edges, known_of: MakeK
 def test_a_hidden_edge_leaves_no_trace(
     edges: Edges, known_of: MakeKnown, random: np.random.Generator
 ) -> None:
-    """What the ranker sees of a hidden edge is what it would see if nobody had ever bought the two together."""
+    """The ranker sees of a hidden edge only what it would see if nobody had ever bought the two together."""
     hidden = random.permutation(len(edges))[:40]
     observed = edges.only(np.setdiff1d(np.arange(len(edges)), hidden))
     sources = np.unique(edges.source[hidden])
@@ -179,7 +180,7 @@ def test_values_at_pairs(random: np.random.Generator) -> None:
     pairs = all_pairs(13, np.arange(5))
     rows: Any = sp.csr_array(dense)
     np.testing.assert_array_equal(values_at(rows, pairs), dense.ravel())
-    nothing = sp.csr_array((5, 13), dtype=np.float32)
+    nothing: Any = sp.csr_array((5, 13), dtype=np.float32)
     assert not values_at(nothing, pairs).any()
 
 

@@ -14,20 +14,23 @@ from twinvec.settings import RankingSettings
 from twinvec.vectors.lists import NONE
 
 MakeKnown = Callable[[Edges], Known]
-OPTIONS = RankingSettings(trees=8, min_pairs=2, leaves=4, threads=1)
+OPTIONS = RankingSettings(
+    trees=8, min_pairs=2, leaves=4, threads=1, candidates=10, negatives=20, length=20, chunk=7
+)
 
 
 def trained(known_of: MakeKnown, edges: Edges) -> tuple[Known, Ranker]:
     hidden, observed = edges.only(np.arange(0, len(edges), 4)), edges.only(np.arange(len(edges)) % 4 != 0)
     known = known_of(observed)
-    examples = make_examples(known, hidden, observed.matrix(known.products), 10, 20, 7, seed=0)
+    examples = make_examples(known, hidden, observed.matrix(known.products), OPTIONS, seed=0)
     return known, fit(examples, OPTIONS, 0)
 
 
 def test_hidden_edges_are_the_examples(edges: Edges, known_of: MakeKnown) -> None:
     hidden, observed = edges.only(np.arange(0, len(edges), 4)), edges.only(np.arange(len(edges)) % 4 != 0)
     known = known_of(observed)
-    examples = make_examples(known, hidden, observed.matrix(known.products), 61, 5, 7, seed=0)
+    options = OPTIONS.model_copy(update={"candidates": 61, "negatives": 5})
+    examples = make_examples(known, hidden, observed.matrix(known.products), options, seed=0)
     assert examples.counts.sum() == len(examples.features) == len(examples.hidden)
     query = np.repeat(np.arange(len(examples.counts)), examples.counts)
     others = np.bincount(query, weights=1 - examples.hidden)
@@ -39,15 +42,15 @@ def test_hidden_edges_are_the_examples(edges: Edges, known_of: MakeKnown) -> Non
 def test_lists_are_in_the_order_of_the_scores(edges: Edges, known_of: MakeKnown) -> None:
     known, ranker = trained(known_of, edges)
     sources = np.arange(known.products)
-    whole = make_lists(known, ranker, sources, 50, 10, 61, 1)
-    parts = make_lists(known, ranker, sources, 50, 10, 9, 1)
+    whole = make_lists(known, ranker, sources, OPTIONS.model_copy(update={"chunk": 61}), 50)
+    parts = make_lists(known, ranker, sources, OPTIONS, 50)
     np.testing.assert_array_equal(whole.targets, parts.targets)
     np.testing.assert_array_equal(whole.marks, parts.marks)
     listed = whole.targets != NONE
     assert (np.diff(np.where(listed, whole.scores, -np.inf), axis=1)[listed[:, 1:]] <= 0).all()
     assert not (whole.targets == sources[:, None]).any()
     left_out = edges.matrix(known.products)
-    without = make_lists(known, ranker, sources, 50, 10, 61, 1, left_out)
+    without = make_lists(known, ranker, sources, OPTIONS, 50, left_out)
     row, place = np.nonzero(without.targets != NONE)
     assert not np.asarray(left_out[row, without.targets[row, place]]).any()
 
@@ -56,16 +59,14 @@ def test_lists_of_the_same_candidates_are_taken_over(edges: Edges, known_of: Mak
     """Equal to all anew, whatever was taken over; and what is taken over is not computed."""
     known, ranker = trained(known_of, edges)
     sources = np.arange(known.products)
-    before = make_lists(known, ranker, sources, 20, 10, 16, 1)
+    before = make_lists(known, ranker, sources, OPTIONS)
     later = known_of(edges.only(np.arange(len(edges)) != 5))
-    anew = make_lists(later, ranker, sources, 20, 10, 16, 1)
-    some = make_lists(later, ranker, sources, 20, 10, 16, 1, taken=before)
+    anew = make_lists(later, ranker, sources, OPTIONS)
+    some = make_lists(later, ranker, sources, OPTIONS, taken=before)
     np.testing.assert_array_equal(some.targets, anew.targets)
     np.testing.assert_array_equal(some.scores, anew.scores)
     same = anew.marks == before.marks
-    planted = make_lists(
-        later, ranker, sources, 20, 10, 16, 1, taken=replace(before, scores=before.scores + 1)
-    )
+    planted = make_lists(later, ranker, sources, OPTIONS, taken=replace(before, scores=before.scores + 1))
     np.testing.assert_array_equal((planted.scores[:, 0] != anew.scores[:, 0]), same)
 
 
