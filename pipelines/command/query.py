@@ -68,6 +68,10 @@ def related(
             "give either the id of a product, or --title, --category and --image of one that is not in the "
             "catalogue (--in-category chooses among what is found)"
         )
+    if why and described:
+        raise typer.BadParameter(
+            "--why is for products of the catalogue: a new one is answered without a list"
+        )
     filters = Filters(tuple(in_category or ()), tuple(marketplace or ()), min_price, max_price)
     if product_id is not None and why:
         answer = explained(product_id, k, filters)

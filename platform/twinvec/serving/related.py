@@ -128,7 +128,9 @@ class Recommender:
     """Candidates that HNSW looks at, in a collection that was verified with no number of its own."""
     versions: Path | None = None
     """Folder of the home's versions, where the lists of releases are; without it, the vectors answer."""
-    _lists: dict[str, Lists | None] = field(default_factory=dict, compare=False, repr=False)
+    _opened: list[tuple[str, Lists | None]] = field(
+        default_factory=lambda: [("", None)], compare=False, repr=False
+    )
 
     def related(self, product_id: str, k: int = 10, filters: Filters | None = None) -> Related:
         """Return the k products most related to `product_id`, best first.
@@ -178,12 +180,13 @@ class Recommender:
         """Return the lists that a collection's release answers from, or None; they never change."""
         if self.versions is None:
             return None
-        if collection not in self._lists:
+        # One read and one write of the slot, so that threads that ask two releases at a switch cannot mix them.
+        name, opened = self._opened[0]
+        if name != collection:
             space, _, number = self.index.metadata(collection).get(LISTS, "").partition("@")
             opened = open_lists(self.versions / space / number) if space else None
-            self._lists.clear()  # those of a release that is not live any more
-            self._lists[collection] = opened
-        return self._lists[collection]
+            self._opened[0] = (collection, opened)
+        return opened
 
     def _by_vectors(self, collection: str, product_id: str, k: int, filters: Filters | None) -> Related:
         ef = self.index.search_ef(collection) or self.ef

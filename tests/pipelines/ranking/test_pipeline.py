@@ -10,10 +10,15 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from fastapi.testclient import TestClient
 from feast import FeatureStore
 from mlflow import MlflowClient
 
 import twinvec
+from pipelines.graph.product_graph import load_graph
+from pipelines.ranking.evidence import EVIDENCE
+from pipelines.ranking.explaining import Explainer
+from pipelines.ranking.judging import compare
 from registry.models import Release, State, Version
 from twinvec import dag, releases
 from twinvec.catalogue.ingest import ingest
@@ -21,6 +26,8 @@ from twinvec.catalogue.snapshot import Snapshot
 from twinvec.catalogue.synthetic.store import generate
 from twinvec.errors import StateError, StoreError
 from twinvec.home import Home
+from twinvec.serving.api import create_app
+from twinvec.serving.related import Recommender
 from twinvec.settings import Settings
 from twinvec.tracking import load_model
 from twinvec.vectors.index import LISTS, Filters
@@ -214,3 +221,45 @@ def test_vectors_without_lists_are_not_published(shop: Shop) -> None:
     with pytest.raises(StateError, match="has no lists of answers") as error:
         releases.publish(other, version)
     assert f"--from {version.name}" in error.value.hint
+
+
+def test_reasons_add_up_to_the_scores(shop: Shop, home: Home) -> None:
+    lists, ids = open_lists(Path(shop.versions["ranking"].path)), product_ids(shop.snapshot)
+    graph = load_graph(Path(shop.versions["graph"].path))
+    degree = np.bincount(
+        np.concatenate([*graph.copurchase.ends, *graph.coview.ends]), minlength=graph.products
+    )
+    for row in np.flatnonzero((degree > 0) & (lists.targets[:, 7] != NONE))[:3]:
+        answer = home.related(ids[row], k=8, explain=True)
+        reasons = [hit.reasons for hit in answer.hits]
+        assert all(each and set(each) <= set(EVIDENCE) for each in reasons)
+        # The contributions add up to the score but for the mean score, which is one number for all pairs.
+        rest = [hit.score - sum((hit.reasons or {}).values()) for hit in answer.hits]
+        np.testing.assert_allclose(rest, rest[0], atol=1e-3)
+        assert len({round(hit.score, 6) for hit in answer.hits}) > 1
+
+
+def test_reasons_are_there_over_http_when_asked_for(shop: Shop, home: Home) -> None:
+    workspace = shop.workspace
+    recommender = Recommender(workspace.index, "related_products", 128, workspace.settings.paths.versions)
+    client = TestClient(create_app(recommender, explainer=Explainer(workspace)))
+    product = product_ids(shop.snapshot)[0]
+    plain, explained = (
+        client.get(f"/related/{product}", params={"k": 4, "explain": asked}).json() for asked in (False, True)
+    )
+    expected = home.related(product, k=4, explain=True)
+    assert [hit["reasons"] for hit in plain["hits"]] == [None] * 4
+    for hit, same in zip(explained["hits"], expected.hits, strict=True):
+        assert hit["product"]["product_id"] == same.product.product_id
+        assert hit["reasons"] == pytest.approx(same.reasons)
+
+
+def test_gates_judge_the_lists_that_are_served(shop: Shop) -> None:
+    """The release against itself: the figure is that of the test of its ranker, not that of its vectors."""
+    quality = compare(shop.workspace, shop.release, shop.release)
+    figures = {gate.figure: gate for gate, _ in quality.gates}
+    metrics = shop.versions["ranking"].metrics
+    assert quality.edges == metrics["edges"]
+    for name in ("mrr_at_10", "hits_at_10"):
+        assert figures[name].new == figures[name].live == pytest.approx(metrics[name])
+        assert figures[name].new != pytest.approx(metrics[f"vectors_{name}"])
