@@ -23,6 +23,7 @@ from pipelines.update.pipeline import update
 from twinvec import dag, releases
 from twinvec.catalogue.ingest import ingest
 from twinvec.doctor import diagnose
+from twinvec.errors import StateError
 from twinvec.serving.related import Recommender
 from twinvec.serving.sellers import recommend
 from twinvec.settings import Settings
@@ -92,12 +93,20 @@ def test_a_home_of_the_version_before_opens_and_goes_on(
     directed = old_home.snapshot().directed
     (later / "catalogue.json").write_text(json.dumps({"copurchase_directed": directed}))
     snapshot = ingest(later, "parquet", old_home.settings, old_home.engine).snapshot
-    for name in ("related_products", SELLERS):
-        report = update(old_home, snapshot, name=name)
-        assert report.replaced is not None
-        updated = releases.live(old_home, name)
-        assert updated is not None
-        assert (report.release, updated.version.snapshot_id) == (updated.label, snapshot.id)
+    report = update(old_home, snapshot, name=SELLERS)
+    updated = releases.live(old_home, SELLERS)
+    assert updated is not None
+    assert report.replaced is not None
+    assert (report.release, updated.version.snapshot_id) == (updated.label, snapshot.id)
+    # The settings that made the live related are gone with its recipe, so only a new training can go on.
+    with pytest.raises(StateError, match="settings `related` are others") as refused:
+        update(old_home, snapshot)
+    assert "`twinvec run` trains" in refused.value.hint
+    steps = {step.space: step.version for step in dag.run(old_home, snapshot, {"ranking"})}
+    assert steps["related"] is not None
+    trained = releases.publish(old_home, steps["related"])
+    assert releases.promote(old_home, trained, force=True).label == "related_products@v3"
+    assert Recommender(old_home.index, "related_products", 128).related(keys[0]).release == trained.collection
     assert recommend(old_home, seller, 3).release == f"{SELLERS}__v3"
     assert diagnose(old_home.settings) == []
 
