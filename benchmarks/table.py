@@ -80,7 +80,11 @@ def growth(records: list[Record]) -> list[str]:
             f"| {seconds['plan']:,.1f} s | {epoch} | {row['edges_per_second']['trained']:,.0f} "
             f"| {seconds['inference']:,.1f} s | {row['nodes_per_second']:,.0f} | {row['peak_mib'] / 1024:.1f} GiB |"
         )
-    return [*lines, "", *([measured_on(records[-1])] if records else [])]
+    sizes: dict[str, list[str]] = {}
+    for row in sorted(records, key=lambda record: record["products"]):
+        sizes.setdefault(measured_on(row), []).append(f"{row['products']:,}")
+    notes = [f"{' and '.join(products)} products: {machine}" for machine, products in sizes.items()]
+    return [*lines, "", *notes]
 
 
 def put(text: str, name: str, lines: list[str]) -> str:

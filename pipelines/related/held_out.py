@@ -66,13 +66,13 @@ class Tested:
 
 @dataclass(frozen=True)
 class Common:
-    """What two versions can be compared on: products of both, and edges that neither was trained on.
+    """Ground for a comparison of two versions: products of both, and edges that neither was trained on.
 
     Attributes:
-        ours, other: the graphs and vectors of the new and of the live version.
-        rows: numbers of the common products in the graph of each, int64 [products].
-        edges: edges to rank, between the common products, numbered by their place in `rows`.
-        known: pairs that no ranking counts, nonzero where a pair is known, float32 [products, products].
+        ours, other: Graphs and vectors of the new and of the live version.
+        rows: Numbers of the common products in the graph of each, int64 [products].
+        edges: Edges to rank, between the common products, numbered by their place in `rows`.
+        known: Pairs that no ranking counts, nonzero where a pair is known, float32 [products, products].
     """
 
     ours: Tested

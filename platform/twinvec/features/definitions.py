@@ -6,7 +6,7 @@ of the release's bare name that follows the live release.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -54,61 +54,7 @@ def entities() -> dict[str, Entity]:
 def version_view(version: Version) -> FeatureView:
     """Return the feature view of a version, `text__v3`, over its Parquet files."""
     manifest = Manifest.from_json(version.manifest)
-    if manifest.types is not None:
-        return _table_view(version, manifest, manifest.types)
-    # Alignments are spaces that nobody declares, and a package that declared one may be gone.
-    serving = next((space.serving for space in all_spaces() if space.name == version.space), None)
-    # Feast indexes one field a view: that which is searched.
-    searched = manifest.fields[-1]
-    if serving is not None and serving.searched.name in manifest.fields:
-        searched = serving.searched.name
-    return FeatureView(
-        name=version.view,
-        entities=[entities()[manifest.entity]],
-        ttl=FOREVER,
-        source=_source(version.view, Path(version.path) / vectors.FOLDER),
-        schema=[
-            Field(name=manifest.entity, dtype=String),
-            *(
-                Field(
-                    name=field,
-                    dtype=Array(Float32),
-                    vector_index=field == searched,
-                    vector_length=manifest.dimension,
-                    vector_search_metric=METRICS[manifest.metric],
-                )
-                for field in manifest.fields
-            ),
-        ],
-        tags=_tags(version, manifest)
-        | {
-            "dimension": str(manifest.dimension),
-            "metric": manifest.metric,
-            "normalised": str(manifest.normalised).lower(),
-        },
-        description=f"{version.name}: {manifest.rows} vectors of {manifest.dimension} numbers.",
-    )
-
-
-def _table_view(version: Version, manifest: Manifest, types: Mapping[str, str]) -> FeatureView:
-    """Return the feature view of a version that is a table of something else than vectors."""
-    return FeatureView(
-        name=version.view,
-        entities=[entities()[manifest.entity]],
-        ttl=FOREVER,
-        source=_source(version.view, Path(version.path) / vectors.FOLDER),
-        schema=[
-            Field(name=manifest.entity, dtype=String),
-            *(Field(name=name, dtype=TYPES[types[name]]) for name in manifest.fields),
-        ],
-        tags=_tags(version, manifest),
-        description=f"{version.name}: {', '.join(manifest.fields)} of {manifest.rows} keys.",
-    )
-
-
-def _tags(version: Version, manifest: Manifest) -> dict[str, str]:
-    """Return the origin of a version."""
-    return {
+    tags = {
         "version": version.name,
         "space": version.space,
         "snapshot": manifest.snapshot,
@@ -117,6 +63,45 @@ def _tags(version: Version, manifest: Manifest) -> dict[str, str]:
         "mlflow_run": version.run_id or "",
         "mlflow_model": version.model_uri or "",
     }
+    if manifest.types is None:
+        columns = _vector_fields(version, manifest)
+        contents = f"{manifest.rows} vectors of {manifest.dimension} numbers"
+        tags |= {
+            "dimension": str(manifest.dimension),
+            "metric": manifest.metric,
+            "normalised": str(manifest.normalised).lower(),
+        }
+    else:
+        columns = [Field(name=name, dtype=TYPES[manifest.types[name]]) for name in manifest.fields]
+        contents = f"{', '.join(manifest.fields)} of {manifest.rows} keys"
+    return FeatureView(
+        name=version.view,
+        entities=[entities()[manifest.entity]],
+        ttl=FOREVER,
+        source=_source(version.view, Path(version.path) / vectors.FOLDER),
+        schema=[Field(name=manifest.entity, dtype=String), *columns],
+        tags=tags,
+        description=f"{version.name}: {contents}.",
+    )
+
+
+def _vector_fields(version: Version, manifest: Manifest) -> list[Field]:
+    """Return the fields of a version's vectors. Feast indexes one field a view: that which is searched."""
+    # Alignments are spaces that nobody declares, and a package that declared one may be gone.
+    serving = next((space.serving for space in all_spaces() if space.name == version.space), None)
+    searched = manifest.fields[-1]
+    if serving is not None and serving.searched.name in manifest.fields:
+        searched = serving.searched.name
+    return [
+        Field(
+            name=field,
+            dtype=Array(Float32),
+            vector_index=field == searched,
+            vector_length=manifest.dimension,
+            vector_search_metric=METRICS[manifest.metric],
+        )
+        for field in manifest.fields
+    ]
 
 
 def scalars_view(snapshot_id: str, folder: Path) -> FeatureView:

@@ -36,7 +36,12 @@ class RelatedSettings(Group):
         "(our own), or a model that another package registers.",
     )
     dimension: int = Field(128, ge=4, description="Length of the source and of the target vector (4.1.3).")
-    layers: int = Field(2, ge=1, le=4, description="Number of graph layers, or hops (4.1.3).")
+    layers: int = Field(
+        2,
+        ge=1,
+        le=4,
+        description="Number of graph layers, or hops (4.1.3). `twinvec` has one, whatever this says.",
+    )
     fanout_copurchase: int = Field(
         20, ge=1, description="Number of co-purchase neighbours sampled a hop (4.1.3)."
     )

@@ -71,7 +71,7 @@ def test_the_gradient_estimates_that_of_the_full_softmax(candidates: int) -> Non
 
 
 def test_the_chance_in_the_sample_is_that_of_steps_with_the_source() -> None:
-    """How often a candidate is in the sample of the steps that hold source 0, against 1 − (1 − q)(1 − p)."""
+    """The share of the steps with source 0 that hold a candidate, against 1 − (1 − q)(1 − p)."""
     products, epochs = 120, 500
     positives = random_positives(products, 4, seed=3)
     objective = SoftTargetObjective(positives, candidates=6, batch=32)
