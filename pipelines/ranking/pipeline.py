@@ -2,8 +2,8 @@
 
 The ranker learns from training and validation edges, which are hidden a part at a time: the features of a hidden edge
 are computed from all edges but its part. It is judged on the test edges, seen from all others, with candidates by
-vectors that were trained on the training edges alone. The lists are by the same ranker, from all edges and the
-published vectors.
+vectors that were trained on the training edges alone. Then a ranker learns in the same way from all edges, and the
+lists are by that one, from all edges and the published vectors.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import numpy as np
 from pipelines.graph.product_graph import load_graph
 from pipelines.ranking.catalogue import Catalogue
 from pipelines.ranking.content import read_content
-from pipelines.ranking.learning import Learned, learn
+from pipelines.ranking.learning import hide_in_turn, learn
 from pipelines.ranking.listing import make_lists
 from pipelines.ranking.outcome import NO_RANKER, outcome_of
 from pipelines.ranking.pictures import draw_contributions, draw_importances
+from pipelines.ranking.ranker import Examples, Ranker, fit
 from pipelines.ranking.vectors import read_published_vectors, read_tested_vectors
 from twinvec.progress import Progress
 from twinvec.stage import Inputs, Outcome
@@ -37,12 +38,16 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     content, marketplaces = read_content(inputs, graph.product_ids)
     catalogue = Catalogue(graph, content, options)
     learned = learn(catalogue, read_tested_vectors(inputs, graph), settings.seed, progress)
+    ranker, examples = learned.ranker, learned.examples
+    if ranker is not None and options.refit:
+        progress(f"learning again from all {len(graph.copurchase):,} edges")
+        examples = hide_in_turn(catalogue, graph.copurchase, settings.seed)
+        ranker = fit(examples, options, settings.seed)
     progress(f"listing the best {options.length} of {graph.products:,} products")
     known = catalogue.known(graph.copurchase, read_published_vectors(inputs, graph))
-    ranked = make_lists(known, learned.ranker, np.arange(graph.products), options)
-    ranker = learned.ranker
-    if ranker is not None:
-        _log_pictures(inputs, run, learned)
+    ranked = make_lists(known, ranker, np.arange(graph.products), options)
+    if ranker is not None and examples is not None:
+        _log_pictures(inputs, run, ranker, examples)
     return outcome_of(
         catalogue,
         marketplaces,
@@ -54,11 +59,8 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     )
 
 
-def _log_pictures(inputs: Inputs, run: Run, learned: Learned) -> None:
+def _log_pictures(inputs: Inputs, run: Run, ranker: Ranker, examples: Examples) -> None:
     """Log the importances of the features, and the contributions to the scores of pairs it has learned from."""
-    ranker, examples = learned.ranker, learned.examples
-    assert ranker is not None
-    assert examples is not None
     random = np.random.default_rng(inputs.settings.seed)
     some = examples.features[random.permutation(len(examples.features))[:PICTURED]]
     pictures = {

@@ -27,7 +27,7 @@ class RankingSettings(Group):
         0.3, gt=0, lt=1, description="Probability that a walk returns to its start at a step."
     )
     steps: int = Field(8, ge=1, description="Number of steps of a walk.")
-    least: float = Field(1e-4, gt=0, description="Walks less probable than this are dropped.")
+    least: float = Field(2e-4, gt=0, description="Walks less probable than this are dropped.")
     hub: int = Field(
         1_000,
         ge=1,
@@ -48,6 +48,9 @@ class RankingSettings(Group):
         200,
         ge=1,
         description="Least number of edges to learn from. With fewer, lists are in the order of the vectors.",
+    )
+    refit: bool = Field(
+        True, description="Whether the ranker is trained again on all edges after the test, for the lists."
     )
     negatives: int = Field(
         60, ge=1, description="Largest number of other candidates that a hidden edge is compared with."
