@@ -37,6 +37,6 @@ def test_the_nearest_are_those_of_a_full_comparison(monkeypatch: pytest.MonkeyPa
 def test_weights_sum_to_one_and_fall_with_the_cosine() -> None:
     weights = weigh(np.array([0.9, 0.8, 0.8, 0.2], np.float32))
     assert weights.sum() == pytest.approx(1)
-    assert weights[0] / weights[1] == pytest.approx(np.e, rel=1e-5)
+    assert weights[0] / weights[1] == pytest.approx(np.exp(1), rel=1e-5)
     assert weights[1] == weights[2] > weights[3]
     np.testing.assert_allclose(weigh(np.full(5, -0.3, np.float32)), np.full(5, 0.2), rtol=1e-6)
