@@ -6,6 +6,7 @@ import pyarrow as pa
 
 PRODUCT_ID = "product_id"
 SELLER_ID = "seller_id"
+QUERY_ID = "query_id"
 CATEGORY = "category"
 EVENT_TIMESTAMP = "event_timestamp"
 
@@ -59,6 +60,32 @@ INTERACTIONS = pa.schema(
         pa.field("count", pa.int64(), nullable=False),
     ]
 )
+QUERIES = pa.schema(
+    [
+        pa.field("query_id", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        # Region whose customers ask, such as `us`.
+        pa.field("locale", pa.string(), nullable=False),
+        # `train` or `test` where the source divides its queries; null where the seed does.
+        pa.field("split", pa.string()),
+    ]
+)
+JUDGEMENTS = pa.schema(
+    [
+        pa.field("query_id", pa.string(), nullable=False),
+        pa.field("product_id", pa.string(), nullable=False),
+        pa.field("locale", pa.string(), nullable=False),
+        # E (exact), S (substitute), C (complement) or I (irrelevant).
+        pa.field("label", pa.string(), nullable=False),
+    ]
+)
+QUERY_PURCHASES = pa.schema(
+    [
+        pa.field("query_id", pa.string(), nullable=False),
+        pa.field("product_id", pa.string(), nullable=False),
+        pa.field("count", pa.int64(), nullable=False),
+    ]
+)
 # A snapshot always has the first three tables, each of the others only if the source has it.
 TABLES = {
     "products": PRODUCTS,
@@ -68,4 +95,7 @@ TABLES = {
     "views": VIEWS,
     "offers": OFFERS,
     "interactions": INTERACTIONS,
+    "queries": QUERIES,
+    "judgements": JUDGEMENTS,
+    "query_purchases": QUERY_PURCHASES,
 }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 UNKNOWN_PRODUCT = "unknown product"
+UNKNOWN_QUERY = "unknown query"
 SELF_PAIR = "product paired with itself"
-DUPLICATE = "duplicated product_id"
 # A source lists much that is not in its catalogue: such rows are left out and counted, but are no errors.
-LEFT_OUT = (UNKNOWN_PRODUCT, SELF_PAIR)
+LEFT_OUT = (UNKNOWN_PRODUCT, UNKNOWN_QUERY, SELF_PAIR)
+# Tables whose rows other tables name → the key, and the table of the keys that were admitted.
+NAMED = {"products": ("product_id", "known"), "queries": ("query_id", "known_queries")}
 
 Rule = tuple[str, str]
 
@@ -30,6 +32,11 @@ def _events(key: str) -> tuple[Rule, ...]:
     )
 
 
+_OF_A_QUERY: tuple[Rule, ...] = (
+    *_events("query_id"),
+    (UNKNOWN_QUERY, "query_id NOT IN (SELECT query_id FROM known_queries)"),
+)
+
 # Table → (reason, condition under which a row is refused for it); the first that holds is given.
 RULES: dict[str, tuple[Rule, ...]] = {
     "products": (
@@ -43,6 +50,18 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "views": _events("session_id"),
     "offers": _events("seller_id"),
     "interactions": (*_events("customer_id"), ("count is not positive", "count IS NULL OR count < 1")),
+    "queries": (
+        ("no query_id", "coalesce(query_id, '') = ''"),
+        ("no text", "coalesce(trim(text), '') = ''"),
+        ("no locale", "coalesce(locale, '') = ''"),
+        ("split is not train or test", "split NOT IN ('train', 'test')"),
+    ),
+    "judgements": (
+        *_OF_A_QUERY,
+        ("no locale", "coalesce(locale, '') = ''"),
+        ("label is not E, S, C or I", "label IS NULL OR label NOT IN ('E', 'S', 'C', 'I')"),
+    ),
+    "query_purchases": (*_OF_A_QUERY, ("count is not positive", "count IS NULL OR count < 1")),
     "copurchase": _PAIRS,
     "coview": _PAIRS,
 }

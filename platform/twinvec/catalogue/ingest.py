@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from registry import models, operations
 from registry.database import transaction
-from twinvec.catalogue import contents
+from twinvec.catalogue import contents, judgements
 from twinvec.catalogue.loaders import Loader, find_loader
 from twinvec.catalogue.loaders.staging import LoaderContext
 from twinvec.catalogue.mining import mine_pairs
@@ -34,8 +34,8 @@ class IngestReport:
     Attributes:
         rows: Table → rows read from the source.
         quarantined: Table → reason → rows that did not enter. Pairs and events of unknown products, pairs of
-            a product with itself, and baskets too large to make pairs are counted here, but not among the
-            rows that break the contract.
+            a product with itself, baskets too large to make pairs, and judgements that others of the same pair
+            contradict are counted here, but not among the rows that break the contract.
         new: False if this snapshot was there before.
     """
 
@@ -121,6 +121,8 @@ def _build(
         }
         _require_products(source, admissions["products"])
         quarantined = {table: dict(admission.refused) for table, admission in admissions.items()}
+        if "judgements" in admissions and (contradicted := judgements.resolve(connection)):
+            quarantined["judgements"][judgements.CONTRADICTED] = contradicted
         progress("writing tables")
         tables = {table: write_rows(connection, table, draft) for table in SELECTED if table in admissions}
         for table, (events, key) in MINED.items():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from twinvec.catalogue.contract import DUPLICATE, LEFT_OUT, verdict
+from twinvec.catalogue.contract import LEFT_OUT, NAMED, verdict
 from twinvec.catalogue.loaders.staging import TEXT_LENGTH
 from twinvec.errors import CatalogueError
 
@@ -22,8 +22,9 @@ class Admission:
 
 
 def prepare(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the empty tables of the products that were admitted and of the rows that were not."""
-    connection.execute("CREATE TABLE known (product_id VARCHAR, line BIGINT)")
+    """Make the empty tables of the keys of products and queries that were admitted, and of the rows that were not."""
+    for key, known in NAMED.values():
+        connection.execute(f"CREATE TABLE {known} ({key} VARCHAR, line BIGINT)")
     connection.execute(
         'CREATE TABLE quarantine ("table" VARCHAR, line BIGINT, reason VARCHAR, "text" VARCHAR)'
     )
@@ -32,23 +33,25 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> None:
 def admit(connection: duckdb.DuckDBPyConnection, table: str, query: str, max_share: float) -> Admission:
     """Make the view `admitted_<table>` of the rows of `query` that keep the contract.
 
-    Of several products with one id the first is admitted. Products must be admitted before all else.
+    Of several products, or queries, with one id the first is admitted. Products must be admitted before all else, and
+    queries before what names them.
 
     Raises:
         CatalogueError: If more than `max_share` of the rows break the contract.
     """
     checked = f"checked_{table}"
     connection.execute(f"CREATE VIEW {checked} AS SELECT *, {verdict(table)} AS verdict FROM ({query})")
-    if table == "products":
+    if table in NAMED:
+        key, known = NAMED[table]
         connection.execute(
-            f"INSERT INTO known SELECT product_id, min(line) FROM {checked} WHERE verdict IS NULL GROUP BY 1"
+            f"INSERT INTO {known} SELECT {key}, min(line) FROM {checked} WHERE verdict IS NULL GROUP BY 1"
         )
-        repeated = f"CASE WHEN line NOT IN (SELECT line FROM known) THEN '{DUPLICATE}' END"
+        repeated = f"CASE WHEN line NOT IN (SELECT line FROM {known}) THEN 'duplicated {key}' END"
         connection.execute(
-            f"""CREATE VIEW checked_products_once AS
+            f"""CREATE VIEW {checked}_once AS
                 SELECT * EXCLUDE (verdict), coalesce(verdict, {repeated}) AS verdict FROM {checked}"""
         )
-        checked = "checked_products_once"
+        checked = f"{checked}_once"
     connection.execute(f"CREATE VIEW admitted_{table} AS FROM {checked} WHERE verdict IS NULL")
     counted = connection.execute(f"SELECT verdict, count(*) FROM {checked} GROUP BY ALL").fetchall()
     admission = Admission(

@@ -23,9 +23,12 @@ SELECTED = {
     "views": "session_id, product_id, time",
     "offers": "seller_id, product_id",
     "interactions": "customer_id, product_id, sum(count)::BIGINT AS count",
+    "queries": "query_id, trim(text) AS text, locale, split",
+    "judgements": "query_id, product_id, locale, label",
+    "query_purchases": "query_id, product_id, sum(count)::BIGINT AS count",
 }
 # Of which a row that comes again is the same fact: it is kept once, with the counts added up.
-GROUPED = ("offers", "interactions")
+GROUPED = ("offers", "interactions", "query_purchases")
 NO_PAIRS = "SELECT NULL::VARCHAR AS source, NULL::VARCHAR AS target, NULL::BIGINT AS count WHERE false"
 
 

@@ -16,6 +16,11 @@ AMAZON_2023 = Loader(
     "twinvec.catalogue.loaders.amazon:load_2023",
     "Amazon product metadata of 2023, one file with a JSON object a line",
 )
+_ESCI = (
+    "Amazon's Shopping Queries: a folder with files of products and examples (Parquet, CSV), or one of both"
+)
+ESCI = Loader("twinvec.catalogue.loaders.esci:load_large", _ESCI)
+ESCI_SMALL = Loader("twinvec.catalogue.loaders.esci:load_small", f"{_ESCI}; its reduced version alone")
 ORDERS = Loader(
     "twinvec.catalogue.loaders.orders:load",
     "an order log (CSV or Parquet), or a folder with `orders.*` and perhaps `products.*` and `views.*`",

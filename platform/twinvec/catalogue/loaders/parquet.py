@@ -1,9 +1,9 @@
 """Twinvec's own contract: a folder of Parquet files with the columns of `twinvec.columns`.
 
-`products.parquet` is required; any of `copurchase`, `coview`, `orders`, `views`, `offers` and `interactions` may be
-there. An optional
-`catalogue.json` says whether co-purchase pairs are directed: `{"copurchase_directed": false}`; they are if it
-says nothing. Images with a relative path start at the folder.
+`products.parquet` is required; any of `copurchase`, `coview`, `orders`, `views`, `offers`, `interactions`, `queries`,
+`judgements` and `query_purchases` may be there. An optional `catalogue.json` says whether co-purchase pairs are
+directed: `{"copurchase_directed": false}`; they are if it says nothing. Images with a relative path start at the
+folder.
 """
 
 from __future__ import annotations
@@ -70,9 +70,10 @@ def _query(path: Path, schema: pa.Schema, connection: duckdb.DuckDBPyConnection)
     types = {str(row[0]): str(row[1]) for row in described}
     columns = [_column(path, field, types) for field in schema]
     present = [name for name in schema.names if name in types]
-    text = f"to_json(struct_pack({', '.join(present)}))::VARCHAR"
+    if "text" not in schema.names:
+        columns.append(f"to_json(struct_pack({', '.join(present)}))::VARCHAR AS text")
     return f"""
-        SELECT {", ".join(columns)}, file_row_number + 1 AS line, {text} AS text, NULL::VARCHAR AS reason
+        SELECT {", ".join(columns)}, file_row_number + 1 AS line, NULL::VARCHAR AS reason
         FROM {scan}"""
 
 

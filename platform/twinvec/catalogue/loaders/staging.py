@@ -45,7 +45,8 @@ class StagedTables:
 
     Attributes:
         queries: Table → SQL that gives its columns and `line`, `text`, `reason`. A query may name the table
-            `known` (`product_id`, `line` of every product that was admitted), but that of `products`.
+            `known` (`product_id`, `line` of every product that was admitted), but that of `products`. The text of
+            a search query is its row's `text`, too.
         directed: True if the co-purchase pairs have a direction.
         image_root: Folder or URL that relative image paths start at.
     """

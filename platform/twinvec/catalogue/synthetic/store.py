@@ -4,6 +4,8 @@
     images-00000.zip, …                                 the images that products.parquet names
     catalogue.json                                      says that mined co-purchases have no direction
     offers.parquet, interactions.parquet                if asked for: sellers and customers, `sellers`
+    queries.parquet, judgements.parquet,
+    query_purchases.parquet                             if asked for: search queries, `searches`
     truth/                                              what it was all drawn from: `truth`
 
 Everything is a function of (size, seed) alone, and every table is written a batch at a time: memory does
@@ -21,15 +23,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from twinvec import columns
 from twinvec.catalogue.synthetic import sellers as of_sellers
 from twinvec.catalogue.synthetic import truth, vocabulary
+from twinvec.catalogue.synthetic.batches import batches, numbered
 from twinvec.catalogue.synthetic.behaviour import PER_PRODUCT, Lines, baskets, sessions
 from twinvec.catalogue.synthetic.images import png, poses_of, render
 from twinvec.catalogue.synthetic.layout import Layout, plan, row_order
 from twinvec.catalogue.synthetic.products import Products, products_at
+from twinvec.catalogue.synthetic.search_tables import write_searches
 from twinvec.catalogue.synthetic.titles import titles
 from twinvec.draws import Ints
 from twinvec.errors import CatalogueError
@@ -38,8 +41,6 @@ from twinvec.files import new_folder
 SIZES = {"tiny": 500, "small": 5_000, "medium": 50_000, "large": 1_000_000, "huge": 10_000_000}
 """Products by name of the size."""
 _MOST_WITH_IMAGES = SIZES["medium"]
-# Rows made at once.
-_BATCH = 20_000
 # Products to an archive of images: few, as a reader of a single image reads its archive's whole directory.
 _ARCHIVE = 500
 
@@ -59,6 +60,9 @@ class StoreSummary:
     images: int
     offers: int = 0
     interactions: int = 0
+    queries: int = 0
+    judgements: int = 0
+    query_purchases: int = 0
 
 
 def generate(
@@ -67,6 +71,7 @@ def generate(
     seed: int = 0,
     images: bool | None = None,
     sellers: bool = False,
+    searches: bool = False,
     progress: Callable[[str], None] = lambda _message: None,
 ) -> StoreSummary:
     """Generate a store; the same size and seed give the same store.
@@ -78,6 +83,7 @@ def generate(
         images: True to render images; by default only for stores of at most 50,000 products (`medium`).
             Without them the column `image` is null throughout.
         sellers: True to write offers and interactions; all other tables are the same with and without.
+        searches: True to write search queries, judgements and purchases after queries; likewise.
         progress: Is told now and then what is being written.
 
     Raises:
@@ -99,6 +105,7 @@ def generate(
             )
         }
         offers, interactions = _write_sellers(staging, layout, progress) if sellers else (0, 0)
+        searched = write_searches(staging, layout, progress) if searches else {}
         associations = truth.categories(layout)
         pq.write_table(associations, staging / "truth" / "categories.parquet")
         description = json.dumps({"copurchase_directed": False})
@@ -115,6 +122,7 @@ def generate(
         images=rows["images"],
         offers=offers,
         interactions=interactions,
+        **searched,
     )
 
 
@@ -146,7 +154,7 @@ def _write_products(
         pq.ParquetWriter(folder / "truth" / "complements.parquet", truth.COMPLEMENTS) as complements_file,
         pq.ParquetWriter(folder / "truth" / "substitutes.parquet", truth.SUBSTITUTES) as substitutes_file,
     ):
-        for row in _batches(layout.size):
+        for row in batches(layout.size):
             batch = products_at(layout, row_order(layout, row))
             poses = poses_of(layout, batch)
             products_file.write_table(_products(layout, batch, row, with_images))
@@ -161,7 +169,7 @@ def _write_products(
             counts["substitutes"] += len(substitutes)
             progress(f"products: {row[-1] + 1:,} of {layout.size:,}")
     if with_images:
-        for row in _batches(layout.size, _ARCHIVE):
+        for row in batches(layout.size, _ARCHIVE):
             counts["images"] += _write_images(folder, layout, row)
             progress(f"images: {row[-1] + 1:,} of {layout.size:,}")
     return counts
@@ -214,9 +222,9 @@ def _behaviour(
     progress: Callable[[str], None],
 ) -> Iterator[pa.Table]:
     total = PER_PRODUCT * layout.size
-    for number in _batches(total):
+    for number in batches(total):
         lines = draw(layout, number)
-        owners = truth.string_array(_numbered(name[0].upper(), lines.owner))
+        owners = truth.string_array(numbered(name[0].upper(), lines.owner))
         times = pa.array(lines.time).cast(pa.timestamp("us", tz="UTC"))
         yield pa.Table.from_arrays([owners, truth.id_array(layout, lines.product), times], schema=schema)
         progress(f"{name}: {number[-1] + 1:,} of {total:,}")
@@ -226,17 +234,17 @@ def _write_sellers(folder: Path, layout: Layout, progress: Callable[[str], None]
     """Write the offers and the interactions; count them."""
 
     def offered() -> Iterator[pa.Table]:
-        for product in _batches(layout.size):
+        for product in batches(layout.size):
             seller, of = of_sellers.offers(layout, product)
-            names = truth.string_array(_numbered("S", seller))
+            names = truth.string_array(numbered("S", seller))
             yield pa.Table.from_arrays([names, truth.id_array(layout, of)], schema=columns.OFFERS)
             progress(f"offers: {product[-1] + 1:,} of {layout.size:,} products")
 
     def interacted() -> Iterator[pa.Table]:
         total = 2 * PER_PRODUCT * layout.size
-        for number in _batches(total):
+        for number in batches(total):
             customer, of = of_sellers.interactions(layout, number)
-            names, ones = truth.string_array(_numbered("C", customer)), pa.array(np.ones_like(of))
+            names, ones = truth.string_array(numbered("C", customer)), pa.array(np.ones_like(of))
             table = [names, truth.id_array(layout, of), ones]
             yield pa.Table.from_arrays(table, schema=columns.INTERACTIONS)
             progress(f"interactions: {number[-1] + 1:,} of {total:,} visits")
@@ -247,13 +255,6 @@ def _write_sellers(folder: Path, layout: Layout, progress: Callable[[str], None]
     )
 
 
-def _numbered(letter: str, number: Ints) -> NDArray[np.bytes_]:
-    """Return names such as `O000000042`: the letter and nine digits."""
-    digits = (number[:, None] // 10 ** np.arange(8, -1, -1)) % 10 + ord("0")
-    named = np.column_stack([np.full(len(number), ord(letter)), digits]).astype(np.uint8)
-    return np.ascontiguousarray(named).view("S10")[:, 0]
-
-
 def _write(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
     rows = 0
     with pq.ParquetWriter(path, schema) as file:
@@ -261,8 +262,3 @@ def _write(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
             file.write_table(table)
             rows += len(table)
     return rows
-
-
-def _batches(total: int, length: int = _BATCH) -> Iterator[Ints]:
-    for first in range(0, total, length):
-        yield np.arange(first, min(first + length, total))
