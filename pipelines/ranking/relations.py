@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from pipelines.graph.product_graph import Edges
 from pipelines.ranking.sparse import FloatArray, row_numbers, scaled
 from twinvec.nn.losses.positives import rows_to_one
-from twinvec.nn.pagerank import keep_largest
+from twinvec.nn.pagerank import Transition, keep_largest
 
 CHUNK = 4096
 
@@ -84,11 +84,11 @@ class Relations:
         return _likeness(self.either, self.either, self.hub, self.keep)
 
     @cached_property
-    def transitions(self) -> dict[str, sp.csr_array]:
-        """Name of a walk → probability of each step, rows sum to one or zero, float32 [n, n]."""
+    def transitions(self) -> dict[str, Transition]:
+        """Name of a walk → its steps."""
         both = sp.csr_array((self.either > 0).astype(np.float32))
         kinds = {"forth": self.out, "both": both, "views": sp.csr_array(both + self.views)}
-        return {name: rows_to_one(weights) for name, weights in kinds.items()}
+        return {name: Transition(rows_to_one(weights)) for name, weights in kinds.items()}
 
     @cached_property
     def second_steps(self) -> dict[str, sp.csr_array]:
