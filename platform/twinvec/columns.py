@@ -7,6 +7,7 @@ import pyarrow as pa
 PRODUCT_ID = "product_id"
 SELLER_ID = "seller_id"
 QUERY_ID = "query_id"
+ITEM_ID = "item_id"
 CATEGORY = "category"
 EVENT_TIMESTAMP = "event_timestamp"
 
@@ -86,6 +87,29 @@ QUERY_PURCHASES = pa.schema(
         pa.field("count", pa.int64(), nullable=False),
     ]
 )
+# A product in one store and one language. One product may have many, several in one language, too.
+LISTINGS = pa.schema(
+    [
+        pa.field("item_id", pa.string(), nullable=False),
+        pa.field("product_id", pa.string(), nullable=False),
+        # Products that are the same but for a consistent difference, such as colour or size; null is a family of one.
+        pa.field("family_id", pa.string()),
+        pa.field("marketplace", pa.string(), nullable=False),
+        # ISO 639-1, or `und`.
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("title", pa.string()),
+        pa.field("description", pa.string()),
+        pa.field("brand", pa.string()),
+        pa.field("colour", pa.string()),
+        pa.field("size", pa.string()),
+        # Name → value of further attributes.
+        pa.field("attributes", pa.map_(pa.string(), pa.string())),
+        pa.field("price", pa.float64()),
+        pa.field("currency", pa.string()),
+        pa.field("category", pa.list_(pa.string()), nullable=False),
+        pa.field("image", pa.string()),
+    ]
+)
 # A snapshot always has the first three tables, each of the others only if the source has it.
 TABLES = {
     "products": PRODUCTS,
@@ -98,4 +122,5 @@ TABLES = {
     "queries": QUERIES,
     "judgements": JUDGEMENTS,
     "query_purchases": QUERY_PURCHASES,
+    "listings": LISTINGS,
 }

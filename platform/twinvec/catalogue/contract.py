@@ -10,6 +10,16 @@ LEFT_OUT = (UNKNOWN_PRODUCT, UNKNOWN_QUERY, SELF_PAIR)
 # Tables whose rows other tables name → the key, and the table of the keys that were admitted.
 NAMED = {"products": ("product_id", "known"), "queries": ("query_id", "known_queries")}
 
+# Languages by ISO 639-1, and `und` where the source does not say.
+_CODES = """
+    aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el
+    en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu
+    ja jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na
+    nb nd ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so
+    sq sr ss st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk und ur uz ve vi vo wa wo xh yi yo za zh zu
+"""
+LANGUAGES = tuple(_CODES.split())
+
 Rule = tuple[str, str]
 
 _PAIRS: tuple[Rule, ...] = (
@@ -62,6 +72,17 @@ RULES: dict[str, tuple[Rule, ...]] = {
         ("label is not E, S, C or I", "label IS NULL OR label NOT IN ('E', 'S', 'C', 'I')"),
     ),
     "query_purchases": (*_OF_A_QUERY, ("count is not positive", "count IS NULL OR count < 1")),
+    "listings": (
+        ("no item_id", "coalesce(trim(item_id), '') = ''"),
+        ("no product_id", "coalesce(trim(product_id), '') = ''"),
+        (UNKNOWN_PRODUCT, "product_id NOT IN (SELECT product_id FROM known)"),
+        ("negative price", "price < 0"),
+        ("price is not finite", "NOT isfinite(price)"),
+        ("no category list", "category IS NULL"),
+        ("no marketplace", "coalesce(marketplace, '') = ''"),
+        ("no language", "coalesce(language, '') = ''"),
+        ("unknown language", f"lower(language) NOT IN ({', '.join(map(repr, LANGUAGES))})"),
+    ),
     "copurchase": _PAIRS,
     "coview": _PAIRS,
 }

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from registry import models, operations
 from registry.database import transaction
-from twinvec.catalogue import contents, judgements
+from twinvec.catalogue import contents, judgements, listings
 from twinvec.catalogue.loaders import Loader, find_loader
 from twinvec.catalogue.loaders.staging import LoaderContext
 from twinvec.catalogue.mining import mine_pairs
@@ -115,7 +115,13 @@ def _build(
         )
         progress("checking rows")
         admissions = {
-            table: admit(connection, table, staged.queries[table], settings.max_quarantined)
+            table: admit(
+                connection,
+                table,
+                staged.queries[table],
+                settings.max_quarantined,
+                listed="listings" not in staged.queries,
+            )
             for table in (*SELECTED, *MINED)
             if table in staged.queries
         }
@@ -123,8 +129,14 @@ def _build(
         quarantined = {table: dict(admission.refused) for table, admission in admissions.items()}
         if "judgements" in admissions and (contradicted := judgements.resolve(connection)):
             quarantined["judgements"][judgements.CONTRADICTED] = contradicted
+        if "listings" in admissions:
+            quarantined["listings"] |= listings.resolve(
+                connection, admissions["listings"], settings.max_quarantined
+            )
+        derived = ["listings"] if listings.admit_of_products(connection) else []
         progress("writing tables")
-        tables = {table: write_rows(connection, table, draft) for table in SELECTED if table in admissions}
+        written = [table for table in SELECTED if table in admissions or table in derived]
+        tables = {table: write_rows(connection, table, draft) for table in written}
         for table, (events, key) in MINED.items():
             if table in admissions or events not in admissions:
                 view = f"admitted_{table}" if table in admissions else None

@@ -11,6 +11,17 @@ from twinvec.catalogue.loaders.staging import TEXT_LENGTH
 from twinvec.errors import CatalogueError
 
 EXAMPLE_LENGTH = 120
+# The first row of a product in each further marketplace, and with each further set of languages.
+FURTHER = """
+    SELECT line FROM (
+        SELECT min(line) AS line, bool_or(titled) AS titled, row_number() OVER (
+            PARTITION BY product_id, marketplace ORDER BY min(line)
+        ) AS place
+        FROM (SELECT *, map_keys(title) AS languages, cardinality(title) > 0 AS titled FROM {checked})
+        WHERE verdict IS NULL AND {listed} GROUP BY product_id, marketplace, languages
+    )
+    WHERE line NOT IN (SELECT line FROM known) AND (place = 1 OR titled)
+"""
 
 
 @dataclass(frozen=True)
@@ -30,11 +41,21 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def admit(connection: duckdb.DuckDBPyConnection, table: str, query: str, max_share: float) -> Admission:
+def admit(
+    connection: duckdb.DuckDBPyConnection, table: str, query: str, max_share: float, listed: bool = False
+) -> Admission:
     """Make the view `admitted_<table>` of the rows of `query` that keep the contract.
 
     Of several products, or queries, with one id the first is admitted. Products must be admitted before all else, and
     queries before what names them.
+
+    Args:
+        connection: DuckDB connection after `prepare`.
+        table: Name of the table.
+        query: Its staged rows.
+        max_share: Largest share of the rows that may break the contract.
+        listed: Whether further rows of a product, in another marketplace or language, are listings of it in place of
+            duplicates.
 
     Raises:
         CatalogueError: If more than `max_share` of the rows break the contract.
@@ -46,13 +67,20 @@ def admit(connection: duckdb.DuckDBPyConnection, table: str, query: str, max_sha
         connection.execute(
             f"INSERT INTO {known} SELECT {key}, min(line) FROM {checked} WHERE verdict IS NULL GROUP BY 1"
         )
-        repeated = f"CASE WHEN line NOT IN (SELECT line FROM {known}) THEN 'duplicated {key}' END"
+        kept = f"SELECT line FROM {known}"
+        if table == "products":
+            connection.execute(f"CREATE TABLE further AS {FURTHER.format(checked=checked, listed=listed)}")
+            kept = f"{kept} UNION ALL FROM further"
+        further = "line IN (FROM further)" if table == "products" else "false"
+        repeated = f"CASE WHEN line NOT IN ({kept}) THEN 'duplicated {key}' END"
         connection.execute(
             f"""CREATE VIEW {checked}_once AS
-                SELECT * EXCLUDE (verdict), coalesce(verdict, {repeated}) AS verdict FROM {checked}"""
+                SELECT * EXCLUDE (verdict), coalesce(verdict, {repeated}) AS verdict, {further} AS further
+                FROM {checked}"""
         )
         checked = f"{checked}_once"
-    connection.execute(f"CREATE VIEW admitted_{table} AS FROM {checked} WHERE verdict IS NULL")
+    first = "AND NOT further" if table in NAMED else ""
+    connection.execute(f"CREATE VIEW admitted_{table} AS FROM {checked} WHERE verdict IS NULL {first}")
     counted = connection.execute(f"SELECT verdict, count(*) FROM {checked} GROUP BY ALL").fetchall()
     admission = Admission(
         sum(rows for _, rows in counted),

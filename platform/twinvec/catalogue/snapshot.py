@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from twinvec import files
+from twinvec.catalogue.listings import VIEW as LISTINGS_OF_PRODUCTS
 from twinvec.columns import TABLES
 from twinvec.errors import CatalogueError, NotFoundError
 
@@ -53,13 +54,18 @@ class Snapshot:
         return self.path / f"{name}.parquet"
 
     def connect(self, memory_limit: str | None = None) -> duckdb.DuckDBPyConnection:
-        """Return an in-memory DuckDB connection with one view a table; what exceeds `memory_limit` goes to disk."""
+        """Return an in-memory DuckDB connection with one view a table; what exceeds `memory_limit` goes to disk.
+
+        There is always a view `listings`: without the table, a product has one for each of its titles.
+        """
         connection = duckdb.connect(config={"temp_directory": str(self.path.parent / ".spill")})
         connection.execute("SET TimeZone = 'UTC'")
         if memory_limit is not None:
             connection.execute("SET memory_limit = $limit", {"limit": memory_limit})
         for name in self.tables:
             connection.execute(f"CREATE VIEW {name} AS FROM read_parquet({quoted(self.table(name))})")
+        if "listings" not in self.tables:
+            connection.execute(f"CREATE VIEW listings AS {LISTINGS_OF_PRODUCTS}")
         return connection
 
 

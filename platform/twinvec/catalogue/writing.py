@@ -22,6 +22,14 @@ SELECTED = {
     "orders": "order_id, product_id, time",
     "views": "session_id, product_id, time",
     "offers": "seller_id, product_id",
+    "listings": """
+        item_id, product_id, coalesce(nullif(family_id, ''), product_id) AS family_id, marketplace,
+        lower(language) AS language, nullif(trim(title), '') AS title, nullif(trim(description), '') AS description,
+        nullif(brand, '') AS brand, nullif(colour, '') AS colour, nullif(size, '') AS size,
+        map_from_entries(list_sort([each FOR each IN coalesce(map_entries(attributes), []) IF trim(each.value) <> '']))
+            AS attributes,
+        price, nullif(currency, '') AS currency, [name FOR name IN category IF trim(name) <> ''] AS category,
+        nullif(image, '') AS image""",
     "interactions": "customer_id, product_id, sum(count)::BIGINT AS count",
     "queries": "query_id, trim(text) AS text, locale, split",
     "judgements": "query_id, product_id, locale, label",
@@ -29,12 +37,14 @@ SELECTED = {
 }
 # Of which a row that comes again is the same fact: it is kept once, with the counts added up.
 GROUPED = ("offers", "interactions", "query_purchases")
+# Table → column that is unique in it.
+KEYS = {"products": "product_id", "listings": "item_id"}
 NO_PAIRS = "SELECT NULL::VARCHAR AS source, NULL::VARCHAR AS target, NULL::BIGINT AS count WHERE false"
 
 
 def write_rows(connection: duckdb.DuckDBPyConnection, table: str, folder: Path) -> int:
     """Write a table of `SELECTED` from its admitted rows; returns how many there are."""
-    order = "product_id" if table == "products" else "ALL"
+    order = KEYS.get(table, "ALL")
     group = "GROUP BY ALL" if table in GROUPED else ""
     return _copy(
         connection, f"SELECT {SELECTED[table]} FROM admitted_{table} {group} ORDER BY {order}", table, folder

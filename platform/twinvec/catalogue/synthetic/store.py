@@ -3,6 +3,7 @@
     products.parquet, orders.parquet, views.parquet     what a shop would have: `twinvec.columns`
     images-00000.zip, …                                 the images that products.parquet names
     catalogue.json                                      says that mined co-purchases have no direction
+    listings.parquet                                    if asked for: listings in four stores, `listings`
     offers.parquet, interactions.parquet                if asked for: sellers and customers, `sellers`
     queries.parquet, judgements.parquet,
     query_purchases.parquet                             if asked for: search queries, `searches`
@@ -31,6 +32,8 @@ from twinvec.catalogue.synthetic.batches import batches, numbered
 from twinvec.catalogue.synthetic.behaviour import PER_PRODUCT, Lines, baskets, sessions
 from twinvec.catalogue.synthetic.images import png, poses_of, render
 from twinvec.catalogue.synthetic.layout import Layout, plan, row_order
+from twinvec.catalogue.synthetic.listing_tables import small_visits, write_listings
+from twinvec.catalogue.synthetic.listings import small_products
 from twinvec.catalogue.synthetic.products import Products, products_at
 from twinvec.catalogue.synthetic.search_tables import write_searches
 from twinvec.catalogue.synthetic.titles import titles
@@ -63,6 +66,7 @@ class StoreSummary:
     queries: int = 0
     judgements: int = 0
     query_purchases: int = 0
+    listings: int = 0
 
 
 def generate(
@@ -72,6 +76,7 @@ def generate(
     images: bool | None = None,
     sellers: bool = False,
     searches: bool = False,
+    listings: bool = False,
     progress: Callable[[str], None] = lambda _message: None,
 ) -> StoreSummary:
     """Generate a store; the same size and seed give the same store.
@@ -84,6 +89,8 @@ def generate(
             Without them the column `image` is null throughout.
         sellers: True to write offers and interactions; all other tables are the same with and without.
         searches: True to write search queries, judgements and purchases after queries; likewise.
+        listings: True to write listings in four marketplaces. One of them is small: its own products and its visits
+            are added to the other tables, which are otherwise the same.
         progress: Is told now and then what is being written.
 
     Raises:
@@ -94,10 +101,12 @@ def generate(
     with_images = layout.size <= _MOST_WITH_IMAGES if images is None else images
     with new_folder(folder) as staging:
         (staging / "truth").mkdir()
-        rows = _write_products(staging, layout, with_images, progress)
+        rows = _write_products(staging, layout, with_images, listings, progress)
         behaviour = {
             name: _write(
-                staging / f"{name}.parquet", schema, _behaviour(layout, schema, draw, name, progress)
+                staging / f"{name}.parquet",
+                schema,
+                _behaviour(layout, schema, draw, name, listings, progress),
             )
             for name, schema, draw in (
                 ("orders", columns.ORDERS, baskets),
@@ -106,6 +115,9 @@ def generate(
         }
         offers, interactions = _write_sellers(staging, layout, progress) if sellers else (0, 0)
         searched = write_searches(staging, layout, progress) if searches else {}
+        listed = 0
+        if listings:
+            listed = write_listings(staging, layout, lambda row: _images(layout, row, with_images), progress)
         associations = truth.categories(layout)
         pq.write_table(associations, staging / "truth" / "categories.parquet")
         description = json.dumps({"copurchase_directed": False})
@@ -113,7 +125,7 @@ def generate(
     return StoreSummary(
         folder=folder,
         seed=seed,
-        products=layout.size,
+        products=rows["products"],
         categories=len(layout.types),
         order_lines=behaviour["orders"],
         views=behaviour["views"],
@@ -123,6 +135,7 @@ def generate(
         offers=offers,
         interactions=interactions,
         **searched,
+        listings=listed,
     )
 
 
@@ -144,10 +157,10 @@ def _refuse_other_folder(folder: Path) -> None:
 
 
 def _write_products(
-    folder: Path, layout: Layout, with_images: bool, progress: Callable[[str], None]
+    folder: Path, layout: Layout, with_images: bool, listings: bool, progress: Callable[[str], None]
 ) -> dict[str, int]:
     """Write the tables that have a row or more for each product; count what was written."""
-    counts = {"complements": 0, "substitutes": 0, "images": 0}
+    counts = {"products": layout.size, "complements": 0, "substitutes": 0, "images": 0}
     with (
         pq.ParquetWriter(folder / "products.parquet", columns.PRODUCTS) as products_file,
         pq.ParquetWriter(folder / "truth" / "products.parquet", truth.PRODUCTS) as truth_file,
@@ -158,6 +171,10 @@ def _write_products(
             batch = products_at(layout, row_order(layout, row))
             poses = poses_of(layout, batch)
             products_file.write_table(_products(layout, batch, row, with_images))
+            if listings:
+                of_small_store = small_products(layout, batch.index)
+                products_file.write_table(of_small_store)
+                counts["products"] += len(of_small_store)
             truth_file.write_table(truth.products(layout, batch, poses))
             complements, substitutes = (
                 truth.complements(layout, batch.index),
@@ -180,10 +197,6 @@ def _products(layout: Layout, batch: Products, row: Ints, with_images: bool) -> 
     ids = truth.id_array(layout, batch.index)
     paths = pa.array([kind.path for kind in kinds], pa.list_(pa.string()))
     brands = pa.array(vocabulary.BRANDS).take(pa.array(batch.brand, mask=~batch.has_brand))
-    archives = pa.array([_archive(number) for number in range(row[0] // _ARCHIVE, row[-1] // _ARCHIVE + 1)])
-    archive = archives.take(pa.array(row // _ARCHIVE - row[0] // _ARCHIVE))
-    has_image = batch.has_image & with_images
-    joined = pa.compute.binary_join_element_wise("zip://", ids, ".png::", archive, "")
     columns_in_order = [
         ids,
         titles(layout, batch),
@@ -192,9 +205,19 @@ def _products(layout: Layout, batch: Products, row: Ints, with_images: bool) -> 
         pa.array([market.currency for market in markets]).take(pa.array(batch.home)),
         pa.array([market.name for market in markets]).take(pa.array(batch.home)),
         brands,
-        pa.compute.if_else(pa.array(has_image), joined, None),
+        _images(layout, row, with_images),
     ]
     return pa.Table.from_arrays(columns_in_order, schema=columns.PRODUCTS)
+
+
+def _images(layout: Layout, row: Ints, with_images: bool) -> pa.Array:
+    """Return the address of the image of each row of the products table, null where it has none."""
+    batch = products_at(layout, row_order(layout, row))
+    archives = pa.array([_archive(number) for number in range(row[0] // _ARCHIVE, row[-1] // _ARCHIVE + 1)])
+    archive = archives.take(pa.array(row // _ARCHIVE - row[0] // _ARCHIVE))
+    ids = truth.id_array(layout, batch.index)
+    joined = pa.compute.binary_join_element_wise("zip://", ids, ".png::", archive, "")
+    return pa.compute.if_else(pa.array(batch.has_image & with_images), joined, None)
 
 
 def _write_images(folder: Path, layout: Layout, row: Ints) -> int:
@@ -219,6 +242,7 @@ def _behaviour(
     schema: pa.Schema,
     draw: Callable[[Layout, Ints], Lines],
     name: str,
+    listings: bool,
     progress: Callable[[str], None],
 ) -> Iterator[pa.Table]:
     total = PER_PRODUCT * layout.size
@@ -228,6 +252,8 @@ def _behaviour(
         times = pa.array(lines.time).cast(pa.timestamp("us", tz="UTC"))
         yield pa.Table.from_arrays([owners, truth.id_array(layout, lines.product), times], schema=schema)
         progress(f"{name}: {number[-1] + 1:,} of {total:,}")
+    if listings:
+        yield from small_visits(layout, schema, orders=name == "orders")
 
 
 def _write_sellers(folder: Path, layout: Layout, progress: Callable[[str], None]) -> tuple[int, int]:
