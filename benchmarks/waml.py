@@ -141,7 +141,7 @@ def make_graph(products: int, folder: Path) -> SellerGraph:
     """The reduced graph of a synthetic store."""
     generate(folder / "store", products, images=False, sellers=True)
     settings = Settings(home=folder / "home")
-    engine = open_engine(settings.registry_url())
+    engine = open_engine(settings.registry_url(), settings.home)
     migrate(engine)
     report = ingest(folder / "store", "parquet", settings, engine)
     engine.dispose()

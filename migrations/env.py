@@ -12,7 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
 from registry.database import latest_revision, open_engine
-from registry.models import STATE, Base, UtcDateTime
+from registry.models import STATE, Base, HomePath, UtcDateTime
 
 
 def number_revision(_context: MigrationContext, _revision: Any, scripts: Iterable[MigrationScript]) -> None:
@@ -25,6 +25,8 @@ def render_type(kind: str, item: Any, _context: AutogenContext) -> str | Literal
     """Write our own column types as the plain ones below them: migrations outlive the models."""
     if kind == "type" and isinstance(item, UtcDateTime):
         return "sa.DateTime(timezone=True)"
+    if kind == "type" and isinstance(item, HomePath):
+        return "sa.String()"
     if kind == "type" and item is STATE:
         return f"sa.String({STATE.length})"
     return False

@@ -11,6 +11,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, make_url, select, text
 from sqlalchemy.orm import Session
 
+from registry.models import HOME
+
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
@@ -18,10 +20,18 @@ class RegistryError(Exception):
     """The registry refuses an operation; the message says why, and what to do."""
 
 
-def open_engine(url: str) -> Engine:
-    """Open the database at `url` (SQLite or PostgreSQL); an SQLite file and its folder are created."""
+def open_engine(url: str, home: Path | None = None) -> Engine:
+    """Open the database at `url` (SQLite or PostgreSQL); an SQLite file and its folder are created.
+
+    Args:
+        url: SQLAlchemy URL.
+        home: Folder that paths in the rows are relative to; that of an SQLite file if not given.
+    """
     parsed = make_url(url)
     engine = create_engine(parsed, pool_pre_ping=True)
+    if home is None and parsed.get_backend_name() == "sqlite" and parsed.database:
+        home = Path(parsed.database).parent
+    setattr(engine.dialect, HOME, home.absolute() if home is not None else None)
     if parsed.get_backend_name() == "sqlite":
         if parsed.database and parsed.database != ":memory:":
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -45,6 +46,10 @@ class State(StrEnum):
 WHOLE = (State.READY, State.LIVE, State.RETIRED)
 
 
+# Attribute of an engine's dialect: the folder of the home, a `Path`.
+HOME = "twinvec_home"
+
+
 def utc_now() -> datetime:
     """Return the present moment, with its time zone."""
     return datetime.now(UTC)
@@ -65,6 +70,28 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Return the moment in UTC, which SQLite stores without its zone."""
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+class HomePath(TypeDecorator[str]):
+    """Path of a file or folder: kept relative to the home if it is below it, and read as an absolute path.
+
+    So the rows of a home that was moved or copied name its own files. `registry.database.open_engine` tells the home.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return the path relative to the home; a path elsewhere as it is."""
+        folder: Path | None = getattr(dialect, HOME, None)
+        if value is None or folder is None or not Path(value).is_relative_to(folder):
+            return value
+        return str(Path(value).relative_to(folder))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return the absolute path."""
+        folder: Path | None = getattr(dialect, HOME, None)
+        return str(folder / value) if value is not None and folder is not None else value
 
 
 # Kept as plain text, by value: PostgreSQL's own enum types need a migration for each new member.
@@ -93,7 +120,7 @@ class Snapshot(Base):
     __tablename__ = "snapshots"
 
     id: Mapped[str] = mapped_column(String(16), primary_key=True)
-    path: Mapped[str]
+    path: Mapped[str] = mapped_column(HomePath)
     source: Mapped[str]
     format: Mapped[str] = mapped_column(String(32))
     products: Mapped[int]
@@ -131,7 +158,7 @@ class Version(Base):
     digest: Mapped[str | None] = mapped_column(String(16))
     manifest: Mapped[dict[str, Any]] = mapped_column(default=dict)
     metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    path: Mapped[str]
+    path: Mapped[str] = mapped_column(HomePath)
     dimension: Mapped[int | None]
     rows: Mapped[int | None]
     run_id: Mapped[str | None] = mapped_column(String(64))

@@ -14,11 +14,8 @@ from typing import TypeVar
 
 import pytest
 
-from registry import operations
-from registry.database import transaction
-from twinvec.features.store import apply_snapshot, apply_version
+from twinvec.place import ensure_place
 from twinvec.settings import Settings
-from twinvec.workspace import Workspace
 
 T = TypeVar("T")
 _BLOCK = 1 << 20
@@ -66,28 +63,7 @@ def copy_file(source: str, target: str) -> str:
 
 def relocate(home: Path, old: Path) -> None:
     """Let everything in a copy of a home mean its own files, where it meant those of the home it was copied from."""
-    columns = {
-        "registry.db": ["versions.path", "snapshots.path"],
-        "mlflow.db": [
-            "experiments.artifact_location",
-            "runs.artifact_uri",
-            "logged_models.artifact_location",
-        ],
-    }
-    for file, places in columns.items():
-        with closing(sqlite3.connect(home / file)) as database, database:
-            for table, column in (place.split(".") for place in places):
-                database.execute(
-                    f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(old), str(home))
-                )
-    workspace = Workspace(Settings(home=home))
-    with transaction(workspace.engine) as session:
-        versions = operations.versions(session)
-    apply_snapshot(workspace.features, workspace.settings, versions[0].snapshot)
-    for version in versions:
-        if version.dimension is not None:
-            apply_version(workspace.features, version)
-    workspace.engine.dispose()
+    assert ensure_place(Settings(home=home)), f"nothing named {old}"
 
 
 def restore(home: Path, backup: Path) -> None:

@@ -18,6 +18,10 @@ class HomePaths:
 
     home: Path
 
+    def below(self, relative: str | Path) -> Path:
+        """Path that is `relative` to the home, such as one that lay in the home when it was elsewhere."""
+        return self.home / relative
+
     @property
     def registry(self) -> Path:
         """SQLite file of the registry, if `registry.url` is not set."""
@@ -67,9 +71,29 @@ class HomePaths:
         return self.home / "feast"
 
     @property
+    def feast_registry(self) -> Path:
+        """Feast's registry, if no other configuration of Feast is set."""
+        return self.feast / "registry.db"
+
+    @property
     def feature_store(self) -> Path:
         """Feast's configuration, for a process without Twinvec."""
         return self.home / "feature_store.yaml"
+
+    @property
+    def definitions(self) -> Path:
+        """Definitions of Feast's objects, for `feast apply` in the home."""
+        return self.home / "definitions.py"
+
+    @property
+    def feast_ignore(self) -> Path:
+        """Folders in which `feast apply` looks for no definitions."""
+        return self.home / ".feastignore"
+
+    @property
+    def place(self) -> Path:
+        """File that names the folder which the stores of the home take it to be."""
+        return self.home / ".place"
 
     @property
     def feature_store_asof(self) -> Path:

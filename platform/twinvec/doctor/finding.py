@@ -11,7 +11,7 @@ class Finding:
     """A fault in one store."""
 
     store: str
-    """`settings`, `registry`, `files`, `Feast`, `MLflow`, `Qdrant` or `releases`."""
+    """`settings`, `home`, `registry`, `files`, `Feast`, `MLflow`, `Qdrant` or `releases`."""
     where: str
     """Item, such as `text@v3`, `view text__v3` or a path."""
     what: str

@@ -35,7 +35,7 @@ def check(settings: Settings) -> Iterator[Finding]:
             "see that home and registry.url are right, or bring the file back from a backup",
         )
         return
-    engine = open_engine(settings.registry_url())
+    engine = open_engine(settings.registry_url(), settings.home)
     try:
         with engine.connect() as connection:
             revision = current_revision(connection)
@@ -59,7 +59,7 @@ def check(settings: Settings) -> Iterator[Finding]:
             shown,
             f"has tables of revision {revision or 'none'}, not {newest}",
             "`twinvec status` brings them up to date, as any command does",
-            partial(_migrate, settings.registry_url()),
+            partial(_migrate, settings.registry_url(), settings.home),
         )
 
 
@@ -72,7 +72,7 @@ def _has_something(folder: Path) -> bool:
     return folder.is_dir() and any(folder.iterdir())
 
 
-def _migrate(url: str) -> None:
-    engine: Engine = open_engine(url)
+def _migrate(url: str, home: Path) -> None:
+    engine: Engine = open_engine(url, home)
     migrate(engine)
     engine.dispose()

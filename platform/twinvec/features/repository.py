@@ -24,9 +24,21 @@ from twinvec.features.definitions import (
     version_view,
 )
 from twinvec.paths import HomePaths
-from twinvec.settings import Settings
+from twinvec.place import require_place
+from twinvec.settings import Settings, load_settings
 
 FeastObject = Entity | FeatureView | FeatureService
+
+
+def home_objects(home: Path) -> list[FeastObject]:
+    """Return the objects of a home, for `feast apply` in its folder; see `feast_objects`.
+
+    Raises:
+        StoreError: If the home was moved or copied: its configuration of Feast may name the stores of another home.
+    """
+    settings = load_settings(home=home)
+    require_place(settings)
+    return feast_objects(settings)
 
 
 def feast_objects(settings: Settings) -> list[FeastObject]:
@@ -43,7 +55,7 @@ def feast_objects(settings: Settings) -> list[FeastObject]:
             f"there is no registry at {url.database}", "set TWINVEC_HOME, or ingest a catalogue first"
         )
     settings.paths.feast.mkdir(parents=True, exist_ok=True)
-    engine = open_engine(settings.registry_url())
+    engine = open_engine(settings.registry_url(), settings.home)
     try:
         with Session(engine) as session:
             return _objects(session, settings.paths)

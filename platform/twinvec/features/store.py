@@ -28,9 +28,23 @@ from twinvec.features.definitions import (
     version_view,
 )
 from twinvec.features.scalars import write_scalars
+from twinvec.place import ensure_place
 from twinvec.settings import Settings
 
 CONFIG = "feature_store.yaml"
+# Without definitions, `feast apply` in the home would delete everything that is registered.
+DEFINITIONS = '''"""Objects that `feast apply` registers in this home. Twinvec writes this file."""
+
+from pathlib import Path
+
+from twinvec.features.repository import home_objects
+
+objects = home_objects(Path(__file__).parent.absolute())
+globals().update({f"{type(each).__name__}_{each.name}": each for each in objects})
+del objects
+'''
+# Feast imports every Python file below its folder. The only one of ours is that above.
+IGNORED = "*/\n"
 ASOF = "twinvec.features.asof.AsofDuckDBOfflineStore"
 ONLINE_BATCH = 10_000
 
@@ -51,12 +65,14 @@ def open_store(settings: Settings) -> FeatureStore:
 
     The configuration of `feature_repo/` (or the one named in the settings) is copied to the home with the
     home's path written in, so that a colleague needs no environment variable of Twinvec's. Other variables,
-    passwords among them, stay variables in the copy. That copy names Feast's own offline store in the place of
+    passwords among them, stay variables in the copy. Definitions beside it let `feast apply` in the home register the
+    same objects as in `feature_repo/`. That copy names Feast's own offline store in the place of
     ours, so that it opens where Twinvec is not installed; `feature_store.asof.yaml` beside it names ours.
 
     Raises:
         SettingsError: If the configuration is not there, or needs a variable that is not set.
     """
+    ensure_place(settings)
     # `feature_repo` lies beside the `registry` package, in a checkout as in an installation.
     template = settings.feast.config or Path(registry.__file__).parent.parent / "feature_repo" / CONFIG
     if not template.is_file():
@@ -75,6 +91,8 @@ def open_store(settings: Settings) -> FeatureStore:
     for rendered, content in (
         (paths.feature_store, text.replace(ASOF, "duckdb")),
         (paths.feature_store_asof, text),
+        (paths.definitions, DEFINITIONS),
+        (paths.feast_ignore, IGNORED),
     ):
         if not rendered.is_file() or rendered.read_text("utf-8") != content:
             files.write_text(rendered, content)

@@ -9,6 +9,7 @@ import mlflow
 from mlflow.exceptions import MlflowException
 
 from twinvec.errors import StoreError
+from twinvec.place import ensure_place
 from twinvec.settings import Settings
 from twinvec.tracking.environment import configure_mlflow
 
@@ -18,6 +19,7 @@ def use_store(settings: Settings) -> None:
     configure_mlflow()
     if settings.mlflow.tracking_uri is None:
         settings.home.mkdir(parents=True, exist_ok=True)
+        ensure_place(settings)
     mlflow.set_tracking_uri(settings.tracking_uri())
 
 
