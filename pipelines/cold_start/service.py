@@ -16,6 +16,7 @@ from twinvec.serving.related import (
     found_products,
     live_collection,
 )
+from twinvec.text import is_valid
 from twinvec.vectors.index import Filters
 from twinvec.workspace import Workspace
 
@@ -85,6 +86,8 @@ class ColdStart:
             raise UnusableProductError(
                 "nothing is said of the product", "give it a title, a category or an image"
             )
+        if not all(map(is_valid, filter(None, (product.title, product.category)))):
+            raise UnusableProductError("the title or the category is not valid Unicode", "write it in UTF-8")
         if product.title is not None and not product.title.strip():
             raise UnusableProductError("the title is empty", "write one, or leave it out")
         if product.image is not None and not product.image:

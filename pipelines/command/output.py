@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from twinvec.text import printable, valid
+
 # Width of a table where stdout is no terminal, so that nothing is cut.
 WIDTH = 200
 
@@ -20,7 +22,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing el
 
 def print_json(value: object) -> None:
     """Print `value` as JSON; NaN and infinity, which JSON lacks, become null."""
-    typer.echo(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+    typer.echo(valid(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)))
 
 
 def plain(value: object) -> Any:
@@ -52,7 +54,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     from rich.text import Text
 
     console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
-    console.print(Text(title, style="bold"), soft_wrap=True)
+    console.print(Text(printable(title), style="bold"), soft_wrap=True)
     listed = [list(row) for row in rows]
     if not listed:
         return
@@ -62,7 +64,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
         numbers = bool(values) and all(isinstance(value, int | float) for value in values)
         table.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in listed:
-        table.add_row(*(Text(cell(value)) for value in row))
+        table.add_row(*(Text(printable(cell(value))) for value in row))
     console.print(table)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,11 +73,17 @@ def related(
         raise typer.BadParameter(
             "--why is for products of the catalogue: a new one is answered without a list"
         )
+    settings = load_settings()
     filters = Filters(tuple(in_category or ()), tuple(marketplace or ()), min_price, max_price)
+    if filters != Filters():
+        from twinvec.serving.choices import check_filters
+
+        with closing(open_recommender(settings).index) as index:
+            check_filters(index, settings.release, filters)
     if product_id is not None and why:
         answer = explained(product_id, k, filters)
     elif product_id is not None:
-        answer = open_recommender(load_settings()).related(product_id, k, filters)
+        answer = open_recommender(settings).related(product_id, k, filters)
     else:
         answer = related_to_new(title, category, image, k, filters)
     print_json(answer) if as_json else print_related(answer)

@@ -14,8 +14,17 @@ from twinvec import digest
 # Formats that Pillow reads by itself: for others, such as EPS, it starts another program.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 BACKGROUND = "white"
+# Of a longer or wider picture the middle is kept: scaled down whole, too little of it would be left to see.
+LONGEST = 4
+# Brightest level minus darkest in every channel, up to which a picture shows nothing; noise of JPEG stays below.
+BLANK = 8
+# A picture of more than 8 bits says nowhere how many it uses. The brightest value tells: cameras give 10 to 16.
+DEPTHS = (8, 10, 12, 14, 16)
 # Part of the digest; change it with `decode`.
-PROCEDURE = "upright, transparency on white, RGB, padded to a square in white, bicubic"
+PROCEDURE = (
+    "upright, 8 bits by the range of values, transparency on white, RGB, the middle of up to 4 to 1, "
+    "padded to a square in white, bicubic"
+)
 
 
 def preprocessing_digest(size: int) -> str:
@@ -30,6 +39,9 @@ class ImageError(Exception):
 def decode(content: bytes, size: int, max_pixels: int) -> npt.NDArray[np.uint8]:
     """Decode an image: upright, on white where it is transparent, padded to a square.
 
+    Grey of more than 8 bits is scaled by the range of its values (`levels`). Of a picture more than `LONGEST` times as
+    long as wide, or as wide as long, the middle is used.
+
     Args:
         content: Content of an image file.
         size: Pixels of a side of the result.
@@ -39,7 +51,7 @@ def decode(content: bytes, size: int, max_pixels: int) -> npt.NDArray[np.uint8]:
         RGB, uint8 [3, size, size].
 
     Raises:
-        ImageError: If it is not an image, is damaged, or has too many pixels.
+        ImageError: If it is not an image, is damaged, has too many pixels, or is blank: nearly of one colour.
     """
     try:
         with warnings.catch_warnings():
@@ -61,8 +73,51 @@ def decode(content: bytes, size: int, max_pixels: int) -> npt.NDArray[np.uint8]:
 
 def _square(image: Image.Image, size: int) -> npt.NDArray[np.uint8]:
     upright = ImageOps.exif_transpose(image)
+    if upright.mode == "F" or upright.mode.startswith("I"):
+        upright = Image.fromarray(levels(np.asarray(upright)))
     if upright.has_transparency_data:
         picture = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", picture.size, BACKGROUND), picture)
-    padded = ImageOps.pad(upright.convert("RGB"), (size, size), Image.Resampling.BICUBIC, BACKGROUND)
+    picture = _middle(upright.convert("RGB"))
+    if _is_blank(picture, size):
+        raise ImageError("blank")
+    padded = ImageOps.pad(picture, (size, size), Image.Resampling.BICUBIC, BACKGROUND)
     return np.asarray(padded).transpose(2, 0, 1)
+
+
+def levels(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    """Scale grey values to 8 bits by their range.
+
+    Floats from 0 to 1 are shares of white. Others are counted in the fewest bits of `DEPTHS` that hold them. If some
+    are negative, or need more than 16 bits, the darkest becomes black and the brightest white.
+
+    Args:
+        values: Integers or floats [height, width]; what is not finite counts as the darkest.
+    """
+    grey = np.asarray(values, np.float64)
+    finite = grey[np.isfinite(grey)]
+    if not finite.size:
+        return np.zeros(grey.shape, np.uint8)
+    low, high = float(finite.min()), float(finite.max())
+    grey = np.where(np.isfinite(grey), grey, low)
+    whole = np.issubdtype(values.dtype, np.integer)
+    most = 1.0 if not whole and high <= 1 else next((2.0**bits - 1 for bits in DEPTHS if high < 2**bits), 0.0)
+    if low < 0 or not most:
+        grey, most = grey - low, max(high - low, np.finfo(np.float64).tiny)
+    return np.rint(grey / most * 255).astype(np.uint8)
+
+
+def _middle(picture: Image.Image) -> Image.Image:
+    width, height = picture.size
+    kept = min(width, LONGEST * height), min(height, LONGEST * width)
+    if kept == picture.size:
+        return picture
+    left, top = (width - kept[0]) // 2, (height - kept[1]) // 2
+    return picture.crop((left, top, left + kept[0], top + kept[1]))
+
+
+def _is_blank(picture: Image.Image, size: int) -> bool:
+    """Return whether a picture is of nearly one colour, before it is padded with another."""
+    small = picture.copy()
+    small.thumbnail((4 * size, 4 * size))
+    return all(high - low <= BLANK for low, high in small.getextrema())  # type: ignore[misc]

@@ -39,14 +39,14 @@ ALLOWED: Mapping[str, str] = {
     "pipelines.cold_start": (
         "pipelines.image pipelines.text registry twinvec.catalogue twinvec.errors twinvec.features "
         "twinvec.plugins twinvec.releases twinvec.serving twinvec.settings twinvec.spaces "
-        "twinvec.tracking twinvec.vectors twinvec.workspace"
+        "twinvec.text twinvec.tracking twinvec.vectors twinvec.workspace"
     ),
     "pipelines.command": (
         "pipelines.cold_start pipelines.comparisons pipelines.evaluation pipelines.ranking pipelines.related "
         "pipelines.update pipelines.versions registry twinvec twinvec.catalogue twinvec.dag "
         "twinvec.doctor twinvec.errors twinvec.exchange twinvec.features twinvec.files twinvec.nn twinvec.releases "
-        "twinvec.serving twinvec.settings twinvec.spaces twinvec.startup twinvec.tracking twinvec.vectors "
-        "twinvec.workspace"
+        "twinvec.serving twinvec.settings twinvec.spaces twinvec.startup twinvec.text twinvec.tracking "
+        "twinvec.vectors twinvec.workspace"
     ),
     "pipelines.comparisons": (
         "pipelines.baselines pipelines.graph pipelines.related pipelines.sellers registry "
@@ -133,7 +133,7 @@ ALLOWED: Mapping[str, str] = {
     ),
     "twinvec.serving": (
         "registry twinvec twinvec.catalogue twinvec.errors twinvec.features twinvec.releases "
-        "twinvec.spaces twinvec.vectors twinvec.workspace"
+        "twinvec.spaces twinvec.text twinvec.vectors twinvec.workspace"
     ),
     "twinvec.settings": "twinvec.catalogue twinvec.errors twinvec.paths twinvec.plugins",
     "twinvec.spaces": "twinvec.columns twinvec.errors twinvec.plugins twinvec.settings",

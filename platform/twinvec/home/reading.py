@@ -51,6 +51,7 @@ class ReadableHome(OpenHome):
             StateError: If no release is live, or not exactly one product is meant.
             NotFoundError: If the live release has no such product.
             UnusableProductError: If a new product cannot be encoded from its description.
+            UnusableFilterError: If no product can meet the filters: an unknown name, or no price between the two.
 
         Example:
             >>> from twinvec.vectors.index import Filters
@@ -61,8 +62,10 @@ class ReadableHome(OpenHome):
             >>> len(new.hits)
             2
         """
+        from twinvec.serving.choices import check_filters
         from twinvec.serving.related import NewProduct
 
+        check_filters(self.workspace.index, self.settings.release, filters)
         described = any(each is not None for each in (title, category, image))
         if described == (product_id is not None):
             raise StateError(

@@ -2,11 +2,14 @@
 
 # No `from __future__ import annotations`: FastAPI reads the annotations of functions inside a function.
 
+import base64
+import binascii
+import re
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse
-from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 import twinvec
 from twinvec.errors import TwinvecError
@@ -40,6 +43,29 @@ class ProductAnswer(Answer):
     marketplace: str
 
 
+def decode_base64(text: object) -> object:
+    """Return the bytes of a base64 text, which may be wrapped in lines or be a `data:` URL.
+
+    Raises:
+        ValueError: If it is not base64, or not all of it.
+    """
+    if not isinstance(text, str | bytes):
+        return text
+    written = text.decode("ascii", "replace") if isinstance(text, bytes) else text
+    written = re.sub(r"\s+", "", re.sub(r"^data:[^,]*;base64,", "", written))
+    try:
+        return base64.b64decode(
+            written, altchars=b"-_" if re.search("[-_]", written) else None, validate=True
+        )
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("not base64: give the bytes of an image file in base64") from error
+
+
+ImageBytes = Annotated[
+    bytes, BeforeValidator(decode_base64), WithJsonSchema({"type": "string", "format": "base64"})
+]
+
+
 class NewProductBody(BaseModel):
     """A product that is not in the catalogue; one of the three is enough."""
 
@@ -47,7 +73,7 @@ class NewProductBody(BaseModel):
 
     title: str | None = None
     category: str | None = Field(None, description="Its path, `Music > Jazz`, or the name of the leaf alone.")
-    image: Base64Bytes | None = Field(None, description="An image file in base64.")
+    image: ImageBytes | None = Field(None, description="An image file in base64.")
 
 
 class HitAnswer(Answer):

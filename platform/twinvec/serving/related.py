@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from twinvec.errors import NotFoundError, StateError, TwinvecError
+from twinvec.text import is_valid
 from twinvec.vectors.index import LISTS, Filters, Hit, VectorIndex
 from twinvec.vectors.lists import Lists, open_lists
 
@@ -190,7 +191,7 @@ class Recommender:
 
     def _by_vectors(self, collection: str, product_id: str, k: int, filters: Filters | None) -> Related:
         ef = self.index.search_ef(collection) or self.ef
-        answer = self.index.related(collection, product_id, k, filters, ef)
+        answer = self.index.related(collection, product_id, k, filters, ef) if is_valid(product_id) else None
         if answer is None:
             raise UnknownProductError(
                 f"product {product_id!r} is not among the {self.index.count(collection):,} of {collection}",

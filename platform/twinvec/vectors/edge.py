@@ -120,11 +120,11 @@ class EdgeIndex:
             shard.optimize()
         self._shards.release(collection)
 
-    def count(self, collection: str) -> int:
-        """Return the exact number of points."""
+    def count(self, collection: str, filters: Filters | None = None) -> int:
+        """Return the exact number of points, of those that meet the filters."""
         collection = self._existing(collection)
         with self._shards.using(collection, "count") as shard:
-            return shard.count(edge.CountRequest(exact=True))
+            return shard.count(edge.CountRequest(exact=True, filter=as_filter(filters)))
 
     def metadata(self, collection: str) -> dict[str, str]:
         """Return the metadata that the collection was created with."""

@@ -101,8 +101,8 @@ class VectorIndex(Protocol):
     def build(self, collection: str) -> None:
         """Build the HNSW graph of the targets and wait until it serves; everything written is durable."""
 
-    def count(self, collection: str) -> int:
-        """Return the exact number of points."""
+    def count(self, collection: str, filters: Filters | None = None) -> int:
+        """Return the exact number of points, of those that meet the filters."""
 
     def metadata(self, collection: str) -> dict[str, str]:
         """Return the metadata that the collection was created with."""

@@ -98,10 +98,10 @@ class ServerIndex:
                     )
                 green = green + 1 if info.status == models.CollectionStatus.GREEN else 0
 
-    def count(self, collection: str) -> int:
-        """Return the exact number of points."""
+    def count(self, collection: str, filters: Filters | None = None) -> int:
+        """Return the exact number of points, of those that meet the filters."""
         with _explained(f"count {collection}"):
-            return self._client.count(collection, exact=True).count
+            return self._client.count(collection, count_filter=_filter(filters), exact=True).count
 
     def metadata(self, collection: str) -> dict[str, str]:
         """Return the metadata that the collection was created with."""

@@ -32,7 +32,9 @@ def source(tmp_path: Path) -> Path:
     """A folder with `red.png`, and others in need of care; `archive.zip` holds `red.png` and `damaged.png`."""
     folder = tmp_path / "source"
     folder.mkdir()
-    red = encoded(Image.new("RGB", (20, 10), "red"))
+    image = Image.new("RGB", (20, 10), "red")
+    image.putpixel((19, 9), (0, 0, 0))  # or it would be blank
+    red = encoded(image)
     noise = encoded(Image.effect_noise((64, 64), 90))
     (folder / "red.png").write_bytes(red)
     (folder / "truncated.png").write_bytes(noise[: len(noise) // 2])
