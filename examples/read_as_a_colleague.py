@@ -16,7 +16,7 @@ from feast import FeatureStore
 
 import twinvec
 from twinvec.serving.api import create_app
-from twinvec.serving.related import Recommender
+from twinvec.serving.opening import open_answerer
 
 
 def read_by_feast(folder: Path, products: list[str]) -> pd.DataFrame:
@@ -41,8 +41,8 @@ def main(folder: Path | None = None) -> None:
         print(f"Feast: {len(frame)} products, {', '.join(sorted(frame.columns)[:6])}, …")
 
         # In production: `twinvec serve`, and any HTTP client. Here the application answers in this process.
-        recommender = Recommender(home.workspace.index, home.settings.release, home.settings.qdrant.ef)
-        answer = TestClient(create_app(recommender)).get(f"/related/{products[0]}", params={"k": 3}).json()
+        client = TestClient(create_app(open_answerer(home.workspace)))
+        answer = client.get(f"/related/{products[0]}", params={"k": 3}).json()
         print(f"HTTP: {answer['release']} answers with {len(answer['hits'])} products")
 
 

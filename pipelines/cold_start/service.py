@@ -44,8 +44,20 @@ class ColdStart:
         self._encoders: Encoders | None = None
         self._mutex = threading.Lock()
 
-    def related(self, product: NewProduct, k: int = 10, filters: Filters | None = None) -> Related:
+    def related(
+        self,
+        product: NewProduct,
+        k: int = 10,
+        filters: Filters | None = None,
+        collection: str | None = None,
+    ) -> Related:
         """Return the k products most related to `product`, best first, all from one release.
+
+        Args:
+            product: The new product.
+            k: Number of products.
+            filters: Conditions on the products that are found.
+            collection: Collection of the release; that of the live one if not given.
 
         Raises:
             UnusableProductError: If the product cannot be encoded from what is said of it.
@@ -55,7 +67,7 @@ class ColdStart:
         """
         self._check(product)
         index, settings = self._workspace.index, self._workspace.settings
-        collection = live_collection(index, settings.release)
+        collection = collection or live_collection(index, settings.release)
         encoders = self._encoders_of(collection)
         path = find_path(product.category, encoders.paths) if product.category is not None else ()
         with self._mutex:  # loaded by one thread, if they are not yet
@@ -64,7 +76,20 @@ class ColdStart:
         query = self._source(collection, *products.nearest(aligned, NEIGHBOURS))
         ef = index.search_ef(collection) or settings.qdrant.ef
         (hits,) = index.search(collection, query[None], k, filters, ef)
-        return Related(collection, Product(None, product.title, path, None, None), found_products(hits))
+        new = Product(None, product.title, path, None, None)
+        return Related(collection, new, found_products(hits, settings.serving.link))
+
+    def warm(self, collection: str) -> None:
+        """Load the encoders of a release, and use each once.
+
+        Raises:
+            StateError: If the release was made without texts and images, or imported.
+        """
+        encoders = self._encoders_of(collection)
+        with self._mutex:
+            models, products = encoders.models, encoders.products
+        path = encoders.paths[0] if encoders.paths else ()
+        products.nearest(models.encode(NewProduct("warm", None, None), path), NEIGHBOURS)
 
     def _source(self, collection: str, points: Sequence[str], cosines: Floats) -> Floats:
         """Return the source vector of a product with these neighbours, float32 [d]."""

@@ -19,6 +19,7 @@ from pipelines.command import (
     query,
     releases,
     sellers,
+    serving,
     status,
     training,
     update,
@@ -48,13 +49,14 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "doctor": doctor.doctor,
     "lineage": lineage.lineage,
     "related": query.related,
-    "serve": query.serve,
+    "serve": serving.serve,
     "status": status.status,
     "settings": status.settings,
 }
 for name, function in COMMANDS.items():
     app.command(name, cls=LateHelp)(function)
 app.add_typer(sellers.sellers, name="sellers")
+app.add_typer(serving.keys, name="keys")
 app.callback()(start)
 
 

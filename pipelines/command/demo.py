@@ -10,7 +10,7 @@ import typer
 from pipelines.command.app import open_workspace
 from pipelines.command.output import AsJson, print_json
 from pipelines.command.progress import ProgressDisplay, shown
-from pipelines.command.query import open_recommender, print_related
+from pipelines.command.query import print_related
 from pipelines.command.training import print_steps
 from twinvec.errors import StateError
 
@@ -55,6 +55,8 @@ def demo(
     good.
     """
     from twinvec.releases.refresh import refresh
+    from twinvec.serving.answering import Question
+    from twinvec.serving.opening import open_answerer
 
     workspace = open_workspace(**BRIEF)
     folder = workspace.settings.paths.demo / f"{size}-{seed}"
@@ -64,8 +66,8 @@ def demo(
         refreshed = refresh(workspace, snapshot, False, progress, progress.count)
         if refreshed.refused is not None:
             raise refreshed.refused
-        recommender = open_recommender(workspace.settings)
-        answers = [recommender.related(product, 5) for product in _most_bought(snapshot)]
+        answerer = open_answerer(workspace)
+        answers = [answerer.related(product, Question(5)) for product in _most_bought(snapshot)]
     if as_json:
         live = refreshed.live
         print_json({"live": live and live.collection, "related": answers})

@@ -1,9 +1,8 @@
-"""`twinvec related` and `twinvec serve`."""
+"""`twinvec related`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,19 +14,26 @@ from pipelines.command.progress import shown
 from twinvec.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from twinvec.serving.related import Product, Recommender, Related
-    from twinvec.settings import Settings
-    from twinvec.vectors.index import Filters
+    from twinvec.serving.answering import Question
+    from twinvec.serving.related import Product, Related
+    from twinvec.workspace import Workspace
 
 REASONS = 3
 NEW = "A product that is not in the catalogue"
+RULES = "Rules"
 
 
 def related(
-    product_id: Annotated[
-        str | None, typer.Argument(help="The product to start from; not given for one that is new.")
+    product_ids: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PRODUCT_ID]...", help="The product to start from, or several; none for one that is new."
+        ),
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many to find.")] = 10,
+    basket: Annotated[
+        bool, typer.Option("--basket", help="Find one list for all the products together.")
+    ] = False,
     title: Annotated[
         str | None, typer.Option(help="Title of a product that is not in the catalogue.", rich_help_panel=NEW)
     ] = None,
@@ -42,29 +48,71 @@ def related(
         list[str] | None, typer.Option(help="Find products of this category, at any level; may be repeated.")
     ] = None,
     marketplace: Annotated[
-        list[str] | None, typer.Option(help="Find products of this marketplace; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Find products of this marketplace, not the product's own; '*' for all."),
+    ] = None,
+    currency: Annotated[
+        list[str] | None, typer.Option(help="Find products priced in this currency; may be repeated.")
     ] = None,
     min_price: Annotated[
-        float | None, typer.Option(min=0, help="Find products at this price or more.")
+        float | None, typer.Option(min=0, help="Find products at this price or more, in the own currency.")
     ] = None,
     max_price: Annotated[
-        float | None, typer.Option(min=0, help="Find products at this price or less.")
+        float | None, typer.Option(min=0, help="Find products at this price or less, in the own currency.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Id that is not shown; may be repeated.", rich_help_panel=RULES)
+    ] = None,
+    min_score: Annotated[float | None, typer.Option(help="Least score.", rich_help_panel=RULES)] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="Condition, as 'brand:Acme' or 'rating>=4'.", rich_help_panel=RULES),
+    ] = None,
+    boost: Annotated[
+        list[str] | None,
+        typer.Option(help="Condition that lifts, as 'brand:Acme*0.3'.", rich_help_panel=RULES),
+    ] = None,
+    bury: Annotated[
+        list[str] | None, typer.Option(help="Condition that lowers.", rich_help_panel=RULES)
+    ] = None,
+    pin: Annotated[
+        list[str] | None, typer.Option(help="Id that comes first; may be repeated.", rich_help_panel=RULES)
+    ] = None,
+    max_per_brand: Annotated[
+        int | None, typer.Option(min=1, help="Most products of one brand.", rich_help_panel=RULES)
+    ] = None,
+    max_per_category: Annotated[
+        int | None, typer.Option(min=1, help="Most products of one category.", rich_help_panel=RULES)
+    ] = None,
+    diversity: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Weight of unlikeness to those before.", rich_help_panel=RULES),
+    ] = 0.0,
+    fallback: Annotated[
+        bool,
+        typer.Option("--fallback", help="Show popular products if it is unknown.", rich_help_panel=RULES),
+    ] = False,
+    field: Annotated[list[str] | None, typer.Option(help="Further field to show; may be repeated.")] = None,
+    release: Annotated[
+        str | None, typer.Option(help="Release to ask in place of the live one, as 'v7'.")
     ] = None,
     why: Annotated[
         bool, typer.Option("--why", help="Tell what spoke for each product of the list, the strongest first.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the products most related to one, from the live release.
+    """Show the products most related to one, or to each of several, from the live release.
 
-    The one is a product of the catalogue, named by its id, or a new one, described by --title, --category and
+    A product is one of the catalogue, named by its id, or a new one, described by --title, --category and
     --image, or some of them: it is encoded as the catalogue was.
     """
-    from twinvec.settings import load_settings
+    from twinvec.serving.answering import Question
+    from twinvec.serving.rules import Boost, Condition, Rules
     from twinvec.vectors.index import Filters
 
+    ids = product_ids or []
     described = title is not None or category is not None or image is not None
-    if described == (product_id is not None):
+    if described == bool(ids):
         raise typer.BadParameter(
             "give either the id of a product, or --title, --category and --image of one that is not in the "
             "catalogue (--in-category chooses among what is found)"
@@ -73,53 +121,75 @@ def related(
         raise typer.BadParameter(
             "--why is for products of the catalogue: a new one is answered without a list"
         )
-    settings = load_settings()
-    filters = Filters(tuple(in_category or ()), tuple(marketplace or ()), min_price, max_price)
-    if filters != Filters():
-        from twinvec.serving.choices import check_filters
-
-        with closing(open_recommender(settings).index) as index:
-            check_filters(index, settings.release, filters)
-    if product_id is not None and why:
-        answer = explained(product_id, k, filters)
-    elif product_id is not None:
-        answer = open_recommender(settings).related(product_id, k, filters)
-    else:
-        answer = related_to_new(title, category, image, k, filters)
-    print_json(answer) if as_json else print_related(answer)
-
-
-def explained(product_id: str, k: int, filters: Filters) -> Related:
-    """Return the products related to one, with the reasons of those from its list."""
-    from pipelines.ranking.explaining import Explainer
-    from twinvec.serving.related import Recommender
-
+    boosts = (*map(Boost.parse, boost or ()), *(Boost.parse(text, -1) for text in bury or ()))
+    rules = Rules(
+        exclude=tuple(exclude or ()),
+        min_score=min_score,
+        where=tuple(map(Condition.parse, where or ())),
+        boost=boosts,
+        pin=tuple(pin or ()),
+        max_per_brand=max_per_brand,
+        max_per_category=max_per_category,
+        diversity=diversity,
+        fallback=fallback,
+    )
+    filters = Filters(
+        tuple(in_category or ()), tuple(marketplace or ()), min_price, max_price, tuple(currency or ())
+    )
+    question = Question(k, filters, rules, release=release, explain=why, fields=tuple(field or ()))
     workspace = open_workspace()
-    settings = workspace.settings
-    recommender = Recommender(workspace.index, settings.release, settings.qdrant.ef, settings.paths.versions)
-    answer = recommender.related(product_id, k, filters)
+    if described:
+        answers: Sequence[Related] = [related_to_new(workspace, title, category, image, question)]
+    else:
+        answers = answers_for(workspace, ids, question, basket)
+    if as_json:
+        print_json(answers[0] if len(answers) == 1 else answers)
+        return
+    for answer in answers:
+        print_related(answer)
+
+
+def answers_for(
+    workspace: Workspace, product_ids: Sequence[str], question: Question, basket: bool
+) -> Sequence[Related]:
+    """Return the answer for a product or a basket, or those for several products."""
+    from twinvec.serving.opening import open_answerer
+
+    explainer = None
+    if question.explain:
+        from pipelines.ranking.explaining import Explainer
+
+        explainer = Explainer(workspace)
+    answerer = open_answerer(workspace, explainer=explainer)
+    if basket:
+        return [answerer.basket(product_ids, question)]
+    if len(product_ids) > 1:
+        return answerer.batch(product_ids, question)
+    if explainer is None:
+        return [answerer.related(product_ids[0], question)]
     with shown() as progress:
-        progress("loading the ranker of the live release")
-        return Explainer(workspace).explain(answer)
+        progress("loading the ranker of the release")
+        return [answerer.related(product_ids[0], question)]
 
 
 def related_to_new(
-    title: str | None, category: str | None, image: Path | None, k: int, filters: Filters
+    workspace: Workspace, title: str | None, category: str | None, image: Path | None, question: Question
 ) -> Related:
     """Return the products related to one that is not in the catalogue.
 
     Raises:
         NotFoundError: If there is no such image file.
     """
+    from twinvec.serving.opening import open_answerer
     from twinvec.serving.related import NewProduct
 
-    workspace = open_workspace()
     content = read_image(image, workspace.settings.image.max_bytes) if image is not None else None
     with shown() as progress:
-        progress("loading the encoders of the live release")
+        progress("loading the encoders of the release")
         from pipelines.cold_start.service import ColdStart
 
-        return ColdStart(workspace).related(NewProduct(title, category, content), k, filters)
+        answerer = open_answerer(workspace, ColdStart(workspace))
+        return answerer.related_to_new(NewProduct(title, category, content), question)
 
 
 def read_image(path: Path, max_bytes: int) -> bytes:
@@ -137,34 +207,6 @@ def read_image(path: Path, max_bytes: int) -> bytes:
         ) from error
 
 
-def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
-) -> None:
-    """Serve related products over HTTP; /docs describes the API."""
-    import uvicorn
-
-    from pipelines.cold_start.service import ColdStart
-    from pipelines.ranking.explaining import Explainer
-    from twinvec.serving.api import create_app
-    from twinvec.serving.related import Recommender
-
-    workspace = open_workspace()
-    settings = workspace.settings
-    # One index for both: Qdrant Edge keeps what it has open in memory.
-    recommender = Recommender(workspace.index, settings.release, settings.qdrant.ef, settings.paths.versions)
-    app = create_app(recommender, ColdStart(workspace), Explainer(workspace))
-    uvicorn.run(app, host=host, port=port)
-
-
-def open_recommender(settings: Settings) -> Recommender:
-    """Return a recommender over the index that the settings name."""
-    from twinvec.serving.related import Recommender
-    from twinvec.vectors import open_index
-
-    return Recommender(open_index(settings), settings.release, settings.qdrant.ef, settings.paths.versions)
-
-
 def print_related(answer: Related) -> None:
     """Print a product and its related products."""
     product = answer.product
@@ -175,8 +217,14 @@ def print_related(answer: Related) -> None:
         names.append("why")
         reasons = [None, *(_strongest(hit.reasons) for hit in answer.hits)]
         rows = [(*row, reason) for row, reason in zip(rows, reasons, strict=True)]
+    for name in answer.hits[0].product.fields or () if answer.hits else ():
+        names.append(name)
+        values = [None, *((hit.product.fields or {}).get(name) for hit in answer.hits)]
+        rows = [(*row, value) for row, value in zip(rows, values, strict=True)]
     title = product.title or product.product_id or "a new product"
-    print_table(f"Related to {title} in {answer.release}", names, rows)
+    what = "Popular, in place of what is related to" if answer.fallback == "popular" else "Related to"
+    unknown = ", which it does not have" if answer.fallback is not None else ""
+    print_table(f"{what} {title} in {answer.release}{unknown}", names, rows)
 
 
 def _strongest(reasons: Mapping[str, float] | None) -> str | None:
@@ -187,5 +235,5 @@ def _strongest(reasons: Mapping[str, float] | None) -> str | None:
 
 
 def _columns(product: Product) -> tuple[object, ...]:
-    price = f"{product.price:,.2f}" if product.price is not None else None
+    price = f"{product.price:,.2f} {product.currency or ''}".strip() if product.price is not None else None
     return product.product_id, product.title, product.category, price

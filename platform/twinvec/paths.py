@@ -33,6 +33,11 @@ class HomePaths:
         return self.home / "mlflow.db"
 
     @property
+    def api_keys(self) -> Path:
+        """Digests of the keys of the HTTP API, if `serving.keys_file` is not set."""
+        return self.home / "api_keys.json"
+
+    @property
     def mlartifacts(self) -> Path:
         """Artifacts of runs and models, a folder for each space."""
         return self.home / "mlartifacts"

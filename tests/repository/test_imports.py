@@ -132,8 +132,8 @@ ALLOWED: Mapping[str, str] = {
         "twinvec.settings twinvec.spaces twinvec.tracking twinvec.vectors twinvec.workspace"
     ),
     "twinvec.serving": (
-        "registry twinvec twinvec.catalogue twinvec.errors twinvec.features twinvec.releases "
-        "twinvec.spaces twinvec.text twinvec.vectors twinvec.workspace"
+        "registry twinvec twinvec.catalogue twinvec.columns twinvec.errors twinvec.features twinvec.files "
+        "twinvec.releases twinvec.settings twinvec.spaces twinvec.text twinvec.vectors twinvec.workspace"
     ),
     "twinvec.settings": "twinvec.catalogue twinvec.errors twinvec.paths twinvec.plugins",
     "twinvec.spaces": "twinvec.columns twinvec.errors twinvec.plugins twinvec.settings",

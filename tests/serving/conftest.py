@@ -10,13 +10,16 @@ import numpy.typing as npt
 import pytest
 from qdrant_client import QdrantClient
 
+from twinvec.serving.answering import Answerer
 from twinvec.serving.related import Recommender
+from twinvec.serving.rules import Rules
 from twinvec.settings import QdrantSettings
 from twinvec.vectors import VectorIndex, make_points, publish
 from twinvec.vectors.edge import EdgeIndex
 from twinvec.vectors.server import ServerIndex
 
 PRODUCTS, DIMENSION, NAME = 211, 9, "related_products"
+CURRENCY = {"us": "USD", "es": "EUR"}
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Shop:
     ids: list[str]
     marketplace: npt.NDArray[np.str_]
     category: npt.NDArray[np.str_]
+    brand: npt.NDArray[np.str_]
     price: npt.NDArray[np.float64]
     source: npt.NDArray[np.float32]
     target: npt.NDArray[np.float32]
@@ -34,6 +38,11 @@ class Shop:
     @property
     def recommender(self) -> Recommender:
         return Recommender(self.index, NAME, 128)
+
+    @property
+    def answerer(self) -> Answerer:
+        """All marketplaces by default, as brute force has it."""
+        return Answerer(self.recommender, Rules(own_marketplace=False))
 
     def go_live(self, number: int) -> None:
         self.index.switch_alias(NAME, f"{NAME}__v{number}")
@@ -60,6 +69,7 @@ def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         [f"B{row:04d}" for row in range(PRODUCTS - 1)] + ["SKU/7 a&b?#ü"],
         random.choice(["us", "es"], PRODUCTS),
         random.choice(["Hats", "Boots", "Bags"], PRODUCTS),
+        random.choice(["Acme", "Blue", "Cord"], PRODUCTS),
         np.where(random.random(PRODUCTS) < 0.1, np.nan, random.uniform(1, 100, PRODUCTS).round(2)),
         random.standard_normal((2, PRODUCTS, DIMENSION)).astype(np.float32),
         random.standard_normal((2, PRODUCTS, DIMENSION)).astype(np.float32),
@@ -72,6 +82,8 @@ def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             title=[f"thing {product}" if row % 9 else None for row, product in enumerate(shop.ids)],
             category=[["All", name] for name in shop.category],
             price=shop.price.tolist(),
+            currency=[CURRENCY[market] for market in shop.marketplace],
+            brand=shop.brand.tolist(),
             release=collection,
             source=shop.source[number - 1],
             target=shop.target[number - 1],

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import threading
 import time
 from dataclasses import replace
@@ -10,13 +11,15 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from tests.serving.conftest import CURRENCY
 from twinvec.serving.api import create_app
+from twinvec.serving.http.parameters import RelatedParameters
 from twinvec.vectors.server import ServerIndex, connect
 
 
 @pytest.fixture
 def client(live: Any) -> TestClient:
-    return TestClient(create_app(live.recommender))
+    return TestClient(create_app(live.answerer))
 
 
 def test_related_products_over_http(live: Any, client: TestClient) -> None:
@@ -30,6 +33,11 @@ def test_related_products_over_http(live: Any, client: TestClient) -> None:
         "category": ["All", live.category[9]],
         "price": None if np.isnan(live.price[9]) else live.price[9],
         "marketplace": live.marketplace[9],
+        "currency": CURRENCY[live.marketplace[9]],
+        "brand": live.brand[9],
+        "image": None,
+        "link": None,
+        "fields": None,
     }
     assert [hit["product"]["product_id"] for hit in body["hits"]] == live.best(1, 9, 4)
     assert sorted((hit["score"] for hit in body["hits"]), reverse=True) == [
@@ -38,7 +46,7 @@ def test_related_products_over_http(live: Any, client: TestClient) -> None:
 
 
 def test_filters_over_http(live: Any, client: TestClient) -> None:
-    query = "category=Hats&category=Boots&marketplace=us&min_price=5&max_price=70.5"
+    query = "category=Hats&category=Boots&marketplace=us&currency=USD&min_price=5&max_price=70.5"
     hits = client.get(f"/related/B0003?k=6&{query}").json()["hits"]
     allowed = np.isin(live.category, ["Hats", "Boots"]) & (live.marketplace == "us")
     allowed &= (live.price >= 5) & (live.price <= 70.5)
@@ -54,8 +62,7 @@ def test_any_product_id_can_be_asked_for(live: Any, client: TestClient) -> None:
 def test_a_new_live_release_answers_without_a_restart(live: Any, client: TestClient) -> None:
     for number in (1, 2, 1, 2):
         live.go_live(number)
-        for path in ("/health", "/ready"):
-            assert client.get(path).json() == {"status": "ok", "release": f"related_products__v{number}"}
+        assert client.get("/ready").json() == {"status": "ok", "release": f"related_products__v{number}"}
         release = client.get("/release").json()
         assert release["products"] == 211
         assert release["metadata"]["version"] == f"related@v{number}"
@@ -93,7 +100,9 @@ def test_errors_say_what_to_do(live: Any, client: TestClient) -> None:
     assert unknown.json()["hint"]
     for query in ("k=0", "k=1001", "k=x", "min_price=-1", "max_price=cheap"):
         assert client.get(f"/related/B0001?{query}").status_code == 422, query
-    asleep = TestClient(create_app(replace(live.recommender, release="asleep")))
+    asleep = TestClient(
+        create_app(replace(live.answerer, recommender=replace(live.recommender, release="asleep")))
+    )
     for path in ("/ready", "/release", "/related/B0001"):
         answer = asleep.get(path)
         assert answer.status_code == 503
@@ -102,18 +111,26 @@ def test_errors_say_what_to_do(live: Any, client: TestClient) -> None:
 
 
 def test_a_fresh_stack_is_healthy_before_it_is_ready(live: Any) -> None:
-    asleep = TestClient(create_app(replace(live.recommender, release="asleep")))
-    assert asleep.get("/health").json() == {"status": "ok", "release": None}
+    asleep = TestClient(
+        create_app(replace(live.answerer, recommender=replace(live.recommender, release="asleep")))
+    )
+    assert asleep.get("/health").json() == {"status": "ok"}
     unreachable = ServerIndex(connect("http://127.0.0.1:1", None, 1))
-    cut_off = TestClient(create_app(replace(live.recommender, index=unreachable)))
-    for path in ("/health", "/ready"):
-        assert cut_off.get(path).status_code == 503
+    cut_off = TestClient(
+        create_app(replace(live.answerer, recommender=replace(live.recommender, index=unreachable)))
+    )
+    assert cut_off.get("/health").json() == {"status": "ok"}
+    assert cut_off.get("/ready").status_code == 503
 
 
 def test_the_api_describes_itself(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     related = document["paths"]["/related/{product_id}"]["get"]
-    assert {parameter["name"] for parameter in related["parameters"]} == {
-        "product_id", "k", "explain", "category", "marketplace", "min_price", "max_price",
-    }  # fmt: skip
-    assert set(related["responses"]) == {"200", "404", "422", "503"}
+    names = {parameter["name"] for parameter in related["parameters"]}
+    assert names == {"product_id", *RelatedParameters.model_fields}
+    assert {"200", "404", "422", "429", "503"} <= set(related["responses"])
+    assert document["components"]["securitySchemes"].keys() == {"bearer", "key"}
+    for path in ("/docs", "/redoc"):
+        page = client.get(path).text
+        assert "//cdn" not in page
+        assert client.get(re.findall(r'src="(/[^"]+js)"', page)[0]).status_code == 200

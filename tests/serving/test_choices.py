@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from twinvec.serving.api import decode_base64
 from twinvec.serving.choices import UnusableFilterError, check_filters
+from twinvec.serving.http.parameters import decode_base64
 from twinvec.serving.related import UnknownProductError
 from twinvec.vectors import Filters
 

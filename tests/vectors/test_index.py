@@ -54,6 +54,9 @@ def test_payload_comes_back_whole(
         "category": catalogue.category[row],
         "price": catalogue.price[row],
         "marketplace": catalogue.marketplace[row],
+        "currency": None,
+        "brand": None,
+        "image": None,
         "release": "related_products__v1",
     }
 

@@ -17,7 +17,9 @@ from twinvec.spaces import lists_space, served_as
 if TYPE_CHECKING:
     from registry.models import Release, Version
     from twinvec.home.vectors import VersionVectors
-    from twinvec.serving.related import ColdStart, Explainer, Recommender, Related
+    from twinvec.serving.answering import Answerer, Question
+    from twinvec.serving.related import Related
+    from twinvec.serving.rules import Rules
     from twinvec.vectors.index import Filters
 
 
@@ -34,49 +36,100 @@ class ReadableHome(OpenHome):
         category: str | None = None,
         image: str | Path | bytes | None = None,
         explain: bool = False,
+        rules: Rules | None = None,
+        release: str | None = None,
+        fields: Sequence[str] = (),
     ) -> Related:
-        """Return the products most related to one, from the live release.
+        """Return the products most related to one, from the live release or another.
 
         Args:
             product_id: Product of the catalogue. Leave it out for a product that is not in the catalogue, and give at
                 least one of title, category and image.
             k: Number of products.
-            filters: Conditions on the products that are found.
+            filters: Conditions on the products that are found. By default, they are of the product's own marketplace;
+                `Filters(marketplace=("*",))` allows all. A price is compared in the product's currency.
             title: Title of a new product.
             category: Category of a new product: its path, as `Music > Jazz`, or the name of one category.
             image: Image of a new product: a file, or its bytes.
             explain: Whether hits from the product's list get reasons: kind of evidence → what it added to the score.
+            rules: Rules on what is shown, and in what order, beside those of `serving.rules` in the settings.
+            release: Release to ask in place of the live one, as `v7`.
+            fields: Further fields of the points, or attributes, that each hit carries.
 
         Raises:
             StateError: If no release is live, or not exactly one product is meant.
-            NotFoundError: If the live release has no such product.
-            UnusableProductError: If a new product cannot be encoded from its description.
+            NotFoundError: If the release has no such product, or there is no such release.
+            UnusableProductError: If a new product cannot be encoded from its description, or the question contradicts
+                itself.
             UnusableFilterError: If no product can meet the filters: an unknown name, or no price between the two.
 
         Example:
+            >>> from twinvec.serving.rules import Condition, Rules
             >>> from twinvec.vectors.index import Filters
             >>> answer = home.related("T04V96VMH", k=5, filters=Filters(max_price=50.0))
             >>> all(hit.product.price <= 50 for hit in answer.hits)
+            True
+            >>> rules = Rules(where=(Condition.parse("price>=20"),), max_per_category=1)
+            >>> all(hit.product.price >= 20 for hit in home.related("T04V96VMH", rules=rules).hits)
             True
             >>> new = home.related(title="Coffee machine", k=2)
             >>> len(new.hits)
             2
         """
-        from twinvec.serving.choices import check_filters
         from twinvec.serving.related import NewProduct
 
-        check_filters(self.workspace.index, self.settings.release, filters)
         described = any(each is not None for each in (title, category, image))
         if described == (product_id is not None):
             raise StateError(
                 "a query is for one product",
                 "give the id of a product, or title, category or image of a new one",
             )
+        question = _question(k, filters, rules, release, explain, fields)
         if product_id is not None:
-            answer = self._recommender.related(product_id, k, filters)
-            return self._explainer.explain(answer) if explain else answer
+            return self._answerer.related(product_id, question)
         content = image if isinstance(image, bytes) or image is None else self._read_image(Path(image))
-        return self._cold_start.related(NewProduct(title, category, content), k, filters)
+        return self._answerer.related_to_new(NewProduct(title, category, content), question)
+
+    def related_batch(
+        self,
+        product_ids: Sequence[str],
+        k: int = 10,
+        filters: Filters | None = None,
+        *,
+        rules: Rules | None = None,
+        release: str | None = None,
+        fields: Sequence[str] = (),
+    ) -> list[Related]:
+        """Return an answer for each of some products, all of one release; see `related` for the arguments.
+
+        The answer for a product that the release does not have has no hits, and `fallback` says `unknown`.
+
+        Example:
+            >>> [len(answer.hits) for answer in home.related_batch(["T04V96VMH", "T0EB0Z1K8", "nobody"], k=3)]
+            [3, 3, 0]
+        """
+        return self._answerer.batch(product_ids, _question(k, filters, rules, release, False, fields))
+
+    def related_basket(
+        self,
+        product_ids: Sequence[str],
+        k: int = 10,
+        filters: Filters | None = None,
+        *,
+        rules: Rules | None = None,
+        release: str | None = None,
+        fields: Sequence[str] = (),
+    ) -> Related:
+        """Return one list for a basket of products, without them; see `related` for the arguments.
+
+        Their lists are merged by reciprocal rank fusion.
+
+        Example:
+            >>> basket = ["T04V96VMH", "T0EB0Z1K8"]
+            >>> [hit.product.product_id in basket for hit in home.related_basket(basket, k=2).hits]
+            [False, False]
+        """
+        return self._answerer.basket(product_ids, _question(k, filters, rules, release, False, fields))
 
     def vectors(self, version: str = "related", keys: Sequence[str] | None = None) -> VersionVectors:
         """Return the vectors of a version, to be used as Arrow, NumPy or torch.
@@ -187,35 +240,23 @@ class ReadableHome(OpenHome):
 
     def close(self) -> None:
         """Close the stores and forget the loaded encoders; a later use opens them again."""
-        self.__dict__.pop("_cold_start", None)
-        self.__dict__.pop("_recommender", None)
-        self.__dict__.pop("_explainer", None)
+        self.__dict__.pop("_answerer", None)
         super().close()
 
     @cached_property
-    def _explainer(self) -> Explainer:
-        """Reasons of answers; it keeps the ranker that it has loaded."""
-        lists = lists_space(served_as(self.settings, self.settings.release))
-        if lists is None or lists.listing is None or lists.listing.explain is None:
-            raise StateError("no space lists related products and explains them", "leave `explain` out")
-        explainer: Explainer = load_reference(lists.listing.explain)(self.workspace)
-        return explainer
+    def _answerer(self) -> Answerer:
+        """Answers from releases; it keeps the encoders and the ranker that it has loaded."""
+        from twinvec.serving.opening import open_answerer
 
-    @cached_property
-    def _recommender(self) -> Recommender:
-        """Answers from the live release."""
-        from twinvec.serving.related import Recommender
-
-        settings = self.settings
-        return Recommender(
-            self.workspace.index, settings.release, settings.qdrant.ef, settings.paths.versions
+        space = served_as(self.settings, self.settings.release)
+        lists = lists_space(space)
+        explain = lists.listing.explain if lists is not None and lists.listing is not None else None
+        cold_start = space.serving.cold_start if space.serving is not None else None
+        return open_answerer(
+            self.workspace,
+            load_reference(cold_start)(self.workspace) if cold_start is not None else None,
+            load_reference(explain)(self.workspace) if explain is not None else None,
         )
-
-    @cached_property
-    def _cold_start(self) -> ColdStart:
-        """Answers for new products; it keeps the encoders that it has loaded."""
-        cold_start: ColdStart = self._declared("cold_start")(self.workspace)
-        return cold_start
 
     def _read_image(self, path: Path) -> bytes:
         try:
@@ -226,3 +267,20 @@ class ReadableHome(OpenHome):
             raise NotFoundError(
                 f"the image {path} cannot be read: {error.strerror}", "name an image file, or give its bytes"
             ) from error
+
+
+def _question(
+    k: int,
+    filters: Filters | None,
+    rules: Rules | None,
+    release: str | None,
+    explain: bool,
+    fields: Sequence[str],
+) -> Question:
+    from twinvec.serving.answering import Question
+    from twinvec.serving.rules import Rules
+    from twinvec.vectors.index import Filters
+
+    return Question(
+        k, filters or Filters(), rules or Rules(), release=release, explain=explain, fields=tuple(fields)
+    )

@@ -20,6 +20,7 @@ from twinvec.vectors.points import PointBatch, make_points
 # The feature store shows the same title.
 POINTS = """
     SELECT product_id, marketplace, map_values(title)[1] AS title, category, price,
+           currency, brand, image,
            {source} AS source_vector, {target} AS target_vector
     FROM products JOIN vectors USING (product_id)
 """
@@ -73,6 +74,9 @@ def _points(batch: pa.RecordBatch, collection: str, dimension: int) -> PointBatc
         release=collection,
         source=_array(batch["source_vector"], dimension),
         target=_array(batch["target_vector"], dimension),
+        currency=batch["currency"].to_pylist(),
+        brand=batch["brand"].to_pylist(),
+        image=batch["image"].to_pylist(),
     )
 
 

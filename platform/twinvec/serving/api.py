@@ -1,215 +1,139 @@
-"""HTTP API. A new live release answers from the next request on, without a restart."""
+"""The HTTP API, put together of a router for each kind of question. A new live release answers without a restart."""
 
-# No `from __future__ import annotations`: FastAPI reads the annotations of functions inside a function.
+from __future__ import annotations
 
-import base64
-import binascii
-import re
-from typing import Annotated
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
 
-from fastapi import Depends, FastAPI, Query, Request
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.middleware.gzip import GZipMiddleware
+from fastapi.openapi.utils import get_openapi
+from fastapi_offline import FastAPIOffline
 
 import twinvec
-from twinvec.errors import TwinvecError
-from twinvec.serving.related import (
-    ColdStart,
-    Explainer,
-    NewProduct,
-    Recommender,
-    UnknownProductError,
-    UnusableProductError,
-)
-from twinvec.vectors.index import Filters
+from twinvec.serving.answering import Answerer
+from twinvec.serving.http.errors import ErrorAnswer, install_handlers
+from twinvec.serving.http.guard import OPEN, Guard, Served
+from twinvec.serving.http.keys import Keys
+from twinvec.serving.http.logs import log_request
+from twinvec.serving.http.metrics import Metrics
+from twinvec.serving.http.routes.health import health_router
+from twinvec.serving.http.routes.related import related_router
+from twinvec.serving.http.routes.sellers import sellers_router
+from twinvec.serving.http.service import Service
+from twinvec.serving.http.warming import Warmer
+from twinvec.settings.serving import ServingSettings
+from twinvec.workspace import Workspace
 
-MOST = 1000
-STATUS = {UnknownProductError: 404, UnusableProductError: 422}
+DESCRIPTION = """Related products from the live release.
 
-
-class Answer(BaseModel):
-    """A response, read from the attributes of what the recommender gives."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-
-class ProductAnswer(Answer):
-    """A product."""
-
-    product_id: str
-    title: str | None
-    category: tuple[str, ...]
-    price: float | None
-    marketplace: str
-
-
-def decode_base64(text: object) -> object:
-    """Return the bytes of a base64 text, which may be wrapped in lines or be a `data:` URL.
-
-    Raises:
-        ValueError: If it is not base64, or not all of it.
-    """
-    if not isinstance(text, str | bytes):
-        return text
-    written = text.decode("ascii", "replace") if isinstance(text, bytes) else text
-    written = re.sub(r"\s+", "", re.sub(r"^data:[^,]*;base64,", "", written))
-    try:
-        return base64.b64decode(
-            written, altchars=b"-_" if re.search("[-_]", written) else None, validate=True
-        )
-    except (binascii.Error, ValueError) as error:
-        raise ValueError("not base64: give the bytes of an image file in base64") from error
-
-
-ImageBytes = Annotated[
-    bytes, BeforeValidator(decode_base64), WithJsonSchema({"type": "string", "format": "base64"})
+Every answer carries `X-Request-Id` and `X-Release`. Errors are objects with `detail`, `hint` and `request_id`."""
+TAGS = [
+    {
+        "name": "related products",
+        "description": "What goes with a product, a basket, or a product that is new.",
+    },
+    {"name": "sellers", "description": "What a seller could offer."},
+    {"name": "operation", "description": "For balancers and operators."},
 ]
-
-
-class NewProductBody(BaseModel):
-    """A product that is not in the catalogue; one of the three is enough."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    title: str | None = None
-    category: str | None = Field(None, description="Its path, `Music > Jazz`, or the name of the leaf alone.")
-    image: ImageBytes | None = Field(None, description="An image file in base64.")
-
-
-class HitAnswer(Answer):
-    """A related product; a higher score is more related."""
-
-    score: float
-    product: ProductAnswer
-    reasons: dict[str, float] | None
-
-
-class AskedAnswer(ProductAnswer):
-    """The product that was asked for; a new one has only the fields of the request."""
-
-    product_id: str | None  # type: ignore[assignment]
-    marketplace: str | None  # type: ignore[assignment]
-
-
-class RelatedAnswer(Answer):
-    """Related products, best first, and the release they come from.
-
-    The first `ranked` hits are of the product's list, in the order of a learned ranker. The others are found by the
-    vectors; their scores are on another scale.
-    """
-
-    release: str
-    product: AskedAnswer
-    hits: tuple[HitAnswer, ...]
-    ranked: int
-
-
-class ReleaseAnswer(Answer):
-    """The live release."""
-
-    name: str
-    collection: str
-    products: int
-    metadata: dict[str, str]
-
-
-class HealthAnswer(BaseModel):
-    """The API answers, and so does Qdrant."""
-
-    status: str
-    release: str | None
-
-
-class ErrorAnswer(BaseModel):
-    """An error, and what to do about it."""
-
-    detail: str
-    hint: str
-
-
-def chosen(
-    category: Annotated[list[str], Query(description="Any of these, at any level.")] = [],  # noqa: B006
-    marketplace: Annotated[list[str], Query(description="Any of these.")] = [],  # noqa: B006
-    min_price: Annotated[float | None, Query(ge=0)] = None,
-    max_price: Annotated[float | None, Query(ge=0)] = None,
-) -> Filters:
-    """Return the filters of a request."""
-    return Filters(tuple(category), tuple(marketplace), min_price, max_price)
-
-
-Explained = Annotated[
-    bool,
-    Query(
-        description="Whether to tell what each kind of evidence added to the score of a hit from the list."
-    ),
-]
-Many = Annotated[int, Query(ge=1, le=MOST, description="How many.")]
-Chosen = Annotated[Filters, Depends(chosen)]
+ERRORS = {
+    400: "The body cannot be parsed.",
+    401: "The request has no key, or one that is not known.",
+    403: "The key does not allow this.",
+    404: "The release has no such product, category or marketplace, or there is no such release.",
+    408: "The body did not arrive in time.",
+    413: "The body is too large.",
+    422: "A parameter is unknown, out of its bounds, or contradicts another.",
+    429: "The key has no request left for now.",
+    503: "No release is live, or a store does not answer.",
+}
+WITH_IMAGES = frozenset({"/related"})
 
 
 def create_app(
-    recommender: Recommender, cold_start: ColdStart | None = None, explainer: Explainer | None = None
+    answerer: Answerer,
+    settings: ServingSettings | None = None,
+    keys: Keys | None = None,
+    workspace: Workspace | None = None,
 ) -> FastAPI:
-    """Return the API over one recommender.
+    """Return the API over one answerer.
 
     Args:
-        recommender: Answers for products of the catalogue.
-        cold_start: Answers for products that are not in the catalogue.
-        explainer: Tells the reasons of answers from lists.
+        answerer: Answers questions.
+        settings: Settings of the API; the defaults if not given.
+        keys: Keys of callers; those of the settings if not given.
+        workspace: Stores of a home; without it, only what the index knows is answered.
     """
-    unavailable = {
-        503: {"model": ErrorAnswer, "description": "No release is live, or Qdrant does not answer."}
-    }
-    app = FastAPI(
+    settings = settings or ServingSettings()
+    metrics = Metrics()
+    warmer = Warmer(answerer.recommender, answerer.cold_start if settings.warm else None)
+    service = Service(answerer, settings, metrics, warmer, workspace)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        warmer.start()
+        yield
+        warmer.stop()
+        service.probes.shutdown(wait=False)
+
+    app: FastAPI = FastAPIOffline(
         title="Twinvec",
         version=twinvec.__version__,
-        description="Related products from the live release.",
-        responses=unavailable,  # type: ignore[arg-type]
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        lifespan=lifespan,
+        responses={status: {"model": ErrorAnswer, "description": text} for status, text in ERRORS.items()},
     )
+    install_handlers(app)
+    app.include_router(health_router(service))
+    app.include_router(related_router(service))
+    if workspace is not None:
+        app.include_router(sellers_router(service, workspace))
+    app.openapi = _described(app)  # type: ignore[method-assign]
 
-    @app.exception_handler(TwinvecError)
-    def explain(_request: Request, error: TwinvecError) -> JSONResponse:
-        status = STATUS.get(type(error), 503)
-        return JSONResponse(ErrorAnswer(detail=error.message, hint=error.hint).model_dump(), status)
+    def observe(request: Served) -> None:
+        metrics.served(request)
+        if settings.log:
+            log_request(request)
 
-    @app.get("/health")
-    def health() -> HealthAnswer:
-        """Tell that the API and Qdrant answer, even if no release is live yet: for a container's health check."""
-        return HealthAnswer(status="ok", release=recommender.live_collection())
-
-    @app.get("/ready")
-    def ready() -> HealthAnswer:
-        """Tell that a live release answers: for a load balancer."""
-        return HealthAnswer(status="ok", release=recommender.live().collection)
-
-    @app.get("/release")
-    def release() -> ReleaseAnswer:
-        """Return the live release: its size, version, snapshot and the digest of its manifest."""
-        return ReleaseAnswer.model_validate(recommender.live())
-
-    @app.get(
-        "/related/{product_id:path}",
-        responses={404: {"model": ErrorAnswer, "description": "The live release has no such product."}},
+    # The last one added is the first that a request meets.
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
+    app.add_middleware(
+        Guard, keys=keys or Keys(settings.keys), limits=settings.limits, images=WITH_IMAGES, observe=observe
     )
-    def related(product_id: str, filters: Chosen, k: Many = 10, explain: Explained = False) -> RelatedAnswer:
-        """Return the products most related to one, best first; the filters choose among them.
-
-        The first explanation after a start, or after another release went live, loads the ranker and the graph.
-        """
-        answer = recommender.related(product_id, k, filters)
-        if explain and explainer is not None:
-            answer = explainer.explain(answer)
-        return RelatedAnswer.model_validate(answer)
-
-    if cold_start is not None:
-
-        @app.post("/related")
-        def related_to_new(product: NewProductBody, filters: Chosen, k: Many = 10) -> RelatedAnswer:
-            """Return the products most related to one that is not in the catalogue; the filters choose among them.
-
-            The first request after a start, or after another release went live, loads the encoders.
-            """
-            new = NewProduct(product.title, product.category, product.image)
-            return RelatedAnswer.model_validate(cold_start.related(new, k, filters))
-
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "HEAD", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-Id", "If-None-Match"],
+            expose_headers=["ETag", "X-Request-Id", "X-Release", "X-Arm"],
+        )
     return app
+
+
+def _described(app: FastAPI) -> Callable[[], dict[str, Any]]:
+    """Return a function that describes the API with its security; it is computed once."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(
+                title=app.title,
+                version=app.version,
+                description=app.description,
+                routes=app.routes,
+                tags=app.openapi_tags,
+            )
+            document.setdefault("components", {})["securitySchemes"] = {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            }
+            document["security"] = [{"bearer": []}, {"key": []}]
+            for path in OPEN:
+                document["paths"][path]["get"]["security"] = []
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    return openapi

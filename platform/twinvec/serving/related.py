@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from twinvec.errors import NotFoundError, StateError, TwinvecError
 from twinvec.text import is_valid
 from twinvec.vectors.index import LISTS, Filters, Hit, VectorIndex
-from twinvec.vectors.lists import Lists, open_lists
+from twinvec.vectors.lists import NONE, Lists, open_lists
+
+# Products of the lists that are kept in memory, about 1 KiB each.
+CACHED_PRODUCTS = 50_000
 
 
 class UnknownProductError(NotFoundError):
     """The live release has no such product."""
 
 
+class UnknownNameError(NotFoundError):
+    """The release has no such category or marketplace, or there is no such release."""
+
+
 class UnusableProductError(TwinvecError):
-    """A new product cannot be encoded from what is said of it."""
+    """A new product cannot be encoded from what is said of it, or a question contradicts itself."""
 
 
 @dataclass(frozen=True)
@@ -33,17 +42,47 @@ class Product:
     price: float | None
     marketplace: str | None
     """None of a product that is not in the catalogue."""
+    currency: str | None = None
+    """Of the price; None in releases that were published before it was kept."""
+    brand: str | None = None
+    image: str | None = None
+    """Address of its image, as the catalogue has it."""
+    link: str | None = None
+    """Address of its page, by the setting `serving.link`."""
+    fields: Mapping[str, Any] | None = None
+    """Further fields that were asked for."""
+    _payload: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def from_payload(cls, payload: Mapping[str, Any]) -> Product:
-        """Return the product of a point's payload."""
+    def from_payload(cls, payload: Mapping[str, Any], link: str | None = None) -> Product:
+        """Return the product of a point's payload.
+
+        Args:
+            payload: Fields of the point.
+            link: Address of a product's page, with `{product_id}` and `{marketplace}`.
+        """
+        address = None
+        if link is not None:
+            names = {name: quote(payload[name], safe="") for name in ("product_id", "marketplace")}
+            address = link.format(**names)
         return cls(
             payload["product_id"],
             payload["title"],
             tuple(payload["category"]),
             payload["price"],
             payload["marketplace"],
+            payload.get("currency"),
+            payload.get("brand"),
+            payload.get("image"),
+            address,
+            None,
+            payload,
         )
+
+    @property
+    def payload(self) -> Mapping[str, Any]:
+        """All fields of its point; empty for a product that is not in the catalogue."""
+        return self._payload
 
 
 @dataclass(frozen=True)
@@ -70,11 +109,15 @@ class RelatedProduct:
             its target vector. Scores of the two kinds are on different scales.
         product: The product.
         reasons: Kind of evidence → what it added to the ranker's score, the largest first; None unless asked for.
+        listed: Whether it is of the product's list.
+        pinned: Whether the question put it here; its score may then be NaN, which JSON has as null.
     """
 
     score: float
     product: Product
     reasons: Mapping[str, float] | None = None
+    listed: bool = False
+    pinned: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,14 +131,27 @@ class Related:
     hits: tuple[RelatedProduct, ...]
     """Best first."""
     ranked: int = 0
-    """Number of the first hits that are of the release's lists; the others are found by the vectors."""
+    """Number of hits that are of the release's lists; the others are found by the vectors. Without rules that change
+    the order, they are the first."""
+    fallback: str | None = None
+    """`popular` if the product is unknown and popular products stand in for related ones."""
 
 
 class ColdStart(Protocol):
     """Interface of answers for products that are not in the catalogue; `pipelines.cold_start` implements it."""
 
-    def related(self, product: NewProduct, k: int = 10, filters: Filters | None = None) -> Related:
-        """Return the k products most related to `product`, best first."""
+    def related(
+        self,
+        product: NewProduct,
+        k: int = 10,
+        filters: Filters | None = None,
+        collection: str | None = None,
+    ) -> Related:
+        """Return the k products most related to `product`, best first, from the live release or another."""
+        ...
+
+    def warm(self, collection: str) -> None:
+        """Load what answers for a release, so that its first question does not wait for it."""
         ...
 
 
@@ -118,9 +174,18 @@ class LiveRelease:
     """Number of the release, its version, its snapshot, and the digest of its manifest."""
 
 
+@dataclass
+class _Opened:
+    """Lists of one collection, and the products of them that were asked for."""
+
+    collection: str
+    lists: Lists | None
+    products: dict[int, Product] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Recommender:
-    """Queries against whichever release is live at the moment of each."""
+    """Queries against whichever release is live at the moment of each, or against one that is named."""
 
     index: VectorIndex
     release: str
@@ -129,23 +194,31 @@ class Recommender:
     """Candidates that HNSW looks at, in a collection that was verified with no number of its own."""
     versions: Path | None = None
     """Folder of the home's versions, where the lists of releases are; without it, the vectors answer."""
-    _opened: list[tuple[str, Lists | None]] = field(
-        default_factory=lambda: [("", None)], compare=False, repr=False
-    )
+    link: str | None = None
+    """Address of a product's page, with `{product_id}` and `{marketplace}`."""
+    _opened: list[_Opened] = field(default_factory=lambda: [_Opened("", None)], compare=False, repr=False)
 
-    def related(self, product_id: str, k: int = 10, filters: Filters | None = None) -> Related:
+    def related(
+        self, product_id: str, k: int = 10, filters: Filters | None = None, collection: str | None = None
+    ) -> Related:
         """Return the k products most related to `product_id`, best first.
 
         They are those of the product's list that meet the filters. If there are fewer than k, or the release has no
         lists, more are found by the vectors and come after them.
 
+        Args:
+            product_id: Product to start from.
+            k: Number of products.
+            filters: Conditions on the products that are found.
+            collection: Collection that answers; the live one if not given.
+
         Raises:
-            UnknownProductError: If the live release has no such product.
+            UnknownProductError: If the release has no such product.
             StateError: If no release is live.
             StoreError: If the lists of the release cannot be read.
         """
         # Resolved once, so that a switch in the middle does not mix two releases in one answer.
-        collection = live_collection(self.index, self.release)
+        collection = collection or live_collection(self.index, self.release)
         listed = self._listed(collection, product_id, k, filters)
         if listed is not None and len(listed.hits) == k:
             return listed
@@ -156,48 +229,118 @@ class Recommender:
         others = tuple(hit for hit in found.hits if hit.product.product_id not in ids)
         return replace(listed, hits=(*listed.hits, *others)[:k])
 
+    def product(self, product_id: str, collection: str) -> Product:
+        """Return a product of a collection.
+
+        Raises:
+            UnknownProductError: If it has no such product.
+        """
+        opened = self._lists_of(collection)
+        row = opened.lists.row(product_id) if opened.lists is not None else None
+        if row is not None:
+            (product,) = self._products(opened, [row])
+            if product is not None:
+                return product
+        payload = self.index.find(collection, product_id)
+        if payload is None:
+            raise self._unknown(collection, product_id)
+        return Product.from_payload(payload, self.link)
+
+    def warm(self, collection: str) -> None:
+        """Open a collection and its lists, so that its first question does not wait for it."""
+        self._lists_of(collection)
+        self.index.values(collection, "marketplace")
+
+    def collection_of(self, release: str | None = None) -> str:
+        """Return the collection of a release, as `related_products@v7`, `v7` or `7`; the live one if not given.
+
+        Raises:
+            UnknownNameError: If there is no such release, or it was never verified.
+            StateError: If none is given and none is live.
+        """
+        if release is None:
+            return live_collection(self.index, self.release)
+        number = re.fullmatch(rf"(?:{self.release}(?:@|__))?v?(\d{{1,9}})", release, re.ASCII)
+        collection = f"{self.release}__v{int(number[1])}" if number else ""
+        ready = [name for name in self.index.collections() if name.startswith(f"{self.release}__v")]
+        if collection not in ready or self.index.search_ef(collection) is None:
+            labels = ", ".join(name.replace("__", "@") for name in ready) or "none"
+            raise UnknownNameError(f"there is no release {release} that can answer", f"there are: {labels}")
+        return collection
+
     def _listed(self, collection: str, product_id: str, k: int, filters: Filters | None) -> Related | None:
         """Return at most k products of the list of a product; None if the release has no list of it."""
-        lists = self._lists_of(collection)
+        opened = self._lists_of(collection)
+        lists = opened.lists
+        row = lists.row(product_id) if lists is not None else None
+        if row is None or lists is None:
+            return None
         chosen = filters is not None and filters != Filters()
-        listed = lists.of(product_id, None if chosen else k) if lists is not None else None
-        if listed is None:
+        rows = lists.targets[row]
+        # Most answers need no more than the first k, even under a filter.
+        hits: list[RelatedProduct] = []
+        asked: Product | None = None
+        for first, last in ((0, k), (k, len(rows))):
+            targets = [target for target in rows[first:last].tolist() if target != NONE]
+            found = self._products(opened, [row, *targets])
+            asked = found[0]
+            scores = lists.scores[row, first : first + len(targets)].tolist()
+            hits += [
+                RelatedProduct(score, product, None, True)
+                for score, product in zip(scores, found[1:], strict=True)
+                if product is not None and (not chosen or filters is None or meets(product, filters))
+            ]
+            if len(hits) >= k or not targets:
+                break
+        if asked is None:
             return None
-        if chosen:
-            (product,) = self.index.payloads(collection, [listed.point])
-            payloads = self.index.payloads(collection, listed.points, filters) if listed.points else []
-        else:
-            product, *payloads = self.index.payloads(collection, [listed.point, *listed.points])
-        if product is None:
-            return None
-        hits = tuple(
-            RelatedProduct(float(score), Product.from_payload(payload))
-            for score, payload in zip(listed.scores, payloads, strict=True)
-            if payload is not None
-        )[:k]
-        return Related(collection, Product.from_payload(product), hits, len(hits))
+        return Related(collection, asked, tuple(hits[:k]), min(len(hits), k))
 
-    def _lists_of(self, collection: str) -> Lists | None:
-        """Return the lists that a collection's release answers from, or None; they never change."""
-        if self.versions is None:
-            return None
+    def _products(self, opened: _Opened, rows: Sequence[int]) -> list[Product | None]:
+        """Return products of the lists, from memory if they were asked for before; None where they have no point."""
+        cached, lists = opened.products, opened.lists
+        missing = [row for row in rows if row not in cached]
+        if missing and lists is not None:
+            if len(cached) > CACHED_PRODUCTS:
+                cached.clear()
+            payloads = self.index.payloads(opened.collection, [lists.point(row) for row in missing])
+            new = {
+                row: Product.from_payload(payload, self.link)
+                for row, payload in zip(missing, payloads, strict=True)
+                if payload is not None
+            }
+            cached.update(new)
+            return [cached.get(row) or new.get(row) for row in rows]
+        # Another thread may clear the cache meanwhile, so nothing is taken for granted.
+        products = [cached.get(row) for row in rows]
+        return products if None not in products else self._products(opened, rows)
+
+    def _lists_of(self, collection: str) -> _Opened:
+        """Return the lists that a collection's release answers from, if it has any; they never change."""
         # One read and one write of the slot, so that threads that ask two releases at a switch cannot mix them.
-        name, opened = self._opened[0]
-        if name != collection:
-            space, _, number = self.index.metadata(collection).get(LISTS, "").partition("@")
-            opened = open_lists(self.versions / space / number) if space else None
-            self._opened[0] = (collection, opened)
+        opened = self._opened[0]
+        if opened.collection != collection:
+            space = ""
+            if self.versions is not None:
+                space, _, number = self.index.metadata(collection).get(LISTS, "").partition("@")
+            lists = open_lists(self.versions / space / number) if space and self.versions else None
+            opened = _Opened(collection, lists)
+            self._opened[0] = opened
         return opened
 
     def _by_vectors(self, collection: str, product_id: str, k: int, filters: Filters | None) -> Related:
         ef = self.index.search_ef(collection) or self.ef
         answer = self.index.related(collection, product_id, k, filters, ef) if is_valid(product_id) else None
         if answer is None:
-            raise UnknownProductError(
-                f"product {product_id!r} is not among the {self.index.count(collection):,} of {collection}",
-                "ids are matched letter for letter; ingest, run and publish a catalogue that has it",
-            )
-        return Related(collection, Product.from_payload(answer.payload), found_products(answer.hits))
+            raise self._unknown(collection, product_id)
+        product = Product.from_payload(answer.payload, self.link)
+        return Related(collection, product, found_products(answer.hits, self.link))
+
+    def _unknown(self, collection: str, product_id: str) -> UnknownProductError:
+        return UnknownProductError(
+            f"product {product_id!r} is not among the {self.index.count(collection):,} of {collection}",
+            "ids are matched letter for letter; ingest, run and publish a catalogue that has it",
+        )
 
     def live(self) -> LiveRelease:
         """Return the release that answers now.
@@ -215,6 +358,22 @@ class Recommender:
         return self.index.aliases().get(self.release)
 
 
+def meets(product: Product, filters: Filters) -> bool:
+    """Return whether a product meets the conditions, as the index judges it."""
+    if filters.category and not set(filters.category).intersection(product.category):
+        return False
+    if filters.marketplace and product.marketplace not in filters.marketplace:
+        return False
+    if filters.currency and product.currency not in filters.currency:
+        return False
+    if filters.min_price is None and filters.max_price is None:
+        return True
+    if product.price is None:
+        return False
+    low, high = filters.min_price, filters.max_price
+    return (low is None or product.price >= low) and (high is None or product.price <= high)
+
+
 def live_collection(index: VectorIndex, release: str) -> str:
     """Return the collection that the alias `release` points at.
 
@@ -230,6 +389,6 @@ def live_collection(index: VectorIndex, release: str) -> str:
     return collection
 
 
-def found_products(hits: Sequence[Hit]) -> tuple[RelatedProduct, ...]:
+def found_products(hits: Iterable[Hit], link: str | None = None) -> tuple[RelatedProduct, ...]:
     """Convert hits of the index to products with scores."""
-    return tuple(RelatedProduct(hit.score, Product.from_payload(hit.payload)) for hit in hits)
+    return tuple(RelatedProduct(hit.score, Product.from_payload(hit.payload, link)) for hit in hits)

@@ -26,9 +26,14 @@ NEAREST = """
         WHERE NOT list_contains($offered::VARCHAR[], product_id)
         ORDER BY score DESC, product_id LIMIT $top
     )
-    SELECT score, product_id, map_values(title)[1], category, price, marketplace
+    SELECT score, product_id, map_values(title)[1], category, price, marketplace,
+           currency, brand, image
     FROM nearest JOIN products USING (product_id) ORDER BY score DESC, product_id
 """
+
+
+class UnknownSellerError(NotFoundError):
+    """The version has no such seller."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ def recommend(workspace: Workspace, seller_id: str, top: int, name: str | None =
     offered = _offered(workspace, snapshot, seller_id)
     read = read_vectors(workspace.features, version, [seller_id])
     if not read.present[0]:
-        raise NotFoundError(
+        raise UnknownSellerError(
             f"{version.name} has no seller {seller_id}",
             "none of its offers is of a candidate, or of a product linked to one"
             if offered
@@ -114,6 +119,6 @@ def _search_files(
     with snapshot.connect(workspace.settings.ingest.memory_limit) as connection:
         rows = connection.execute(NEAREST.format(field=field, files=files), parameters).fetchall()
     return [
-        RelatedProduct(score, Product(product, title, tuple(category), price, market))
-        for score, product, title, category, price, market in rows
+        RelatedProduct(score, Product(product, title, tuple(category), price, market, currency, brand, image))
+        for score, product, title, category, price, market, currency, brand, image in rows
     ]

@@ -46,6 +46,7 @@ from twinvec.settings.pipelines import (
 from twinvec.settings.ranking import RankingSettings
 from twinvec.settings.related import RelatedSettings
 from twinvec.settings.sellers import SellerSettings
+from twinvec.settings.serving import ServingSettings
 from twinvec.settings.stores import (
     FeastSettings,
     IngestSettings,
@@ -76,6 +77,7 @@ __all__ = [
     "RelatedSettings",
     "RetentionSettings",
     "SellerSettings",
+    "ServingSettings",
     "Settings",
     "TextSettings",
     "UpdateSettings",
@@ -130,6 +132,7 @@ class Settings(BaseSettings):
     related: RelatedSettings = RelatedSettings()
     ranking: RankingSettings = RankingSettings()
     sellers: SellerSettings = SellerSettings()
+    serving: ServingSettings = ServingSettings()
     update: UpdateSettings = UpdateSettings()
 
     def __new__(cls, *_arguments: Any, **_values: Any) -> Settings:

@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from twinvec.errors import StoreError
+
 Signature = tuple[int, int, int]
 # Two files of one moment may have the same time, and the third in a row the inode of the first.
 SETTLED_NS = 100_000_000
@@ -25,7 +27,11 @@ class JsonFiles:
         self._cached: dict[tuple[str, ...], tuple[Path, Signature, dict[str, Any]]] = {}
 
     def read(self, *names: str) -> dict[str, Any] | None:
-        """Return the object in the file `root`/names, a copy of it, or None if there is no such file."""
+        """Return the object in the file `root`/names, a copy of it, or None if there is no such file.
+
+        Raises:
+            StoreError: If the file holds no JSON object.
+        """
         cached = self._cached.get(names)
         try:
             if cached is not None and cached[1] == _signature(cached[0].stat()):
@@ -34,13 +40,27 @@ class JsonFiles:
             with file.open(encoding="utf-8") as opened:
                 # Of the file that is read, which may not be the one that had the name a moment ago.
                 signature = _signature(os.fstat(opened.fileno()))
-                values: dict[str, Any] = json.load(opened)
+                values: dict[str, Any] = _parsed(file, opened.read())
         except FileNotFoundError:
             self._cached.pop(names, None)
             return None
         if time.time_ns() - signature[1] > SETTLED_NS:
             self._cached[names] = (file, signature, values)
         return dict(values)
+
+
+def _parsed(file: Path, text: str) -> dict[str, Any]:
+    try:
+        values = json.loads(text)
+        if isinstance(values, dict):
+            return values
+        problem = "it holds no object"
+    except ValueError as error:
+        problem = str(error)
+    raise StoreError(
+        f"{file} is damaged: {problem}",
+        "bring it back from a backup; `twinvec doctor` says what else there is",
+    )
 
 
 def _signature(status: os.stat_result) -> Signature:

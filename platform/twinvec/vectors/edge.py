@@ -61,6 +61,8 @@ COMMON_MARKETS = 4
 class EdgeIndex:
     """A VectorIndex in `root`, opened on first use; see `VectorIndex` for the methods."""
 
+    local = True
+
     def __init__(self, root: Path, patience: float = PATIENCE_SECONDS) -> None:
         """Create the index; collections are opened when they are used.
 
@@ -187,6 +189,12 @@ class EdgeIndex:
         collection = self._existing(collection)
         with self._shards.using(collection, "read") as shard:
             return shard_queries.payloads(shard, list(ids), as_filter(filters))
+
+    def values(self, collection: str, field: str, most: int = 1000) -> dict[str, int]:
+        """Return the values of a payload field with most products → number of products."""
+        collection = self._existing(collection)
+        with self._shards.using(collection, "count") as shard:
+            return shard_queries.values(shard, field, most)
 
     def search(
         self,

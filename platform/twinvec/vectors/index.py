@@ -16,7 +16,7 @@ SOURCE = "source"
 TARGET = "target"
 # Payload fields that are filtered, and so indexed before loading: HNSW then keeps links inside a category,
 # a marketplace and a price range.
-KEYWORD_FIELDS = ("product_id", "category", "marketplace", "release")
+KEYWORD_FIELDS = ("product_id", "category", "marketplace", "release", "currency", "brand")
 FLOAT_FIELDS = ("price",)
 # Notes of a collection: which attempt to publish it may write to it, and the ef it was verified with.
 ATTEMPT = "attempt"
@@ -56,6 +56,8 @@ class Filters:
     """Accepted marketplaces."""
     min_price: float | None = None
     max_price: float | None = None
+    currency: tuple[str, ...] = ()
+    """Accepted currencies; releases that were published before it was kept have none."""
 
 
 class Hit(NamedTuple):
@@ -82,6 +84,9 @@ class VectorIndex(Protocol):
     `collection` may be an alias wherever something is read. Every method raises NotFoundError if the
     collection does not exist and StoreError if the engine refuses.
     """
+
+    local: bool
+    """Whether a query is computed in this process, and so waits for nobody."""
 
     def create(self, collection: str, config: CollectionConfig) -> None:
         """Create an empty collection with its payload indexes, and no HNSW until `build`.
@@ -137,6 +142,9 @@ class VectorIndex(Protocol):
         self, collection: str, ids: Sequence[str], filters: Filters | None = None
     ) -> list[dict[str, Any] | None]:
         """Return the payload of each of these points; None where it does not exist or does not meet the filters."""
+
+    def values(self, collection: str, field: str, most: int = 1000) -> dict[str, int]:
+        """Return the values of a payload field with most products → number of products; none if it is not kept."""
 
     def search(
         self,

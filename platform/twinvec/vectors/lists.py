@@ -24,21 +24,6 @@ RowArray = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
-class Listed:
-    """List of one product.
-
-    Attributes:
-        point: Point of the product itself.
-        points: Points of the related products, best first.
-        scores: Score of each, float32 [points].
-    """
-
-    point: str
-    points: Sequence[str]
-    scores: FloatArray
-
-
-@dataclass(frozen=True)
 class Lists:
     """Lists of all n products of a version; the files are mapped, not read.
 
@@ -60,19 +45,6 @@ class Lists:
         same = place < len(self.product_ids) and self.product_ids[place].as_py() == product_id
         return place if same else None
 
-    def of(self, product_id: str, most: int | None = None) -> Listed | None:
-        """Return at most so many entries of the list of a product, or None if there is no such product."""
-        row = self.row(product_id)
-        if row is None:
-            return None
-        targets = self.targets[row, :most]
-        targets = targets[targets != NONE]
-        return Listed(
-            self._point(row),
-            [self._point(target) for target in targets.tolist()],
-            self.scores[row, : len(targets)],
-        )
-
     def best(self, product_ids: Sequence[str], most: int) -> npt.NDArray[np.str_]:
         """Return the ids of the first entries of some lists, [products, most]; empty where there are fewer."""
         rows = [self.row(product_id) for product_id in product_ids]
@@ -88,7 +60,8 @@ class Lists:
     def _markets(self) -> tuple[list[str], npt.NDArray[np.int32]]:
         return self.marketplaces.dictionary.to_pylist(), self.marketplaces.indices.to_numpy()
 
-    def _point(self, row: int) -> str:
+    def point(self, row: int) -> str:
+        """Return the point of the product of a row."""
         names, codes = self._markets
         return point_id(names[codes[row]], self.product_ids[row].as_py())
 

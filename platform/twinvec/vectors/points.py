@@ -76,6 +76,9 @@ def make_points(
     release: str,
     source: FloatArray,
     target: FloatArray,
+    currency: Sequence[str | None] | None = None,
+    brand: Sequence[str | None] | None = None,
+    image: Sequence[str | None] | None = None,
 ) -> PointBatch:
     """Return a batch of n products with the payload that services read and filter.
 
@@ -86,18 +89,32 @@ def make_points(
         release: The release the points belong to, the same as their collection.
         source: [n, d] float32.
         target: [n, d] float32.
+        currency: Of the prices.
+        brand, image: Brands, and addresses of images.
     """
+    unknown = [None] * len(product_id)
     payloads = [
         {
             "product_id": product,
             "title": name,
             "category": list(path),
             "price": None if amount is None or math.isnan(amount) else float(amount),
+            "currency": unit,
             "marketplace": market,
+            "brand": maker,
+            "image": picture,
             "release": release,
         }
-        for product, name, path, amount, market in zip(
-            product_id, title, category, price, marketplace, strict=True
+        for product, name, path, amount, market, unit, maker, picture in zip(
+            product_id,
+            title,
+            category,
+            price,
+            marketplace,
+            currency or unknown,
+            brand or unknown,
+            image or unknown,
+            strict=True,
         )
     ]
     return PointBatch(point_ids(marketplace, product_id), source, target, payloads)

@@ -43,6 +43,8 @@ def connect(url: str, api_key: str | None, timeout: int) -> QdrantClient:
 class ServerIndex:
     """A VectorIndex on the server of `client`; see `VectorIndex` for the methods."""
 
+    local = False
+
     def __init__(self, client: QdrantClient) -> None:
         self._client = client
         self._verified_ef: dict[str, int] = {}
@@ -172,6 +174,16 @@ class ServerIndex:
                 records, _ = self._client.scroll(collection, among, limit=len(ids), with_payload=True)
         stored = {str(record.id): record.payload for record in records}
         return [stored.get(id_) for id_ in ids]
+
+    def values(self, collection: str, field: str, most: int = 1000) -> dict[str, int]:
+        """Return the values of a payload field with most products → number of products."""
+        with _explained(f"count {field} of {collection}"):
+            schema = self._client.get_collection(collection).payload_schema
+            # In-memory mode has no schema, and counts fields without an index.
+            if schema and field not in schema:
+                return {}
+            hits = self._client.facet(collection, field, limit=most, exact=True).hits
+        return {str(hit.value): hit.count for hit in hits}
 
     def search(
         self,
@@ -308,7 +320,11 @@ def _filter(filters: Filters | None, without: str | None = None) -> models.Filte
     filters = filters or Filters()
     must: list[models.Condition] = [
         models.FieldCondition(key=name, match=models.MatchAny(any=list(values)))
-        for name, values in (("category", filters.category), ("marketplace", filters.marketplace))
+        for name, values in (
+            ("category", filters.category),
+            ("marketplace", filters.marketplace),
+            ("currency", filters.currency),
+        )
         if values
     ]
     if filters.min_price is not None or filters.max_price is not None:

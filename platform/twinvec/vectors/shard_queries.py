@@ -83,7 +83,14 @@ def payloads(
 
 def common_markets(shard: edge.EdgeShard, most: int) -> list[str]:
     """Return the marketplaces with most products."""
-    return [str(each.value) for each in shard.facet(edge.FacetRequest("marketplace", limit=most)).hits]
+    return list(values(shard, "marketplace", most))
+
+
+def values(shard: edge.EdgeShard, field: str, most: int) -> dict[str, int]:
+    """Return the values of an indexed field with most products → number of products; none if it has no index."""
+    if field not in shard.info().payload_schema:
+        return {}
+    return {str(each.value): each.count for each in shard.facet(edge.FacetRequest(field, limit=most)).hits}
 
 
 def as_filter(filters: Filters | None) -> edge.Filter | None:
@@ -92,7 +99,11 @@ def as_filter(filters: Filters | None) -> edge.Filter | None:
         return None
     must: list[Any] = [
         edge.FieldCondition(name, match=edge.MatchAny(list(values)))
-        for name, values in (("category", filters.category), ("marketplace", filters.marketplace))
+        for name, values in (
+            ("category", filters.category),
+            ("marketplace", filters.marketplace),
+            ("currency", filters.currency),
+        )
         if values
     ]
     if filters.min_price is not None or filters.max_price is not None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import base64
 import json
 import zipfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner, Result
 
 from pipelines.cold_start.service import ColdStart
 from pipelines.command import app
+from twinvec.serving.answering import Answerer
 from twinvec.serving.api import create_app
+from twinvec.serving.http.parameters import RelatedParameters
 from twinvec.serving.related import NewProduct, Recommender
 from twinvec.vectors import Filters
 from twinvec.workspace import Workspace
@@ -34,7 +36,7 @@ def photo(shop: Any) -> bytes:
 @pytest.fixture
 def client(workspace: Workspace) -> TestClient:
     recommender = Recommender(workspace.index, workspace.settings.release, workspace.settings.qdrant.ef)
-    return TestClient(create_app(recommender, ColdStart(workspace)))
+    return TestClient(create_app(Answerer(recommender, cold_start=ColdStart(workspace))))
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def words(*arguments: str) -> Result:
 
 def plain(answer: Any) -> Any:
     """An answer as JSON has it, scores rounded."""
-    values = json.loads(json.dumps(asdict(answer) if not isinstance(answer, dict) else answer))
+    values = answer if isinstance(answer, dict) else json.loads(orjson.dumps(answer))
     for hit in values["hits"]:
         hit["score"] = round(hit["score"], 3)
     return values
@@ -66,12 +68,15 @@ def test_a_new_product_over_http(shop: Any, workspace: Workspace, client: TestCl
         "product_id": None,
         "title": TITLE,
         "category": shop.products["category"][0],
-        "price": None,
-        "marketplace": None,
+        **dict.fromkeys(
+            ["price", "marketplace", "currency", "brand", "image", "link", "fields"],
+        ),
     }
     department = shop.products["category"][7][0]
-    chosen = client.post(f"/related?k=3&category={department}&max_price=40", json={"title": TITLE}).json()
-    filters = Filters(category=(department,), max_price=40)
+    chosen = client.post(
+        f"/related?k=3&category={department}&max_price=40&currency=USD", json={"title": TITLE}
+    ).json()
+    filters = Filters(category=(department,), max_price=40, currency=("USD",))
     assert plain(chosen) == plain(cold_start.related(NewProduct(TITLE), 3, filters))
 
 
@@ -79,25 +84,29 @@ def test_a_new_product_over_http(shop: Any, workspace: Workspace, client: TestCl
     ("body", "says"),
     [
         ({}, "nothing is said of the product"),
-        ({"title": ""}, "the title is empty"),
+        ({"title": ""}, "body.title: String should have at least 1 character"),
+        ({"title": "\ud800"}, "body.title: "),
+        ({"title": None}, "body.title: Input should be a valid string"),
+        ({"title": "x" * 2001}, "at most 2000 characters"),
         ({"category": "Nowhere"}, "no category 'Nowhere'"),
         ({"title": "x", "image": base64.b64encode(b"not an image").decode()}, "not an image"),
-        ({"title": "x", "image": "abc"}, "base64"),
-        ({"name": "x"}, "extra_forbidden"),
+        ({"title": "x", "image": "abc"}, "body.image: "),
+        ({"name": "x"}, "body.name: there is no such parameter"),
     ],
 )
 def test_what_is_wrong_with_a_request_is_said(client: TestClient, body: dict[str, str], says: str) -> None:
-    answer = client.post("/related", json=body)
+    content = json.dumps(body)  # \ud800 stays an escape, as a caller may write it
+    answer = client.post("/related", content=content, headers={"content-type": "application/json"})
     assert answer.status_code == 422
-    assert says in answer.text
+    assert says in answer.json()["detail"]
+    assert len(answer.text) < 400  # without the input
 
 
 def test_the_api_describes_new_products(client: TestClient) -> None:
     related = client.get("/openapi.json").json()["paths"]["/related"]["post"]
-    assert {parameter["name"] for parameter in related["parameters"]} == {
-        "k", "category", "marketplace", "min_price", "max_price",
-    }  # fmt: skip
-    assert set(related["responses"]) == {"200", "422", "503"}
+    names = {parameter["name"] for parameter in related["parameters"]}
+    assert names == set(RelatedParameters.model_fields)
+    assert {"200", "400", "404", "422", "503"} <= set(related["responses"])
 
 
 def test_a_new_product_on_the_command_line(

@@ -26,6 +26,7 @@ from twinvec.catalogue.snapshot import Snapshot
 from twinvec.catalogue.synthetic.store import generate
 from twinvec.errors import StateError, StoreError
 from twinvec.home import Home
+from twinvec.serving.answering import Answerer
 from twinvec.serving.api import create_app
 from twinvec.serving.related import Recommender
 from twinvec.settings import Settings
@@ -242,7 +243,7 @@ def test_reasons_add_up_to_the_scores(shop: Shop, home: Home) -> None:
 def test_reasons_are_there_over_http_when_asked_for(shop: Shop, home: Home) -> None:
     workspace = shop.workspace
     recommender = Recommender(workspace.index, "related_products", 128, workspace.settings.paths.versions)
-    client = TestClient(create_app(recommender, explainer=Explainer(workspace)))
+    client = TestClient(create_app(Answerer(recommender, explainer=Explainer(workspace))))
     product = product_ids(shop.snapshot)[0]
     plain, explained = (
         client.get(f"/related/{product}", params={"k": 4, "explain": asked}).json() for asked in (False, True)

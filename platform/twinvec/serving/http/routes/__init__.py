@@ -1,0 +1,1 @@
+"""Routers of the API, a module each; `twinvec.serving.api` puts them together."""

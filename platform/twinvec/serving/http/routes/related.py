@@ -1,0 +1,94 @@
+"""`/related`: one product, a batch, a basket, or a product that is not in the catalogue."""
+
+# No `from __future__ import annotations`: FastAPI reads the annotations of functions inside a function.
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import Response
+
+from twinvec.serving.http.answers import BatchAnswer, RelatedAnswer
+from twinvec.serving.http.parameters import ManyBody, NewProductBody, RelatedParameters
+from twinvec.serving.http.service import Service
+from twinvec.serving.related import NewProduct, Related
+
+TAG = "related products"
+Parameters = Annotated[RelatedParameters, Query()]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Answers of one release."""
+
+    release: str
+    answers: list[Related]
+
+
+def related_router(service: Service) -> APIRouter:
+    """Return the routes of related products."""
+    router = APIRouter()
+    answerer = service.answerer
+
+    @router.get("/related/{product_id:path}", tags=[TAG], response_model=RelatedAnswer)
+    async def related(
+        request: Request,
+        product_id: Annotated[
+            str, Path(description="Id of a product of the catalogue.", examples=["5555991584"])
+        ],
+        parameters: Parameters,
+    ) -> Response:
+        """Return the products most related to one, best first, under the rules.
+
+        The first explanation after a start, or after another release went live, loads the ranker and the graph.
+        """
+        question = parameters.question()
+        collection = await service.collection(question.release)
+        unchanged = service.unchanged(request, collection)
+        if unchanged is not None:
+            return unchanged
+        answer = await service.run(
+            lambda: answerer.related(product_id, question, collection), collection, question
+        )
+        service.metrics.answered("/related/{product_id}", answer)
+        return service.respond(request, answer, answer.release)
+
+    @router.post("/related/batch", tags=[TAG], response_model=BatchAnswer)
+    async def batch(request: Request, body: ManyBody) -> Response:
+        """Return an answer for each of up to 1,000 products, all of one release; an unknown one has no hits."""
+        question = body.question()
+        collection = await service.collection(question.release)
+        answers = await service.run(
+            lambda: answerer.batch(body.ids, question, collection), collection, question
+        )
+        for answer in answers:
+            service.metrics.answered("/related/batch", answer)
+        return service.respond(request, Batch(collection, answers), collection)
+
+    @router.post("/related/basket", tags=[TAG], response_model=RelatedAnswer)
+    async def basket(request: Request, body: ManyBody) -> Response:
+        """Return one list for a basket of products, without them, merged from their lists.
+
+        The score of a hit is the sum of 1 / (60 + place) over the lists that have it.
+        """
+        question = body.question()
+        collection = await service.collection(question.release)
+        answer = await service.run(
+            lambda: answerer.basket(body.ids, question, collection), collection, question
+        )
+        service.metrics.answered("/related/basket", answer)
+        return service.respond(request, answer, answer.release)
+
+    if answerer.cold_start is not None:
+
+        @router.post("/related", tags=[TAG], response_model=RelatedAnswer)
+        def related_to_new(request: Request, product: NewProductBody, parameters: Parameters) -> Response:
+            """Return the products most related to one that is not in the catalogue, under the rules."""
+            question = parameters.question()
+            new = NewProduct(product.title or None, product.category or None, product.image or None)
+            with service.metrics.encoding():
+                answer = answerer.related_to_new(new, question)
+            service.metrics.answered("/related", answer)
+            return service.respond(request, answer, answer.release)
+
+    return router
