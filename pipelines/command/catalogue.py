@@ -10,6 +10,7 @@ import typer
 from pipelines.command.app import open_workspace
 from pipelines.command.output import AsJson, print_json, print_table
 from pipelines.command.progress import shown
+from twinvec.text import printable
 
 if TYPE_CHECKING:
     from twinvec.catalogue.ingest import IngestReport
@@ -30,6 +31,8 @@ def ingest(
 
         report = catalogue.ingest(source, format_, workspace.settings, workspace.engine, progress)
     print_json(_record(report)) if as_json else _print(report)
+    for warning in report.warnings:
+        typer.echo(f"warning: {printable(warning)}", err=True)
 
 
 def _record(report: IngestReport) -> dict[str, object]:
@@ -42,6 +45,12 @@ def _record(report: IngestReport) -> dict[str, object]:
         "rows": report.rows,
         "tables": snapshot.tables,
         "quarantined": report.quarantined,
+        "left_out": report.left_out,
+        "lost": report.lost,
+        "fields": report.fields,
+        "unread": report.unread,
+        "edition": report.edition,
+        "warnings": report.warnings,
     }
 
 
@@ -50,23 +59,35 @@ def _print(report: IngestReport) -> None:
     tables = sorted(report.rows.keys() | report.snapshot.tables.keys())
     print_table(
         f"Snapshot {report.snapshot.id} ({state}) of {report.source}",
-        ["table", "rows read", "quarantined", "rows kept"],
+        ["table", "rows read", "quarantined", "left out", "rows kept"],
         [
             (
                 table,
                 report.rows.get(table),
                 sum(report.quarantined.get(table, {}).values()),
+                sum(report.left_out.get(table, {}).values()),
                 report.snapshot.tables.get(table),
             )
             for table in tables
         ],
     )
-    reasons = [
-        (table, reason, count)
-        for table, counts in report.quarantined.items()
-        for reason, count in counts.items()
-    ]
-    if reasons:
-        print_table(
-            f"Quarantined; the rows are in {report.snapshot.path}", ["table", "reason", "rows"], reasons
-        )
+    products = report.snapshot.tables["products"]
+    print_table(
+        "Products with a value",
+        ["field", "products", "share"],
+        [(name, count, f"{count / products:.0%}") for name, count in report.fields["products"].items()],
+    )
+    for title, counts in (
+        ("Quarantined: rows that break the contract", report.quarantined),
+        ("Left out: no errors of the source", report.left_out),
+        ("Lost: values that cannot be used, of rows that were kept", report.lost),
+    ):
+        reasons = [(table, why, count) for table, each in counts.items() for why, count in each.items()]
+        if reasons:
+            print_table(title, ["table", "reason", "rows"], reasons)
+    if any(map(len, (*report.quarantined.values(), *report.left_out.values()))):
+        print_table(f"Such rows are in {report.snapshot.path / 'quarantine.parquet'}", [], [])
+    if report.edition is not None:
+        print_table(f"Edition by its keys: {report.edition}", [], [])
+    if report.unread:
+        print_table(f"Nothing was read from: {', '.join(report.unread)}", [], [])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+SEPARATOR, INSTEAD = " > ", " › "
 # What moves a terminal's cursor, colours it or rings its bell, and is no line break or tab.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
@@ -50,3 +51,11 @@ def printable(text: str) -> str:
         'red \\x1b[31m'
     """
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", valid(text))
+
+
+def level(name: str) -> str:
+    """Return the name of a category without the separator of paths: `A > B` is written `A › B`.
+
+    Otherwise the paths `A > B`, `C` and `A`, `B > C` would be one when they are joined.
+    """
+    return name.replace(SEPARATOR, INSTEAD)

@@ -35,9 +35,7 @@ def test_most_judgements_win_and_a_tie_goes_to_the_least_relevant(tmp_path: Path
     report = ingest_into(write(tmp_path / "s", queries=[QUERY], judgements=rows), "parquet")
     kept = pq.read_table(report.snapshot.table("judgements")).to_pylist()
     assert [(row["product_id"], row["label"]) for row in kept] == [("a", "E"), ("b", "E"), ("c", "I")]
-    assert report.quarantined["judgements"] == {
-        "contradicted by other judgements of the same pair": 1 + 2 + 3
-    }
+    assert report.left_out["judgements"] == {"contradicted by other judgements of the same pair": 1 + 2 + 3}
     assert pq.read_table(report.snapshot.table("queries")).to_pylist() == [
         {"query_id": "q", "text": "usb  cable", "locale": "us", "split": None}
     ]
@@ -57,8 +55,8 @@ def test_rows_of_unknown_products_and_queries_are_left_out_and_counted(
         ),
         "parquet",
     )
-    assert report.quarantined["judgements"] == {"unknown product": 1, "unknown query": 1}
-    assert report.quarantined["query_purchases"] == {"unknown product": 1}
+    assert report.left_out["judgements"] == {"unknown product": 1, "unknown query": 1}
+    assert report.left_out["query_purchases"] == {"unknown product": 1}
     assert pq.read_table(report.snapshot.table("query_purchases"))["count"].to_pylist() == [4]
 
 
@@ -67,7 +65,7 @@ def test_rows_of_unknown_products_and_queries_are_left_out_and_counted(
     [
         ("queries", {**QUERY, "text": " "}, "no text"),
         ("queries", {**QUERY, "split": "dev"}, "split is not train or test"),
-        ("queries", QUERY, "duplicated query_id"),
+        ("queries", {**QUERY, "text": "another"}, "duplicated query_id"),
         ("judgements", judged("a", "X")[0], "label is not E, S, C or I"),
         ("judgements", {**judged("a", "E")[0], "locale": None}, "no locale"),
         ("query_purchases", {"query_id": "q", "product_id": "a", "count": 0}, "count is not positive"),

@@ -57,7 +57,7 @@ def test_2014_reads_a_literal_a_line(tmp_path: Path, ingest_into: Any, name: str
     assert pairs(snapshot, "copurchase") == {("A", "B", 2), ("A", "C", 1), ("B", "A", 1)}
     assert pairs(snapshot, "coview") == {("A", "C", 2), ("A", "B", 1)}
     assert report.rows == {"products": 3, "copurchase": 6, "coview": 3}
-    assert report.quarantined["copurchase"] == {"unknown product": 1, "product paired with itself": 1}
+    assert report.left_out["copurchase"] == {"unknown product": 1, "product paired with itself": 1}
 
 
 def test_2018_reads_json_lines_and_their_junk(tmp_path: Path, ingest_into: Any) -> None:
@@ -117,15 +117,16 @@ BAD_LITERALS = {
     "code": ("__import__('os').system('true')", "not a Python literal"),
     "unfinished": ("{'asin': 'X'", "not a Python literal"),
     "nested": ("[" * 100_000, "not a Python literal"),
-    "deep": ("-" * 1_000_000 + "1", "not a Python literal"),
-    "chained": ("+".join(["1"] * 100_000), "not a Python literal"),
+    "deep": ("-" * 1_000_000 + "1", "a literal of too many parts"),
+    "chained": ("+".join(["1"] * 99_000), "not a Python literal"),
     "unhashable": ("{[]: 1}", "not a Python literal"),
     "list": ("['asin']", "not an object"),
     "number": ("17", "not an object"),
     "empty": ("{}", "not an object"),
     "nameless": ("{'title': 'x'}", "no product_id"),
     "odd id": ("{'asin': ['x']}", "no product_id"),
-    "negative": ("{'asin': 'N', 'price': -1.0}", "negative price"),
+    "a float as id": ("{'asin': 12.0}", "product_id is a float, which is no id"),
+    "half a surrogate pair as id": (r"{'asin': 'A\ud800'}", "product_id is not valid Unicode"),
     "again": ("{'asin': 'A', 'related': {'also_bought': ['B']}}", "duplicated product_id"),
 }
 
@@ -140,7 +141,7 @@ def test_a_bad_line_is_quarantined_with_its_number_and_text(
     assert report.quarantined["products"] == {reason: 1}
     assert report.snapshot.tables == {"products": 2, "copurchase": 0, "coview": 0}
     quarantine = rows(report.snapshot, f"FROM '{report.snapshot.path}/quarantine.parquet'")
-    assert quarantine == [("products", 3, reason, line[:500])]
+    assert quarantine == [("products", 3, reason, line[:500], "quarantined")]
 
 
 @pytest.mark.parametrize(
@@ -154,5 +155,5 @@ def test_a_line_that_is_not_json_is_quarantined(tmp_path: Path, ingest_into: Any
 def test_half_a_surrogate_pair_does_not_stop_the_ingest(tmp_path: Path, ingest_into: Any) -> None:
     source = write(tmp_path / "meta.json", [r"{'asin': 'A', 'title': 'odd \ud800 title'}"])
     assert rows(ingest_into(source, "amazon-2014").snapshot, "SELECT title FROM products") == [
-        ({"en": "odd ? title"},)
+        ({"en": "odd \ufffd title"},)
     ]

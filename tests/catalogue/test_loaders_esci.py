@@ -63,7 +63,7 @@ def test_the_two_files_of_the_original(tmp_path: Path, ingest_into: Any, suffix:
         ("7", "B2", "us", "C"),
         ("8", "B1", "es", "S"),
     ]
-    assert report.quarantined["judgements"] == {"unknown product": 1}
+    assert report.left_out["judgements"] == {"unknown product": 1}
     small = ingest_into(tmp_path / "s", "esci-small").snapshot
     assert pq.read_table(small.table("judgements"))["label"].to_pylist() == ["E", "S"]
 

@@ -82,8 +82,8 @@ def test_a_folder_gives_described_products_and_views(tmp_path: Path, ingest_into
         "c\tBowl\ten\tHome\ttwelve\t\t\n"
     )
     report = ingest_into(tmp_path, "orders", max_quarantined=0.5)
-    assert report.quarantined["products"] == {"price cannot be read": 1}
-    assert report.quarantined["orders"] == {"unknown product": 1}
+    assert report.lost["products"] == {"price cannot be read": 1}
+    assert report.left_out["orders"] == {"unknown product": 1}
     with report.snapshot.connect() as connection:
         products = connection.execute(
             "SELECT product_id, title, category, price, marketplace, image FROM products"
@@ -92,6 +92,7 @@ def test_a_folder_gives_described_products_and_views(tmp_path: Path, ingest_into
     assert products == [
         ("a", {"es": "Taza"}, ["Casa", "Tazas"], 1000.5, "mx", "images/a.png"),
         ("b", {"und": "Mug"}, [], None, "default", None),
+        ("c", {"en": "Bowl"}, ["Home"], None, "default", None),
     ]
 
 
@@ -109,12 +110,11 @@ def test_bad_rows_are_quarantined_by_line(tmp_path: Path, ingest_into: Any) -> N
     assert found == [
         (2, "no order_id"),
         (3, "no product_id"),
-        (4, "time cannot be read"),
         (5, "2 fields in place of 3"),
         (6, "not UTF-8"),
         (7, "not CSV"),
     ]
-    assert report.snapshot.tables["products"] == 8  # p0 … p6, and the one with a line break in its id
+    assert report.snapshot.tables["products"] == 9  # a, p0 … p6, and the one with a line break in its id
 
 
 def test_a_quote_that_is_never_closed_fails_rather_than_swallow_rows(

@@ -87,29 +87,22 @@ def test_rows_that_break_the_contract_are_quarantined(tmp_path: Path, ingest_int
     source = write(tmp_path / "s", products=pa.Table.from_pylist(rows, schema), copurchase=listed)
     report = ingest_into(source, "parquet", max_quarantined=0.9)
     assert report.quarantined == {
-        "products": {
-            "no product_id": 1,
-            "no category list": 1,
-            "no marketplace": 1,
-            "negative price": 1,
-            "price is not finite": 2,
-            "duplicated product_id": 1,
-        },
-        "copurchase": {
-            "no source": 1,
-            "no target": 1,
-            "count is not positive": 1,
-            "product paired with itself": 1,
-            "unknown product": 1,
-        },
+        "products": {"no product_id": 1, "no marketplace": 1, "duplicated product_id": 1},
+        "copurchase": {"no source": 1, "no target": 1, "count is not positive": 1},
     }
-    assert [(row[0], row[2]) for row in found(report.snapshot, "products")] == [("a", ["x"]), ("z", [])]
-    assert found(report.snapshot, "copurchase") == [("a", "z", 1)]
+    assert report.left_out["copurchase"] == {"product paired with itself": 1}
+    # One bad optional value costs the value, not the row; NaN is a missing one.
+    assert report.lost["products"] == {"price is negative": 1, "price is not finite": 1}
+    assert [(row[0], row[2], row[3]) for row in found(report.snapshot, "products")] == [
+        ("a", ["x"], 1.0),
+        *((name, [], None) for name in "cefgz"),
+    ]
+    assert found(report.snapshot, "copurchase") == [("a", "z", 1), ("e", "a", 1)]
     kept = pq.read_table(report.snapshot.path / "quarantine.parquet").to_pylist()
-    assert len(kept) == 7 + 3  # what is only left out is not kept
-    negative = next(row for row in kept if row["reason"] == "negative price")
-    assert (negative["table"], negative["line"]) == ("products", 5)
-    assert json.loads(negative["text"])["product_id"] == "e"
+    assert sorted(row["outcome"] for row in kept) == ["left out"] + 6 * ["quarantined"]
+    nowhere = next(row for row in kept if row["reason"] == "no marketplace")
+    assert (nowhere["table"], nowhere["line"]) == ("products", 4)
+    assert json.loads(nowhere["text"])["product_id"] == "d"
 
 
 @pytest.mark.parametrize("column", ["product_id", "category", "marketplace"])

@@ -82,7 +82,7 @@ def test_offers_and_interactions_enter_the_snapshot(
     tiny: StoreSummary, ingest_into: Callable[..., IngestReport]
 ) -> None:
     report = ingest_into(tiny.folder, "parquet")
-    assert report.quarantined == {"copurchase": {}, "coview": {}} | {table: {} for table in report.rows}
+    assert report.quarantined == {table: {} for table in report.rows}
     assert report.snapshot.tables["offers"] == tiny.offers
     with open_snapshot(report.snapshot.path).connect() as connection:
         kept, lines = one(connection, "SELECT count(*), sum(count) FROM interactions")
@@ -116,14 +116,19 @@ def test_rows_that_break_the_contract_are_quarantined(
     with pytest.raises(CatalogueError, match="offers break the contract"):
         ingest_into(tmp_path, "parquet")
     report = ingest_into(tmp_path, "parquet", max_quarantined=0.3)
-    assert report.quarantined["offers"] == {"no seller_id": 1, "unknown product": 1}
-    assert report.quarantined["interactions"] == {"count is not positive": 1, "unknown product": 1}
+    assert report.quarantined["offers"] == {"no seller_id": 1}
+    assert report.left_out["offers"]["unknown product"] == 1
+    assert report.quarantined["interactions"] == {"count is not positive": 1}
+    assert report.left_out["interactions"] == {"unknown product": 1}
     tables = {
         name: pq.read_table(report.snapshot.table(name)).to_pylist() for name in ("offers", "interactions")
     }
     assert [tuple(row.values()) for row in tables["offers"]] == [("s", "p"), ("t", "q")]
     assert [tuple(row.values()) for row in tables["interactions"]] == [("c", "p", 5), ("d", "r", 1)]
-    assert pq.read_table(report.snapshot.path / "quarantine.parquet")["table"].to_pylist() == [
+    refused = pq.read_table(
+        report.snapshot.path / "quarantine.parquet", filters=[("outcome", "=", "quarantined")]
+    )
+    assert refused["table"].to_pylist() == [
         "interactions",
         "offers",
     ]

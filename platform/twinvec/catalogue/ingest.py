@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from registry import models, operations
 from registry.database import transaction
-from twinvec.catalogue import contents, judgements, listings
+from twinvec.catalogue import contents, coverage, judgements, listings
 from twinvec.catalogue.loaders import Loader, find_loader
 from twinvec.catalogue.loaders.staging import LoaderContext
 from twinvec.catalogue.mining import mine_pairs
@@ -22,6 +22,7 @@ from twinvec.catalogue.snapshot import Snapshot, open_snapshot, write_record
 from twinvec.catalogue.writing import SELECTED, write_mined, write_pairs, write_quarantine, write_rows
 from twinvec.errors import CatalogueError, NotFoundError, TwinvecError
 from twinvec.settings import IngestSettings, Settings
+from twinvec.text import is_valid, valid
 
 # Pairs of either kind, the events they can be mined from, and the column that says what belongs together.
 MINED = {"copurchase": ("orders", "order_id"), "coview": ("views", "session_id")}
@@ -33,9 +34,15 @@ class IngestReport:
 
     Attributes:
         rows: Table → rows read from the source.
-        quarantined: Table → reason → rows that did not enter. Pairs and events of unknown products, pairs of
-            a product with itself, baskets too large to make pairs, and judgements that others of the same pair
-            contradict are counted here, but not among the rows that break the contract.
+        quarantined: Table → reason → rows that break the contract.
+        left_out: Table → reason → rows that are no errors and did not enter: pairs and events of unknown products,
+            pairs of a product with itself, copies, returns, baskets too large to make pairs, and judgements that others
+            of the same pair contradict.
+        lost: Table → reason → admitted rows with a value that could not be used.
+        fields: Table → column → admitted rows that have a value there.
+        unread: Columns or keys of the source that nothing was read from.
+        edition: Format that the source was told to be of, where a loader can tell.
+        warnings: Sentences about what looks wrong.
         new: False if this snapshot was there before.
     """
 
@@ -45,6 +52,12 @@ class IngestReport:
     rows: dict[str, int]
     quarantined: dict[str, dict[str, int]]
     new: bool
+    left_out: dict[str, dict[str, int]] = field(default_factory=dict)
+    lost: dict[str, dict[str, int]] = field(default_factory=dict)
+    fields: dict[str, dict[str, int]] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
+    edition: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def ingest(
@@ -70,6 +83,10 @@ def ingest(
     """
     loader = find_loader(format)
     source = Path(source).expanduser().absolute()
+    if not is_valid(str(source)):
+        raise CatalogueError(
+            f"the name of {valid(str(source))!r} is not UTF-8, and databases keep no other", "rename it"
+        )
     if not source.exists():
         raise NotFoundError(f"no such file or folder: {source}", "name the source to ingest")
     snapshots = settings.paths.snapshots
@@ -111,7 +128,7 @@ def _build(
         progress(f"reading {source.name}")
         staged = loader.load(
             source,
-            LoaderContext(connection, folder, settings.columns, progress),
+            LoaderContext(connection, folder, settings.columns, progress, settings),
         )
         progress("checking rows")
         admissions = {
@@ -119,24 +136,28 @@ def _build(
                 connection,
                 table,
                 staged.queries[table],
-                settings.max_quarantined,
+                settings,
                 listed="listings" not in staged.queries,
             )
             for table in (*SELECTED, *MINED)
             if table in staged.queries
         }
         _require_products(source, admissions["products"])
-        quarantined = {table: dict(admission.refused) for table, admission in admissions.items()}
+        quarantined, left_out = coverage.told_apart(admissions)
         if "judgements" in admissions and (contradicted := judgements.resolve(connection)):
-            quarantined["judgements"][judgements.CONTRADICTED] = contradicted
+            left_out["judgements"][judgements.CONTRADICTED] = contradicted
         if "listings" in admissions:
             quarantined["listings"] |= listings.resolve(
                 connection, admissions["listings"], settings.max_quarantined
             )
         derived = ["listings"] if listings.admit_of_products(connection) else []
+        coverage.check_matches(connection, source, admissions, staged)
+        fields = coverage.count_fields(connection, admissions)
+        warnings = coverage.warnings(connection, admissions, fields, staged, settings, loader)
         progress("writing tables")
         written = [table for table in SELECTED if table in admissions or table in derived]
         tables = {table: write_rows(connection, table, draft) for table in written}
+        coverage.count_copies(left_out, admissions, tables)
         for table, (events, key) in MINED.items():
             if table in admissions or events not in admissions:
                 view = f"admitted_{table}" if table in admissions else None
@@ -146,14 +167,28 @@ def _build(
             mined = f"mined_{table}"
             large = mine_pairs(connection, f"admitted_{events}", key, mined, settings.max_basket)
             reason = f"basket of more than {settings.max_basket} products"
-            quarantined[table] = {reason: large} if large else {}
+            left_out[table] = {reason: large} if large else {}
             tables[table] = write_mined(connection, table, mined, draft)
         write_quarantine(connection, draft)
     progress("hashing contents")
     identity = contents.digest_of({table: draft / f"{table}.parquet" for table in tables}, staged.directed)
     snapshot = Snapshot(identity, draft, staged.directed, staged.image_root, tables, models.utc_now())
     rows = {table: admission.read for table, admission in admissions.items()}
-    return IngestReport(snapshot, format, str(source), rows, quarantined, new=True)
+    lost = {table: admission.lost for table, admission in admissions.items()}
+    return IngestReport(
+        snapshot,
+        format,
+        valid(str(source)),
+        rows,
+        quarantined,
+        True,
+        left_out,
+        lost,
+        fields,
+        staged.unread,
+        staged.edition,
+        tuple(warnings),
+    )
 
 
 def _require_products(source: Path, products: Admission) -> None:
@@ -192,7 +227,17 @@ def _record(report: IngestReport, engine: Engine) -> None:
         source=report.source,
         format=report.format,
         products=snapshot.tables["products"],
-        report={"rows": report.rows, "quarantined": report.quarantined, "tables": snapshot.tables},
+        report={
+            "rows": report.rows,
+            "quarantined": report.quarantined,
+            "left_out": report.left_out,
+            "lost": report.lost,
+            "fields": report.fields,
+            "unread": list(report.unread),
+            "edition": report.edition,
+            "warnings": list(report.warnings),
+            "tables": snapshot.tables,
+        },
         created_at=snapshot.created_at,
     )
     try:

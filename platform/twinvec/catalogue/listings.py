@@ -105,7 +105,8 @@ def resolve(connection: duckdb.DuckDBPyConnection, admission: Admission, max_sha
         )
     if refused:
         connection.execute(
-            "INSERT INTO quarantine SELECT 'listings', line, reason, left(text, 500) FROM refused_listings"
+            """INSERT INTO quarantine SELECT 'listings', line, reason, left(text, 500), 'quarantined'
+               FROM refused_listings"""
         )
         connection.execute(
             """CREATE OR REPLACE VIEW admitted_listings AS

@@ -6,11 +6,16 @@ from dataclasses import dataclass
 
 import duckdb
 
-from twinvec.catalogue.contract import LEFT_OUT, NAMED, verdict
+from twinvec.catalogue.cleaning import cleaned
+from twinvec.catalogue.contract import COPY, LEFT_OUT, NAMED, verdict
 from twinvec.catalogue.loaders.staging import TEXT_LENGTH
+from twinvec.columns import TABLES
 from twinvec.errors import CatalogueError
+from twinvec.settings import IngestSettings
 
 EXAMPLE_LENGTH = 120
+# Of rows that are left out, which may be most of a source, this many of a table are kept.
+LEFT_OUT_KEPT = 1_000
 # The first row of a product in each further marketplace, and with each further set of languages.
 FURTHER = """
     SELECT line FROM (
@@ -26,10 +31,17 @@ FURTHER = """
 
 @dataclass(frozen=True)
 class Admission:
-    """Admission of a table's rows: number of rows read, and reason → number of rows refused."""
+    """Admission of a table's rows.
+
+    Attributes:
+        read: Number of rows.
+        refused: Reason → number of rows that did not enter.
+        lost: Reason → number of admitted rows with a value that could not be used.
+    """
 
     read: int
     refused: dict[str, int]
+    lost: dict[str, int]
 
 
 def prepare(connection: duckdb.DuckDBPyConnection) -> None:
@@ -37,12 +49,16 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> None:
     for key, known in NAMED.values():
         connection.execute(f"CREATE TABLE {known} ({key} VARCHAR, line BIGINT)")
     connection.execute(
-        'CREATE TABLE quarantine ("table" VARCHAR, line BIGINT, reason VARCHAR, "text" VARCHAR)'
+        'CREATE TABLE quarantine ("table" VARCHAR, line BIGINT, reason VARCHAR, "text" VARCHAR, outcome VARCHAR)'
     )
 
 
 def admit(
-    connection: duckdb.DuckDBPyConnection, table: str, query: str, max_share: float, listed: bool = False
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    query: str,
+    options: IngestSettings,
+    listed: bool = False,
 ) -> Admission:
     """Make the view `admitted_<table>` of the rows of `query` that keep the contract.
 
@@ -53,15 +69,18 @@ def admit(
         connection: DuckDB connection after `prepare`.
         table: Name of the table.
         query: Its staged rows.
-        max_share: Largest share of the rows that may break the contract.
+        options: Settings: missing values, what is no product, and the largest share of rows that may break the
+            contract.
         listed: Whether further rows of a product, in another marketplace or language, are listings of it in place of
             duplicates.
 
     Raises:
-        CatalogueError: If more than `max_share` of the rows break the contract.
+        CatalogueError: If more rows than that break it.
     """
     checked = f"checked_{table}"
-    connection.execute(f"CREATE VIEW {checked} AS SELECT *, {verdict(table)} AS verdict FROM ({query})")
+    present = [str(row[0]) for row in connection.execute(f"DESCRIBE {query}").fetchall()]
+    rows = cleaned(table, query, present, options.missing, options.exclude)
+    connection.execute(f"CREATE VIEW {checked} AS SELECT *, {verdict(table)} AS verdict FROM ({rows})")
     if table in NAMED:
         key, known = NAMED[table]
         connection.execute(
@@ -72,7 +91,11 @@ def admit(
             connection.execute(f"CREATE TABLE further AS {FURTHER.format(checked=checked, listed=listed)}")
             kept = f"{kept} UNION ALL FROM further"
         further = "line IN (FROM further)" if table == "products" else "false"
-        repeated = f"CASE WHEN line NOT IN ({kept}) THEN 'duplicated {key}' END"
+        _find_copies(connection, table, checked, key, "digest" in present)
+        repeated = (
+            f"CASE WHEN line IN (FROM copies_{table}) THEN '{COPY}' "
+            f"WHEN line NOT IN ({kept}) THEN 'duplicated {key}' END"
+        )
         connection.execute(
             f"""CREATE VIEW {checked}_once AS
                 SELECT * EXCLUDE (verdict), coalesce(verdict, {repeated}) AS verdict, {further} AS further
@@ -85,15 +108,41 @@ def admit(
     admission = Admission(
         sum(rows for _, rows in counted),
         dict(sorted((reason, rows) for reason, rows in counted if reason is not None)),
+        dict(
+            connection.execute(
+                f"""SELECT reason, count(*) FROM (SELECT unnest(lost) AS reason FROM admitted_{table})
+                    GROUP BY 1 ORDER BY 1"""
+            ).fetchall()
+        ),
     )
-    _judge(connection, table, checked, admission, max_share)
+    _judge(connection, table, checked, admission, options.max_quarantined)
     left_out = ", ".join(f"'{reason}'" for reason in LEFT_OUT)
-    connection.execute(
-        f"""INSERT INTO quarantine
-            SELECT '{table}', line, verdict, left(text, {TEXT_LENGTH}) FROM {checked}
-            WHERE verdict NOT IN ({left_out})"""
-    )
+    for outcome, among, limit in (
+        ("quarantined", "NOT IN", ""),
+        ("left out", "IN", f"LIMIT {LEFT_OUT_KEPT}"),
+    ):
+        connection.execute(
+            f"""INSERT INTO quarantine
+                SELECT '{table}', line, verdict, left(text, {TEXT_LENGTH}), '{outcome}' FROM {checked}
+                WHERE verdict {among} ({left_out}) {limit}"""
+        )
     return admission
+
+
+def _find_copies(
+    connection: duckdb.DuckDBPyConnection, table: str, checked: str, key: str, digested: bool
+) -> None:
+    """Make the table `copies_<table>` of the lines that say again, word for word, what an earlier one said."""
+    # Of a listing or a query the key is unique; the values of other rows need not be compared.
+    repeated = f"SELECT {key} FROM {checked} WHERE verdict IS NULL GROUP BY 1 HAVING count(*) > 1"
+    values = ", ".join([*TABLES[table].names, *(["digest"] if digested else [])])
+    connection.execute(
+        f"""CREATE TABLE copies_{table} AS
+            SELECT line FROM (
+                SELECT line, row_number() OVER (PARTITION BY {key}, hash({values}) ORDER BY line) AS place
+                FROM {checked} WHERE verdict IS NULL AND {key} IN ({repeated})
+            ) WHERE place > 1"""
+    )
 
 
 def _judge(

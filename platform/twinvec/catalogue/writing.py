@@ -36,7 +36,9 @@ SELECTED = {
     "query_purchases": "query_id, product_id, sum(count)::BIGINT AS count",
 }
 # Of which a row that comes again is the same fact: it is kept once, with the counts added up.
-GROUPED = ("offers", "interactions", "query_purchases")
+GROUPED = ("orders", "views", "offers", "interactions", "query_purchases")
+# Of these, in which nothing is added up: what comes again is a copy.
+DISTINCT = ("orders", "views", "offers")
 # Table → column that is unique in it.
 KEYS = {"products": "product_id", "listings": "item_id"}
 NO_PAIRS = "SELECT NULL::VARCHAR AS source, NULL::VARCHAR AS target, NULL::BIGINT AS count WHERE false"
@@ -72,7 +74,7 @@ def write_mined(connection: duckdb.DuckDBPyConnection, table: str, mined: str, f
 
 
 def write_quarantine(connection: duckdb.DuckDBPyConnection, folder: Path) -> int:
-    """Write the rows that broke the contract, in the order of the source; returns how many there are."""
+    """Write the rows that did not enter, in the order of the source; returns how many there are."""
     return _copy(connection, 'FROM quarantine ORDER BY "table", line', "quarantine", folder)
 
 

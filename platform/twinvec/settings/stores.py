@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from twinvec.errors import suggestion
 from twinvec.settings.group import Group, Operational
@@ -32,6 +33,50 @@ class IngestSettings(Group):
         description="Column names of the source, where they differ from those that the loader expects: "
         '`{order_id = "Person", product_id = "item"}`.',
     )
+
+    missing: list[str] = Field(
+        ["nan", "NaT", "NULL", "None", "NA", "N/A", "#N/A", "<NA>"],
+        description="Words that stand for a missing value, in any case: no text, id, time or price is read from them.",
+    )
+    decimal: Literal[".", ","] = Field(
+        ".", description="Sign of the decimals in prices that are text; the other one parts thousands."
+    )
+    time_formats: list[str] = Field(
+        [],
+        description="Formats of times beside ISO 8601 and numbers since 1970, as of `strptime`: "
+        '`["%d/%m/%Y %H:%M"]`. The order of day and month is never guessed.',
+    )
+    cancelled: list[str] = Field(
+        ["cancelled", "canceled", "returned", "return", "refunded", "refund", "void", "voided"],
+        description="Values of the column `status`, in any case, of order lines that make no pair.",
+    )
+    cancelled_prefix: str = Field(
+        "C",
+        description="What the number of a cancelled order begins with, as `C489436`, in a log that also has plain "
+        "numbers. Empty: nothing.",
+    )
+    exclude: list[str] = Field(
+        [],
+        description="Patterns (RE2) of whole product ids that are no products, such as postage: "
+        '`["POST", "DOT", "BANK.*"]`.',
+    )
+
+    @field_validator("time_formats", "exclude")
+    @classmethod
+    def _can_be_used(cls, values: list[str], info: ValidationInfo) -> list[str]:
+        import duckdb
+
+        for value in values:
+            query = (
+                "SELECT regexp_full_match('', $value)"
+                if info.field_name == "exclude"
+                else "SELECT try_strptime('', $value)"
+            )
+            try:
+                duckdb.connect().execute(query, {"value": value})
+            except duckdb.Error as error:
+                raise ValueError(f"{value!r} cannot be used: {error}") from error
+        return values
 
     @field_validator("columns")
     @classmethod

@@ -53,9 +53,9 @@ def write_catalogue(folder: Path) -> Path:
         "product_id": ids,
         "title": [[("en", f"thing {each}")] for each in ids],
         "category": [["All"]] * 4,
-        "price": [1.0, 2.0, -3.0, None],
+        "price": [1.0, 2.0, 3.0, None],
         "currency": ["EUR"] * 4,
-        "marketplace": ["es"] * 4,
+        "marketplace": ["es", "es", "", "es"],
         "brand": [None] * 4,
         "image": [None] * 4,
     }
@@ -132,10 +132,12 @@ def test_an_ingest_reports_what_it_kept(command: CliRunner, tmp_path: Path) -> N
     first = json.loads(command.invoke(app, [*arguments, "--json"], env=environment).stdout)
     assert first["new"]
     assert first["tables"]["products"] == 3
-    assert first["quarantined"]["products"] == {"negative price": 1}
+    assert first["quarantined"]["products"] == {"no marketplace": 1}
+    assert first["left_out"]["copurchase"] == {"unknown product": 1}
+    assert first["fields"]["products"]["price"] == 2
     second = command.invoke(app, arguments, env=environment)
     assert f"Snapshot {first['snapshot']} (known already)" in second.stdout
-    assert "negative price" in second.stdout
+    assert "no marketplace" in second.stdout
     assert "checking rows" in second.stderr
     listed = json.loads(command.invoke(app, ["status", "--json"]).stdout)
     assert [row["snapshot"] for row in listed["snapshots"]] == [first["snapshot"]]

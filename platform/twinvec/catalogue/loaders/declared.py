@@ -6,15 +6,15 @@ from twinvec.catalogue.loaders.registered import Loader
 
 AMAZON_2014 = Loader(
     "twinvec.catalogue.loaders.amazon:load_2014",
-    "Amazon product metadata of 2014, one file with a Python literal a line",
+    "Amazon product metadata of 2014, a Python literal or JSON object a line; a file or a folder of part files",
 )
 AMAZON_2018 = Loader(
     "twinvec.catalogue.loaders.amazon:load_2018",
-    "Amazon product metadata of 2018, one file with a JSON object a line",
+    "Amazon product metadata of 2018, a JSON object a line, or Parquet; a file or a folder of part files",
 )
 AMAZON_2023 = Loader(
     "twinvec.catalogue.loaders.amazon:load_2023",
-    "Amazon product metadata of 2023, one file with a JSON object a line",
+    "Amazon product metadata of 2023, a JSON object a line, or Parquet; a file or a folder of part files",
 )
 _ESCI = (
     "Amazon's Shopping Queries: a folder with files of products and examples (Parquet, CSV), or one of both"
@@ -29,6 +29,8 @@ ORDERS = Loader(
         "session_id",
         "product_id",
         "time",
+        "quantity",
+        "status",
         "title",
         "language",
         "category",

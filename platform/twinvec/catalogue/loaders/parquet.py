@@ -1,9 +1,9 @@
 """Twinvec's own contract: a folder of Parquet files with the columns of `twinvec.columns`.
 
 `products.parquet` is required; any of `copurchase`, `coview`, `orders`, `views`, `offers`, `interactions`, `queries`,
-`judgements` and `query_purchases` may be there. An optional `catalogue.json` says whether co-purchase pairs are
-directed: `{"copurchase_directed": false}`; they are if it says nothing. Images with a relative path start at the
-folder.
+`judgements` and `query_purchases` may be there, each a file or a folder of part files. An optional `catalogue.json`
+says whether co-purchase pairs are directed: `{"copurchase_directed": false}`; they are if it says nothing. Images with
+a relative path start at the folder.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from twinvec.catalogue.loaders.sources import parts
 from twinvec.catalogue.loaders.staging import LoaderContext, StagedTables
 from twinvec.catalogue.snapshot import quoted
 from twinvec.columns import TABLES
@@ -31,17 +32,20 @@ def load(source: Path, context: LoaderContext) -> StagedTables:
         CatalogueError: If `products.parquet`, or a column that must be there, is missing, a column has a type
             that cannot be read as its own, or a file is damaged.
     """
-    if not (source / "products.parquet").is_file():
+    if not (source / "products.parquet").exists():
         raise CatalogueError(
             f"{source} has no products.parquet",
             f"name a folder with products.parquet and any of {', '.join([*TABLES][1:])}",
         )
     queries = {}
+    unread: list[str] = []
     for table, schema in TABLES.items():
         path = source / f"{table}.parquet"
-        if path.is_file():
-            queries[table] = _query(path, schema, context.connection)
-    return StagedTables(queries, "copurchase" in queries and _directed(source), str(source))
+        if path.exists():
+            queries[table] = _query(path, schema, context.connection, unread)
+    others = [path.name for path in source.glob("*.parquet") if path.stem not in TABLES]
+    directed = "copurchase" in queries and _directed(source)
+    return StagedTables(queries, directed, str(source), unread=(*unread, *sorted(others)))
 
 
 def _directed(source: Path) -> bool:
@@ -61,19 +65,32 @@ def _directed(source: Path) -> bool:
     raise CatalogueError(f"{path} holds {json.dumps(described)[:200]}", hint)
 
 
-def _query(path: Path, schema: pa.Schema, connection: duckdb.DuckDBPyConnection) -> str:
+def _query(table: Path, schema: pa.Schema, connection: duckdb.DuckDBPyConnection, unread: list[str]) -> str:
+    """Return a query of a table's file, or of the part files of its folder; note columns that are not read."""
+    before, queries = 0, []
+    for path in parts(table):
+        queries.append(_part(path, schema, connection, before, unread))
+        before += connection.execute(f"SELECT count(*) FROM read_parquet({quoted(path)})").fetchall()[0][0]
+    return " UNION ALL ".join(queries)
+
+
+def _part(
+    path: Path, schema: pa.Schema, connection: duckdb.DuckDBPyConnection, before: int, unread: list[str]
+) -> str:
     scan = f"read_parquet({quoted(path)}, file_row_number = true)"
     try:
         described = connection.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()
     except duckdb.Error as error:
         raise CatalogueError(f"{path} cannot be read as Parquet: {error}", "write it again") from error
     types = {str(row[0]): str(row[1]) for row in described}
+    known = {*schema.names, "file_row_number"}
+    unread += [f"{path.name}: {name}" for name in types if name not in known]
     columns = [_column(path, field, types) for field in schema]
     present = [name for name in schema.names if name in types]
     if "text" not in schema.names:
         columns.append(f"to_json(struct_pack({', '.join(present)}))::VARCHAR AS text")
     return f"""
-        SELECT {", ".join(columns)}, file_row_number + 1 AS line, NULL::VARCHAR AS reason
+        SELECT {", ".join(columns)}, file_row_number + {before + 1} AS line, NULL::VARCHAR AS reason
         FROM {scan}"""
 
 

@@ -2,14 +2,100 @@
 
 from __future__ import annotations
 
-# An optional sign, currency sign and "from"; a number whose commas part thousands; perhaps a range, of which
-# the low end counts. A comma for the decimals is not read: nobody could tell "1,299" from it.
-_NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][+-]?\d+)?"
-_PRICE = rf"^\s*(?:from\s+)?(-?)\s*(?:[A-Z]{{3}}|[$£€¥])?\s*(-?)({_NUMBER})(?:\s*-\s*[$£€¥]?\s*[\d.,]+)?\s*$"
+from twinvec.catalogue.snapshot import quoted
+
+# No price is longer; patterns take time in proportion to the text.
+_LONGEST = 64
+_SPACE = r"[\s\x{00a0}\x{2009}\x{202f}]"
+_CODES = (
+    "aed ars aud bdt bgn brl cad chf clp cny cop czk dkk egp eur gbp hkd huf idr ils inr jpy kes krw kwd lkr mad mxn "
+    "myr ngn nok nzd pen php pkr pln qar rmb ron rub sar sek sgd thb try twd uah usd vnd zar"
+)
+# Signs and codes of currencies, before or after the number.
+_SIGN = rf"(?:(?:us|a|au|c|ca|nz|hk|s|r|mx|nt)?\$|[£€¥₹₩₽₺₫₪]|rs\.?|kr\.?|zł|{_CODES.replace(' ', '|')})"
+# A number with `.` for the decimals, and for others the same with the two exchanged. Thousands are parted by commas,
+# apostrophes or spaces, in India after three digits by twos.
+_NUMBER = (
+    rf"(?:\d{{1,3}}(?:,\d{{3}})+|\d{{1,2}}(?:,\d{{2}})+,\d{{3}}|\d{{1,3}}(?:['’]\d{{3}})+"
+    rf"|\d{{1,3}}(?:{_SPACE}\d{{3}})+|\d+)?(?:\.\d+)?(?:e[+-]?\d+)?"
+)
+_FROM = r"(?:(?:starting\s+at|from|ab|as\s+low\s+as)\s+)?"
+_CURRENCIES = {
+    r"us\$|\busd\b": "USD",
+    r"€|\beur\b": "EUR",
+    r"£|\bgbp\b": "GBP",
+    r"₹|\brs\b|\binr\b": "INR",
+    r"\bjpy\b": "JPY",
+    r"₩|\bkrw\b": "KRW",
+    r"(?:ca|c)\$|\bcad\b": "CAD",
+    r"(?:au|a)\$|\baud\b": "AUD",
+    r"zł|\bpln\b": "PLN",
+    r"\bchf\b": "CHF",
+    r"\bsek\b": "SEK",
+}
 
 
-def price_of(column: str) -> str:
-    """Return SQL for the number in the text `column`: NULL where there is none, negative where it says so."""
-    sign = f"regexp_extract({column}, '{_PRICE}', 1) || regexp_extract({column}, '{_PRICE}', 2)"
-    number = f"TRY_CAST(replace(regexp_extract({column}, '{_PRICE}', 3), ',', '') AS DOUBLE)"
-    return f"CASE WHEN {sign} = '-' THEN -{number} ELSE {number} END"
+def price_of(column: str, decimal: str = ".") -> str:
+    """Return SQL for the number in the text `column`: NULL where there is none, negative where it says so.
+
+    A currency's sign or code may stand before or after it, "from" before it. Of a range the low end counts.
+
+    Args:
+        column: SQL of the text.
+        decimal: Sign of the decimals, `.` or `,`; the other one parts thousands, and nothing is guessed.
+    """
+    number = _NUMBER if decimal == "." else _exchanged(_NUMBER)
+    high = rf"(?:{_SPACE}*(?:-|–|—|\bto\b|\bbis\b){_SPACE}*{_SIGN}?{_SPACE}*\d[\d.,]*)?"
+    pattern = (
+        rf"^{_SPACE}*{_FROM}([-−(]?){_SPACE}*{_SIGN}?{_SPACE}*([-−]?){_SPACE}*({number})"
+        rf"{_SPACE}*{_SIGN}?{high}{_SPACE}*{_SIGN}?\)?{_SPACE}*$"
+    )
+    text = f"lower({column})"
+    names = "['outer', 'inner', 'number']"
+    found = f"regexp_extract({text}, {quoted(pattern)}, {names})"
+    parted = f"regexp_replace(read.number, {quoted(rf'[{_other(decimal)}’]|{_SPACE}')}, '', 'g')"
+    parted = f"replace({parted}, '''', '')"
+    value = f"TRY_CAST({parted if decimal == '.' else f'replace({parted}, chr(44), chr(46))'} AS DOUBLE)"
+    signed = f"CASE WHEN read.outer <> '' OR read.inner <> '' THEN -{value} ELSE {value} END"
+    return (
+        f"CASE WHEN length({column}) <= {_LONGEST} THEN "
+        f"list_transform([{found}], lambda read: {signed})[1] END"
+    )
+
+
+def currency_of(column: str) -> str:
+    """Return SQL for the ISO 4217 code of the currency in the text `column`; NULL where no sign or code tells one."""
+    cases = " ".join(
+        f"WHEN regexp_matches(lower({column}), {quoted(pattern)}) THEN '{code}'"
+        for pattern, code in _CURRENCIES.items()
+    )
+    return f"CASE WHEN length({column}) > {_LONGEST} THEN NULL {cases} END"
+
+
+def evidence_against(column: str, decimal: str) -> str:
+    """Return SQL of the number of prices that look as if written with the other decimal sign, less those with this.
+
+    `12,50` and `1.299,00` speak for a comma. So does `1.299`, but only where no price has one or two decimals.
+    """
+    this, other = ("[.]", ",") if decimal == "." else (",", "[.]")
+
+    def count(pattern: str) -> str:
+        return f"count(*) FILTER (WHERE length({column}) <= {_LONGEST} AND regexp_matches({column}, {quoted(pattern)}))"
+
+    ours = count(rf"{this}\d{{1,2}}(\D|$)")
+    theirs = count(rf"{other}\d{{1,2}}(\D|$)|\d{this}\d{{3}}(\D|$)")
+    return f"{theirs} - {ours}"
+
+
+def _other(decimal: str) -> str:
+    return "," if decimal == "." else "."
+
+
+def _exchanged(pattern: str) -> str:
+    """Return the pattern of a number with comma and point exchanged."""
+    return (
+        pattern.replace(r"\.", "<point>")
+        .replace(r"(?:,", r"(?:\.")
+        .replace("+,", r"+\.")
+        .replace("<point>", ",")
+    )

@@ -12,6 +12,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from twinvec.settings import IngestSettings
+
 BATCH_ROWS = 20_000
 BATCH_CHARACTERS = 64 * 1024 * 1024
 REPORT_ROWS = 100_000
@@ -31,12 +33,14 @@ class LoaderContext:
         work: A folder that is removed after the ingest.
         columns: Our column name → the source's, for sources whose header has other names.
         progress: Called now and then with a message.
+        options: Settings of the ingest: how prices, times and missing values are written.
     """
 
     connection: duckdb.DuckDBPyConnection
     work: Path
     columns: Mapping[str, str]
     progress: Callable[[str], None]
+    options: IngestSettings = field(default_factory=IngestSettings)
 
 
 @dataclass(frozen=True)
@@ -49,11 +53,22 @@ class StagedTables:
             a search query is its row's `text`, too.
         directed: True if the co-purchase pairs have a direction.
         image_root: Folder or URL that relative image paths start at.
+        unread: Columns or keys of the source that nothing was read from.
+        warnings: Sentences for the user about what the source looks like.
+        edition: Format that the source was told to be of, where a loader can tell.
+        open_pairs: True if most pairs of such a source point out of its catalogue, as Amazon's lists do.
+
+    A query may have two more columns: `lost` (VARCHAR[]), values of the row that could not be used, and `digest`, by
+    which two rows are told to be copies.
     """
 
     queries: dict[str, str]
     directed: bool
     image_root: str | None = None
+    unread: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    edition: str | None = None
+    open_pairs: bool = False
 
 
 @dataclass

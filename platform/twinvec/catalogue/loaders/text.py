@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
+from twinvec.catalogue.loaders.sources import refuse_foreign
 from twinvec.errors import CatalogueError
 
 MAX_LINE = 4 * 1024 * 1024
 GZIP_MAGIC = b"\x1f\x8b"
 NOT_UTF8 = "not UTF-8"
+# Enough of a file to tell what it is, and how its lines end.
+START = 64 * 1024
 TOO_LONG = f"line longer than {MAX_LINE // 1024 // 1024} MiB"
 
 
@@ -27,8 +31,10 @@ class Line(NamedTuple):
 def read_lines(path: Path) -> Iterator[Line]:
     """Yield every line of `path` that is not blank. Gzip is told by the first bytes, not by the name.
 
+    Lines end in LF, CR LF, or in CR alone if the first one does.
+
     Raises:
-        CatalogueError: If the file cannot be read, or is a gzip file that ends early or is damaged.
+        CatalogueError: If the file cannot be read, is no text, or is a gzip file that ends early or is damaged.
     """
     number = 0
     try:
@@ -52,10 +58,42 @@ def read_lines(path: Path) -> Iterator[Line]:
         ) from error
 
 
+def read_parts(paths: Iterable[Path]) -> Iterator[Line]:
+    """Yield the lines of several files as of one: they are numbered on, blank ones at a file's end aside."""
+    before = 0
+    for path in paths:
+        number = 0
+        for number, text, reason in read_lines(path):
+            yield Line(before + number, text, reason)
+        before += number
+
+
 def _open(path: Path) -> BinaryIO:
     with path.open("rb") as file:
         zipped = file.read(2) == GZIP_MAGIC
-    return cast(BinaryIO, gzip.open(path, "rb")) if zipped else path.open("rb")
+    opened = cast(BinaryIO, (gzip.open if zipped else open)(path, "rb"))
+    try:
+        start = opened.read(START)
+        refuse_foreign(path, start[:4096])
+        opened.seek(0)
+    except BaseException:
+        opened.close()
+        raise
+    line, ended, _ = start.partition(b"\n")
+    first, alone, _ = line.partition(b"\r")
+    return cast(BinaryIO, _Translated(opened)) if alone and (first + b"\r" != line or not ended) else opened
+
+
+class _Translated(io.TextIOWrapper):
+    """Lines of a file that end in CR alone, each as bytes that end in LF."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        # Every byte is a character of Latin-1, so that nothing but the ends of lines is changed.
+        super().__init__(file, encoding="latin-1", newline=None)
+
+    def readline(self, size: int = -1) -> bytes:  # type: ignore[override]
+        """Return the next line, at most `size` bytes of it."""
+        return super().readline(size).encode("latin-1")
 
 
 def _decode(number: int, raw: bytes, reason: str | None) -> Line:
