@@ -102,7 +102,7 @@ ALLOWED: Mapping[str, str] = {
     "twinvec": "twinvec.home twinvec.metrics twinvec.nn",
     "twinvec.catalogue": (
         "registry twinvec.columns twinvec.digest twinvec.draws twinvec.errors twinvec.files "
-        "twinvec.plugins twinvec.settings"
+        "twinvec.plugins twinvec.settings twinvec.text"
     ),
     "twinvec.dag": (
         "registry twinvec.catalogue twinvec.digest twinvec.errors twinvec.nn twinvec.plugins "
