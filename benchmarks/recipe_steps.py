@@ -23,11 +23,11 @@ from torch import Tensor
 
 from pipelines.comparisons.data import read_data
 from pipelines.graph.product_graph import ProductGraph, Split
-from pipelines.related.coview_weight import choose_coview_weight
 from pipelines.related.data import edge_positives, proximity, relations
 from pipelines.related.fitting import fit
 from pipelines.related.models import merlin, twinvec
 from pipelines.related.plan import Plan
+from pipelines.related.proximity_choice import choose_proximity
 from twinvec.metrics.direction import direction_metrics
 from twinvec.metrics.ranking import rank_targets, ranking_metrics
 from twinvec.nn.calibration import weight_fitter
@@ -166,7 +166,7 @@ def main() -> None:
     print(
         f"{'':44} {'MRR@10':>9} {'Hits@1':>7} {'Hits@10':>8} {'AUC-dir':>8} {'right way':>9} {'seconds':>8}"
     )
-    walked = choose_coview_weight(training, settings.related.twinvec.proximity, settings.seed)
+    walked = choose_proximity(training, settings.related.twinvec.proximity, settings.seed)
     rows = []
     baselines: dict[str, Callable[[], tuple[Tensor, Tensor]]] = {
         "popularity": lambda: popularity(training),

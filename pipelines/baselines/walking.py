@@ -12,7 +12,8 @@ import torch
 
 from pipelines.baselines.problem import RankingProblem
 from twinvec.metrics.scores import DotProducts, SparseScores
-from twinvec.nn.pagerank import factorise, personalised_pagerank, walk_matrix
+from twinvec.nn.pagerank import personalised_pagerank, walk_matrix
+from twinvec.nn.proximity import factorise
 
 RESTART, STEPS, LEAST = 0.15, 10, 1e-5
 # Largest number of products near one that PageRank keeps.

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from pipelines.graph.product_graph import Edges, ProductGraph
-from twinvec.nn import pagerank
+from twinvec.nn import proximity as directed
 from twinvec.nn.losses.positives import Positives, rows_to_one
-from twinvec.nn.pagerank import Proximity
+from twinvec.nn.proximity import Proximity
 from twinvec.nn.sampling.blocks import Neighbours, double_cover, within_roles
 
 COPURCHASE = "copurchase"
@@ -66,8 +66,11 @@ def proximity(
     steps: int,
     least: float,
     keep: int,
+    ease: float,
     seed: int,
 ) -> Proximity:
-    """Return `twinvec.nn.pagerank.proximity` over both kinds of edges of the graph."""
+    """Return `twinvec.nn.proximity.proximity` over both kinds of edges of the graph."""
     copurchase, coview = (edges.matrix(graph.products) for edges in (graph.copurchase, graph.coview))
-    return pagerank.proximity(copurchase, coview, dimension, coview_weight, restart, steps, least, keep, seed)
+    return directed.proximity(
+        copurchase, coview, dimension, coview_weight, restart, steps, least, keep, ease, seed
+    )

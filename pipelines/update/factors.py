@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from pipelines.graph.product_graph import ProductGraph
-from twinvec.nn.pagerank import personalised_pagerank, target_share, walk_matrix
+from twinvec.nn.pagerank import personalised_pagerank, walk_matrix
+from twinvec.nn.proximity import target_share
 from twinvec.settings.related_models import ProximitySettings
 
 Floats = npt.NDArray[np.float32]

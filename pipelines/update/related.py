@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
 from pipelines.graph.renumbering import row_of
-from pipelines.related.coview_weight import choose_coview_weight
 from pipelines.related.models import load_model
 from pipelines.related.pipeline import FACTORS, SOURCE_FIELD, TARGET_FIELD
+from pipelines.related.proximity_choice import choose_proximity
 from pipelines.update.factors import fold_in
 from pipelines.update.frontier import part_around, reached, rows_that_differ, touched
 from pipelines.update.live import Live
@@ -163,7 +163,7 @@ def _as_trained(settings: Settings, trained: ProductGraph) -> RelatedSettings:
     if load_model(options.recipe).factors is not None:
         return options
     seen = trained if options.refit else trained.training_part()
-    walked = choose_coview_weight(seen, options.twinvec.proximity, settings.seed)
+    walked = choose_proximity(seen, options.twinvec.proximity, settings.seed)
     recipe = options.twinvec.model_copy(update={"proximity": walked})
     return options.model_copy(update={"twinvec": recipe})
 

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from pipelines.graph.product_graph import ProductGraph
 from pipelines.related import data
-from pipelines.related.coview_weight import choose_coview_weight
 from pipelines.related.data import edge_positives, proximity
 from pipelines.related.plan import Model, Plan
+from pipelines.related.proximity_choice import choose_proximity
 from twinvec.nn.features import Features
 from twinvec.nn.losses.positives import blend
 from twinvec.nn.losses.soft_targets import SoftTargetObjective
@@ -33,7 +33,7 @@ def plan(graph: ProductGraph, content: Tensor, options: RelatedSettings, seed: i
     twinvec = options.twinvec
     cover = relations(graph)
     width = options.uncalibrated
-    walks = choose_coview_weight(graph, twinvec.proximity, seed)
+    walks = choose_proximity(graph, twinvec.proximity, seed)
     near = proximity(graph, width, **walks.model_dump(), seed=seed)
     positives = blend(edge_positives(graph), near.matrix, twinvec.near)
     batch, epochs = training_size(len(positives.sources()), twinvec)

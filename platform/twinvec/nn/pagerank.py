@@ -1,8 +1,4 @@
-"""Proximity of products in the graph: personalised PageRank and its factorisation.
-
-The approach is STRAP's (Yin & Wei, KDD 2019): approximate personalised PageRank of every node, whose logarithm is
-factorised into a source vector and a target vector of each node.
-"""
+"""Random walks over the product graph: approximate personalised PageRank of every node, or of some."""
 
 from __future__ import annotations
 
@@ -14,14 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 import torch
-from sklearn.utils.extmath import randomized_svd
-from torch import Tensor
 
 from twinvec.nn.losses.positives import rows_to_one
 
 FloatArray = npt.NDArray[np.float32]
-# Of the randomised singular value decomposition. Each is two products with the matrix.
-POWER_ITERATIONS = 3
 # A node passes its walkers on if a neighbour gets at least this share of the least probability that is kept. Walkers
 # at a product with thousands of neighbours would otherwise take nearly all of the time and leave nothing that is kept.
 PASSED_ON = 0.03
@@ -146,119 +138,3 @@ def keep_largest(matrix: sp.csr_array, keep: int) -> sp.csr_array:
     kept = sp.csr_array((matrix.data[chosen], (row[chosen], matrix.indices[chosen])), shape=matrix.shape)
     kept.sort_indices()
     return kept
-
-
-def target_share(copurchase: sp.csr_array, weights: sp.csr_array) -> FloatArray:
-    """Return how much each product is a target: (1 + in-degree) / (1 + degree), float32 [n].
-
-    A product that has seldom been a target is seldom a target again. Nearness alone has no direction.
-    """
-    into = np.asarray((copurchase > 0).sum(0)).ravel()
-    share: FloatArray = ((1 + into) / (1 + np.asarray(weights.sum(1)).ravel())).astype(np.float32)
-    return share
-
-
-def directed_nearness(
-    copurchase: sp.csr_array,
-    coview: sp.csr_array,
-    coview_weight: float,
-    restart: float,
-    steps: int,
-    least: float,
-    keep: int,
-    nodes: npt.NDArray[np.int64] | None = None,
-) -> sp.csr_array:
-    """Return the nearness of each product as a target to every node, or to some: PageRank times `target_share`.
-
-    Args:
-        copurchase, coview, coview_weight: As in `walk_matrix`.
-        restart, steps, least, keep, nodes: As in `personalised_pagerank`.
-
-    Returns:
-        float32 [r, n].
-    """
-    weights = walk_matrix(copurchase, coview, coview_weight)
-    nearness = personalised_pagerank(weights, restart, steps, least, keep, nodes=nodes)
-    return sp.csr_array(nearness @ sp.diags_array(target_share(copurchase, weights)))
-
-
-def factorise(
-    proximity: sp.csr_array, dimension: int, least: float, seed: int
-) -> tuple[FloatArray, FloatArray]:
-    """Return factors whose dot product reproduces log(1 + proximity / least).
-
-    Args:
-        proximity: float32 [n, n].
-        dimension: Length of the factors.
-        least: Proximity at which the logarithm starts to rise.
-        seed: Seed of the randomised singular value decomposition.
-
-    Returns:
-        Source and target factors, float32 [n, dimension] each. Columns beyond the rank are zero.
-
-    Example:
-        >>> import numpy as np
-        >>> import scipy.sparse as sp
-        >>> near = sp.csr_array(np.array([[0, 0.2], [0.1, 0]], np.float32))
-        >>> source, target = factorise(near, dimension=4, least=0.1, seed=0)
-        >>> np.allclose(source @ target.T, np.log1p(near.toarray() / 0.1), atol=1e-5)
-        True
-    """
-    logarithm = proximity.copy()
-    logarithm.data = np.log1p(logarithm.data / least)
-    rank = min(dimension, *proximity.shape)
-    left, values, right = randomized_svd(logarithm, rank, n_iter=POWER_ITERATIONS, random_state=seed)
-    root = np.sqrt(values)
-    source = np.zeros((proximity.shape[0], dimension), np.float32)
-    target = np.zeros((proximity.shape[0], dimension), np.float32)
-    source[:, :rank] = left * root
-    target[:, :rank] = right.T * root
-    return source, target
-
-
-@dataclass(frozen=True)
-class Proximity:
-    """Directed proximity of products in the graph.
-
-    Attributes:
-        matrix: float32 [n, n], each row summing to one or to zero.
-        factors: Factors of each node of the double cover, sources first, float32 [2n, p].
-    """
-
-    matrix: sp.csr_array
-    factors: Tensor
-
-
-def proximity(
-    copurchase: sp.csr_array,
-    coview: sp.csr_array,
-    dimension: int,
-    coview_weight: float,
-    restart: float,
-    steps: int,
-    least: float,
-    keep: int,
-    seed: int,
-) -> Proximity:
-    """Return the directed nearness of all products and its factors.
-
-    Args:
-        copurchase, coview, coview_weight: As in `walk_matrix`.
-        dimension: Length of the factors.
-        restart, steps, least, keep: As in `personalised_pagerank`.
-        seed: Seed of the factorisation.
-
-    Example:
-        >>> import numpy as np
-        >>> import scipy.sparse as sp
-        >>> copurchase = sp.csr_array(np.array([[0, 1, 1], [0, 0, 0], [0, 1, 0]], np.float32))
-        >>> coview = sp.csr_array((3, 3), dtype=np.float32)
-        >>> near = proximity(
-        ...     copurchase, coview, dimension=8, coview_weight=1.0, restart=0.15, steps=10, least=1e-4, keep=50, seed=0
-        ... )
-        >>> near.matrix.shape, near.factors.shape
-        ((3, 3), torch.Size([6, 8]))
-    """
-    directed = directed_nearness(copurchase, coview, coview_weight, restart, steps, least, keep)
-    source, target = factorise(directed, dimension, least, seed)
-    return Proximity(rows_to_one(directed), torch.from_numpy(np.concatenate([source, target])))

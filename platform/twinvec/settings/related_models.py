@@ -73,6 +73,13 @@ class ProximitySettings(Group):
     steps: int = Field(8, ge=1, description="Number of steps.")
     least: float = Field(2e-4, gt=0, description="Walks less probable than this are dropped.")
     keep: int = Field(100, ge=1, description="Nearest products kept for each product.")
+    ease: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Share of EASE in the proximity, for at most 20,000 products. If not set, the one of 0 and 0.5 "
+        "that ranks hidden training edges best.",
+    )
 
 
 class TwinvecSettings(Group):

@@ -15,6 +15,7 @@ from pipelines.baselines.registry import baselines
 from pipelines.graph.product_graph import Edges, ProductGraph
 from twinvec.metrics.ranking import rank_by, ranking_metrics
 from twinvec.metrics.scores import Scores
+from twinvec.nn.ease import PENALTY
 
 
 def edges(*rows: tuple[int, int, int]) -> Edges:
@@ -103,7 +104,7 @@ def test_ease_is_ridge_regression_of_each_product_on_the_others() -> None:
         # A column without a diagonal is a ridge regression on all other columns.
         others = np.delete(np.arange(31), product)
         known = rows[:, others]
-        solved = np.linalg.solve(known.T @ known + ease.PENALTY * np.eye(30), known.T @ rows[:, product])
+        solved = np.linalg.solve(known.T @ known + PENALTY * np.eye(30), known.T @ rows[:, product])
         weights[others, product] = solved
     scores = ease.ease(training)
     np.testing.assert_allclose(score_matrix(scores), rows @ weights, rtol=1e-4, atol=1e-6)
@@ -116,7 +117,7 @@ def test_ease_is_ridge_regression_of_each_product_on_the_others() -> None:
 
 
 def test_ease_refuses_more_products_than_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ease, "MOST", 30)
+    monkeypatch.setattr(ease, "MOST_PRODUCTS", 30)
     with pytest.raises(
         UnsuitedError, match=r"31 products are more than the 30 .*\n.*leave the row `ease` out"
     ):

@@ -16,7 +16,8 @@ from pipelines.graph.product_graph import ProductGraph
 from pipelines.related.data import edge_positives, either, proximity, relations, similar
 from twinvec.nn.features import Features
 from twinvec.nn.losses.positives import Positives, blend
-from twinvec.nn.pagerank import personalised_pagerank, target_share, walk_matrix
+from twinvec.nn.pagerank import personalised_pagerank, walk_matrix
+from twinvec.nn.proximity import target_share
 from twinvec.nn.sampling.blocks import Neighbours
 
 MakeGraph = Callable[..., ProductGraph]
@@ -123,7 +124,14 @@ def test_draws_of_two_sources_are_independent() -> None:
 
 def test_proximity_is_the_directed_pagerank_and_its_factors(random_graph: MakeGraph) -> None:
     graph = random_graph(6, products=23, copurchase=80, coview=40)
-    options: dict[str, Any] = {"coview_weight": 0.3, "restart": 0.2, "steps": 8, "least": 1e-4, "keep": 23}
+    options: dict[str, Any] = {
+        "coview_weight": 0.3,
+        "restart": 0.2,
+        "steps": 8,
+        "least": 1e-4,
+        "keep": 23,
+        "ease": 0.0,
+    }
     found = proximity(graph, dimension=32, **options, seed=1)
     copurchase, coview = graph.copurchase.matrix(23), graph.coview.matrix(23)
     weights = walk_matrix(copurchase, coview, 0.3)

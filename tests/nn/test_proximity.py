@@ -1,0 +1,99 @@
+"""Directed proximity, EASE's part of it, and the factors against the matrix they factorise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import scipy.sparse as sp
+
+from twinvec.nn.ease import PENALTY, ease_nearness
+from twinvec.nn.pagerank import walk_matrix
+from twinvec.nn.proximity import directed_nearness, factorise, target_share
+
+
+def test_target_share_by_hand() -> None:
+    # 0 → 1, 2 → 1, 1 → 3; node 4 alone. In-degrees 0, 2, 0, 1, 0; degrees 1, 3, 1, 1, 0.
+    copurchase = sp.csr_array((np.ones(3, np.float32), ([0, 2, 1], [1, 1, 3])), shape=(5, 5))
+    coview: Any = sp.csr_array((5, 5), dtype=np.float32)
+    weights = walk_matrix(copurchase, coview, 0.5)
+    np.testing.assert_allclose(target_share(copurchase, weights), [1 / 2, 3 / 4, 1 / 2, 2 / 2, 1 / 1])
+
+
+@pytest.mark.parametrize("dimension", [19, 24])
+def test_factors_of_full_rank_reproduce_the_logarithm(dimension: int) -> None:
+    random = np.random.default_rng(6)
+    dense = np.where(random.random((19, 19)) < 0.5, random.random((19, 19)), 0).astype(np.float32)
+    assert np.linalg.matrix_rank(dense) == 19
+    source, target = factorise(sp.csr_array(dense), dimension, least=0.01, seed=1)
+    assert source.shape == target.shape == (19, dimension)
+    np.testing.assert_allclose(source @ target.T, np.log1p(dense / 0.01), atol=1e-4)
+    assert not source[:, 19:].any()
+    assert not target[:, 19:].any()
+
+
+def test_fewer_factors_are_the_best_of_their_rank() -> None:
+    random = np.random.default_rng(7)
+    dense = (random.random((40, 3)) @ random.random((3, 40)) + 0.05 * random.random((40, 40))).astype(
+        np.float32
+    )
+    logarithm = np.log1p(dense / 0.1)
+    source, target = factorise(sp.csr_array(dense), 5, least=0.1, seed=2)
+    values = np.linalg.svd(logarithm, compute_uv=False)
+    best = np.sqrt((values[5:] ** 2).sum())
+    assert np.linalg.norm(source @ target.T - logarithm) == pytest.approx(best, rel=0.01)
+    again = factorise(sp.csr_array(dense), 5, least=0.1, seed=2)
+    np.testing.assert_array_equal(source, again[0])
+    np.testing.assert_array_equal(target, again[1])
+
+
+def test_factors_leave_the_matrix_as_it_was() -> None:
+    matrix = sp.csr_array(np.random.default_rng(8).random((15, 15)).astype(np.float32))
+    before = matrix.copy()
+    factorise(matrix, 4, 0.1, 0)
+    np.testing.assert_array_equal(matrix.toarray(), before.toarray())
+
+
+def dense_ease(edges: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Scores of EASE by one ridge regression a product, squared, without negative ones and a product itself."""
+    rows = (edges + edges.T + np.eye(len(edges))).astype(np.float64)
+    weights = np.zeros_like(rows)
+    for product in range(len(rows)):
+        others = np.delete(np.arange(len(rows)), product)
+        known = rows[:, others]
+        ridge = known.T @ known + PENALTY * np.eye(len(others))
+        weights[others, product] = np.linalg.solve(ridge, known.T @ rows[:, product])
+    scores = np.maximum(rows @ weights, 0)
+    np.fill_diagonal(scores, 0)
+    return np.square(scores)
+
+
+def random_edges(products: int, seed: int) -> npt.NDArray[np.float32]:
+    edges = (np.random.default_rng(seed).random((products, products)) < 0.15).astype(np.float32)
+    np.fill_diagonal(edges, 0)
+    return edges
+
+
+@pytest.mark.parametrize("chunk", [3, 100])
+def test_ease_nearness_is_ridge_regression(chunk: int) -> None:
+    edges = random_edges(31, seed=9)
+    found = ease_nearness(sp.csr_array(edges), keep=31, chunk=chunk)
+    np.testing.assert_allclose(found.toarray(), dense_ease(edges), atol=1e-7)
+    some = np.array([4, 30, 7])
+    nearest = ease_nearness(sp.csr_array(edges), keep=5, nodes=some, chunk=chunk).toarray()
+    assert (np.count_nonzero(nearest, axis=1) == 5).all()
+    np.testing.assert_allclose(nearest.max(1), dense_ease(edges)[some].max(1), atol=1e-7)
+
+
+def test_ease_takes_its_share_of_each_row() -> None:
+    edges = random_edges(23, seed=10)
+    copurchase: Any = sp.csr_array(edges)
+    coview: Any = sp.csr_array((23, 23), dtype=np.float32)
+    walks: dict[str, Any] = {"coview_weight": 1.0, "restart": 0.3, "steps": 6, "least": 1e-6, "keep": 23}
+    plain = directed_nearness(copurchase, coview, **walks).toarray()
+    mixed = directed_nearness(copurchase, coview, **walks, ease=0.4).toarray()
+    linear = dense_ease(edges) * target_share(copurchase, walk_matrix(copurchase, coview, 1.0))
+    linear *= plain.sum(1, keepdims=True) / linear.sum(1, keepdims=True)
+    np.testing.assert_allclose(mixed, 0.6 * plain + 0.4 * linear, rtol=1e-4, atol=1e-7)
