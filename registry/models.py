@@ -163,6 +163,8 @@ class Version(Base):
     rows: Mapped[int | None]
     run_id: Mapped[str | None] = mapped_column(String(64))
     model_uri: Mapped[str | None]
+    # SHA-256 of the model's files; older versions have none.
+    model_files: Mapped[str | None] = mapped_column(String(64))
     error: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 

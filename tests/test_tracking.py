@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
@@ -13,11 +16,15 @@ import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 from torch import Tensor, nn
+from typer.testing import CliRunner
 
+from pipelines.command import app
 from registry.models import Snapshot, Version
 from twinvec import tracking
 from twinvec.errors import NotFoundError, StoreError
+from twinvec.features.manifest import Manifest
 from twinvec.settings import Settings
+from twinvec.tracking.model_files import model_folder
 
 PARAMETERS = {"epochs": 3, "model": {"dimension": 4, "layers": [1, 2]}, **{f"p{i}": i for i in range(120)}}
 
@@ -197,6 +204,104 @@ def test_nothing_is_written_outside_the_home(
     assert not list(tmp_path.iterdir())
 
 
+class Planted:
+    """Unpickling it makes a file."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.mark,)
+
+
+def plant_pickle(folder: Path, mark: Path) -> None:
+    """As MLflow reads one, before it looks for `model.pt2`."""
+    torch.save(Planted(mark), folder / "data/model.pth")
+    (folder / "data/pickle_module_info.txt").write_text("mlflow.pytorch.pickle_module")
+
+
+def plant_code(folder: Path, mark: Path) -> None:
+    (folder / "code").mkdir()
+    (folder / "code/yaml.py").write_text(f"open({str(mark)!r}, 'w')")
+    described = (folder / "MLmodel").read_text().replace("code: null", "code: code")
+    (folder / "MLmodel").write_text(described)
+
+
+def plant_link(folder: Path, mark: Path) -> None:
+    (folder / "data/model.pt2").unlink()
+    (folder / "data/model.pt2").symlink_to(mark)
+
+
+def plant_weights(folder: Path, mark: Path) -> None:
+    torch.export.save(torch.export.export(nn.Linear(4, 2), (torch.ones(3, 4),)), folder / "data/model.pt2")
+
+
+def plant_code_in_the_description(folder: Path, mark: Path) -> None:
+    described = (folder / "MLmodel").read_text()
+    (folder / "MLmodel").write_text(described.replace("code: null", "code: data"))
+
+
+@pytest.mark.parametrize(
+    ("plant", "says"),
+    [
+        (plant_pickle, "holds data/(model.pth|pickle_module_info.txt), which Twinvec does not log"),
+        (plant_code, "holds code/yaml.py, which Twinvec does not log"),
+        (plant_code_in_the_description, "names code to be run"),
+        (plant_link, "is not a regular file"),
+        (plant_weights, "has weights .* and aligned@v1 was made by"),
+    ],
+)
+@pytest.mark.parametrize("known", [True, False])
+def test_nothing_is_loaded_from_files_that_were_put_in_place(
+    settings: Settings,
+    trained: tuple[MlflowRun, str, nn.Module, Tensor],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    plant: Callable[[Path, Path], None],
+    says: str,
+    known: bool,
+) -> None:
+    _, uri, model, _ = trained
+    with model_folder(settings, uri) as folder:
+        kept = tracking.logged_files(settings, uri)
+        there = copy_of(folder, tmp_path / "kept")
+        plant(folder, mark := tmp_path / "mark")
+    manifest = Manifest(
+        "aligned", "product_id", ("v",), 2, "dot", False, 1, "0" * 16, None, tracking.model_digest(model), ""
+    )
+    version = Version(
+        space="aligned",
+        number=1,
+        model_uri=uri,
+        manifest=manifest.to_json(),
+        model_files=kept if known else None,
+    )
+    paths = list(sys.path)
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true")  # as a host may
+    try:
+        says = "are not those that were logged" if known and plant is not plant_link else says
+        with pytest.raises(StoreError, match=says):
+            tracking.load_model(settings, version, "train it again")
+    finally:
+        shutil.rmtree(folder)
+        copy_of(there, folder)
+    assert not mark.exists()
+    assert sys.path == paths
+    assert tracking.load_model(settings, version, "").state_dict().keys() == model.state_dict().keys()
+
+
+def copy_of(folder: Path, target: Path) -> Path:
+    return Path(shutil.copytree(folder, target))
+
+
+def test_the_command_never_unpickles(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "TORCH_FORCE_WEIGHTS_ONLY_LOAD"):
+        monkeypatch.setenv(variable, "")
+    assert CliRunner().invoke(app, ["settings", "--json"]).exit_code == 0
+    assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
+    assert os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] == "1"
+
+
 def test_a_pickled_model_is_not_loaded(
     settings: Settings, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,7 +316,10 @@ def test_a_pickled_model_is_not_loaded(
         )
     uri = f"models:/image/{logged.registered_model_version}"
     version = Version(space="image", number=1, path=snapshot.path, model_uri=uri)
-    with pytest.raises(StoreError, match=r"image@v1.*cannot be loaded.*pickle") as raised:
+    with pytest.raises(
+        StoreError,
+        match=r"image@v1.*cannot be loaded.*data/(model.pth|pickle_module_info.txt), which Twinvec",
+    ) as raised:
         tracking.load_model(settings, version, "train it again")
     assert raised.value.hint == "train it again"
     assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "true", "the host's own setting is restored"

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 import twinvec
 from twinvec.errors import SettingsError, TwinvecError
 from twinvec.text import printable
-from twinvec.tracking.environment import configure_mlflow
+from twinvec.tracking.environment import configure_mlflow, forbid_pickle
 
 if TYPE_CHECKING:
     from twinvec.workspace import Workspace
@@ -74,6 +74,7 @@ def start(
         for variable, value in QUIET.items():
             os.environ.setdefault(variable, value)
     configure_mlflow()
+    forbid_pickle()
 
 
 def explain(error: Exception) -> str | None:

@@ -164,7 +164,7 @@ def make_versions(
     Returns:
         Space → version.
     """
-    from twinvec.tracking import start_run
+    from twinvec.tracking import logged_files, start_run
 
     workspace = inputs.workspace
     row = workspace.snapshot_row(inputs.snapshot.id)
@@ -185,7 +185,9 @@ def make_versions(
             outcomes = {main: trained} if isinstance(trained, Outcome) else trained
             run.log_best(outcomes[main].metrics)
             log_model = outcomes[main].log_model
-            versions[main].model_uri = log_model() if log_model is not None else None
+            if log_model is not None:
+                versions[main].model_uri = log_model()
+                versions[main].model_files = logged_files(workspace.settings, str(versions[main].model_uri))
             for name, version in versions.items():
                 made_from = inputs.of_outcome(name, first, versions)
                 if name != first:

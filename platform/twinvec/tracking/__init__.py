@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from twinvec.tracking.aliases import LIVE, PREVIOUS, alias_uri, aliased_models, remove_alias, set_alias
     from twinvec.tracking.environment import configure_mlflow
     from twinvec.tracking.loading import load_model
+    from twinvec.tracking.model_files import logged_files
     from twinvec.tracking.models import TrackedModel, find_models, registered_models, remove_model
     from twinvec.tracking.naming import flatten, metric_name
     from twinvec.tracking.reports import log_change, log_comparison, log_pictures, log_report
@@ -35,6 +36,7 @@ __all__ = [
     "log_comparison",
     "log_pictures",
     "log_report",
+    "logged_files",
     "metric_name",
     "model_digest",
     "registered_models",
@@ -49,6 +51,7 @@ _MODULES = {
     "aliases": ("LIVE", "PREVIOUS", "alias_uri", "aliased_models", "remove_alias", "set_alias"),
     "environment": ("configure_mlflow",),
     "loading": ("load_model",),
+    "model_files": ("logged_files",),
     "models": ("TrackedModel", "find_models", "registered_models", "remove_model"),
     "naming": ("flatten", "metric_name"),
     "reports": ("log_change", "log_comparison", "log_pictures", "log_report"),

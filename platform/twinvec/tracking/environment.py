@@ -12,6 +12,8 @@ DEFAULTS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 PICKLE = "MLFLOW_ALLOW_PICKLE_DESERIALIZATION"
+# Of a process that is Twinvec's own; a library must not forbid its host to unpickle.
+WITHOUT_PICKLE = {PICKLE: "false", "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}
 
 
 def configure_mlflow() -> None:
@@ -21,6 +23,11 @@ def configure_mlflow() -> None:
     """
     for variable, value in DEFAULTS.items():
         os.environ.setdefault(variable, value)
+
+
+def forbid_pickle() -> None:
+    """Forbid MLflow and torch to unpickle in this process: a model's file could run any code."""
+    os.environ.update(WITHOUT_PICKLE)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from twinvec.errors import StoreError
 from twinvec.features.manifest import Manifest
 from twinvec.settings import Settings
 from twinvec.tracking.environment import without_pickle
+from twinvec.tracking.model_files import model_folder, require_files
 from twinvec.tracking.store import use_store
 from twinvec.tracking.weights import model_digest
 
@@ -23,7 +24,10 @@ def load_model(
     flavour: Flavour = "pytorch",
     digest_of: Callable[[Any], str] = model_digest,
 ) -> Any:
-    """Load the model that made a version, and check its weights against the version's manifest.
+    """Load the model that made a version.
+
+    Its files are compared with the version's digest of them before they are loaded, and pickle is off meanwhile; then
+    its weights are compared with the version's manifest.
 
     Args:
         settings: Name the tracking store.
@@ -36,14 +40,19 @@ def load_model(
         The model as `mlflow.<flavour>.load_model` returns it.
 
     Raises:
-        StoreError: If the model is not in MLflow, cannot be loaded, or has other weights.
+        StoreError: If the model is not in MLflow, cannot be loaded, or has other files or weights.
     """
     if version.model_uri is None:
         raise StoreError(f"{version.name} has no model in MLflow", hint)
     use_store(settings)
     try:
-        with without_pickle():
-            model = _load(flavour, version.model_uri)
+        with without_pickle(), model_folder(settings, version.model_uri) as folder:
+            require_files(folder, version.model_files)
+            model = _load(flavour, str(folder))
+    except StoreError as error:
+        raise StoreError(
+            f"the model of {version.name}, {version.model_uri}, cannot be loaded: {error.message}", hint
+        ) from error
     except Exception as error:  # MLflow's own, those of its stores and of the libraries it loads with
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise StoreError(
@@ -58,16 +67,16 @@ def load_model(
     return model
 
 
-def _load(flavour: Flavour, uri: str) -> Any:
+def _load(flavour: Flavour, folder: str) -> Any:
     # Not at the top: each of them imports much that the other does not need.
     if flavour == "sentence_transformers":
         import mlflow.sentence_transformers
 
-        return mlflow.sentence_transformers.load_model(uri)
+        return mlflow.sentence_transformers.load_model(folder)
     if flavour == "lightgbm":
         import mlflow.lightgbm
 
-        return mlflow.lightgbm.load_model(uri)
+        return mlflow.lightgbm.load_model(folder)
     import mlflow.pytorch
 
-    return mlflow.pytorch.load_model(uri)
+    return mlflow.pytorch.load_model(folder)

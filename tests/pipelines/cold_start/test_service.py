@@ -236,9 +236,12 @@ def test_encoders_that_do_not_belong_to_the_index_are_refused(shop: Any, workspa
     alter("text", digest=before["text"].digest)
     # As if the registered model had been replaced under the version's feet.
     alter("image", model_uri=shop.versions[1]["image"].model_uri)
+    with pytest.raises(StoreError, match=r"the model of image@v1.* are not those that were logged"):
+        ColdStart(workspace).related(NewProduct("x"))
+    alter("image", model_files=None)  # of an older release
     with pytest.raises(StoreError, match=r"has weights .* and image@v1 was made by"):
         ColdStart(workspace).related(NewProduct("x"))
-    alter("image", model_uri=before["image"].model_uri)
+    alter("image", model_uri=before["image"].model_uri, model_files=before["image"].model_files)
     alter("text", manifest={**before["text"].manifest, "preprocessing": "other"})
     with pytest.raises(StoreError, match="texts of text@v1 were prepared otherwise"):
         ColdStart(workspace).related(NewProduct("x"))
