@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections import Counter
+from collections.abc import Callable
 from functools import lru_cache
-from threading import Lock
+from pathlib import Path
+from threading import Lock, Thread
 from typing import Any, BinaryIO
 
 import aiohttp
@@ -14,6 +18,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_expo
 
 from pipelines.image.addresses import CHAIN, SCHEME, Address
 from pipelines.image.decoding import ImageError
+from pipelines.image.servers import PrivateAddressError, public_address, public_client
 
 UNOPENED = "its archive cannot be opened"
 SILENT = "its server does not answer"
@@ -21,6 +26,7 @@ SILENT = "its server does not answer"
 GIVEN_UP_AFTER = 16
 # More than one, since threads do not all move from one archive to the next at once.
 OPEN_ARCHIVES = 2
+WEB = ("http://", "https://")
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 
 
@@ -33,13 +39,15 @@ class Fetcher:
 
     Args:
         max_bytes: Largest size of an image file, also unpacked from its archive or from a compressed response.
-        timeout: Seconds for one request to a web server.
+        timeout: Seconds for one request to a server.
         attempts: Largest number of requests for an image, while the failure may be temporary.
+        private: Whether servers at private, loopback and link-local addresses are asked, too.
     """
 
-    def __init__(self, max_bytes: int, timeout: float, attempts: int) -> None:
+    def __init__(self, max_bytes: int, timeout: float, attempts: int, private: bool = False) -> None:
         self._max_bytes = max_bytes
         self._timeout = timeout
+        self._private = private
         self._retrying = Retrying(
             stop=stop_after_attempt(attempts),
             wait=wait_exponential_jitter(FIRST_WAIT, LONGEST_WAIT),
@@ -71,7 +79,17 @@ class Fetcher:
         return content
 
     def _read(self, address: Address) -> bytes:
+        if address.file is not None and address.archive is None:
+            return _read_file(address.file, self._max_bytes + 1)
+        if address.server is None or address.server.startswith(WEB):
+            return self._open_and_read(address)
+        # Other servers' clients have time-outs for a step at most, and a server may make many small ones.
+        return within(self._timeout, lambda: self._open_and_read(address))
+
+    def _open_and_read(self, address: Address) -> bytes:
         if address.archive is not None:
+            if address.file is not None:
+                _require_regular(address.file)
             with self._archives_lock, self._archive(address.archive).open(address.path, "rb") as file:
                 return _read_up_to(file, self._max_bytes + 1)
         files, path = fsspec.url_to_fs(address.path, **self._options(address.path))
@@ -87,15 +105,24 @@ class Fetcher:
             raise ArchiveError(UNOPENED) from error
 
     def _options(self, url: str) -> dict[str, Any]:
-        """Return options that limit the wait for a web server; in a chain, options are by link."""
-        scheme = url.rpartition(CHAIN)[2].partition(SCHEME)[0].lower()
-        if scheme not in {"http", "https"}:
-            return {}
-        wait = {"client_kwargs": {"timeout": aiohttp.ClientTimeout(total=self._timeout)}}
-        return {scheme: wait} if CHAIN in url else wait
+        """Return options that limit the wait for a server, and which servers are asked; in a chain, by link."""
+        link = url.rpartition(CHAIN)[2]
+        scheme = link.partition(SCHEME)[0].lower()
+        options: dict[str, Any] = {}
+        if scheme in {"http", "https"}:
+            options = {"client_kwargs": {"timeout": aiohttp.ClientTimeout(total=self._timeout)}}
+            if not self._private:
+                options["get_client"] = public_client
+        elif scheme == "ftp":
+            options = {"timeout": self._timeout}
+            if not self._private:
+                options["host"] = public_address(link)
+        return {scheme: options} if CHAIN in url and options else options
 
     def _explain(self, error: Exception, address: Address) -> ImageError:
         """Return the error of an image, and note servers and archives that need not be tried again."""
+        if isinstance(_cause(error), ImageError | PrivateAddressError):
+            return ImageError(str(_cause(error)))
         if may_pass(error):
             self._failures[address.server] += 1
             return ImageError(SILENT)
@@ -104,6 +131,27 @@ class Fetcher:
             self._broken.add(address.archive)
             return ImageError(UNOPENED)
         return ImageError("missing" if isinstance(error, FileNotFoundError | KeyError) else "cannot be read")
+
+
+def within(seconds: float, read: Callable[[], bytes]) -> bytes:
+    """Return what `read` returns; raise TimeoutError if it takes longer, and leave it to end by itself."""
+    results: list[bytes] = []
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            results.append(read())
+        except Exception as error:
+            errors.append(error)
+
+    thread = Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if errors:
+        raise errors[0]
+    if not results:
+        raise TimeoutError(f"no answer in {seconds:g} s")
+    return results[0]
 
 
 def may_pass(error: BaseException) -> bool:
@@ -115,6 +163,27 @@ def may_pass(error: BaseException) -> bool:
         return False
     passing = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, ConnectionError, TimeoutError)
     return isinstance(error, passing)
+
+
+def _open_regular(path: Path) -> BinaryIO:
+    """Open a file; a pipe, a device or a socket is refused, which could be waited for without end."""
+    opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(opened).st_mode):
+        os.close(opened)
+        raise ImageError("not a regular file")
+    return os.fdopen(opened, "rb")
+
+
+def _require_regular(archive: Path) -> None:
+    try:
+        _open_regular(archive).close()
+    except OSError as error:
+        raise ArchiveError(UNOPENED) from error
+
+
+def _read_file(path: Path, size: int) -> bytes:
+    with _open_regular(path) as file:
+        return file.read(size)
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -118,12 +118,12 @@ def _read(snapshot: Snapshot, options: ImageSettings, sql: str, chunk: int) -> I
 
 def _loader(snapshot: Snapshot, options: ImageSettings) -> Callable[[str], Pixels]:
     """Return a function from the column `image` to pixels; it raises `AddressError` and `ImageError`."""
-    fetcher = Fetcher(options.max_bytes, options.timeout, options.attempts)
+    fetcher = Fetcher(options.max_bytes, options.timeout, options.attempts, options.private_addresses)
     paths = HomePaths(snapshot.path.parents[1])
     cache = ImageCache(options.cache.expanduser() if options.cache else paths.images, options.cache_bytes)
 
     def load(image: str) -> Pixels:
-        address = resolve(image, snapshot.image_root, options.remote)
+        address = resolve(image, snapshot.image_root, options.remote, options.folders)
         cached = cache.get(address, options.max_bytes) if address.server else None
         if cached is not None:
             with suppress(ImageError):

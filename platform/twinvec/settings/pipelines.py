@@ -6,7 +6,7 @@ Defaults are those of the MERLIN paper (CIKM 2024) where it names a value; numbe
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -245,7 +245,19 @@ class ImageSettings(Group):
     )
     size: int = Field(32, ge=16, description="Side of a resized image, in pixels.")
     dimension: int = Field(256, ge=8, description="Length of an image embedding (4.1.3).")
-    remote: bool = Field(False, description="Fetch images from other machines (http, s3, …).")
+    folders: Operational[list[Path]] = Field(
+        [],
+        description="Folders in which images on this machine may lie, beside that of the catalogue.",
+    )
+    remote: bool = Field(
+        False,
+        description="Fetch images from other machines (http, https, ftp, s3, gs, gcs, az, abfs, abfss).",
+    )
+    private_addresses: Operational[bool] = Field(
+        False,
+        description="Fetch images also from private, loopback and link-local addresses, such as servers of one's own "
+        "network. Otherwise a catalogue could name what only this machine reaches.",
+    )
     max_bytes: int = Field(
         20_000_000, ge=1, description="Largest size of an image file, in bytes. Larger files are left out."
     )
@@ -256,7 +268,7 @@ class ImageSettings(Group):
         8, ge=1, description="Number of remote images fetched at the same time."
     )
     timeout: Operational[float] = Field(
-        30.0, gt=0, description="Timeout of one request to a web server, in seconds."
+        30.0, gt=0, description="Timeout of one request to a server, in seconds."
     )
     attempts: Operational[int] = Field(
         3,
@@ -272,6 +284,11 @@ class ImageSettings(Group):
         description="Largest size of that folder, in bytes. Once it is full, images are fetched and not kept. An "
         "image that changes on its server is not fetched again: delete the folder for that.",
     )
+
+    def deciding_as_before(self) -> dict[str, Any]:
+        """Return the settings of that time, which are fewer; see `Group.deciding_as_before`."""
+        values = super().deciding_as_before()
+        return {name: value for name, value in values.items() if name not in ("folders", "private_addresses")}
 
 
 class AlignedSettings(Group):

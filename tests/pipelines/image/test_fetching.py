@@ -23,7 +23,14 @@ from twinvec.settings import ImageSettings
 SnapshotOf = Callable[[Mapping[str, str | None]], Snapshot]
 LIMIT = 50_000
 OPTIONS = ImageSettings(
-    size=16, remote=True, max_bytes=LIMIT, max_pixels=1_000_000, timeout=0.5, attempts=3, connections=4
+    size=16,
+    remote=True,
+    private_addresses=True,
+    max_bytes=LIMIT,
+    max_pixels=1_000_000,
+    timeout=0.5,
+    attempts=3,
+    connections=4,
 )
 
 

@@ -6,6 +6,7 @@ from threading import Thread
 
 import numpy as np
 
+from pipelines.image.addresses import REMOTE
 from pipelines.image.reading import count_images, read_images
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.settings import ImageSettings
@@ -19,7 +20,7 @@ BROKEN = {
     "archive that is none": ("zip://red.png::broken.zip", "its archive cannot be opened"),
     "another of it": ("zip://blue.png::broken.zip", "its archive cannot be opened"),
     "checksum": ("zip://damaged.png::archive.zip", "cannot be read"),
-    "folder": (".", "cannot be read"),
+    "folder": (".", "not a regular file"),
     "truncated": ("truncated.png", "a damaged image"),
     "text": ("page.png", "not an image"),
     "empty": ("empty.png", "not an image"),
@@ -62,12 +63,15 @@ def test_remote_images_are_fetched_if_they_may_be(snapshot_of: SnapshotOf, sourc
             "gone": f"{url}/no-such.png",
             "odd": "nonsense://red.png",
         }
-        options = OPTIONS.model_copy(update={"remote": True})
+        options = OPTIONS.model_copy(update={"remote": True, "private_addresses": True})
         (batch,) = read_images(snapshot_of(images), options, 10)
         server.shutdown()
     assert sorted(batch.product_ids) == ["image", "member"]
     reasons = {row["product_id"]: row["reason"] for row in batch.skipped.to_pylist()}
-    assert reasons == {"gone": "missing", "odd": "cannot be read"}
+    assert reasons == {
+        "gone": "missing",
+        "odd": "of the scheme nonsense, and those that are read are " + ", ".join(sorted(REMOTE)),
+    }
 
 
 class RangeHandler(SimpleHTTPRequestHandler):
