@@ -165,6 +165,8 @@ class Version(Base):
     model_uri: Mapped[str | None]
     # SHA-256 of the model's files; older versions have none.
     model_files: Mapped[str | None] = mapped_column(String(64))
+    # The settings that decided it, by group; older versions have none.
+    settings: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     error: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 import twinvec
 from twinvec.errors import SettingsError, TwinvecError
+from twinvec.secrets import masked_urls
 from twinvec.text import printable
 from twinvec.tracking.environment import configure_mlflow, forbid_pickle
 
@@ -34,7 +35,7 @@ class Commands(TyperGroup):
             message = None if ctx.params.get("debug") else explain(error)
             if message is None:
                 raise
-            typer.echo(f"error: {printable(message)}", err=True)
+            typer.echo(f"error: {printable(masked_urls(message))}", err=True)
             raise typer.Exit(1) from error
         finally:
             if "twinvec.features.store" in sys.modules:

@@ -9,6 +9,7 @@ import typer
 from pipelines.command.app import open_workspace
 from pipelines.command.output import AsJson, print_json, print_table
 from pipelines.command.progress import shown
+from twinvec.secrets import masked_urls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,7 +53,7 @@ def doctor(
         if fix:
             _print("Mended" if done.mended else "Mended: nothing", done.mended)
         for finding, why in done.refused:
-            typer.echo(f"{finding.where} could not be mended: {why}", err=True)
+            typer.echo(masked_urls(f"{finding.where} could not be mended: {why}"), err=True)
         _print("Found" if done.left else "Nothing is wrong", done.left)
     if done.left:
         raise typer.Exit(1)
@@ -61,16 +62,16 @@ def doctor(
 def _record(finding: Finding) -> dict[str, object]:
     return {
         "store": finding.store,
-        "where": finding.where,
-        "what": finding.what,
-        "mend": finding.mend,
+        "where": masked_urls(finding.where),
+        "what": masked_urls(finding.what),
+        "mend": masked_urls(finding.mend),
         "fixable": finding.fix is not None,
     }
 
 
 def _print(title: str, findings: Iterable[Finding]) -> None:
     rows = [
-        (finding.store, f"{finding.where} {finding.what}", "yes" if finding.fix else "no", finding.mend)
-        for finding in findings
+        (each["store"], f"{each['where']} {each['what']}", "yes" if each["fixable"] else "no", each["mend"])
+        for each in map(_record, findings)
     ]
     print_table(title, ["store", "what is wrong", "--fix", "to mend it"], rows)

@@ -9,6 +9,7 @@ import typer
 from pipelines.command.app import open_workspace
 from pipelines.command.output import AsJson, print_json, print_table
 from pipelines.command.progress import shown
+from registry.models import State
 from twinvec.errors import StateError
 
 if TYPE_CHECKING:
@@ -54,7 +55,11 @@ def publish(
             )
         release = releases.publish(workspace, chosen, progress.count)
     _show(release, as_json)
-    if not as_json:
+    if as_json:
+        return
+    if release.state == State.LIVE:
+        typer.echo(f"{release.label} is this version's release, and live already: nothing was changed")
+    else:
         typer.echo(f"`twinvec promote {release.label}` makes it live")
 
 

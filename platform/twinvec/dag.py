@@ -19,8 +19,11 @@ from twinvec.plugins import load_reference
 from twinvec.settings import Settings
 from twinvec.spaces import Space, spaces, stage_of
 from twinvec.stage import Inputs, fingerprint, help_train, make_versions
+from twinvec.tracking.naming import flatten
 from twinvec.workspace import Workspace
 
+# Changed settings that a reason names.
+SHOWN_SETTINGS = 2
 NOTHING: Mapping[str, Version] = MappingProxyType({})
 
 
@@ -135,16 +138,16 @@ def standing(workspace: Workspace, snapshot: Snapshot) -> list[Standing]:
         if reason is not None:
             standings += [Standing(name, each, False, f"skipped: {reason}") for name, each in latest.items()]
         else:
-            stale.update(latest)
             standings += [
                 Standing(
                     name,
                     each,
                     True,
-                    "snapshot, settings or inputs changed" if each is not None else "not made yet",
+                    _reason_to_make(workspace.settings, snapshot, space, each, current, stale),
                 )
                 for name, each in latest.items()
             ]
+            stale.update(latest)
     return standings
 
 
@@ -204,6 +207,37 @@ def _imported(workspace: Workspace, snapshot: Snapshot, space: Space) -> Version
 def _reason_to_keep(snapshot: Snapshot, version: Version) -> str:
     imported = version.fingerprint == import_mark(version.space, snapshot.id)
     return "imported" if imported else "up to date"
+
+
+def _reason_to_make(
+    settings: Settings,
+    snapshot: Snapshot,
+    space: Space,
+    version: Version | None,
+    current: Mapping[str, Version],
+    stale: Collection[str],
+) -> str:
+    """Return the reason why a run would make a version in place of the latest one."""
+    if version is None:
+        return "not made yet"
+    if version.snapshot_id != snapshot.id:
+        return f"made from the snapshot {version.snapshot_id}"
+    if again := [name for name in space.inputs if name in stale]:
+        return f"{' and '.join(again)} would be made again"
+    before = {parent.digest for parent in version.inputs}
+    first = version.space == space.outcomes[0].name
+    if first and (newer := [current[name] for name in space.inputs if name in current]):
+        newer = [parent for parent in newer if parent.digest not in before]
+        if newer:
+            return f"made before {' and '.join(parent.name for parent in newer)}"
+    if version.settings is not None:
+        old, new = flatten(version.settings), flatten(parameters(space, settings))
+        differing = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+        if differing:
+            shown = [f"{name} was {old.get(name)}, is {new.get(name)}" for name in differing[:SHOWN_SETTINGS]]
+            more = len(differing) - len(shown)
+            return f"settings changed: {'; '.join(shown)}" + (f"; {more} more" if more else "")
+    return "settings or code changed"
 
 
 def _run_space(

@@ -181,6 +181,7 @@ def make_versions(
         ) as run:
             for version in versions.values():
                 version.run_id = run.id
+                version.settings = {**parameters}
             trained = train(inputs, run, progress)
             outcomes = {main: trained} if isinstance(trained, Outcome) else trained
             run.log_best(outcomes[main].metrics)

@@ -138,8 +138,15 @@ def test_a_setting_makes_stale_what_depends_on_it(
     assert made(workspace, snapshot) == EVERYTHING
     text = with_settings(workspace, text=TextSettings(max_length=32))
     reasons = {stage.space: stage.reason for stage in dag.standing(text, snapshot) if stage.stale}
-    assert reasons == dict.fromkeys(["text", "aligned", "related"], "snapshot, settings or inputs changed")
-    assert made(text, snapshot) == ["text", "aligned", "related"]
+    assert reasons == {
+        "text": f"settings changed: text.max_length was {TextSettings().max_length}, is 32",
+        "aligned": "text would be made again",
+        "related": "aligned would be made again",
+    }
+    dag.run(text, snapshot, ["text"])
+    reasons = {stage.space: stage.reason for stage in dag.standing(text, snapshot) if stage.stale}
+    assert reasons == {"aligned": "made before text@v2", "related": "aligned would be made again"}
+    assert made(text, snapshot) == ["aligned", "related"]
     assert made(with_settings(text, aligned=AlignedSettings(epochs=2)), snapshot) == ["aligned", "related"]
     assert made(with_settings(text, seed=5), snapshot) == EVERYTHING
     # What decides nothing makes nothing stale, and going back finds what was made before.

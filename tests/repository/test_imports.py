@@ -45,7 +45,7 @@ ALLOWED: Mapping[str, str] = {
         "pipelines.cold_start pipelines.comparisons pipelines.evaluation pipelines.ranking pipelines.related "
         "pipelines.update pipelines.versions registry twinvec twinvec.catalogue twinvec.dag "
         "twinvec.doctor twinvec.errors twinvec.exchange twinvec.features twinvec.files twinvec.nn twinvec.releases "
-        "twinvec.serving twinvec.settings twinvec.spaces twinvec.startup twinvec.text twinvec.tracking "
+        "twinvec.secrets twinvec.serving twinvec.settings twinvec.spaces twinvec.startup twinvec.text twinvec.tracking "
         "twinvec.vectors twinvec.workspace"
     ),
     "pipelines.comparisons": (
@@ -106,7 +106,7 @@ ALLOWED: Mapping[str, str] = {
     ),
     "twinvec.dag": (
         "registry twinvec.catalogue twinvec.digest twinvec.errors twinvec.nn twinvec.plugins "
-        "twinvec.settings twinvec.spaces twinvec.stage twinvec.workspace"
+        "twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking twinvec.workspace"
     ),
     "twinvec.doctor": (
         "registry twinvec.catalogue twinvec.errors twinvec.features twinvec.paths twinvec.place twinvec.releases "
@@ -135,7 +135,7 @@ ALLOWED: Mapping[str, str] = {
         "registry twinvec twinvec.catalogue twinvec.columns twinvec.errors twinvec.features twinvec.files "
         "twinvec.releases twinvec.settings twinvec.spaces twinvec.text twinvec.vectors twinvec.workspace"
     ),
-    "twinvec.settings": "twinvec.catalogue twinvec.errors twinvec.paths twinvec.plugins",
+    "twinvec.settings": "twinvec.catalogue twinvec.errors twinvec.paths twinvec.plugins twinvec.secrets",
     "twinvec.spaces": "twinvec.columns twinvec.errors twinvec.plugins twinvec.settings",
     "twinvec.stage": (
         "registry twinvec.catalogue twinvec.columns twinvec.digest twinvec.features twinvec.files "

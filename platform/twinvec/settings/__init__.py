@@ -33,6 +33,7 @@ from pydantic_settings import SettingsError as SourceError
 from twinvec.errors import PluginError, SettingsError
 from twinvec.paths import HomePaths
 from twinvec.plugins import load_plugin, plugins
+from twinvec.secrets import masked_urls
 from twinvec.settings import registered_models
 from twinvec.settings.gates import GateSettings
 from twinvec.settings.group import Group, Operational
@@ -171,8 +172,17 @@ class Settings(BaseSettings):
         return uri.get_secret_value() if uri else f"sqlite:///{self.paths.mlflow}"
 
     def masked(self) -> dict[str, Any]:
-        """Return the effective settings with secrets as `**********`, ready to print."""
-        return self.model_dump(mode="json")
+        """Return the effective settings with secrets, also those inside URLs, as `**********`, ready to print."""
+        masked: dict[str, Any] = _masked(self.model_dump(mode="json"))
+        return masked
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _masked(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_masked(each) for each in value]
+    return masked_urls(value) if isinstance(value, str) else value
 
 
 def settings_class() -> type[Settings]:
