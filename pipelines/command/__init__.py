@@ -12,6 +12,7 @@ from pipelines.command import (
     doctor,
     drift,
     evaluation,
+    events,
     exchange,
     lineage,
     plot,
@@ -57,6 +58,8 @@ for name, function in COMMANDS.items():
     app.command(name, cls=LateHelp)(function)
 app.add_typer(sellers.sellers, name="sellers")
 app.add_typer(serving.keys, name="keys")
+app.add_typer(events.report, name="report")
+app.add_typer(events.events, name="events")
 app.callback()(start)
 
 

@@ -33,6 +33,11 @@ class HomePaths:
         return self.home / "mlflow.db"
 
     @property
+    def events(self) -> Path:
+        """Events of visitors as Parquet files, if `serving.events.folder` is not set."""
+        return self.home / "events"
+
+    @property
     def api_keys(self) -> Path:
         """Digests of the keys of the HTTP API, if `serving.keys_file` is not set."""
         return self.home / "api_keys.json"

@@ -83,6 +83,8 @@ def test_payload_indexes_are_there_on_a_server(
         "category": "keyword",
         "marketplace": "keyword",
         "release": "keyword",
+        "currency": "keyword",
+        "brand": "keyword",
         "price": "float",
     }
 

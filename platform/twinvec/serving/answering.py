@@ -173,7 +173,9 @@ class Answerer:
             Related(collection, asked, tuple(hits), sum(hit.listed for hit in hits)), question
         )
 
-    def related_to_new(self, product: NewProduct, question: Question = PLAIN) -> Related:
+    def related_to_new(
+        self, product: NewProduct, question: Question = PLAIN, collection: str | None = None
+    ) -> Related:
         """Return the products most related to one that is not in the catalogue, under the rules.
 
         Raises:
@@ -184,7 +186,7 @@ class Answerer:
             raise StateError("new products are not answered for here", "ask with a product of the catalogue")
         if question.explain:
             raise UnusableProductError("a new product is answered without a list", "leave `explain` out")
-        collection, rules = self._prepare(question)
+        collection, rules = self._prepare(question, collection)
         filters = self._filters(collection, question, rules, None)
         cold = self.cold_start
         answer: Related | None = None

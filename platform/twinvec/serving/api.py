@@ -14,11 +14,13 @@ from fastapi_offline import FastAPIOffline
 
 import twinvec
 from twinvec.serving.answering import Answerer
+from twinvec.serving.events import EventLog
 from twinvec.serving.http.errors import ErrorAnswer, install_handlers
 from twinvec.serving.http.guard import OPEN, Guard, Served
 from twinvec.serving.http.keys import Keys
 from twinvec.serving.http.logs import log_request
 from twinvec.serving.http.metrics import Metrics
+from twinvec.serving.http.routes.events import events_router
 from twinvec.serving.http.routes.health import health_router
 from twinvec.serving.http.routes.related import related_router
 from twinvec.serving.http.routes.sellers import sellers_router
@@ -35,6 +37,7 @@ TAGS = [
         "name": "related products",
         "description": "What goes with a product, a basket, or a product that is new.",
     },
+    {"name": "events", "description": "What visitors did with answers."},
     {"name": "sellers", "description": "What a seller could offer."},
     {"name": "operation", "description": "For balancers and operators."},
 ]
@@ -67,6 +70,7 @@ def create_app(
         workspace: Stores of a home; without it, only what the index knows is answered.
     """
     settings = settings or ServingSettings()
+    events_folder = settings.events.folder or (workspace.settings.paths.events if workspace else None)
     metrics = Metrics()
     warmer = Warmer(answerer.recommender, answerer.cold_start if settings.warm else None)
     service = Service(answerer, settings, metrics, warmer, workspace)
@@ -76,6 +80,8 @@ def create_app(
         warmer.start()
         yield
         warmer.stop()
+        if events is not None:
+            events.close()
         service.probes.shutdown(wait=False)
 
     app: FastAPI = FastAPIOffline(
@@ -91,6 +97,9 @@ def create_app(
     app.include_router(related_router(service))
     if workspace is not None:
         app.include_router(sellers_router(service, workspace))
+    events = EventLog(events_folder, settings.events) if settings.events.enabled and events_folder else None
+    if events is not None:
+        app.include_router(events_router(service, events))
     app.openapi = _described(app)  # type: ignore[method-assign]
 
     def observe(request: Served) -> None:

@@ -16,6 +16,8 @@ from twinvec.vectors.lists import NONE, Lists, open_lists
 
 # Products of the lists that are kept in memory, about 1 KiB each.
 CACHED_PRODUCTS = 50_000
+# Releases whose lists are open: the live one, and those of an experiment.
+OPENED = 4
 
 
 class UnknownProductError(NotFoundError):
@@ -196,7 +198,7 @@ class Recommender:
     """Folder of the home's versions, where the lists of releases are; without it, the vectors answer."""
     link: str | None = None
     """Address of a product's page, with `{product_id}` and `{marketplace}`."""
-    _opened: list[_Opened] = field(default_factory=lambda: [_Opened("", None)], compare=False, repr=False)
+    _opened: list[tuple[_Opened, ...]] = field(default_factory=lambda: [()], compare=False, repr=False)
 
     def related(
         self, product_id: str, k: int = 10, filters: Filters | None = None, collection: str | None = None
@@ -318,14 +320,15 @@ class Recommender:
     def _lists_of(self, collection: str) -> _Opened:
         """Return the lists that a collection's release answers from, if it has any; they never change."""
         # One read and one write of the slot, so that threads that ask two releases at a switch cannot mix them.
-        opened = self._opened[0]
-        if opened.collection != collection:
-            space = ""
-            if self.versions is not None:
-                space, _, number = self.index.metadata(collection).get(LISTS, "").partition("@")
-            lists = open_lists(self.versions / space / number) if space and self.versions else None
-            opened = _Opened(collection, lists)
-            self._opened[0] = opened
+        for opened in self._opened[0]:
+            if opened.collection == collection:
+                return opened
+        space = ""
+        if self.versions is not None:
+            space, _, number = self.index.metadata(collection).get(LISTS, "").partition("@")
+        lists = open_lists(self.versions / space / number) if space and self.versions else None
+        opened = _Opened(collection, lists)
+        self._opened[0] = (opened, *self._opened[0])[:OPENED]
         return opened
 
     def _by_vectors(self, collection: str, product_id: str, k: int, filters: Filters | None) -> Related:

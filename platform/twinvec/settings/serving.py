@@ -83,6 +83,44 @@ class RuleSettings(Group):
     )
 
 
+class EventSettings(Group):
+    """What visitors did with answers; off by default."""
+
+    enabled: Operational[bool] = Field(False, description="Take events at `POST /events`.")
+    folder: Operational[Path | None] = Field(
+        None, description="Folder of their Parquet files. If not set, `events` in the home."
+    )
+    queue: Operational[int] = Field(
+        100_000, ge=1, description="Number of events that wait to be written; more are dropped, and counted."
+    )
+    seconds: Operational[float] = Field(5.0, gt=0, description="Seconds between two files.")
+
+
+class ArmSettings(Group):
+    """One arm of an experiment."""
+
+    release: str = Field(description="Release that answers, as `v7`.")
+    share: float = Field(gt=0, le=1, description="Share of the visitors.")
+
+
+class ExperimentSettings(Group):
+    """Two or more releases at once, each for a share of the visitors; off without arms."""
+
+    name: Operational[str] = Field(
+        "ab", description="Name of the experiment; another name divides the visitors anew."
+    )
+    arms: Operational[dict[str, ArmSettings]] = Field(
+        {}, description="Arms by name; visitors beyond the shares get the live release, and no arm."
+    )
+
+    @field_validator("arms")
+    @classmethod
+    def _share_at_most_all(cls, arms: dict[str, ArmSettings]) -> dict[str, ArmSettings]:
+        if sum(arm.share for arm in arms.values()) > 1 + 1e-9:
+            raise ValueError("the shares of the arms are more than 1 together")
+        return arms
+
+
 class ServingSettings(Group):
     """The HTTP API of `twinvec serve`."""
 
@@ -116,6 +154,8 @@ class ServingSettings(Group):
         None,
         description="Address of a product's page, as `https://shop.example/{marketplace}/{product_id}`.",
     )
+    events: EventSettings = Field(EventSettings(), description="What visitors did with answers.")
+    experiment: ExperimentSettings = Field(ExperimentSettings(), description="Several releases at once.")
     log: Operational[bool] = Field(True, description="Write a line of JSON for each request to stderr.")
 
     @field_validator("link")

@@ -14,6 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 
 from twinvec.serving.answering import Answerer, Question
+from twinvec.serving.experiment import assigned
 from twinvec.serving.http.metrics import Metrics
 from twinvec.serving.http.warming import Warmer
 from twinvec.settings.serving import ServingSettings
@@ -58,9 +59,15 @@ class Service:
         )
         return work() if quick else await run_in_threadpool(work)
 
-    async def collection(self, release: str | None) -> str:
-        """Return the collection of a release; the live one if None."""
+    async def collection(self, request: Request, release: str | None) -> str:
+        """Return the collection of a release; if None, that of the visitor's arm, or else the live one."""
         recommender = self.answerer.recommender
+        arms = self.settings.experiment.arms
+        visitor = request.headers.get("x-visitor") if arms and release is None else None
+        arm = assigned(self.settings.experiment, visitor) if visitor else None
+        if arm is not None:
+            request.state.arm = arm
+            release = arms[arm].release
         if recommender.index.local and release is None:
             return recommender.collection_of(None)
         return await run_in_threadpool(recommender.collection_of, release)
@@ -96,6 +103,8 @@ class Service:
 
     def _headers(self, request: Request, collection: str, tag: str | None) -> dict[str, str]:
         headers = {"x-release": collection}
+        if self.settings.experiment.arms:
+            headers["vary"] = "X-Visitor"
         arm = getattr(request.state, "arm", None)
         if arm is not None:
             headers["x-arm"] = arm

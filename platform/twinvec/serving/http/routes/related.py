@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 
 from twinvec.serving.http.answers import BatchAnswer, RelatedAnswer
@@ -43,7 +44,7 @@ def related_router(service: Service) -> APIRouter:
         The first explanation after a start, or after another release went live, loads the ranker and the graph.
         """
         question = parameters.question()
-        collection = await service.collection(question.release)
+        collection = await service.collection(request, question.release)
         unchanged = service.unchanged(request, collection)
         if unchanged is not None:
             return unchanged
@@ -57,7 +58,7 @@ def related_router(service: Service) -> APIRouter:
     async def batch(request: Request, body: ManyBody) -> Response:
         """Return an answer for each of up to 1,000 products, all of one release; an unknown one has no hits."""
         question = body.question()
-        collection = await service.collection(question.release)
+        collection = await service.collection(request, question.release)
         answers = await service.run(
             lambda: answerer.batch(body.ids, question, collection), collection, question
         )
@@ -72,7 +73,7 @@ def related_router(service: Service) -> APIRouter:
         The score of a hit is the sum of 1 / (60 + place) over the lists that have it.
         """
         question = body.question()
-        collection = await service.collection(question.release)
+        collection = await service.collection(request, question.release)
         answer = await service.run(
             lambda: answerer.basket(body.ids, question, collection), collection, question
         )
@@ -82,12 +83,15 @@ def related_router(service: Service) -> APIRouter:
     if answerer.cold_start is not None:
 
         @router.post("/related", tags=[TAG], response_model=RelatedAnswer)
-        def related_to_new(request: Request, product: NewProductBody, parameters: Parameters) -> Response:
+        async def related_to_new(
+            request: Request, product: NewProductBody, parameters: Parameters
+        ) -> Response:
             """Return the products most related to one that is not in the catalogue, under the rules."""
             question = parameters.question()
             new = NewProduct(product.title or None, product.category or None, product.image or None)
+            collection = await service.collection(request, question.release)
             with service.metrics.encoding():
-                answer = answerer.related_to_new(new, question)
+                answer = await run_in_threadpool(answerer.related_to_new, new, question, collection)
             service.metrics.answered("/related", answer)
             return service.respond(request, answer, answer.release)
 
