@@ -3,7 +3,7 @@
     python benchmarks/serving.py HOME --output benchmarks/results/serving.json
 
 Servers are processes of their own, one after the other, in turns; the caller is this process. The constant app is
-written as FastAPI's tutorial has it, `async def` with a dictionary of the size of the answer, and once with a small one.
+written as FastAPI's tutorial has it, `async def` with a dictionary of the answer's size, and once with a small one.
 """
 
 from __future__ import annotations
@@ -227,7 +227,7 @@ def main() -> None:
         ratios.append(Ratio("POST of a new product, p50", "the encoder alone", against, 1.3, least=False))
     for each in ratios:
         print(each)
-    result = {
+    result: dict[str, Any] = {
         "machine": machine("fastapi", "uvicorn", "orjson"),
         "figures": middle,
         "bare edge": {"p50": statistics.median(bare), "p99": bare99},

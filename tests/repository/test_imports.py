@@ -18,10 +18,10 @@ STORES = ("feast", "mlflow", "qdrant_client", "qdrant_edge", "sqlalchemy", "duck
 
 ALLOWED: Mapping[str, str] = {
     "benchmarks": (
-        "pipelines.baselines pipelines.category pipelines.cold_start pipelines.command "
-        "pipelines.comparisons pipelines.evaluation pipelines.graph pipelines.image pipelines.ranking "
-        "pipelines.related pipelines.sellers pipelines.text pipelines.update registry twinvec twinvec.catalogue "
-        "twinvec.columns twinvec.dag twinvec.errors twinvec.features twinvec.files twinvec.metrics twinvec.nn "
+        "pipelines.baselines pipelines.category pipelines.cold_start pipelines.command pipelines.comparisons "
+        "pipelines.evaluation pipelines.graph pipelines.image pipelines.ranking pipelines.related "
+        "pipelines.sellers pipelines.text pipelines.update registry twinvec twinvec.catalogue twinvec.columns "
+        "twinvec.dag twinvec.errors twinvec.features twinvec.files twinvec.home twinvec.metrics twinvec.nn "
         "twinvec.plugins twinvec.releases twinvec.serving twinvec.settings twinvec.spaces twinvec.tracking "
         "twinvec.vectors twinvec.workspace"
     ),
@@ -133,7 +133,8 @@ ALLOWED: Mapping[str, str] = {
     ),
     "twinvec.serving": (
         "registry twinvec twinvec.catalogue twinvec.columns twinvec.errors twinvec.features twinvec.files "
-        "twinvec.releases twinvec.settings twinvec.spaces twinvec.text twinvec.vectors twinvec.workspace"
+        "twinvec.metrics twinvec.releases twinvec.settings twinvec.spaces twinvec.text twinvec.tracking "
+        "twinvec.vectors twinvec.workspace"
     ),
     "twinvec.settings": "twinvec.catalogue twinvec.errors twinvec.paths twinvec.plugins twinvec.secrets",
     "twinvec.spaces": "twinvec.columns twinvec.errors twinvec.plugins twinvec.settings",
