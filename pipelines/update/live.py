@@ -117,6 +117,7 @@ def require_same_settings(live: Live, snapshot: Snapshot, settings: Settings) ->
         "related": settings.related.deciding_as_before(),
         "sellers": settings.sellers.model_dump(),
         "ranking": settings.ranking.deciding(),
+        "similar": settings.similar.deciding(),
     }
     for space, values in expected.items():
         version = live.versions.get(space)

@@ -297,7 +297,7 @@ def _missing(space: Space, available: Collection[str]) -> str | None:
 
 
 def _reason_to_skip(space: Space, snapshot: Snapshot, settings: Settings) -> str | None:
-    lacking = [table for table in space.tables if table not in snapshot.tables]
+    lacking = [name for name in space.tables if name not in snapshot.tables and name not in space.derived]
     if lacking:
         return f"the source has no table `{lacking[0]}`"
     if space.reason_to_skip is None:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from registry.models import Version
 from registry.operations import whoami
-from twinvec.columns import CATEGORY, PRODUCT_ID, SELLER_ID
+from twinvec.columns import CATEGORY, ITEM_ID, PRODUCT_ID, SELLER_ID
 from twinvec.dag import import_mark
 from twinvec.errors import CatalogueError, StateError
 from twinvec.exchange.table import Floats, check_table, examples, read_table
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 NOTE = "mlflow.note.content"  # MLflow's own tag of a run's description
 KEYS_SQL = {
     PRODUCT_ID: "SELECT product_id FROM products ORDER BY 1",
+    ITEM_ID: "SELECT item_id FROM listings ORDER BY 1",
     SELLER_ID: "SELECT DISTINCT seller_id FROM offers ORDER BY 1",
     CATEGORY: """
         SELECT DISTINCT array_to_string(category[:level], ' > ')

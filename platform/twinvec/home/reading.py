@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from twinvec.serving.answering import Answerer, Question
     from twinvec.serving.related import Related
     from twinvec.serving.rules import Rules
+    from twinvec.serving.similar import Finder, NewListing, Similar
     from twinvec.vectors.index import Filters
 
 
@@ -131,6 +132,29 @@ class ReadableHome(OpenHome):
         """
         return self._answerer.basket(product_ids, _question(k, filters, rules, release, False, fields))
 
+    def similar(
+        self,
+        item: str | NewListing,
+        k: int = 10,
+        marketplace: str | None = None,
+        exact_only: bool = False,
+    ) -> Similar:
+        """Return the same product and its substitutes in all stores and languages, from the live release of `similar`.
+
+        Args:
+            item: Id of a listing or of a product, or a `twinvec.serving.similar.NewListing`. A product is asked by its
+                listing in `marketplace` if it has one, else by its first.
+            k: Number of listings.
+            marketplace: Store whose listings are found; all if not given.
+            exact_only: Leave out what is not taken for the same product.
+
+        Raises:
+            StateError: If no release is live.
+            UnknownProductError: If the live release has no such listing or product.
+            UnusableProductError: If a new listing cannot be encoded from its description.
+        """
+        return self._finder.similar(item, k, marketplace, exact_only)
+
     def vectors(self, version: str = "related", keys: Sequence[str] | None = None) -> VersionVectors:
         """Return the vectors of a version, to be used as Arrow, NumPy or torch.
 
@@ -241,6 +265,7 @@ class ReadableHome(OpenHome):
     def close(self) -> None:
         """Close the stores and forget the loaded encoders; a later use opens them again."""
         self.__dict__.pop("_answerer", None)
+        self.__dict__.pop("_finder", None)
         super().close()
 
     @cached_property
@@ -257,6 +282,13 @@ class ReadableHome(OpenHome):
             load_reference(cold_start)(self.workspace) if cold_start is not None else None,
             load_reference(explain)(self.workspace) if explain is not None else None,
         )
+
+    @cached_property
+    def _finder(self) -> Finder:
+        """Answers about listings; it keeps the encoders that it has loaded."""
+        from twinvec.serving.similar import Finder
+
+        return Finder(self.workspace)
 
     def _read_image(self, path: Path) -> bytes:
         try:

@@ -70,7 +70,7 @@ def _answers(workspace: Workspace, release: Release, keys: Ids, source: FloatArr
         return open_lists(Path(release.lists.path)).best(keys.tolist(), K)
     index, collection = workspace.index, release.collection
     hits = index.search(collection, source, K + 1, ef=index.search_ef(collection))
-    ids = np.array([[hit.product_id for hit in row] + [""] * (K + 1 - len(row)) for row in hits])
+    ids = np.array([[hit.key for hit in row] + [""] * (K + 1 - len(row)) for row in hits])
     # The product itself goes to the end, and what is beyond ten is dropped.
     order = np.argsort(ids == keys[:, None], axis=1, kind="stable")[:, :K]
     kept: Ids = np.take_along_axis(ids, order, axis=1)

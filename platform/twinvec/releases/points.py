@@ -15,15 +15,16 @@ from twinvec.catalogue.snapshot import Snapshot, quoted
 from twinvec.errors import VerificationError
 from twinvec.features.manifest import Manifest
 from twinvec.features.vectors import FOLDER
+from twinvec.spaces import LISTINGS, PRODUCTS, Entity
 from twinvec.vectors.points import PointBatch, make_points
 
 # The feature store shows the same title.
 POINTS = """
-    SELECT product_id, marketplace, map_values(title)[1] AS title, category, price,
-           currency, brand, image,
+    SELECT product_id, marketplace, {title}, category, price, currency, brand, image, {more}
            {source} AS source_vector, {target} AS target_vector
-    FROM products JOIN vectors USING (product_id)
+    FROM {table} JOIN vectors USING ({key})
 """
+OF_LISTINGS = ("item_id", "family_id", "language")
 
 
 def read_points(
@@ -34,6 +35,7 @@ def read_points(
     rows: int,
     memory_limit: str,
     every_product: bool = True,
+    entity: Entity = PRODUCTS,
 ) -> Iterator[PointBatch]:
     """Yield every product of the snapshot once, with two vectors of `version`, in batches of at most `rows`.
 
@@ -47,16 +49,25 @@ def read_points(
         rows: Largest number of points in a batch.
         memory_limit: DuckDB's memory limit.
         every_product: True if each product needs vectors; otherwise products without them are left out.
+        entity: Kind of thing that has the vectors: products, or their listings.
 
     Raises:
         VerificationError: Before the first batch, if a product has no vectors or vectors have no product.
     """
     manifest = Manifest.from_json(version.manifest)
-    query = POINTS.format(source=fields[0], target=fields[1])
+    listed = entity is LISTINGS
+    query = POINTS.format(
+        title="title" if listed else "map_values(title)[1] AS title",
+        more=", ".join(OF_LISTINGS) + "," if listed else "",
+        source=fields[0],
+        target=fields[1],
+        table=entity.table,
+        key=entity.key,
+    )
     with snapshot.connect(memory_limit) as connection:
         files = quoted(Path(version.path) / FOLDER / "*.parquet")
         connection.execute(f"CREATE VIEW vectors AS FROM read_parquet({files})")
-        _refuse_differences(connection, snapshot, version, every_product)
+        _refuse_differences(connection, snapshot, version, entity, every_product)
         chunks: pa.RecordBatchReader = connection.sql(query).to_arrow_reader(rows)
         for chunk in chunks:
             # DuckDB returns chunks of its own size, even if `rows` is smaller.
@@ -77,6 +88,7 @@ def _points(batch: pa.RecordBatch, collection: str, dimension: int) -> PointBatc
         currency=batch["currency"].to_pylist(),
         brand=batch["brand"].to_pylist(),
         image=batch["image"].to_pylist(),
+        listing=batch.select(OF_LISTINGS).to_pylist() if OF_LISTINGS[0] in batch.schema.names else None,
     )
 
 
@@ -86,15 +98,20 @@ def _array(column: pa.ListArray, dimension: int) -> npt.NDArray[np.float32]:
 
 
 def _refuse_differences(
-    connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, version: Version, every_product: bool
+    connection: duckdb.DuckDBPyConnection,
+    snapshot: Snapshot,
+    version: Version,
+    entity: Entity,
+    every_product: bool,
 ) -> None:
+    rows, key = entity.table, entity.key
     for table, other, message in (
-        ("products", "vectors", f"products of snapshot {snapshot.id} have no vectors in {version.name}"),
-        ("vectors", "products", f"vectors of {version.name} are of no product in snapshot {snapshot.id}"),
+        (rows, "vectors", f"{rows} of snapshot {snapshot.id} have no vectors in {version.name}"),
+        ("vectors", rows, f"vectors of {version.name} are of no {entity.name} in snapshot {snapshot.id}"),
     ):
-        if not every_product and table == "products":
+        if not every_product and table == rows:
             continue
-        query = f"SELECT count(*), min(product_id) FROM {table} ANTI JOIN {other} USING (product_id)"
+        query = f"SELECT count(*), min({key}) FROM {table} ANTI JOIN {other} USING ({key})"
         count, first = connection.execute(query).fetchall()[0]
         if count:
             raise VerificationError(

@@ -136,6 +136,7 @@ def _fill(
             settings.qdrant.batch,
             settings.ingest.memory_limit,
             serving.every_product,
+            find_space(searched.space).entity,
         ),
         expected=snapshot.tables["products"] if serving.every_product else searched.rows or 0,
         dimension=searched.dimension or 0,

@@ -12,7 +12,7 @@ from registry.models import Release, Version
 from twinvec.catalogue.snapshot import Snapshot, open_snapshot, quoted
 from twinvec.features.manifest import Manifest
 from twinvec.features.vectors import FOLDER
-from twinvec.spaces import Space
+from twinvec.spaces import PRODUCTS, Space
 from twinvec.vectors.points import FloatArray, point_ids
 from twinvec.workspace import Workspace
 
@@ -41,11 +41,11 @@ def ask(workspace: Workspace, space: Space, release: Release) -> Answers:
     """Return the answers of an exact search, since two HNSW graphs of the same vectors may answer differently.
 
     The queries are 20 products, from the most to the least popular in even steps of rank. If other entities ask, such
-    as sellers, they are taken in even steps of their ids.
+    as sellers or listings, they are taken in even steps of their ids.
     """
     assert space.serving is not None
     asks, searched = space.serving.asks, space.serving.searched
-    if asks.space == searched.space:
+    if asks.space == searched.space and space.entity is PRODUCTS:
         keys, vectors = _products(workspace, release, space.serving.every_product)
     else:
         keys, vectors = _others(workspace, release.version, asks.name)
@@ -53,8 +53,7 @@ def ask(workspace: Workspace, space: Space, release: Release) -> Answers:
         return {}
     lists = workspace.index.search(release.collection, vectors, DEPTH, exact=True)
     return {
-        key: [[hit.product_id, round(hit.score, 6)] for hit in hits]
-        for key, hits in zip(keys, lists, strict=True)
+        key: [[hit.key, round(hit.score, 6)] for hit in hits] for key, hits in zip(keys, lists, strict=True)
     }
 
 

@@ -48,6 +48,7 @@ from twinvec.settings.ranking import RankingSettings
 from twinvec.settings.related import RelatedSettings
 from twinvec.settings.sellers import SellerSettings
 from twinvec.settings.serving import ServingSettings
+from twinvec.settings.similar import SimilarSettings
 from twinvec.settings.stores import (
     FeastSettings,
     IngestSettings,
@@ -80,6 +81,7 @@ __all__ = [
     "SellerSettings",
     "ServingSettings",
     "Settings",
+    "SimilarSettings",
     "TextSettings",
     "UpdateSettings",
     "load_settings",
@@ -134,6 +136,7 @@ class Settings(BaseSettings):
     ranking: RankingSettings = RankingSettings()
     sellers: SellerSettings = SellerSettings()
     serving: ServingSettings = ServingSettings()
+    similar: SimilarSettings = SimilarSettings()
     update: UpdateSettings = UpdateSettings()
 
     def __new__(cls, *_arguments: Any, **_values: Any) -> Settings:

@@ -17,6 +17,7 @@ from twinvec.spaces.registered import (
 from twinvec.spaces.space import (
     CATEGORIES,
     KEEP,
+    LISTINGS,
     PRODUCTS,
     REMAKE,
     SELLERS,
@@ -31,6 +32,7 @@ from twinvec.spaces.space import (
 __all__ = [
     "CATEGORIES",
     "KEEP",
+    "LISTINGS",
     "PRODUCTS",
     "REMAKE",
     "SELLERS",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-from twinvec.columns import CATEGORY, PRODUCT_ID, SELLER_ID
+from twinvec.columns import CATEGORY, ITEM_ID, PRODUCT_ID, SELLER_ID
 
 Reference: TypeAlias = str
 """A function as `"package.module:function"`."""
@@ -23,15 +23,18 @@ class Entity:
         name: Name in Feast, such as `product`.
         key: Column that identifies a row, such as `product_id`.
         description: Sentence for the readers of the feature store.
+        table: Table of a snapshot that describes the rows of a release; empty if they are not released.
     """
 
     name: str
     key: str
     description: str
+    table: str = ""
 
 
-PRODUCTS = Entity("product", PRODUCT_ID, "A product of the catalogue.")
+PRODUCTS = Entity("product", PRODUCT_ID, "A product of the catalogue.", table="products")
 CATEGORIES = Entity("category", CATEGORY, 'A category as its path, joined by " > ".')
+LISTINGS = Entity("listing", ITEM_ID, "A product in one store and one language.", table="listings")
 SELLERS = Entity("seller", SELLER_ID, "A seller who offers products of the catalogue.")
 
 
@@ -128,6 +131,8 @@ class Space:
         settings: Groups of settings that decide what is made.
         revision: Raised when the code makes something else of the same inputs.
         tables: Tables that a snapshot must have. Without them the space is left out, unless it is asked for.
+        derived: Those of `tables` that a snapshot derives from others if its source has none. Without them, the space
+            is made if it is asked for.
         reason_to_skip: `(snapshot, settings) -> str | None`: why there is nothing to make a version of.
         encoder: For spaces of content: a `pipelines.cold_start.models.ContentEncoder`, which encodes a product that is
             not in the catalogue. The alignment, baselines and cold start read the spaces that have one.
@@ -149,6 +154,7 @@ class Space:
     settings: tuple[str, ...] = ()
     revision: int = 1
     tables: tuple[str, ...] = ("products",)
+    derived: tuple[str, ...] = ()
     reason_to_skip: Reference | None = None
     encoder: Reference | None = None
     update: Carry | None = None

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from twinvec.columns import ITEM_ID
 from twinvec.errors import NotFoundError, StoreError
 from twinvec.vectors.points import FloatArray, PointBatch
 
@@ -66,6 +67,11 @@ class Hit(NamedTuple):
     product_id: str
     score: float
     payload: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """Key of what was found: the listing's, in a collection of listings, or else the product's."""
+        return str(self.payload.get(ITEM_ID, self.product_id))
 
 
 @dataclass(frozen=True)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from twinvec.columns import ITEM_ID
 from twinvec.errors import VerificationError
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 
 # Never to be changed: every service that looks a product up by its point id depends on it.
 NAMESPACE = uuid.UUID("8f1c7d52-6a0e-5b43-9d27-3e9a4c5b7f10")
+# In the place of the marketplace in the point ids of listings, whose own ids are unique.
+LISTING = "listing"
 
 
 def point_id(marketplace: str, product_id: str) -> str:
@@ -79,6 +82,7 @@ def make_points(
     currency: Sequence[str | None] | None = None,
     brand: Sequence[str | None] | None = None,
     image: Sequence[str | None] | None = None,
+    listing: Sequence[Mapping[str, str]] | None = None,
 ) -> PointBatch:
     """Return a batch of n products with the payload that services read and filter.
 
@@ -91,9 +95,11 @@ def make_points(
         target: [n, d] float32.
         currency: Of the prices.
         brand, image: Brands, and addresses of images.
+        listing: Further payload of listings, `item_id` among it, if the points are not of products. Their point ids
+            are made of `LISTING` in place of the marketplace, and the item's id.
     """
     unknown = [None] * len(product_id)
-    payloads = [
+    payloads: list[dict[str, Any]] = [
         {
             "product_id": product,
             "title": name,
@@ -117,4 +123,8 @@ def make_points(
             strict=True,
         )
     ]
-    return PointBatch(point_ids(marketplace, product_id), source, target, payloads)
+    if listing is None:
+        return PointBatch(point_ids(marketplace, product_id), source, target, payloads)
+    payloads = [payload | dict(more) for payload, more in zip(payloads, listing, strict=True)]
+    ids = point_ids([LISTING] * len(payloads), [payload[ITEM_ID] for payload in payloads])
+    return PointBatch(ids, source, target, payloads)

@@ -21,6 +21,10 @@ _ESCI = (
 )
 ESCI = Loader("twinvec.catalogue.loaders.esci:load_large", _ESCI)
 ESCI_SMALL = Loader("twinvec.catalogue.loaders.esci:load_small", f"{_ESCI}; its reduced version alone")
+FASHION = Loader(
+    "twinvec.catalogue.loaders.fashion:load",
+    "metadata of fashion-product-images: `styles.csv`, as listings in three levels",
+)
 ORDERS = Loader(
     "twinvec.catalogue.loaders.orders:load",
     "an order log (CSV or Parquet), or a folder with `orders.*` and perhaps `products.*` and `views.*`",

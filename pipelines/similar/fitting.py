@@ -1,0 +1,126 @@
+"""Training of the fusion encoder on listings with any loss of pytorch-metric-learning's form."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipelines.similar.batches import Ints, grouped, with_positives
+from pipelines.similar.encoding import Content
+from twinvec.errors import StateError
+from twinvec.metrics.graded import Graded, rank_graded
+from twinvec.nn.losses.hrms import HRMSLoss, Level
+from twinvec.nn.models.product_sim import ProductSIM
+from twinvec.settings.similar import HrmsSettings, SimilarSettings
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+ENCODED = 8192
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Figures of an epoch: its number from 1, the mean loss, the validation nDCG@k, and listings a second."""
+
+    number: int
+    loss: float
+    ndcg: float
+    rate: float
+
+
+def make_loss(options: HrmsSettings) -> HRMSLoss:
+    """Return HRMS with the parameters of the settings."""
+    levels = [Level(*values) for values in zip(options.alpha, options.beta, options.epsilon, strict=True)]
+    return HRMSLoss(levels, options.offset, options.deconflict)
+
+
+def fit(
+    content: Content,
+    labels: Ints,
+    training: Ints,
+    validation: Ints,
+    options: SimilarSettings,
+    loss: nn.Module | None,
+    device: torch.device,
+    seed: int,
+    report: Callable[[Epoch], None] = lambda _epoch: None,
+) -> ProductSIM:
+    """Fit on the training listings; the epoch with the best nDCG@k of the validation listings is kept.
+
+    Args:
+        content: Frozen vectors of all listings.
+        labels: Groups that the loss reads, finest level first, int64 [n, levels]; product and family come first.
+        training, validation: Rows.
+        options: Settings.
+        loss: Takes vectors [b, d] and groups [b, levels]; its own parameters, if any, are trained, too. HRMS if None.
+        device: Device to compute on.
+        seed: Seed of weights, dropout and batches.
+        report: Called after each epoch.
+
+    Raises:
+        StateError: If training diverges.
+    """
+    torch.manual_seed(seed)
+    widths = content.text.shape[1], content.image.shape[1]
+    model = ProductSIM(*widths, options.hidden, options.dimension, options.dropout, options.left_out).to(
+        device
+    )
+    loss = (make_loss(options.loss) if loss is None else loss).to(device)
+    optimiser = torch.optim.AdamW(
+        [*model.parameters(), *loss.parameters()], options.learning_rate, weight_decay=options.weight_decay
+    )
+    generator = np.random.default_rng(seed)
+    rows = training[with_positives(labels[training])]
+    best, best_state, since = -np.inf, copy.deepcopy(model.state_dict()), 0
+    for number in range(1, options.epochs + 1):
+        started = time.perf_counter()
+        model.train()
+        losses = []
+        for batch in grouped(labels, rows, options.batch, generator):
+            places = torch.from_numpy(batch)
+            value = loss(model(*content.of(places, device)), torch.from_numpy(labels[batch]).to(device))
+            optimiser.zero_grad()
+            value.backward()
+            optimiser.step()
+            losses.append(value.detach())
+        mean = float(torch.stack(losses).mean()) if losses else 0.0
+        if not np.isfinite(mean):
+            raise StateError(
+                f"training of similar diverged in epoch {number}", "lower the setting similar.learning_rate"
+            )
+        ndcg = (
+            float(np.nanmean(judge(model, content, labels, validation, options.k).ndcg))
+            if len(validation)
+            else -mean
+        )
+        report(Epoch(number, mean, ndcg, len(rows) / (time.perf_counter() - started)))
+        since += 1
+        if ndcg > best:
+            best, best_state, since = ndcg, copy.deepcopy(model.state_dict()), 0
+        if since >= options.patience:
+            break
+    model.load_state_dict(best_state)
+    return model.eval()
+
+
+@torch.inference_mode()
+def embed(model: nn.Module, content: Content, rows: Ints | None = None) -> Tensor:
+    """Return the vectors of some listings, float32 [n, d] on the CPU; of all if rows are not given."""
+    if isinstance(model, ProductSIM):  # an exported model has no `eval`
+        model.eval()
+    device = next(iter(model.parameters())).device
+    places = torch.arange(len(content)) if rows is None else torch.from_numpy(rows)
+    # Exported models take no batch of one, which `tensor_split` may leave.
+    parts = places.tensor_split(1 + len(places) // ENCODED)
+    return torch.cat([model(*content.of(part, device)).cpu() for part in parts])
+
+
+def judge(model: nn.Module, content: Content, labels: Ints, rows: Ints, k: int) -> Graded:
+    """Rank some listings among themselves, as the paper does with its test set (5)."""
+    vectors = embed(model, content, rows)
+    return rank_graded(vectors, labels[rows, 0], labels[rows, min(1, labels.shape[1] - 1)], k)

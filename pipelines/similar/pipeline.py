@@ -1,0 +1,94 @@
+"""The space `similar`: listings by text and image, trained by the hierarchical loss on products and families."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from pipelines.similar.encoding import NO_IMAGES, digests, encode
+from pipelines.similar.evaluation import divide, figures, slices, thresholds
+from pipelines.similar.fitting import Epoch, embed, fit, judge
+from pipelines.similar.listings import read_labels, require_levels
+from pipelines.similar.space import SPACE, VECTOR
+from twinvec import digest
+from twinvec.files import write_text
+from twinvec.nn.device import resolve_device
+from twinvec.nn.models.product_sim import ProductSIM
+from twinvec.progress import Progress
+from twinvec.stage import Inputs, Outcome
+from twinvec.tracking import model_digest
+
+if TYPE_CHECKING:
+    from twinvec.tracking import Run
+
+ENCODERS = "encoders.json"
+"""File in a version's folder: digests of the frozen encoders and of what they read."""
+
+
+def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
+    """Encode the listings, train the fusion on families that are not held out, and embed every listing."""
+    settings, options = inputs.settings, inputs.settings.similar
+    labels = read_labels(inputs.snapshot, settings.seed)
+    require_levels(labels, inputs.snapshot.id)
+    progress(f"{len(labels):,} listings of {labels.levels['product'].max() + 1:,} products")
+    content = encode(inputs.snapshot, labels, settings, None, progress)
+    groups, division = labels.matrix(options.loss.levels), divide(labels, options)
+
+    def report(epoch: Epoch) -> None:
+        run.log_epoch(
+            epoch.number,
+            {"loss": epoch.loss, "validation_ndcg": epoch.ndcg, "listings_per_second": epoch.rate},
+        )
+        progress(f"epoch {epoch.number}: loss {epoch.loss:.4f}, validation nDCG@{options.k} {epoch.ndcg:.4f}")
+
+    device = resolve_device(settings.device)
+    model = fit(
+        content, groups, division.training, division.validation, options, None, device, settings.seed, report
+    )
+    identity = labels.matrix(("product", "family"))
+    graded = judge(model, content, identity, division.test, options.k)
+    validated = judge(model, content, identity, division.validation, options.k)
+    has_image = content.has_image.numpy()
+    metrics = {
+        **figures(graded, options.k),
+        **thresholds(validated),
+        **slices(graded, labels, division.test, has_image[division.test], options.k),
+        "with_text": float(content.has_text.float().mean()),
+        "with_image": float(content.has_image.float().mean()),
+    }
+    model = model.cpu()
+    parts = digests(settings, content.image.shape[1] != NO_IMAGES)
+    return Outcome(
+        keys=labels.items,
+        vectors={VECTOR.name: embed(model, content).numpy()},
+        metric="cosine",
+        normalised=True,
+        model=model_digest(model),
+        preprocessing=digest.of_json(options.deciding()),
+        metrics=metrics,
+        entity=SPACE.entity.key,
+        log_model=lambda: run.log_model(model, example(model)),
+        write=lambda folder: write_record(folder, parts),
+    )
+
+
+def example(model: ProductSIM) -> dict[str, Tensor]:
+    """Return inputs of a model as an example of its arguments."""
+    text, image = len(model.no_text), len(model.no_image)
+    there = torch.ones(2, dtype=torch.bool)
+    return {
+        "text": torch.ones(2, text),
+        "has_text": there,
+        "image": torch.ones(2, image),
+        "has_image": there,
+    }
+
+
+def write_record(folder: Path, parts: Mapping[str, str]) -> None:
+    """Write the digests of the frozen encoders into a version's folder."""
+    write_text(folder / ENCODERS, json.dumps(dict(parts), indent=2) + "\n")

