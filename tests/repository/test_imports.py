@@ -49,7 +49,7 @@ ALLOWED: Mapping[str, str] = {
         "twinvec.vectors twinvec.workspace"
     ),
     "pipelines.comparisons": (
-        "pipelines.baselines pipelines.graph pipelines.related pipelines.sellers registry "
+        "pipelines.baselines pipelines.graph pipelines.related pipelines.sellers pipelines.similar registry "
         "twinvec.catalogue twinvec.dag twinvec.errors twinvec.metrics twinvec.nn twinvec.plugins "
         "twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking twinvec.workspace"
     ),
@@ -81,6 +81,11 @@ ALLOWED: Mapping[str, str] = {
         "pipelines.graph pipelines.update registry twinvec.catalogue twinvec.digest twinvec.draws "
         "twinvec.errors twinvec.features twinvec.metrics twinvec.nn twinvec.progress twinvec.releases "
         "twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking twinvec.workspace"
+    ),
+    "pipelines.similar": (
+        "pipelines.encoding pipelines.image pipelines.text pipelines.update registry twinvec.catalogue twinvec.digest "
+        "twinvec.errors twinvec.features twinvec.files twinvec.metrics twinvec.nn twinvec.progress twinvec.releases "
+        "twinvec.serving twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking twinvec.workspace"
     ),
     "pipelines.text": (
         "pipelines.encoding pipelines.graph twinvec.catalogue twinvec.digest twinvec.errors "
@@ -133,7 +138,7 @@ ALLOWED: Mapping[str, str] = {
     ),
     "twinvec.serving": (
         "registry twinvec twinvec.catalogue twinvec.columns twinvec.errors twinvec.features twinvec.files "
-        "twinvec.metrics twinvec.releases twinvec.settings twinvec.spaces twinvec.text twinvec.tracking "
+        "twinvec.metrics twinvec.plugins twinvec.releases twinvec.settings twinvec.spaces twinvec.text twinvec.tracking "
         "twinvec.vectors twinvec.workspace"
     ),
     "twinvec.settings": "twinvec.catalogue twinvec.errors twinvec.paths twinvec.plugins twinvec.secrets",
@@ -144,7 +149,7 @@ ALLOWED: Mapping[str, str] = {
     ),
     "twinvec.place": "twinvec.errors twinvec.files twinvec.paths twinvec.settings",
     "twinvec.tracking": "registry twinvec.errors twinvec.features twinvec.place twinvec.settings",
-    "twinvec.vectors": "twinvec.errors twinvec.files twinvec.progress twinvec.settings",
+    "twinvec.vectors": "twinvec.columns twinvec.errors twinvec.files twinvec.progress twinvec.settings",
     "twinvec.workspace": (
         "registry twinvec.catalogue twinvec.errors twinvec.features twinvec.settings twinvec.vectors"
     ),
