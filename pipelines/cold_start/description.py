@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.serving.related import UnusableProductError
+from twinvec.text import level
 
 SEPARATOR = " > "
 SHOWN = 3
@@ -30,7 +31,11 @@ def find_path(category: str, paths: Sequence[tuple[str, ...]]) -> tuple[str, ...
     Raises:
         UnusableProductError: If it is empty, or a name that the catalogue has nowhere or in several places.
     """
-    names = tuple(name.strip() for name in category.split(SEPARATOR.strip()))
+    whole = level(category.strip())
+    if any(whole in path for path in paths):
+        names: tuple[str, ...] = (whole,)
+    else:
+        names = tuple(name.strip() for name in category.split(SEPARATOR.strip()))
     if not all(names):
         raise UnusableProductError(
             f"the category {category!r} is empty, or has an empty level",

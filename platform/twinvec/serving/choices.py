@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from twinvec.errors import TwinvecError
-from twinvec.text import is_valid
+from twinvec.text import INSTEAD, SEPARATOR, is_valid
 from twinvec.vectors.index import Filters, VectorIndex
 
 
@@ -47,7 +47,7 @@ def check_filters(index: VectorIndex, release: str, filters: Filters | None) -> 
 
 def _hint(kind: str, name: str) -> str:
     exact = "names are matched letter for letter"
-    leaf = name.rpartition(">")[2].strip()
+    leaf = name.replace(INSTEAD, SEPARATOR).rpartition(">")[2].strip()
     if kind == "category" and leaf != name:
         return f"{exact}, one level of a path at a time: {leaf!r}"
     return exact

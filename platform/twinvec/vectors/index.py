@@ -11,6 +11,7 @@ import numpy as np
 
 from twinvec.columns import ITEM_ID
 from twinvec.errors import NotFoundError, StoreError
+from twinvec.text import level
 from twinvec.vectors.points import FloatArray, PointBatch
 
 SOURCE = "source"
@@ -52,11 +53,15 @@ class Filters:
     """
 
     category: tuple[str, ...] = ()
-    """Accepted categories, at any level."""
+    """Accepted categories, at any level; written as in a snapshot, without the separator of paths."""
     marketplace: tuple[str, ...] = ()
     """Accepted marketplaces."""
     min_price: float | None = None
     max_price: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "category", tuple(map(level, self.category)))
+
     currency: tuple[str, ...] = ()
     """Accepted currencies; releases that were published before it was kept have none."""
 

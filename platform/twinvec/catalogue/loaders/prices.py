@@ -75,7 +75,8 @@ def currency_of(column: str) -> str:
 def evidence_against(column: str, decimal: str) -> str:
     """Return SQL of the number of prices that look as if written with the other decimal sign, less those with this.
 
-    `12,50` and `1.299,00` speak for a comma. So does `1.299`, but only where no price has one or two decimals.
+    `12,50` and `1.299,00` speak for a comma. So does `1.299` unless the comma is what the user named: three decimals
+    are rare, thousands are not.
     """
     this, other = ("[.]", ",") if decimal == "." else (",", "[.]")
 
@@ -83,7 +84,8 @@ def evidence_against(column: str, decimal: str) -> str:
         return f"count(*) FILTER (WHERE length({column}) <= {_LONGEST} AND regexp_matches({column}, {quoted(pattern)}))"
 
     ours = count(rf"{this}\d{{1,2}}(\D|$)")
-    theirs = count(rf"{other}\d{{1,2}}(\D|$)|\d{this}\d{{3}}(\D|$)")
+    thousands = rf"|\d{this}\d{{3}}(\D|$)" if decimal == "." else ""
+    theirs = count(rf"{other}\d{{1,2}}(\D|$){thousands}")
     return f"{theirs} - {ours}"
 
 

@@ -9,7 +9,7 @@ from twinvec.catalogue.snapshot import quoted
 # Years that a time of a shop can be of; databases write others for "none" (0001, 9999).
 FIRST, LAST = "1900-01-01", "2262-01-01"
 # Numbers since 1970 below these are seconds (to the year 5138), milliseconds, microseconds, nanoseconds.
-_UNITS = ((1e11, 1e6), (1e14, 1e3), (1e17, 1.0), (1e20, 1e-3))
+_UNITS = ((1e11, "{number} * 1e6"), (1e14, "{number} * 1e3"), (1e17, "{number}"), (1e20, "{nano}"))
 # A number that is a date (20240131) is nothing that a log counts in seconds: the September of 1970.
 _DATE = r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
 
@@ -26,9 +26,10 @@ def time_of(column: str, formats: Sequence[str] = ()) -> str:
         formats: Formats of `strptime`, such as `%d/%m/%Y %H:%M`.
     """
     number = f"TRY_CAST({column} AS DOUBLE)"
-    micros = (
-        "CASE " + " ".join(f"WHEN {number} < {most} THEN {number} * {unit}" for most, unit in _UNITS) + " END"
-    )
+    # A double has too few digits for nanoseconds, but enough for the microseconds of them.
+    nano = f"coalesce(TRY_CAST({column} AS BIGINT) // 1000, {number} / 1000)"
+    cases = (f"WHEN {number} < {most} THEN {unit.format(number=number, nano=nano)}" for most, unit in _UNITS)
+    micros = f"CASE {' '.join(cases)} END"
     counted = (
         f"CASE WHEN {number} < 0 OR isnan({number}) OR regexp_full_match({column}, '{_DATE}') THEN NULL "
         f"ELSE make_timestamptz(TRY_CAST(round({micros}) AS BIGINT)) END"
