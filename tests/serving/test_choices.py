@@ -56,3 +56,7 @@ def test_base64_is_read_as_people_send_it() -> None:
     for text in ("!!!!", "abc", "b'" + plain + "'", plain[:-1] + "*", "é"):
         with pytest.raises(ValueError, match="not base64"):
             decode_base64(text)
+
+
+def test_a_name_with_the_separator_is_written_as_in_a_snapshot() -> None:
+    assert Filters(category=("A > B", "C")).category == ("A › B", "C")

@@ -12,6 +12,7 @@ EXCLUDED = "excluded by ingest.exclude"
 TOO_LONG_ID = "id of more than 1,000 characters"
 # Rows that are no errors of the source, which lists much that is not in its catalogue: left out and counted.
 LEFT_OUT = (UNKNOWN_PRODUCT, UNKNOWN_QUERY, SELF_PAIR, COPY, EMPTY, RETURN, EXCLUDED)
+PAIRS = ("copurchase", "coview")
 # Tables whose rows other tables name → the key, and the table of the keys that were admitted.
 NAMED = {"products": ("product_id", "known"), "queries": ("query_id", "known_queries")}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from twinvec.catalogue.contract import COPY, LEFT_OUT, UNKNOWN_PRODUCT
+from twinvec.catalogue.contract import COPY, LEFT_OUT, PAIRS, UNKNOWN_PRODUCT
 from twinvec.catalogue.loaders.registered import Loader
 from twinvec.catalogue.loaders.staging import StagedTables
 from twinvec.catalogue.quarantine import Admission
@@ -26,7 +26,6 @@ FIELDS = {
 }
 # Without one of these a space lacks what it learns from.
 EXPECTED = ("title", "category", "price", "image")
-PAIRS = ("copurchase", "coview")
 UNREAD_TIME = "time cannot be read"
 MOSTLY = 0.5
 SHOWN = 12

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import duckdb
 
 from twinvec.catalogue.cleaning import cleaned
-from twinvec.catalogue.contract import COPY, LEFT_OUT, NAMED, verdict
+from twinvec.catalogue.contract import COPY, LEFT_OUT, NAMED, PAIRS, verdict
 from twinvec.catalogue.loaders.staging import TEXT_LENGTH
 from twinvec.columns import TABLES
 from twinvec.errors import CatalogueError
@@ -79,7 +79,12 @@ def admit(
     """
     checked = f"checked_{table}"
     present = [str(row[0]) for row in connection.execute(f"DESCRIBE {query}").fetchall()]
-    rows = cleaned(table, query, present, options.missing, options.exclude)
+    # Pairs are many, and their ids count only if they are those of products, which are clean.
+    rows = query if table in PAIRS else cleaned(table, query, present, options.missing, options.exclude)
+    if table == "products":
+        # Read many times below, and much is made of each row.
+        connection.execute(f"CREATE TABLE cleaned_{table} AS {rows}")
+        rows = f"FROM cleaned_{table}"
     connection.execute(f"CREATE VIEW {checked} AS SELECT *, {verdict(table)} AS verdict FROM ({rows})")
     if table in NAMED:
         key, known = NAMED[table]
@@ -108,12 +113,7 @@ def admit(
     admission = Admission(
         sum(rows for _, rows in counted),
         dict(sorted((reason, rows) for reason, rows in counted if reason is not None)),
-        dict(
-            connection.execute(
-                f"""SELECT reason, count(*) FROM (SELECT unnest(lost) AS reason FROM admitted_{table})
-                    GROUP BY 1 ORDER BY 1"""
-            ).fetchall()
-        ),
+        {} if table in PAIRS else _count_lost(connection, table),
     )
     _judge(connection, table, checked, admission, options.max_quarantined)
     left_out = ", ".join(f"'{reason}'" for reason in LEFT_OUT)
@@ -127,6 +127,15 @@ def admit(
                 WHERE verdict {among} ({left_out}) {limit}"""
         )
     return admission
+
+
+def _count_lost(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, int]:
+    return dict(
+        connection.execute(
+            f"""SELECT reason, count(*) FROM (SELECT unnest(lost) AS reason FROM admitted_{table})
+                GROUP BY 1 ORDER BY 1"""
+        ).fetchall()
+    )
 
 
 def _find_copies(

@@ -85,3 +85,10 @@ def test_a_category_that_means_nothing_is_explained(category: str, message: str,
     with pytest.raises(UnusableProductError, match=message) as caught:
         find_path(category, PATHS)
     assert hint in caught.value.hint
+
+
+def test_a_name_with_the_separator_in_it_is_found() -> None:
+    paths = [("Cables › USB", "Short"), ("Cables", "USB › Long")]
+    assert find_path("Cables > USB", paths) == ("Cables › USB",)
+    assert find_path("USB > Long", paths) == ("Cables", "USB › Long")
+    assert find_path("Cables", paths) == ("Cables",)
