@@ -139,7 +139,8 @@ def test_part_files_arrays_and_parquet_are_one_catalogue(tmp_path: Path, ingest_
 def test_ids_of_parquet_that_are_no_ids_are_refused(
     tmp_path: Path, ingest_into: Any, kind: pa.DataType
 ) -> None:
-    values: list[Any] = {"double": [1.0], "bool": [True]}.get(str(kind), [b"A"])
+    examples: dict[str, list[Any]] = {"double": [1.0], "bool": [True]}
+    values = examples.get(str(kind), [b"A"])
     pq.write_table(pa.table({"parent_asin": pa.array(values, kind)}), tmp_path / "m.parquet")
     with pytest.raises(CatalogueError, match=r"'parent_asin' of .* which is no id"):
         ingest_into(tmp_path / "m.parquet", "amazon-2023")
@@ -262,7 +263,9 @@ def test_foreign_files_are_named(tmp_path: Path, ingest_into: Any, kind: str) ->
 def test_left_out_and_quarantined_are_told_apart_in_the_file(tmp_path: Path, ingest_into: Any) -> None:
     source = lines(tmp_path / "m", {"asin": "A", "also_buy": ["A", "Z"]}, {"title": "no id"})
     report = ingest_into(source, "amazon-2018", max_quarantined=0.5)
-    kept = duckdb.sql(f"SELECT outcome, reason FROM '{report.snapshot.path}/quarantine.parquet' ORDER BY ALL")
+    kept = duckdb.execute(
+        f"SELECT outcome, reason FROM '{report.snapshot.path}/quarantine.parquet' ORDER BY ALL"
+    )
     assert kept.fetchall() == [
         ("left out", "product paired with itself"),
         ("left out", "unknown product"),

@@ -138,8 +138,8 @@ ALLOWED: Mapping[str, str] = {
     ),
     "twinvec.serving": (
         "registry twinvec twinvec.catalogue twinvec.columns twinvec.errors twinvec.features twinvec.files "
-        "twinvec.metrics twinvec.plugins twinvec.releases twinvec.settings twinvec.spaces twinvec.text twinvec.tracking "
-        "twinvec.vectors twinvec.workspace"
+        "twinvec.metrics twinvec.plugins twinvec.releases twinvec.settings twinvec.spaces twinvec.text "
+        "twinvec.tracking twinvec.vectors twinvec.workspace"
     ),
     "twinvec.settings": "twinvec.catalogue twinvec.errors twinvec.paths twinvec.plugins twinvec.secrets",
     "twinvec.spaces": "twinvec.columns twinvec.errors twinvec.plugins twinvec.settings",
