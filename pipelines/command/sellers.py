@@ -107,13 +107,16 @@ def store(
         str, typer.Option(help="Size of the store: tiny (500 products), small, medium, large or huge.")
     ] = "tiny",
     seed: Annotated[int, typer.Option(help="The same seed makes the same store.")] = 0,
+    listings: Annotated[
+        bool, typer.Option("--listings", help="Also write listings in four marketplaces, one of them small.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a synthetic store with sellers and customers; `twinvec ingest FOLDER --format parquet` reads it."""
     with shown() as progress:
         from twinvec.catalogue.synthetic import generate
 
-        made = generate(folder, size, seed, sellers=True, progress=progress)
+        made = generate(folder, size, seed, sellers=True, listings=listings, progress=progress)
     if as_json:
         print_json(made)
         return

@@ -131,7 +131,7 @@ class Finder:
         if live is None:
             raise StateError(
                 f"no release of {self._release} is live",
-                "`twinvec train similar`, `twinvec publish similar` and `twinvec promote --name "
+                "`twinvec train similar`, `twinvec publish similar` and `twinvec promote --release "
                 f"{self._release}` make one",
             )
         collection, metrics = live.collection, live.version.metrics or {}
