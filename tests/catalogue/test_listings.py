@@ -81,6 +81,21 @@ def test_a_product_in_several_marketplaces_is_one_product_with_a_listing_in_each
     ]
 
 
+def test_products_of_an_order_log_may_name_their_families(tmp_path: Path, ingest_into: Ingest) -> None:
+    source = tmp_path / "shop"
+    source.mkdir()
+    rows = "product_id,title,family_id\nP1,Red cup,cups\nP2,Blue cup,cups\nP3,Mug,\n"
+    (source / "products.csv").write_text(rows, encoding="utf-8")
+    (source / "orders.csv").write_text("order_id,product_id\n1,P1\n1,P3\n", encoding="utf-8")
+    with ingest_into(source, "orders").snapshot.connect() as connection:
+        found = connection.sql("SELECT item_id, product_id, family_id, title FROM listings").fetchall()
+    assert found == [
+        ("P1@default:und", "P1", "cups", "Red cup"),
+        ("P2@default:und", "P2", "cups", "Blue cup"),
+        ("P3@default:und", "P3", "P3", "Mug"),
+    ]
+
+
 def test_a_snapshot_of_one_marketplace_has_no_table_and_a_view(tmp_path: Path, ingest_into: Ingest) -> None:
     folder = tmp_path / "shop"
     folder.mkdir()

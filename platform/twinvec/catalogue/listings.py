@@ -19,7 +19,7 @@ CONTRADICTION = "another family than other listings of the product"
 REPEATED = "duplicated item_id"
 # One listing for each title of a product, with an id that the product's row alone decides.
 OF_PRODUCTS = """
-    SELECT concat(product_id, '@', marketplace, ':', each.key) AS item_id, product_id, product_id AS family_id,
+    SELECT concat(product_id, '@', marketplace, ':', each.key) AS item_id, product_id, {family} AS family_id,
            marketplace, each.key AS language, each.value AS title, NULL::VARCHAR AS description, brand,
            NULL::VARCHAR AS colour, NULL::VARCHAR AS size, MAP {{}}::MAP(VARCHAR, VARCHAR) AS attributes,
            price, currency, category, image {more}
@@ -29,23 +29,33 @@ OF_PRODUCTS = """
         FROM {products}
     )
 """
-VIEW = OF_PRODUCTS.format(products="products", more="")
+FIRST_FAMILY = """coalesce(nullif(first_value(family_id IGNORE NULLS) OVER (
+    PARTITION BY product_id ORDER BY line ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
+), ''), product_id)"""
+VIEW = OF_PRODUCTS.format(products="products", family="product_id", more="")
 
 
 def admit_of_products(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Make `admitted_listings` of all rows of products, if some products come in several marketplaces or languages.
+    """Make `admitted_listings` of all rows of products, if they come in several marketplaces, languages or families.
+
+    A source names families in a column `family_id` of its products; the first that a product's rows name counts.
 
     Such a product keeps the price, the brand and so on of its first row, and gets the titles of all.
 
     Returns:
         True if there are such products.
     """
+    families = _names_families(connection)
     several = "SELECT DISTINCT product_id FROM checked_products_once WHERE verdict IS NULL AND further"
-    if not connection.execute(f"SELECT EXISTS ({several})").fetchall()[0][0]:
+    if not (families or connection.execute(f"SELECT EXISTS ({several})").fetchall()[0][0]):
         return False
     connection.execute(
         f"""CREATE VIEW admitted_listings AS {
-            OF_PRODUCTS.format(products="(FROM checked_products_once WHERE verdict IS NULL)", more=", line")
+            OF_PRODUCTS.format(
+                products="(FROM checked_products_once WHERE verdict IS NULL)",
+                family=FIRST_FAMILY if families else "product_id",
+                more=", line",
+            )
         } QUALIFY row_number() OVER (PARTITION BY item_id ORDER BY line) = 1"""
     )
     connection.execute(
@@ -64,6 +74,15 @@ def admit_of_products(connection: duckdb.DuckDBPyConnection) -> bool:
            LEFT JOIN titles_of_all USING (product_id)"""
     )
     return True
+
+
+def _names_families(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether the source names a family of some product."""
+    described = connection.execute("DESCRIBE checked_products_once").fetchall()
+    if "family_id" not in (row[0] for row in described):
+        return False
+    named = "SELECT EXISTS (FROM checked_products_once WHERE coalesce(family_id, '') <> '')"
+    return bool(connection.execute(named).fetchall()[0][0])
 
 
 def resolve(connection: duckdb.DuckDBPyConnection, admission: Admission, max_share: float) -> dict[str, int]:

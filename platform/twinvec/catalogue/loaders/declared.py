@@ -43,6 +43,8 @@ ORDERS = Loader(
         "marketplace",
         "brand",
         "image",
+        "family_id",
+        "family_id",
     ),
 )
 PARQUET = Loader(

@@ -25,7 +25,17 @@ from twinvec.catalogue.loaders.times import time_of
 from twinvec.catalogue.snapshot import quoted
 from twinvec.errors import CatalogueError
 
-DESCRIBING = ("title", "language", "category", "price", "currency", "marketplace", "brand", "image")
+DESCRIBING = (
+    "title",
+    "language",
+    "category",
+    "price",
+    "currency",
+    "marketplace",
+    "brand",
+    "image",
+    "family_id",
+)
 PRODUCTS = flat.Columns(("product_id",), DESCRIBING)
 VIEWS = flat.Columns(("session_id", "product_id"), ("time",))
 ORDERS = flat.Columns(("order_id", "product_id"), ("time", "quantity", "status", *DESCRIBING))
@@ -133,7 +143,7 @@ def _products(staged: str, context: LoaderContext, numbers: bool, key: str | Non
                coalesce(list_filter(list_transform(string_split(category, '>'), lambda name: trim(name)),
                                     lambda name: name <> ''), []) AS category,
                {price} AS price, coalesce(currency, {currency_of("price")}) AS currency,
-               coalesce(marketplace, '{NO_MARKETPLACE}') AS marketplace, brand, image,
+               coalesce(marketplace, '{NO_MARKETPLACE}') AS marketplace, brand, image, family_id,
                {f"{key}, " if key else ""} line, text, reason,
                CASE WHEN price IS NOT NULL AND {price} IS NULL THEN ['price cannot be read'] ELSE [] END AS lost
         FROM (SELECT {texts}, line, text, reason FROM {staged})"""
