@@ -1,11 +1,13 @@
 """Locks on a file between processes (`flock`): many readers, or one writer; a lock dies with its process.
 
-A process that takes a lock adds a line to its file, `<pid> <moment>`, so that an error can name the holders. A writer
-truncates the file, since it is alone.
+A writer leaves a line in the file, `<pid> <moment>`, so that an error can name it; readers are named by the kernel. A
+reader needs no right to write: without it, the file is opened for reading, and where there is none, and none can be
+made, there can be no writer either.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -15,6 +17,7 @@ from typing import IO
 
 from twinvec.errors import StoreError
 
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 KERNEL_LOCKS = Path("/proc/locks")
 POLL_SECONDS = 0.02
 
@@ -30,9 +33,8 @@ def take_lock(file: Path, what: str, *, exclusive: bool, patience: float = 0.0) 
     Raises:
         StoreError: If others still hold it, naming their processes and since when.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + patience
-    held = file.open("a", encoding="utf-8")
+    held = _open(file, exclusive)
     while True:
         try:
             fcntl.flock(held, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
@@ -51,9 +53,19 @@ def take_lock(file: Path, what: str, *, exclusive: bool, patience: float = 0.0) 
             ) from error
     if exclusive:
         held.truncate(0)
-    held.write(f"{os.getpid()} {datetime.now(UTC).isoformat(timespec='seconds')}\n")
-    held.flush()
+        held.write(f"{os.getpid()} {datetime.now(UTC).isoformat(timespec='seconds')}\n")
+        held.flush()
     return held
+
+
+def _open(file: Path, exclusive: bool) -> IO[str]:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return file.open("a", encoding="utf-8")
+    except OSError as error:
+        if exclusive or error.errno not in UNWRITABLE:
+            raise
+    return file.open(encoding="utf-8") if file.exists() else Path(os.devnull).open(encoding="utf-8")
 
 
 def _holders(file: Path) -> list[str]:
@@ -61,9 +73,21 @@ def _holders(file: Path) -> list[str]:
     since = {int(pid): moment for pid, moment in lines}
     locking = _locking(file.stat().st_ino)
     return [
-        _described(pid, since.get(pid))
+        _described(pid, since.get(pid) or _started(pid))
         for pid in sorted(filter(_alive, since) if locking is None else locking)
     ]
+
+
+def _started(pid: int) -> str | None:
+    """Return the moment when a process began, since a reader leaves none; None where the system does not tell."""
+    try:
+        ticks = int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
+        lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
+        boot = next(int(line.split()[1]) for line in lines if line.startswith("btime"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
+    began = datetime.fromtimestamp(boot + ticks / os.sysconf("SC_CLK_TCK"), UTC)
+    return began.isoformat(timespec="seconds")
 
 
 def _described(pid: int, since: str | None) -> str:
