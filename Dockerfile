@@ -7,23 +7,24 @@ WORKDIR /app
 COPY requirements.txt .
 
 FROM base AS mlflow
-RUN pip install --constraint requirements.txt mlflow "psycopg[binary]" \
+RUN pip install --constraint requirements.txt "mlflow[auth]" "psycopg[binary]" \
     && install --directory --owner twinvec /var/lib/mlflow
 USER twinvec
 EXPOSE 5000
-CMD ["mlflow", "server", "--host", "0.0.0.0", "--port", "5000", "--artifacts-destination", "/var/lib/mlflow"]
+CMD ["mlflow", "server", "--host", "0.0.0.0", "--port", "5000", "--artifacts-destination", "/var/lib/mlflow", "--app-name", "basic-auth"]
 
 FROM base AS twinvec
 # DGL needs the OpenMP runtime, which the slim image leaves out.
 RUN apt-get update && apt-get install --yes --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
-RUN pip install --requirement requirements.txt && install --directory --owner twinvec /var/lib/twinvec
+RUN install --directory --owner twinvec /var/lib/twinvec
 COPY pyproject.toml README.md ./
 COPY platform platform
 COPY registry registry
 COPY migrations migrations
 COPY feature_repo feature_repo
 COPY pipelines pipelines
-RUN pip install --no-deps --no-build-isolation --editable .
+# What the application needs, at the versions that are tested, without the tools of the tests.
+RUN pip install --constraint requirements.txt --editable .
 USER twinvec
 ENV TWINVEC_HOME=/var/lib/twinvec
 EXPOSE 8000

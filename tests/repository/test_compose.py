@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 SECRETS = re.compile(r"PASSWORD|KEY|SECRET|TOKEN")
-REQUIRED = re.compile(r"\$\{[A-Z_]+:\?[^}]+\}")
+DEFAULTS = re.compile(r"\$\{[A-Z_]+:-([^}]*)\}")
+REQUIRED = re.compile(r"\$\{[A-Z0-9_]+:\?[^}]+\}")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def service(request: pytest.FixtureRequest, compose: dict[str, Any]) -> dict[str
 
 
 def test_every_service_is_tested(compose: dict[str, Any]) -> None:
-    assert set(compose["services"]) == {"qdrant", "postgres", "mlflow", "api"}
+    assert set(compose["services"]) == {"qdrant", "postgres", "mlflow", "api", "command"}
 
 
 def test_images_are_pinned(service: dict[str, Any], root: Path) -> None:
@@ -66,12 +67,26 @@ def test_stores_are_not_open_to_the_network(compose: dict[str, Any]) -> None:
         assert all(port.startswith("127.0.0.1:") for port in compose["services"][name]["ports"])
 
 
+def test_the_api_is_open_to_this_machine_only_and_reads(compose: dict[str, Any]) -> None:
+    api, command = (compose["services"][name] for name in ("api", "command"))
+    assert api["ports"] == ["${API_ADDRESS:-127.0.0.1}:${API_PORT:-8000}:8000"]
+    assert "READ_ONLY" in api["environment"]["TWINVEC_QDRANT__API_KEY"]
+    assert "READ_ONLY" not in command["environment"]["TWINVEC_QDRANT__API_KEY"]
+    assert (command["profiles"], command["ports"]) == (["command"], [])
+
+
+def test_the_image_has_no_tools_of_the_tests(root: Path) -> None:
+    dockerfile = (root / "Dockerfile").read_text(encoding="utf-8")
+    assert "--requirement" not in dockerfile
+    assert "--constraint requirements.txt --editable ." in dockerfile
+
+
 def test_credentials_come_from_the_environment(service: dict[str, Any]) -> None:
     for variable, value in service["environment"].items():
-        if SECRETS.search(variable) or re.search(r"://[^/]*@", value):
+        if (SECRETS.search(variable) and not variable.endswith("_PATH")) or re.search(r"://[^/]*@", value):
             assert REQUIRED.search(value), f"{variable} must be given, and have no default"
         if "@" in value:
-            assert re.fullmatch(rf"[a-z+]+://twinvec:{REQUIRED.pattern}@postgres:5432/[a-z]+", value)
+            assert re.fullmatch(rf"[a-z+]+://([a-z]+):{REQUIRED.pattern}@postgres:5432/\1\?sslmode=.*", value)
 
 
 def test_dependencies_are_waited_for(service: dict[str, Any], compose: dict[str, Any]) -> None:
@@ -81,8 +96,7 @@ def test_dependencies_are_waited_for(service: dict[str, Any], compose: dict[str,
 
 
 def test_every_database_is_created(compose: dict[str, Any]) -> None:
-    created = set(re.findall(r"CREATE DATABASE (\w+);", compose["configs"]["databases"]["content"]))
-    created.add(compose["services"]["postgres"]["environment"]["POSTGRES_DB"])
+    created = set(re.findall(r"CREATE DATABASE (\w+) OWNER \1;", compose["configs"]["databases"]["content"]))
     environments = [service["environment"] for service in compose["services"].values()]
     used = set(re.findall(r"@postgres:5432/(\w+)", str(environments)))
     used.add(compose["services"]["api"]["environment"]["FEAST_POSTGRES_DATABASE"])
@@ -92,18 +106,22 @@ def test_every_database_is_created(compose: dict[str, Any]) -> None:
 def test_the_example_names_what_is_required(root: Path) -> None:
     text = (root / "docker-compose.yml").read_text(encoding="utf-8")
     example = (root / ".env.example").read_text(encoding="utf-8")
-    given = dict(re.findall(r"^([A-Z_]+)=(.*)$", example, flags=re.MULTILINE))
-    assert set(given) == set(re.findall(r"\$\{([A-Z_]+)", text))
-    assert not any(given[variable] for variable in re.findall(r"\$\{([A-Z_]+):\?", text))
+    given = dict(re.findall(r"^([A-Z0-9_]+)=(.*)$", example, flags=re.MULTILINE))
+    assert set(given) == set(re.findall(r"\$\{([A-Z0-9_]+)", text))
+    assert not any(given[variable] for variable in re.findall(r"\$\{([A-Z0-9_]+):\?", text))
 
 
 def test_the_settings_are_settings(compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     from twinvec.settings import load_settings
 
     for variable, value in compose["services"]["api"]["environment"].items():
-        monkeypatch.setenv(variable, REQUIRED.sub("secret", value))
+        digest = "0" * 64 if "API_KEY_SHA256" in value else "secret"
+        monkeypatch.setenv(variable, DEFAULTS.sub(r"\1", REQUIRED.sub(digest, value)))
     settings = load_settings()
-    assert settings.registry_url() == "postgresql+psycopg://twinvec:secret@postgres:5432/registry"
+    assert settings.registry_url() == (
+        "postgresql+psycopg://registry:secret@postgres:5432/registry?sslmode=disable"
+    )
+    assert settings.serving.keys["first"].scope == "operator"
     assert settings.qdrant.url == "http://qdrant:6333"
 
 
@@ -132,7 +150,9 @@ def test_docker_accepts_the_file(root: Path) -> None:
     ):
         pytest.skip("docker compose is not installed")
     command = ["docker", "compose", "--env-file", "/dev/null", "config", "--quiet"]
-    given = {**os.environ, "POSTGRES_PASSWORD": "secret", "QDRANT_API_KEY": "secret"}
+    text = (root / "docker-compose.yml").read_text(encoding="utf-8")
+    required = re.findall(r"\$\{([A-Z0-9_]+):\?", text)
+    given = {**os.environ, **dict.fromkeys(required, "secret")}
     subprocess.run(command, cwd=root, env=given, check=True)
     missing = {**given, "POSTGRES_PASSWORD": ""}
     refused = subprocess.run(command, cwd=root, env=missing, capture_output=True, text=True)
