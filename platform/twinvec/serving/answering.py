@@ -29,8 +29,7 @@ from twinvec.serving.related import (
     UnusableProductError,
 )
 from twinvec.serving.rules import Rules, apply_rules
-from twinvec.vectors.index import Filters
-from twinvec.vectors.points import point_id
+from twinvec.vectors.index import Filters, stored_points
 
 MOST = 1000
 # Currencies or marketplaces that are looked at.
@@ -275,7 +274,8 @@ class Answerer:
             pinned.append(replace(hit, pinned=True))
 
         def vectors(products: Sequence[Product]) -> npt.NDArray[np.float32]:
-            points = [point_id(product.marketplace or "", product.product_id or "") for product in products]
+            pairs = [(product.marketplace or "", product.product_id or "") for product in products]
+            points = stored_points(self.recommender.index, collection, pairs)
             return self.recommender.index.vectors(collection, points)[1]
 
         return apply_rules(rules, candidates, question.k, self.attributes.of, vectors, pinned)

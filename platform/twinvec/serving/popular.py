@@ -11,8 +11,7 @@ from pathlib import Path
 from twinvec.catalogue.snapshot import open_snapshot
 from twinvec.errors import NotFoundError
 from twinvec.serving.related import Product, RelatedProduct
-from twinvec.vectors.index import Filters
-from twinvec.vectors.points import point_id
+from twinvec.vectors.index import Filters, stored_points
 from twinvec.workspace import Workspace
 
 # Products that are kept of each category of each marketplace.
@@ -33,7 +32,7 @@ POPULAR = """
     QUALIFY row_number() OVER (PARTITION BY marketplace, name ORDER BY count DESC, product_id) <= $kept
     ORDER BY count DESC, product_id
 """
-Places = Mapping[tuple[str, str], Sequence[tuple[float, str]]]
+Places = Mapping[tuple[str, str], Sequence[tuple[float, tuple[str, str]]]]
 
 
 @dataclass
@@ -64,7 +63,8 @@ class Popular:
             and name in (filters.category or (EVERYTHING,))
             for entry in entries
         ]
-        points = list(dict.fromkeys(point for _, point in sorted(chosen, key=lambda entry: -entry[0])))
+        pairs = list(dict.fromkeys(pair for _, pair in sorted(chosen, key=lambda entry: -entry[0])))
+        points = stored_points(self.workspace.index, collection, pairs)
         payloads = self.workspace.index.payloads(collection, points, filters) if points else []
         products = [Product.from_payload(payload, link) for payload in payloads if payload is not None]
         return [RelatedProduct(math.nan, product) for product in products[:k]]
@@ -89,9 +89,9 @@ class Popular:
             raise NotFoundError(
                 f"the registry has no release {collection}", "`twinvec status` lists the releases"
             )
-        places: dict[tuple[str, str], list[tuple[float, str]]] = {}
+        places: dict[tuple[str, str], list[tuple[float, tuple[str, str]]]] = {}
         with snapshot.connect(self.workspace.settings.ingest.memory_limit) as connection:
             parameters = {"everything": EVERYTHING, "kept": KEPT}
             for market, name, product, count in connection.execute(POPULAR, parameters).fetchall():
-                places.setdefault((market, name), []).append((float(count), point_id(market, product)))
+                places.setdefault((market, name), []).append((float(count), (market, product)))
         return places

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from twinvec.errors import NotFoundError, StateError, TwinvecError
 from twinvec.text import is_valid
-from twinvec.vectors.index import LISTS, Filters, Hit, VectorIndex
+from twinvec.vectors.index import LISTS, Filters, Hit, VectorIndex, stored_points
 from twinvec.vectors.lists import NONE, Lists, open_lists
 
 # Products of the lists that are kept in memory, about 1 KiB each.
@@ -305,7 +305,8 @@ class Recommender:
         if missing and lists is not None:
             if len(cached) > CACHED_PRODUCTS:
                 cached.clear()
-            payloads = self.index.payloads(opened.collection, [lists.point(row) for row in missing])
+            points = stored_points(self.index, opened.collection, [lists.pair(row) for row in missing])
+            payloads = self.index.payloads(opened.collection, points)
             new = {
                 row: Product.from_payload(payload, self.link)
                 for row, payload in zip(missing, payloads, strict=True)

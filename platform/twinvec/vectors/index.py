@@ -12,7 +12,7 @@ import numpy as np
 from twinvec.columns import ITEM_ID
 from twinvec.errors import NotFoundError, StoreError
 from twinvec.text import level
-from twinvec.vectors.points import FloatArray, PointBatch
+from twinvec.vectors.points import FloatArray, PointBatch, old_point_id, point_id
 
 SOURCE = "source"
 TARGET = "target"
@@ -202,6 +202,19 @@ class VectorIndex(Protocol):
 
     def close(self) -> None:
         """Close the index; it cannot be used afterwards."""
+
+
+def stored_points(index: VectorIndex, collection: str, pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the points of products, each a marketplace and an id, as a collection has them: old ones by the old rule."""
+    points = [point_id(*pair) for pair in pairs]
+    # Nearly always none: the rules differ in marketplaces with `/` or `%` alone.
+    odd = [place for place, (market, _) in enumerate(pairs) if "/" in market or "%" in market]
+    if odd:
+        payloads = index.payloads(collection, [points[place] for place in odd])
+        for place, payload in zip(odd, payloads, strict=True):
+            if payload is None:
+                points[place] = old_point_id(*pairs[place])
+    return points
 
 
 def same_config(collection: str, existing: CollectionConfig, requested: CollectionConfig) -> None:

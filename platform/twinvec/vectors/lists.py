@@ -13,7 +13,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from twinvec.errors import StoreError
-from twinvec.vectors.points import point_id
 
 FOLDER = "lists"
 PRODUCTS, TARGETS, SCORES = "products.arrow", "targets.npy", "scores.npy"
@@ -60,10 +59,10 @@ class Lists:
     def _markets(self) -> tuple[list[str], npt.NDArray[np.int32]]:
         return self.marketplaces.dictionary.to_pylist(), self.marketplaces.indices.to_numpy()
 
-    def point(self, row: int) -> str:
-        """Return the point of the product of a row."""
+    def pair(self, row: int) -> tuple[str, str]:
+        """Return the marketplace and the id of the product of a row."""
         names, codes = self._markets
-        return point_id(names[codes[row]], self.product_ids[row].as_py())
+        return names[codes[row]], self.product_ids[row].as_py()
 
 
 class _Keys(Sequence[str]):

@@ -23,7 +23,23 @@ LISTING = "listing"
 
 
 def point_id(marketplace: str, product_id: str) -> str:
-    """Return the point id of a product: the same wherever and whenever it is published."""
+    """Return the point id of a product: the same wherever and whenever it is published.
+
+    It is the uuid5 of `<marketplace>/<product id>`. A `/` or `%` in a marketplace is written `%2F` or `%25`, so that no two
+    pairs give one string; product ids are taken as they are.
+
+    Example:
+        >>> point_id("us", "B00001")
+        'b6572c11-3104-50e4-9fc4-7ce47b7b4040'
+        >>> point_id("a/b", "c") == point_id("a", "b/c")
+        False
+    """
+    escaped = marketplace.replace("%", "%25").replace("/", "%2F")
+    return str(uuid.uuid5(NAMESPACE, f"{escaped}/{product_id}"))
+
+
+def old_point_id(marketplace: str, product_id: str) -> str:
+    """Return the point id of releases before marketplaces were escaped: another only if one holds `/` or `%`."""
     return str(uuid.uuid5(NAMESPACE, f"{marketplace}/{product_id}"))
 
 

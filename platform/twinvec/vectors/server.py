@@ -25,8 +25,9 @@ from twinvec.vectors.index import (
     as_arrays,
     in_order,
     same_config,
+    stored_points,
 )
-from twinvec.vectors.points import FloatArray, PointBatch, point_id
+from twinvec.vectors.points import FloatArray, PointBatch
 
 POLL_SECONDS = 0.2
 
@@ -217,7 +218,7 @@ class ServerIndex:
         payload = self.find(collection, product_id)
         if payload is None:
             return None
-        point = point_id(payload["marketplace"], product_id)
+        (point,) = stored_points(self, collection, [(payload["marketplace"], product_id)])
         with _explained(f"search {collection}"):
             response = self._client.query_points(
                 collection,
