@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,19 @@ def test_products_of_an_order_log_may_name_their_families(tmp_path: Path, ingest
         ("P2@default:und", "P2", "cups", "Blue cup"),
         ("P3@default:und", "P3", "P3", "Mug"),
     ]
+
+
+def test_amazon_2023_names_the_parent_of_variants(tmp_path: Path, ingest_into: Ingest) -> None:
+    rows = [
+        {"asin": "A1", "parent_asin": "P", "title": "Red cup", "price": 3},
+        {"asin": "A2", "parent_asin": "P", "title": "Blue cup", "price": 3},
+        {"parent_asin": "Q", "title": "Mug", "price": 4},
+    ]
+    source = tmp_path / "meta.jsonl"
+    source.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    with ingest_into(source, "amazon-2023").snapshot.connect() as connection:
+        found = connection.sql("SELECT item_id, product_id, family_id FROM listings").fetchall()
+    assert found == [("A1@us:en", "A1", "P"), ("A2@us:en", "A2", "P"), ("Q@us:en", "Q", "Q")]
 
 
 def test_a_snapshot_of_one_marketplace_has_no_table_and_a_view(tmp_path: Path, ingest_into: Ingest) -> None:

@@ -30,6 +30,7 @@ from twinvec.catalogue.snapshot import quoted
 SCHEMA = pa.schema(
     [
         pa.field("product_id", pa.string()),
+        pa.field("family_id", pa.string()),
         pa.field("title", pa.string()),
         pa.field("category", pa.list_(pa.string())),
         pa.field("price", pa.string()),
@@ -110,7 +111,8 @@ def _queries(path: Path, missing: list[str]) -> dict[str, str]:
         SELECT product_id, CASE WHEN title IS NOT NULL THEN MAP {{'en': title}} END AS title,
                coalesce(category, []) AS category, {price_of("price")} AS price,
                coalesce({currency_of("price")}, 'USD') AS currency,
-               'us' AS marketplace, brand, image, digest, line, text, reason,
+               'us' AS marketplace, brand, image, nullif(family_id, product_id) AS family_id,
+               digest, line, text, reason,
                CASE WHEN {text_of("price", missing)} IS NOT NULL AND {price_of("price")} IS NULL
                     THEN list_append(coalesce(unusable, []), 'price cannot be read')
                     ELSE coalesce(unusable, []) END AS lost

@@ -34,13 +34,15 @@ _LARGEST = 10**30
 
 def reader(edition: str) -> Callable[[dict[str, Any]], tuple[Fields, str | None]]:
     """Return a function from a row to its fields, and the reason if it has no usable id."""
-    first, second = ("parent_asin", "asin") if edition == "amazon-2023" else ("asin", "parent_asin")
+    families = edition == "amazon-2023"
 
     def read(row: dict[str, Any]) -> tuple[Fields, str | None]:
         get = row.get
         unusable: list[str] = []
-        key = get(first)
-        product_id, refused = _id(get(second) if key is None else key)
+        key, parent = get("asin"), get("parent_asin")
+        product_id, refused = _id(parent if key is None else key)
+        # A parent stands for the variants of one product; in the files of metadata, it is mostly the only id.
+        family_id = _id(parent)[0] if families and parent is not None else None
         title = _first(_title, row, ("title",), "title", unusable)
         category = _first(_path, row, CATEGORIES, "category", unusable) or []
         image = _first(_image, row, IMAGES, "image", unusable)
@@ -60,7 +62,18 @@ def reader(edition: str) -> Callable[[dict[str, Any]], tuple[Fields, str | None]
         found = _text(price)
         if found is None and _given(price):
             unusable.append("price cannot be read")
-        return (product_id, title, category, found, brand, image, bought, viewed, unusable), refused
+        return (
+            product_id,
+            family_id,
+            title,
+            category,
+            found,
+            brand,
+            image,
+            bought,
+            viewed,
+            unusable,
+        ), refused
 
     return read
 
