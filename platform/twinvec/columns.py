@@ -8,6 +8,8 @@ PRODUCT_ID = "product_id"
 SELLER_ID = "seller_id"
 QUERY_ID = "query_id"
 ITEM_ID = "item_id"
+LOCALE = "locale"
+NODE_ID = "node_id"
 CATEGORY = "category"
 EVENT_TIMESTAMP = "event_timestamp"
 

@@ -7,7 +7,7 @@ for every space: the version's number, the MLflow run, the files, the manifest, 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -96,6 +96,9 @@ class Outcome:
         entity: Column of the keys.
         write: Function that writes further files into the version's folder.
         columns: Columns of a table in place of vectors, a list or a value for each key.
+        tables: Function that returns the rows of such a table in batches, with their keys, where they may not fit in
+            memory; `keys` is empty then.
+        also: Further columns of the key, of a table whose rows one column does not identify.
     """
 
     keys: Sequence[str]
@@ -109,6 +112,8 @@ class Outcome:
     entity: str = PRODUCT_ID
     write: Callable[[Path], None] = lambda folder: None
     columns: Mapping[str, pa.Array] = field(default_factory=dict)
+    tables: Callable[[], Iterable[pa.Table]] | None = None
+    also: tuple[str, ...] = ()
 
 
 # The training of a space with companions returns an outcome for each space.
@@ -218,32 +223,40 @@ def _keep(inputs: Inputs, version: Version, outcome: Outcome, run: Run) -> None:
     """Write the files, then register the view; the registry's row is still `building`."""
     from twinvec.features.manifest import Manifest, write_manifest
     from twinvec.features.store import apply_snapshot, apply_version
-    from twinvec.features.vectors import write_table, write_vectors
+    from twinvec.features.vectors import write_table, write_tables, write_vectors
 
     dimensions = {vectors.shape[1] for vectors in outcome.vectors.values()}
     graph, frozen = inputs.versions.get("graph"), inputs.versions.get(FROZEN)
-    manifest = Manifest(
-        space=version.space,
-        entity=outcome.entity,
-        fields=(*outcome.vectors, *outcome.columns),
-        dimension=dimensions.pop() if dimensions else 0,
-        metric=outcome.metric,
-        normalised=outcome.normalised,
-        rows=len(outcome.keys),
-        snapshot=inputs.snapshot.id,
-        graph=graph.digest if graph else None,
-        model=outcome.model,
-        preprocessing=outcome.preprocessing,
-        inputs={parent.name: parent.digest or "" for key, parent in inputs.versions.items() if key != FROZEN},
-        frozen=frozen.name if frozen is not None else None,
-        types={name: str(column.type) for name, column in outcome.columns.items()} or None,
-    )
+    rows, types = len(outcome.keys), {name: str(column.type) for name, column in outcome.columns.items()}
+    moment = inputs.snapshot.created_at
     with files.new_folder(Path(version.path)) as folder:
         outcome.write(folder)
         if outcome.vectors:
-            write_vectors(folder, outcome.entity, outcome.keys, outcome.vectors, inputs.snapshot.created_at)
+            write_vectors(folder, outcome.entity, outcome.keys, outcome.vectors, moment)
         if outcome.columns:
-            write_table(folder, outcome.entity, outcome.keys, outcome.columns, inputs.snapshot.created_at)
+            write_table(folder, outcome.entity, outcome.keys, outcome.columns, moment)
+        if outcome.tables is not None:
+            keys = (outcome.entity, *outcome.also)
+            rows, types = write_tables(folder, keys, outcome.tables(), moment)
+        manifest = Manifest(
+            space=version.space,
+            entity=outcome.entity,
+            fields=(*outcome.vectors, *types),
+            dimension=dimensions.pop() if dimensions else 0,
+            metric=outcome.metric,
+            normalised=outcome.normalised,
+            rows=rows,
+            snapshot=inputs.snapshot.id,
+            graph=graph.digest if graph else None,
+            model=outcome.model,
+            preprocessing=outcome.preprocessing,
+            inputs={
+                parent.name: parent.digest or "" for key, parent in inputs.versions.items() if key != FROZEN
+            },
+            frozen=frozen.name if frozen is not None else None,
+            types=types or None,
+            also=outcome.also or None,
+        )
         write_manifest(folder, manifest)
     run.log_manifest(manifest.digest, manifest.to_json())
     version.digest, version.manifest = manifest.digest, manifest.to_json()

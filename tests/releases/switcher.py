@@ -82,6 +82,7 @@ def tell(workspace: Workspace, name: str) -> dict[str, object]:
         },
     }
     if told["index"]:
+        assert serving.asks is not None
         collection = str(told["index"])
         told["points"] = workspace.index.count(collection)
         key, vector = first_question(workspace, collection, name, serving.asks.name)

@@ -43,7 +43,7 @@ ALLOWED: Mapping[str, str] = {
     ),
     "pipelines.command": (
         "pipelines.cold_start pipelines.comparisons pipelines.evaluation pipelines.ranking pipelines.related "
-        "pipelines.update pipelines.versions registry twinvec twinvec.catalogue twinvec.dag "
+        "pipelines.relevance pipelines.update pipelines.versions registry twinvec twinvec.catalogue twinvec.dag "
         "twinvec.doctor twinvec.errors twinvec.exchange twinvec.features twinvec.files twinvec.nn twinvec.releases "
         "twinvec.secrets twinvec.serving twinvec.settings twinvec.spaces twinvec.startup twinvec.text twinvec.tracking "
         "twinvec.vectors twinvec.workspace"
@@ -75,6 +75,12 @@ ALLOWED: Mapping[str, str] = {
     "pipelines.related": (
         "pipelines.graph registry twinvec.digest twinvec.features twinvec.metrics twinvec.nn "
         "twinvec.progress twinvec.releases twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking "
+        "twinvec.workspace"
+    ),
+    "pipelines.relevance": (
+        "pipelines.cold_start pipelines.encoding pipelines.text registry twinvec.catalogue twinvec.columns "
+        "twinvec.digest twinvec.draws twinvec.errors twinvec.features twinvec.metrics twinvec.nn twinvec.progress "
+        "twinvec.releases twinvec.serving twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking "
         "twinvec.workspace"
     ),
     "pipelines.sellers": (

@@ -114,12 +114,12 @@ def _vectors(version: Version, folder: Path, again: str, deep: bool) -> Iterator
 def _faults(parts: Sequence[Path], manifest: Manifest) -> list[str]:
     """Return the faults of the vectors; memory is that of a batch and of the keys."""
     odd = 0
-    keys: set[str] = set()
+    keys: set[tuple[str, ...]] = set()
     rows = 0
     for part in parts:
         with pq.ParquetFile(part) as file:
-            for batch in file.iter_batches(columns=[manifest.entity, *manifest.fields]):
-                keys.update(batch[manifest.entity].to_pylist())
+            for batch in file.iter_batches(columns=[*manifest.keys, *manifest.fields]):
+                keys.update(zip(*(batch[key].to_pylist() for key in manifest.keys), strict=True))
                 rows += batch.num_rows
                 for field in manifest.fields if manifest.types is None else ():
                     values = batch[field].flatten().to_numpy(zero_copy_only=False)

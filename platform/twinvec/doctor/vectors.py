@@ -9,7 +9,7 @@ from registry import operations
 from registry.database import transaction
 from registry.models import WHOLE, Release, State
 from twinvec.doctor.finding import Finding
-from twinvec.spaces import release_names
+from twinvec.spaces import has_collection, release_names, served_as
 from twinvec.workspace import Workspace
 
 STORE = "Qdrant"
@@ -56,7 +56,8 @@ def _alias(workspace: Workspace, name: str) -> Iterator[Finding]:
     with transaction(workspace.engine) as session:
         kept = operations.aliases(session).get(name)
         live = operations.live_release(session, name)
-    pointed = workspace.index.aliases().get(name)
+    collected = has_collection(served_as(workspace.settings, name))
+    pointed = workspace.index.aliases().get(name) if collected else kept
     if live is None:
         if pointed is not None:
             yield Finding(
@@ -66,7 +67,7 @@ def _alias(workspace: Workspace, name: str) -> Iterator[Finding]:
                 f"twinvec promote {pointed}, if the registry has that release; else see that registry.url is right",
             )
         return
-    if pointed != live.collection:
+    if collected and pointed != live.collection:
         exists = live.collection in workspace.index.collections()
         yield Finding(
             STORE,
@@ -90,6 +91,7 @@ def _whole(workspace: Workspace) -> list[Release]:
         releases = [
             release
             for name in release_names(workspace.settings)
+            if has_collection(served_as(workspace.settings, name))
             for release in operations.releases(session, name)
         ]
     return [release for release in releases if release.state in WHOLE]

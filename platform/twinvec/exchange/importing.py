@@ -83,16 +83,16 @@ def import_vectors(
                 f"{version.name} was made from snapshot {version.snapshot_id}, not from {opened.id}",
                 "name a version of this snapshot",
             )
-    serving = space.serving
-    if serving is not None and serving.searched.space not in (name, *versions):
+    target = space.serving.searched if space.serving is not None else None
+    if target is not None and target.space not in (name, *versions):
         raise StateError(
-            f"{name} is served with vectors of {serving.searched.space}, and none of its versions is given",
-            f"import {serving.searched.space} first, and name its version as an input: "
-            f"`twinvec import {name} FILE --from {serving.searched.space}`",
+            f"{name} is served with vectors of {target.space}, and none of its versions is given",
+            f"import {target.space} first, and name its version as an input: "
+            f"`twinvec import {name} FILE --from {target.space}`",
         )
     keys, fields = check_table(read_table(source), space)
     dimension = next(iter(fields.values())).shape[1]
-    searched = versions.get(serving.searched.space) if serving is not None else None
+    searched = versions.get(target.space) if target is not None else None
     if searched is not None and searched.dimension != dimension:
         raise CatalogueError(
             f"the vectors have {dimension} numbers, and those of {searched.name}, which they are compared with, "
@@ -117,7 +117,7 @@ def import_vectors(
         return Outcome(
             keys=keys,
             vectors=fields,
-            metric="cosine" if serving is None and stage_of(name) is space else "dot",
+            metric="cosine" if space.serving is None and stage_of(name) is space else "dot",
             normalised=all(_is_normalised(vectors) for vectors in fields.values()),
             model=weights,
             preprocessing=IMPORTED,

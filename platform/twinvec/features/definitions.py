@@ -13,7 +13,7 @@ from pathlib import Path
 
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
 from feast.data_format import ParquetFormat
-from feast.types import Array, FeastType, Float32, Float64, String
+from feast.types import Array, FeastType, Float32, Float64, Int32, Int64, String
 
 from registry.models import Release, Version
 from twinvec.columns import EVENT_TIMESTAMP, PRODUCT_ID
@@ -21,7 +21,7 @@ from twinvec.errors import StateError
 from twinvec.features import vectors
 from twinvec.features.manifest import Manifest
 from twinvec.features.scalars import SCALARS
-from twinvec.spaces import PRODUCTS, all_spaces
+from twinvec.spaces import PRODUCTS, QUERIES, all_spaces
 
 # Feast's names of the metrics, as its PostgreSQL store reads them.
 METRICS = {"cosine": "cosine", "dot": "inner_product"}
@@ -29,6 +29,8 @@ METRICS = {"cosine": "cosine", "dot": "inner_product"}
 TYPES: dict[str, FeastType] = {
     "list<item: string>": Array(String),
     "list<item: float>": Array(Float32),
+    "list<item: int32>": Array(Int32),
+    "int64": Int64,
     "string": String,
     "float": Float32,
     "double": Float64,
@@ -38,8 +40,8 @@ FOREVER = timedelta(0)
 
 @cache
 def entities() -> dict[str, Entity]:
-    """Return the Feast entity of each key column that a space declares; products always have one."""
-    declared = {PRODUCTS, *(space.entity for space in all_spaces())}
+    """Return the Feast entity of each key column that a space declares; products and queries always have one."""
+    declared = {PRODUCTS, QUERIES, *(space.entity for space in all_spaces())}
     return {
         entity.key: Entity(
             name=entity.name,
@@ -76,10 +78,10 @@ def version_view(version: Version) -> FeatureView:
         contents = f"{', '.join(manifest.fields)} of {manifest.rows} keys"
     return FeatureView(
         name=version.view,
-        entities=[entities()[manifest.entity]],
+        entities=[entities()[key] for key in manifest.keys],
         ttl=FOREVER,
         source=_source(version.view, Path(version.path) / vectors.FOLDER),
-        schema=[Field(name=manifest.entity, dtype=String), *columns],
+        schema=[*(Field(name=key, dtype=String) for key in manifest.keys), *columns],
         tags=tags,
         description=f"{version.name}: {contents}.",
     )
@@ -90,7 +92,7 @@ def _vector_fields(version: Version, manifest: Manifest) -> list[Field]:
     # Alignments are spaces that nobody declares, and a package that declared one may be gone.
     serving = next((space.serving for space in all_spaces() if space.name == version.space), None)
     searched = manifest.fields[-1]
-    if serving is not None and serving.searched.name in manifest.fields:
+    if serving is not None and serving.searched is not None and serving.searched.name in manifest.fields:
         searched = serving.searched.name
     return [
         Field(

@@ -16,7 +16,7 @@ IMPORTED = "imported"
 
 FILE = "manifest.json"
 # Values that manifests have only since there is a need for them: digests of older ones stay what they were.
-OPTIONAL = ("frozen", "types")
+OPTIONAL = ("frozen", "types", "also")
 Metric = Literal["cosine", "dot"]
 
 
@@ -41,6 +41,7 @@ class Manifest:
         inputs: Name of each input version (`text@v3`) → its manifest's digest.
         frozen: Name of the version whose model made this one without being trained again; None if it was trained.
         types: Name of each column → its type, of a version that is a table of something else than vectors; else None.
+        also: Further columns of the key of a row, if `entity` alone does not identify it; else None.
     """
 
     space: str
@@ -57,11 +58,17 @@ class Manifest:
     inputs: Mapping[str, str] = field(default_factory=dict)
     frozen: str | None = None
     types: Mapping[str, str] | None = None
+    also: tuple[str, ...] | None = None
 
     @property
     def digest(self) -> str:
         """Digest of 16 hexadecimal digits, equal only for equal manifests."""
         return digest.of_json(self.to_json())
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Columns that identify a row together."""
+        return (self.entity, *(self.also or ()))
 
     @property
     def imported(self) -> bool:
@@ -70,7 +77,8 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as JSON-like values, as the registry keeps it; optional ones only if they are set."""
-        values = {**asdict(self), "fields": list(self.fields), "inputs": dict(self.inputs)}
+        also = list(self.also) if self.also is not None else None
+        values = {**asdict(self), "fields": list(self.fields), "inputs": dict(self.inputs), "also": also}
         return {key: value for key, value in values.items() if key not in OPTIONAL or value is not None}
 
     @classmethod
@@ -86,7 +94,9 @@ class Manifest:
             raise StoreError(
                 f"a manifest with missing or unknown values: {odd}", "it was written by another Twinvec"
             )
-        return cls(**{**values, "fields": tuple(values["fields"])})
+        also = values.get("also")
+        tuples = {"fields": tuple(values["fields"]), "also": tuple(also) if also is not None else None}
+        return cls(**{**values, **tuples})
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

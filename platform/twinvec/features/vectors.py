@@ -118,18 +118,56 @@ def write_table(
     Raises:
         ValueError: if a key is repeated, or lengths do not fit.
     """
+    table = pa.table({entity: pa.array(keys, pa.string()), **columns})
+    rows, _ = write_tables(folder, (entity,), [table] if len(table) else [], timestamp)
+    return rows
+
+
+def write_tables(
+    folder: Path, keys: Sequence[str], tables: Iterable[pa.Table], timestamp: datetime
+) -> tuple[int, dict[str, str]]:
+    """Write a table to `folder`/vectors from batches of its rows, in the memory of a batch.
+
+    Args:
+        folder: Empty folder, which the caller renames when it is complete.
+        keys: Names of the columns that identify a row.
+        tables: Batches of rows, all with the same columns, these keys among them.
+        timestamp: Moment from which the rows are valid, with its time zone.
+
+    Returns:
+        The number of rows, and the type of each column but the keys.
+
+    Raises:
+        StoreError: if there are no rows.
+        ValueError: if a key is repeated.
+    """
     target = folder / FOLDER
     target.mkdir(parents=True)
     moment = pa.scalar(timestamp, pa.timestamp("us", tz="UTC"))
-    table = pa.table(
-        {entity: pa.array(keys, pa.string()), **columns, EVENT_TIMESTAMP: pa.repeat(moment, len(keys))}
-    )
-    for part, first in enumerate(range(0, table.num_rows, ROWS_PER_FILE)):
-        rows = table.slice(first, ROWS_PER_FILE)
-        path = target / f"part-{part:05d}.parquet"
-        pq.write_table(rows, path, compression="zstd", row_group_size=ROWS_PER_GROUP)
-    _refuse_repeated(target, entity)
-    return len(table)
+    rows = 0
+    types: dict[str, str] = {}
+    writer: pq.ParquetWriter | None = None
+    try:
+        for table in tables:
+            types = {field.name: str(field.type) for field in table.schema if field.name not in keys}
+            for first in range(0, table.num_rows, ROWS_PER_FILE):
+                part = table.slice(first, ROWS_PER_FILE)
+                dated = part.append_column(EVENT_TIMESTAMP, pa.repeat(moment, len(part)))
+                if writer is None:
+                    path = target / f"part-{rows // ROWS_PER_FILE:05d}.parquet"
+                    writer = pq.ParquetWriter(path, dated.schema, compression="zstd")
+                writer.write_table(dated, row_group_size=ROWS_PER_GROUP)
+                before, rows = rows, rows + len(part)
+                if before // ROWS_PER_FILE != rows // ROWS_PER_FILE:
+                    writer.close()
+                    writer = None
+    finally:
+        if writer is not None:
+            writer.close()
+    if rows == 0:
+        raise StoreError(f"no rows to write to {target}", "a version needs at least one row")
+    _refuse_repeated(target, *keys)
+    return rows, types
 
 
 def read_keys(folder: Path, entity: str) -> pa.Array:
@@ -169,10 +207,13 @@ def _lists(vectors: Floats) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
 
 
-def _refuse_repeated(target: Path, entity: str) -> None:
+def _refuse_repeated(target: Path, *keys: str) -> None:
     # Feast would keep one of the two rows, and not say which.
-    statement = f'SELECT "{entity}", count(*) FROM read_parquet(?) GROUP BY 1 HAVING count(*) > 1 LIMIT 1'
+    names = ", ".join(f'"{key}"' for key in keys)
+    query = f"FROM read_parquet(?) SELECT {names}, count(*) AS rows GROUP BY ALL HAVING rows > 1 LIMIT 1"
     with duckdb.connect() as connection:
-        repeated = connection.execute(statement, [f"{target}/*.parquet"]).fetchone()
+        repeated = connection.execute(query, [f"{target}/*.parquet"]).fetchone()
     if repeated is not None:
-        raise ValueError(f"{entity} {repeated[0]!r} comes {repeated[1]} times")
+        *values, rows = repeated
+        named = ", ".join(f"{key} {value!r}" for key, value in zip(keys, values, strict=True))
+        raise ValueError(f"{named} comes {rows} times")

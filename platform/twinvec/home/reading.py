@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from twinvec.serving.related import Related
     from twinvec.serving.rules import Rules
     from twinvec.serving.similar import Finder, NewListing, Similar
+    from twinvec.serving.relevance import Classifier, Relevance
     from twinvec.vectors.index import Filters
+
+# Name of the releases of search relevance.
+SEARCH = "search_relevance"
 
 
 class ReadableHome(OpenHome):
@@ -155,6 +159,28 @@ class ReadableHome(OpenHome):
         """
         return self._finder.similar(item, k, marketplace, exact_only)
 
+    def relevance(
+        self, query: str, product_ids: Sequence[str], locale: str | None = None, *, name: str = SEARCH
+    ) -> Relevance:
+        """Return how relevant products are to a search query, by the live release of search relevance.
+
+        Args:
+            query: Words of a search. A query of the snapshot is recognised, whatever its case.
+            product_ids: Products of the catalogue.
+            locale: Region whose customer asks, such as `us`; that with most judgements if not given.
+            name: Name of the releases.
+
+        Returns:
+            A label (`E`, `S`, `C` or `I`) and the probability of each for every product, in the order asked for.
+
+        Raises:
+            StateError: If no release is live, or the query is empty.
+            NotFoundError: If the catalogue of the release lacks a product.
+        """
+        if name not in self._classifiers:
+            self._classifiers[name] = self._declared("classify", name)(self.workspace)
+        return self._classifiers[name].relevance(query, product_ids, locale)
+
     def vectors(self, version: str = "related", keys: Sequence[str] | None = None) -> VersionVectors:
         """Return the vectors of a version, to be used as Arrow, NumPy or torch.
 
@@ -266,6 +292,7 @@ class ReadableHome(OpenHome):
         """Close the stores and forget the loaded encoders; a later use opens them again."""
         self.__dict__.pop("_answerer", None)
         self.__dict__.pop("_finder", None)
+        self.__dict__.pop("_classifiers", None)
         super().close()
 
     @cached_property
@@ -289,6 +316,11 @@ class ReadableHome(OpenHome):
         from twinvec.serving.similar import Finder
 
         return Finder(self.workspace)
+
+    @cached_property
+    def _classifiers(self) -> dict[str, Classifier]:
+        """Name of releases → what answers from them; it keeps the models that it has loaded."""
+        return {}
 
     def _read_image(self, path: Path) -> bytes:
         try:

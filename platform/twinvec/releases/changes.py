@@ -52,6 +52,7 @@ def changed_top_10(workspace: Workspace, new: Release, live: Release) -> float:
     """
     serving = space_of(workspace, new).serving
     assert serving is not None
+    assert serving.asks is not None
     keys, sources = _sample(workspace, new.version, live.version, serving.asks.name)
     if not len(keys):
         return 0.0

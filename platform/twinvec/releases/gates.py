@@ -129,16 +129,22 @@ def measure(workspace: Workspace, release: Release, live: Release | None, judge:
     Args:
         workspace: Stores.
         release: Release to be promoted.
-        live: Live release; without one, only the coverage is measured.
+        live: Live release; without one, only the coverage and the floors are measured.
         judge: Function that compares the quality; by default that of the space's declaration.
     """
     settings, serving = workspace.settings.gates, space_of(workspace, release).serving
     assert serving is not None
-    coverage = tuple(_coverage(workspace, release, live)) if serving.every_product else ()
+    floors = tuple(_coverage(workspace, release, live)) if serving.every_product else ()
+    if serving.floors is not None:
+        floors += tuple(load_reference(serving.floors)(workspace, release.version))
     if live is None:
-        return Outcome(None, coverage)
+        return Outcome(None, floors)
     missing = gone(workspace, release.version, live.version)
-    changed = changed_top_10(workspace, release, live)
+    compared = [Gate("gone", missing, None, None, settings.max_gone, named(settings, "max_gone"))]
+    if serving.fields is not None:
+        changed = changed_top_10(workspace, release, live)
+        bound = named(settings, "max_changed")
+        compared.append(Gate("changed_top_10", changed, None, None, settings.max_changed, bound))
     quality = _quality(workspace, release, live, judge)
     judged: list[Gate] = []
     shown: list[Gate] = []
@@ -147,12 +153,7 @@ def measure(workspace: Workspace, release: Release, live: Release | None, judge:
     few = f"too few held-out edges to judge by: {named(settings, 'min_edges')}" if shown else None
     return Outcome(
         live.label,
-        (
-            *judged,
-            *coverage,
-            Gate("gone", missing, None, None, settings.max_gone, named(settings, "max_gone")),
-            Gate("changed_top_10", changed, None, None, settings.max_changed, named(settings, "max_changed")),
-        ),
+        (*judged, *floors, *compared),
         tuple(shown),
         quality.edges,
         quality.one_way_edges,

@@ -132,6 +132,8 @@ def lists_of(workspace: Workspace, version: Version) -> Version | None:
 def searched_version(workspace: Workspace, version: Version) -> Version:
     """Return the version whose vectors are searched when `version` serves: itself, or its companion's.
 
+    A version that serves without a search is returned itself.
+
     Raises:
         StateError: If versions of this space are not released.
         NotFoundError: If the companion's version is not among its inputs.
@@ -139,7 +141,7 @@ def searched_version(workspace: Workspace, version: Version) -> Version:
     space = find_space(version.space)
     release_name(space, workspace.settings)
     assert space.serving is not None
-    searched = space.serving.searched.space
+    searched = space.serving.searched.space if space.serving.searched is not None else space.name
     if searched == space.name:
         return version
     for name in Manifest.from_json(version.manifest).inputs:

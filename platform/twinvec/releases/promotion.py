@@ -15,6 +15,7 @@ from twinvec.releases import gates, stores
 from twinvec.releases.gates import Judge
 from twinvec.releases.lookup import checked_name, live
 from twinvec.releases.switching import STEPS, carry_out, finish_or_undo, settle, settle_alone
+from twinvec.spaces import has_collection, served_as
 from twinvec.workspace import Workspace
 
 
@@ -176,6 +177,8 @@ def _require_whole(workspace: Workspace, release: Release) -> None:
             f"{release.label} is {release.state}" + (f": {release.error}" if release.error else ""),
             "publish it first: `twinvec publish` goes on with one that was interrupted",
         )
+    if not has_collection(served_as(workspace.settings, release.name)):
+        return
     points, verified = workspace.index.count(release.collection), release.verification["points"]
     if points != verified:
         raise VerificationError(

@@ -10,13 +10,14 @@ from typing import Any
 from registry.models import Release, State, Version
 from twinvec.catalogue.snapshot import open_snapshot
 from twinvec.errors import NotFoundError, StateError, TwinvecError, VerificationError
+from twinvec.plugins import load_reference
 from twinvec.progress import Count, silent
 from twinvec.releases import smoke
 from twinvec.releases.attempts import begin, end, lock_file
 from twinvec.releases.lookup import lists_of, newest_of, release_lineage, searched_version
 from twinvec.releases.points import read_points
 from twinvec.settings.stores import QdrantSettings
-from twinvec.spaces import Space, find_space, release_name
+from twinvec.spaces import Space, find_space, has_collection, release_name
 from twinvec.vectors import publish as publish_points
 from twinvec.vectors.index import LISTS
 from twinvec.vectors.locks import take_lock
@@ -70,8 +71,9 @@ def publish(workspace: Workspace, version: Version, progress: Count = silent) ->
         except Exception as error:  # any error is recorded and raised again
             with suppress(SupersededError):
                 end(workspace, release, attempt, State.FAILED, f"{type(error).__name__}: {error}"[:500])
-                with suppress(TwinvecError):
-                    workspace.index.drop(release.collection)
+                if has_collection(space):
+                    with suppress(TwinvecError):
+                        workspace.index.drop(release.collection)
             raise
         return end(workspace, release, attempt, State.READY, "published and verified", verification)
 
@@ -94,6 +96,9 @@ def _still_good(workspace: Workspace, space: Space, release: Release) -> bool:
     """Return True if a release is ready or live, meets the settings, is complete, and answers as it did."""
     if release.state not in (State.READY, State.LIVE):
         return False
+    if not has_collection(space):
+        now = _verify_parts(workspace, space, release)
+        return not smoke.changed(release.verification["smoke"], now["smoke"])
     settings, verified = workspace.settings.qdrant, release.verification
     if "smoke" not in verified or verified["graph"] != _graph(settings) or verified["ef"] < settings.ef:
         return False
@@ -119,19 +124,43 @@ def _fill(
     """Write the release to Qdrant and Feast; return the figures of its verification."""
     from twinvec.features.store import apply_release
 
+    verification = (
+        _fill_collection(workspace, space, release, attempt, progress)
+        if has_collection(space)
+        else _verify_parts(workspace, space, release)
+    )
+    _require_same_answers(release, earlier, verification["smoke"])
+    apply_release(workspace.features, release, release_lineage(workspace, release), live=False)
+    return verification
+
+
+def _verify_parts(workspace: Workspace, space: Space, release: Release) -> dict[str, Any]:
+    """Return the verification of a release without a collection, as its space declares it."""
     assert space.serving is not None
+    assert space.serving.verify is not None
+    figures: dict[str, Any] = load_reference(space.serving.verify)(workspace, release.version)
+    return {**figures, "points": 0, "smoke": figures["answers"]}
+
+
+def _fill_collection(
+    workspace: Workspace, space: Space, release: Release, attempt: int, progress: Count
+) -> dict[str, Any]:
+    """Write the points of a release to Qdrant; return the figures of its verification."""
+    assert space.serving is not None
+    assert space.serving.fields is not None
     settings, serving = workspace.settings, space.serving
+    asks, target = space.serving.fields
     searched = searched_version(workspace, release.version)
     snapshot = open_snapshot(Path(release.version.snapshot.path))
     # A source vector is looked up by the product's id, so only a collection that products ask needs it.
-    asks = serving.asks if serving.asks.space == serving.searched.space else serving.searched
+    source = asks if asks.space == target.space else target
     verification = publish_points(
         workspace.index,
         release.collection,
         read_points(
             snapshot,
             searched,
-            (asks.name, serving.searched.name),
+            (source.name, target.name),
             release.collection,
             settings.qdrant.batch,
             settings.ingest.memory_limit,
@@ -146,8 +175,6 @@ def _fill(
         attempt=attempt,
     )
     answers = smoke.ask(workspace, space, release)
-    _require_same_answers(release, earlier, answers)
-    apply_release(workspace.features, release, release_lineage(workspace, release), live=False)
     return asdict(verification) | {"graph": _graph(settings.qdrant), "smoke": answers}
 
 

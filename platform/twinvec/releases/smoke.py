@@ -44,7 +44,8 @@ def ask(workspace: Workspace, space: Space, release: Release) -> Answers:
     as sellers or listings, they are taken in even steps of their ids.
     """
     assert space.serving is not None
-    asks, searched = space.serving.asks, space.serving.searched
+    assert space.serving.fields is not None
+    asks, searched = space.serving.fields
     if asks.space == searched.space and space.entity is PRODUCTS:
         keys, vectors = _products(workspace, release, space.serving.every_product)
     else:

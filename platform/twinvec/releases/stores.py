@@ -10,7 +10,7 @@ from registry.database import transaction
 from registry.models import Release, Version
 from twinvec.errors import StoreError
 from twinvec.releases.lookup import release_lineage
-from twinvec.spaces import Space, lists_space, served_as, spaces
+from twinvec.spaces import Space, has_collection, lists_space, served_as, spaces
 from twinvec.workspace import Workspace
 
 # Space → alias (such as `live` and `previous`) → URI of the registered model's version, or None.
@@ -100,14 +100,22 @@ def set_models(workspace: Workspace, models: Models) -> None:
 
 
 def set_alias(workspace: Workspace, release: Release) -> None:
-    """Point the alias that queries follow at the collection of `release`."""
-    if alias_at(workspace, release.name) != release.collection:
+    """Point the alias that queries follow at `release`: in Qdrant, or in the registry if it has no collection."""
+    if alias_at(workspace, release.name) == release.collection:
+        return
+    if has_collection(served_as(workspace.settings, release.name)):
         workspace.index.switch_alias(release.name, release.collection)
+        return
+    with transaction(workspace.engine) as session:
+        operations.set_alias(session, release.name, release.collection)
 
 
 def alias_at(workspace: Workspace, name: str) -> str | None:
-    """Return the collection that the alias `name` points at, or None."""
-    return workspace.index.aliases().get(name)
+    """Return the collection, or the release without one, that the alias `name` points at, or None."""
+    if has_collection(served_as(workspace.settings, name)):
+        return workspace.index.aliases().get(name)
+    with transaction(workspace.engine) as session:
+        return operations.aliases(session).get(name)
 
 
 def _made_from(space: Space) -> set[str]:

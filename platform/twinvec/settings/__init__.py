@@ -46,6 +46,7 @@ from twinvec.settings.pipelines import (
 )
 from twinvec.settings.ranking import RankingSettings
 from twinvec.settings.related import RelatedSettings
+from twinvec.settings.relevance import NeighbourhoodSettings, RelevanceSettings
 from twinvec.settings.sellers import SellerSettings
 from twinvec.settings.serving import ServingSettings
 from twinvec.settings.similar import SimilarSettings
@@ -72,11 +73,13 @@ __all__ = [
     "ImageSettings",
     "IngestSettings",
     "MlflowSettings",
+    "NeighbourhoodSettings",
     "Operational",
     "QdrantSettings",
     "RankingSettings",
     "RegistrySettings",
     "RelatedSettings",
+    "RelevanceSettings",
     "RetentionSettings",
     "SellerSettings",
     "ServingSettings",
@@ -137,6 +140,8 @@ class Settings(BaseSettings):
     sellers: SellerSettings = SellerSettings()
     serving: ServingSettings = ServingSettings()
     similar: SimilarSettings = SimilarSettings()
+    neighbourhoods: NeighbourhoodSettings = NeighbourhoodSettings()
+    relevance: RelevanceSettings = RelevanceSettings()
     update: UpdateSettings = UpdateSettings()
 
     def __new__(cls, *_arguments: Any, **_values: Any) -> Settings:

@@ -69,6 +69,11 @@ def served_spaces() -> tuple[Space, ...]:
     return tuple(space for space in spaces() if space.serving is not None)
 
 
+def has_collection(space: Space) -> bool:
+    """Return True if releases of a space have a collection of vectors that is searched."""
+    return space.serving is not None and space.serving.fields is not None
+
+
 def lists_space(served: Space) -> Space | None:
     """Return the space whose versions list the answers of a served space, or None."""
     return next(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-from twinvec.columns import CATEGORY, ITEM_ID, PRODUCT_ID, SELLER_ID
+from twinvec.columns import CATEGORY, ITEM_ID, LOCALE, NODE_ID, PRODUCT_ID, QUERY_ID, SELLER_ID
 
 Reference: TypeAlias = str
 """A function as `"package.module:function"`."""
@@ -36,6 +36,11 @@ PRODUCTS = Entity("product", PRODUCT_ID, "A product of the catalogue.", table="p
 CATEGORIES = Entity("category", CATEGORY, 'A category as its path, joined by " > ".')
 LISTINGS = Entity("listing", ITEM_ID, "A product in one store and one language.", table="listings")
 SELLERS = Entity("seller", SELLER_ID, "A seller who offers products of the catalogue.")
+QUERIES = Entity("query", QUERY_ID, "A search query.")
+REGIONS = Entity("region", LOCALE, "A region whose customers search, such as `us`.")
+SEARCH_NODES = Entity(
+    "search_node", NODE_ID, "A search query as `q:<query_id>`, or a product as `p:<product_id>`."
+)
 
 
 class Field(NamedTuple):
@@ -72,26 +77,41 @@ class Serving:
 
     Attributes:
         name: Name of the releases, of the Qdrant alias and of the live feature service.
-        asks: Field that a query vector comes from.
+        asks: Field that a query vector comes from; None if nothing is searched, as for a release of models.
         searched: Field that the collection indexes and searches. Both fields belong to the space or its companions.
+            A release without them has no collection, and its alias is kept in the registry alone.
         setting: Top-level setting that overrides `name`, if there is one.
         every_product: True if each product of the snapshot has to be in the collection.
+        verify: `(workspace, version) -> dict`: for a release without a collection, checks that all its parts are there
+            and belong together, and returns figures that are kept with it, `rows` and `answers` among them. The same
+            version must give the same ones.
+        floors: `(workspace, version) -> Sequence[Gate]`: figures that any release has to reach, the first one included.
         judge: `(workspace, new, live) -> Quality`: compares two versions on held-out data before a promotion.
         cold_start: `(workspace) -> ColdStart`: answers for products that are not in the catalogue.
+        classify: `(workspace) -> Classifier`: tells how relevant products are to a search query; see
+            `twinvec.serving.relevance`.
         evaluate: `(workspace, edges, …)`: measures the live release on edges from a file.
         aliases: Names of the MLflow aliases of the live and of the previous release's models. Releases of different
             names may share a registered model, so each has aliases of its own.
     """
 
     name: str
-    asks: Field
-    searched: Field
+    asks: Field | None = None
+    searched: Field | None = None
     setting: str | None = None
     every_product: bool = True
+    verify: Reference | None = None
+    floors: Reference | None = None
     judge: Reference | None = None
     cold_start: Reference | None = None
+    classify: Reference | None = None
     evaluate: Reference | None = None
     aliases: tuple[str, str] = ("live", "previous")
+
+    @property
+    def fields(self) -> tuple[Field, Field] | None:
+        """The fields that ask and that are searched; None if a release has no collection."""
+        return (self.asks, self.searched) if self.asks is not None and self.searched is not None else None
 
 
 @dataclass(frozen=True)

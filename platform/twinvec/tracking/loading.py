@@ -14,7 +14,7 @@ from twinvec.tracking.model_files import model_folder, require_files
 from twinvec.tracking.store import use_store
 from twinvec.tracking.weights import model_digest
 
-Flavour = Literal["pytorch", "sentence_transformers", "lightgbm"]
+Flavour = Literal["pytorch", "sentence_transformers", "lightgbm", "pyfunc"]
 
 
 def load_model(
@@ -37,7 +37,7 @@ def load_model(
         digest_of: Returns the digest of the loaded model, as the manifest has it.
 
     Returns:
-        The model as `mlflow.<flavour>.load_model` returns it.
+        The model as `mlflow.<flavour>.load_model` returns it; of `pyfunc` the Python model within.
 
     Raises:
         StoreError: If the model is not in MLflow, cannot be loaded, or has other files or weights.
@@ -77,6 +77,10 @@ def _load(flavour: Flavour, folder: str) -> Any:
         import mlflow.lightgbm
 
         return mlflow.lightgbm.load_model(folder)
+    if flavour == "pyfunc":
+        import mlflow.pyfunc
+
+        return mlflow.pyfunc.load_model(folder).unwrap_python_model()
     import mlflow.pytorch
 
     return mlflow.pytorch.load_model(folder)

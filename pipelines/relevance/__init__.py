@@ -1,0 +1,1 @@
+"""Relevance of products to search queries: SALAM, its data, training, release and answers."""

@@ -1,0 +1,275 @@
+"""Answers of the live release: relevance of products to a query, one at a time or by the million."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+
+from pipelines.relevance.encoder import PairReader
+from pipelines.relevance.fitting import ALL
+from pipelines.relevance.graph_files import IDS
+from pipelines.relevance.judged import title_sql
+from pipelines.relevance.packaging import Recipe, digest_of_folder, load_model, read_recipe
+from pipelines.relevance.pipeline import encoded_file
+from pipelines.relevance.problem import Problem, predict
+from pipelines.relevance.purchase_graph import PRODUCT, QUERY
+from pipelines.relevance.space import NEIGHBOURHOODS, SPACE
+from registry.models import Release, Version
+from twinvec import tracking
+from twinvec.catalogue.snapshot import Snapshot, open_snapshot
+from twinvec.errors import NotFoundError, StateError, suggestion
+from twinvec.features.manifest import Manifest
+from twinvec.nn.device import resolve_device
+from twinvec.nn.models.salam import Salam
+from twinvec.releases.lookup import live
+from twinvec.serving.relevance import Relevance, RelevantProduct
+from twinvec.spaces import release_name
+from twinvec.workspace import Workspace
+
+Floats = npt.NDArray[np.float32]
+HINT = "train the space again: `twinvec train relevance --force`"
+# Seconds for which a service takes the release that it has seen to be live.
+SEEN = 1.0
+
+
+@dataclass
+class LoadedVersion:
+    """A version of `relevance` with the models that have been asked.
+
+    Attributes:
+        version: Version.
+        recipe: What its models are built from.
+        folder: Folder of the models, as MLflow keeps them.
+        snapshot: Snapshot that it was made from.
+        node_ids: Node → its number; empty without purchases.
+        device: Device to compute on.
+    """
+
+    version: Version
+    recipe: Recipe
+    folder: Path
+    snapshot: Snapshot
+    node_ids: dict[str, int]
+    device: torch.device
+    _models: dict[str, tuple[Salam, PairReader, Floats | None]] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.recipe.names
+
+    @cached_property
+    def queries(self) -> dict[tuple[str, str], tuple[str, str]]:
+        """Normalised text and locale → id and text of a query of the snapshot; the first of several of one text."""
+        with self.snapshot.connect() as connection:
+            rows = connection.execute(
+                "SELECT text, locale, query_id FROM queries ORDER BY query_id DESC"
+            ).fetchall()
+        return {(normalise(text), locale): (query_id, text) for text, locale, query_id in rows}
+
+    def titles(self, product_ids: Sequence[str], locale: str) -> list[str | None]:
+        """Return the text of each product for a region; None for one that the snapshot lacks."""
+        if locale not in self._titles:
+            with self.snapshot.connect() as connection:
+                query = f"SELECT product_id, {title_sql('$locale')} FROM products"
+                self._titles[locale] = dict(connection.execute(query, {"locale": locale}).fetchall())
+        return [self._titles[locale].get(product_id) for product_id in product_ids]
+
+    @cached_property
+    def _titles(self) -> dict[str, dict[str, str]]:
+        return {}
+
+    def model_of(self, locale: str) -> str:
+        """Return the name of the model that answers for a region."""
+        return locale if locale in self.recipe.regions else ALL
+
+    def probabilities(
+        self,
+        name: str,
+        queries: pa.Array,
+        products: pa.Array,
+        query_nodes: Sequence[str | None],
+        product_nodes: Sequence[str | None],
+        batch: int,
+    ) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """Return the probabilities of pairs, float32 [n, classes], and which of them were read with purchases.
+
+        Args:
+            name: Name of the model.
+            queries, products: Texts, strings [n].
+            query_nodes, product_nodes: Ids of the nodes; None for a query that is not known.
+            batch: Number of pairs that are classified at once.
+        """
+        model, reader, encoded = self._model(name)
+        roots = np.array(
+            [
+                [self.node_ids.get(node, -1) if node is not None else -1 for node in nodes]
+                for nodes in (query_nodes, product_nodes)
+            ],
+            np.int64,
+        ).reshape(2, -1)
+        if encoded is None:
+            roots[:] = -1
+        problem = Problem(reader, reader.read(queries, products), roots, None, encoded=encoded)
+        return predict(model, problem, problem.rows(), batch, self.device), problem.known
+
+    def _model(self, name: str) -> tuple[Salam, PairReader, Floats | None]:
+        if name not in self._models:
+            model, reader = load_model(self.folder, name, self.recipe, self.device)
+            file = Path(self.version.path) / encoded_file(name)
+            encoded = np.load(file, mmap_mode="r") if file.is_file() else None
+            self._models[name] = (model, reader, encoded)
+        return self._models[name]
+
+
+def load_version(workspace: Workspace, version: Version) -> LoadedVersion:
+    """Open a version: find its models in MLflow, check them against its manifest, and map its nodes.
+
+    Raises:
+        StoreError: If the models are gone, or others than the version was made with.
+    """
+    model = tracking.load_model(
+        workspace.settings, version, HINT, "pyfunc", lambda loaded: digest_of_folder(loaded.folder)
+    )
+    recipe = read_recipe(model.folder)
+    return LoadedVersion(
+        version,
+        recipe,
+        model.folder,
+        open_snapshot(Path(version.snapshot.path)),
+        _node_numbers(workspace, version) if recipe.node_length is not None else {},
+        resolve_device(workspace.settings.device),
+    )
+
+
+def normalise(text: str) -> str:
+    """Return a query's words in lower case, with single blanks between them."""
+    return " ".join(text.casefold().split())
+
+
+@dataclass
+class RelevanceService:
+    """Answers by the live release; it keeps what it has loaded, and follows a switch within a second.
+
+    Args:
+        workspace: Stores.
+    """
+
+    workspace: Workspace
+    _loaded: LoadedVersion | None = None
+    _release: Release | None = None
+    _seen: float = float("-inf")
+
+    def relevance(self, query: str, product_ids: Sequence[str], locale: str | None = None) -> Relevance:
+        """Return the relevance of products to a query; see `twinvec.serving.relevance.Classifier`."""
+        release, loaded = self.opened()
+        if not query.strip():
+            raise StateError("the query is empty", "give the words of a search")
+        asked = locale or loaded.recipe.regions[0]
+        texts = loaded.titles(product_ids, asked)
+        if missing := [each for each, text in zip(product_ids, texts, strict=True) if text is None]:
+            raise NotFoundError(
+                f"{release.label} has no product {missing[0]}"
+                + (f", nor {len(missing) - 1} others that were asked for" if missing[1:] else ""),
+                f"it is of snapshot {release.version.snapshot_id}; " + suggestion(missing[0], []),
+            )
+        # A known query is read as the snapshot has it, so that its case changes no answer.
+        query_id, text = loaded.queries.get((normalise(query), asked), (None, query))
+        node, count = f"{QUERY}{query_id}" if query_id is not None else None, len(product_ids)
+        name = loaded.model_of(asked)
+        found, by_graph = loaded.probabilities(
+            name,
+            pa.array([text] * count, pa.string()),
+            pa.array(texts, pa.string()),
+            [node] * count,
+            [f"{PRODUCT}{each}" for each in product_ids],
+            self.workspace.settings.relevance.predict_batch,
+        )
+        products = [
+            RelevantProduct(
+                product_id,
+                loaded.names[int(row.argmax())],
+                dict(zip(loaded.names, map(float, row), strict=True)),
+                bool(graph),
+            )
+            for product_id, row, graph in zip(product_ids, found, by_graph, strict=True)
+        ]
+        return Relevance(
+            query,
+            asked,
+            name,
+            release.collection,
+            loaded.version.name,
+            query_id is not None,
+            tuple(products),
+        )
+
+    def opened(self) -> tuple[Release, LoadedVersion]:
+        """Return the live release, and its version with all that is loaded of it.
+
+        Raises:
+            StateError: If no release is live.
+        """
+        if time.monotonic() - self._seen > SEEN:
+            self._release = live(self.workspace, release_name(SPACE, self.workspace.settings))
+            self._seen = time.monotonic()
+        if self._release is None:
+            raise StateError(
+                "no release of search relevance is live",
+                "`twinvec train relevance`, then `twinvec publish --release search_relevance` and "
+                "`twinvec promote --release search_relevance`",
+            )
+        if self._loaded is None or self._loaded.version.id != self._release.version_id:
+            self._loaded = load_version(self.workspace, self._release.version)
+        return self._release, self._loaded
+
+
+def classify_batches(loaded: LoadedVersion, batches: Iterator[pa.Table], batch: int) -> Iterator[pa.Table]:
+    """Yield labels and probabilities of pairs, a table for each table, in the same order of rows.
+
+    Args:
+        loaded: Version that is asked.
+        batches: Tables with the columns `query_id` or null, `query`, `product_id`, `product` (text) and `locale`.
+        batch: Number of pairs that are classified at once.
+    """
+    for table in batches:
+        locales = np.array(table["locale"].to_pylist())
+        found = np.zeros((table.num_rows, len(loaded.names)), np.float32)
+        known = np.zeros(table.num_rows, bool)
+        query_nodes = [None if each is None else f"{QUERY}{each}" for each in table["query_id"].to_pylist()]
+        product_nodes = [f"{PRODUCT}{each}" for each in table["product_id"].to_pylist()]
+        for locale in np.unique(locales):
+            rows = np.flatnonzero(locales == locale)
+            part = table.take(pa.array(rows))
+            found[rows], known[rows] = loaded.probabilities(
+                loaded.model_of(str(locale)),
+                part["query"].combine_chunks(),
+                part["product"].combine_chunks(),
+                [query_nodes[row] for row in rows],
+                [product_nodes[row] for row in rows],
+                batch,
+            )
+        labels = pa.array(loaded.names).take(pa.array(found.argmax(1)))
+        columns: dict[str, Any] = {"label": labels, "by_graph": pa.array(known)}
+        for place, name in enumerate(loaded.names):
+            columns[f"probability_{name}"] = pa.array(found[:, place])
+        yield pa.table({**{name: table[name] for name in ("query_id", "product_id", "locale")}, **columns})
+
+
+def _node_numbers(workspace: Workspace, version: Version) -> dict[str, int]:
+    import pyarrow.parquet as pq
+
+    for name in Manifest.from_json(version.manifest).inputs:
+        if name.partition("@")[0] == NEIGHBOURHOODS.name:
+            ids = pq.read_table(Path(workspace.version(name).path) / IDS)["node_id"].to_pylist()
+            return {node: number for number, node in enumerate(ids)}
+    return {}

@@ -1,0 +1,66 @@
+"""Answers to how relevant products are to a search query, and the interface of what gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class RelevantProduct:
+    """A product and its relevance to the query.
+
+    Attributes:
+        product_id: Product.
+        label: Most probable class: `E` (exact), `S` (substitute), `C` (complement) or `I` (irrelevant), or classes that
+            the model does not tell apart, such as `CI`.
+        probabilities: Class → probability; they sum to one.
+        by_graph: True if purchases were read beside the texts, which needs purchases of query and product.
+    """
+
+    product_id: str
+    label: str
+    probabilities: Mapping[str, float]
+    by_graph: bool
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """Relevance of some products to one query.
+
+    Attributes:
+        query: Text of the query, as it was asked.
+        locale: Region whose customer asks.
+        model: Region whose model answered, or `all regions` for a region without one of its own.
+        release: Live release, such as `search_relevance__v3`.
+        version: Its version of `relevance`.
+        known_query: True if the text is a query of the snapshot.
+        products: Products in the order in which they were asked for.
+    """
+
+    query: str
+    locale: str
+    model: str
+    release: str
+    version: str
+    known_query: bool
+    products: tuple[RelevantProduct, ...]
+
+
+class Classifier(Protocol):
+    """Classifies products by the live release; it keeps what it has loaded, and follows a switch of the release."""
+
+    def relevance(self, query: str, product_ids: Sequence[str], locale: str | None = None) -> Relevance:
+        """Return the relevance of products to a query.
+
+        Args:
+            query: Text of a query. One that the snapshot knows is recognised by its words, whatever their case.
+            product_ids: Products of the catalogue.
+            locale: Region whose customer asks; that with most judgements if not given.
+
+        Raises:
+            StateError: If no release is live, or the query is empty.
+            NotFoundError: If the catalogue of the release lacks a product.
+        """
+        ...
