@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipelines.relevance.encoder import PairReader, Tokens, load_text_encoder
 from pipelines.relevance.graph_files import NeighbourhoodFiles
@@ -103,7 +103,11 @@ def without_graph(queries: pa.Array, products: pa.Array, reader: PairReader) -> 
 
 
 def build_model(
-    options: RelevanceSettings, classes: int, node_length: int | None, seed: int
+    options: RelevanceSettings,
+    classes: int,
+    node_length: int | None,
+    seed: int,
+    encoder: nn.Module | None = None,
 ) -> tuple[Salam, PairReader]:
     """Return a new model and the reader of its texts.
 
@@ -112,8 +116,10 @@ def build_model(
         classes: Number of classes.
         node_length: Length of the nodes' vectors; None without purchases, for a model of text alone.
         seed: Seed of the weights.
+        encoder: Text encoder in the place of the one that the settings name.
     """
-    encoder, reader = load_text_encoder(options.model, options.layers, options.max_length)
+    loaded, reader = load_text_encoder(options.model, options.layers, options.max_length)
+    encoder = loaded if encoder is None else encoder
     torch.manual_seed(seed)
     model = Salam(
         encoder,

@@ -20,7 +20,8 @@ ALLOWED: Mapping[str, str] = {
     "benchmarks": (
         "pipelines.baselines pipelines.category pipelines.cold_start pipelines.command pipelines.comparisons "
         "pipelines.evaluation pipelines.graph pipelines.image pipelines.ranking pipelines.related "
-        "pipelines.sellers pipelines.text pipelines.update registry twinvec twinvec.catalogue twinvec.columns "
+        "pipelines.relevance pipelines.sellers pipelines.text pipelines.update registry twinvec twinvec.catalogue "
+        "twinvec.columns "
         "twinvec.dag twinvec.errors twinvec.features twinvec.files twinvec.home twinvec.metrics twinvec.nn "
         "twinvec.plugins twinvec.releases twinvec.serving twinvec.settings twinvec.spaces twinvec.tracking "
         "twinvec.vectors twinvec.workspace"
@@ -49,7 +50,8 @@ ALLOWED: Mapping[str, str] = {
         "twinvec.vectors twinvec.workspace"
     ),
     "pipelines.comparisons": (
-        "pipelines.baselines pipelines.graph pipelines.related pipelines.sellers pipelines.similar registry "
+        "pipelines.baselines pipelines.graph pipelines.related pipelines.relevance pipelines.sellers "
+        "pipelines.similar pipelines.text registry "
         "twinvec.catalogue twinvec.dag twinvec.errors twinvec.metrics twinvec.nn twinvec.plugins "
         "twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking twinvec.workspace"
     ),
