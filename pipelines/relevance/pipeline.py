@@ -132,7 +132,7 @@ def encoded_file(region: str) -> str:
     return f"encoded-{region.replace(' ', '-')}.npy"
 
 
-def test_metrics(judged: Judged, problem: Problem, trained: Trained) -> dict[str, float]:
+def held_out_metrics(judged: Judged, problem: Problem, trained: Trained) -> dict[str, float]:
     """Return the figures of the test queries: of all, of each region, of known and unknown queries, of one phase."""
     rows = judged.rows(Split.TEST)
     true, names = judged.classes[rows], judged.names
@@ -192,7 +192,7 @@ def _outcome(
         normalised=False,
         model=packaging.digest_of_folder(trained.folder / MODELS),
         preprocessing=digest.of_json(options.deciding()),
-        metrics=test_metrics(judged, problem, trained),
+        metrics=held_out_metrics(judged, problem, trained),
         log_model=lambda: log_models(trained.folder / MODELS),
         entity=SPACE.entity.key,
         write=write,

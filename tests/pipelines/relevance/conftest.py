@@ -84,5 +84,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
     ingest(folder / "store", "parquet", settings, workspace.engine)
     with declared(SPACES):
         steps = dag.run(workspace, workspace.snapshot(), {"relevance"})
-        yield Trained(workspace, {step.space: step for step in steps}, folder / "store")
+    yield Trained(workspace, {step.space: step for step in steps}, folder / "store")
     workspace.close()
+
+
+@pytest.fixture(autouse=True)
+def installed() -> Iterator[None]:
+    """Let `SPACES` be the installed ones during each test of this folder, and in no other."""
+    with declared(SPACES):
+        yield

@@ -21,6 +21,8 @@ from pipelines.relevance.labels import label_pairs
 from pipelines.relevance.packaging import load_model
 from pipelines.relevance.problem import predict, read_problem
 from pipelines.relevance.service import RelevanceService, load_version
+from tests.declared import declared
+from tests.pipelines.relevance.conftest import SPACES
 from twinvec import dag, releases
 from twinvec.doctor import diagnose
 from twinvec.errors import CatalogueError, NotFoundError, StateError
@@ -37,10 +39,11 @@ NAME = "search_relevance"
 def live(home: Any) -> Any:
     """The same home with its first release live."""
     version = home.steps["relevance"].version
-    release = releases.publish(home.workspace, version)
-    assert (release.label, release.state) == (f"{NAME}@v1", "ready")
-    assert releases.publish(home.workspace, version).id == release.id
-    assert releases.promote(home.workspace, release).state == "live"
+    with declared(SPACES):
+        release = releases.publish(home.workspace, version)
+        assert (release.label, release.state) == (f"{NAME}@v1", "ready")
+        assert releases.publish(home.workspace, version).id == release.id
+        assert releases.promote(home.workspace, release).state == "live"
     return home
 
 
