@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from twinvec.home.vectors import VersionVectors
     from twinvec.serving.answering import Answerer, Question
     from twinvec.serving.related import Related
-    from twinvec.serving.similar import Finder, NewListing, Similar
     from twinvec.serving.relevance import Classifier, Relevance
     from twinvec.serving.rules import Rules
+    from twinvec.serving.similar import Finder, NewListing, Similar
     from twinvec.vectors.index import Filters
 
 # Name of the releases of search relevance.
