@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from registry.models import Version
@@ -80,7 +82,18 @@ def _load(flavour: Flavour, folder: str) -> Any:
     if flavour == "pyfunc":
         import mlflow.pyfunc
 
-        return mlflow.pyfunc.load_model(folder).unwrap_python_model()
+        with _without_bytecode():
+            return mlflow.pyfunc.load_model(folder).unwrap_python_model()
     import mlflow.pytorch
 
     return mlflow.pytorch.load_model(folder)
+
+
+@contextmanager
+def _without_bytecode() -> Iterator[None]:
+    """Keep Python from writing bytecode beside a model's code: its files are those that were logged."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
