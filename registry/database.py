@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +36,25 @@ def open_engine(url: str, home: Path | None = None) -> Engine:
     setattr(engine.dialect, HOME, home.absolute() if home is not None else None)
     if parsed.get_backend_name() == "sqlite":
         if parsed.database and parsed.database != ":memory:":
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            with suppress(PermissionError):  # who may not write may read
+                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            event.listen(engine, "do_connect", _open_read_only)
         event.listen(engine, "connect", _configure_sqlite)
     return engine
+
+
+def _open_read_only(_dialect: object, _record: object, arguments: list[Any], options: dict[str, Any]) -> None:
+    """Open a file for reading if it cannot be written, by its rights or because the disk is read-only.
+
+    Without a write-ahead log beside it, nobody writes to it now; SQLite would else want to make one.
+    """
+    file = Path(arguments[0])
+    if not file.is_file() or (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)):
+        return
+    log = file.with_name(f"{file.name}-wal")
+    immutable = "" if log.exists() and log.stat().st_size else "&immutable=1"
+    arguments[0] = f"{file.absolute().as_uri()}?mode=ro{immutable}"
+    options["uri"] = True
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:
@@ -44,7 +62,8 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA busy_timeout = 30000")
     cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.execute("PRAGMA journal_mode = WAL")
+    with suppress(sqlite3.OperationalError):  # opened for reading only
+        cursor.execute("PRAGMA journal_mode = WAL")
     cursor.close()
 
 

@@ -84,6 +84,11 @@ def explain(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
         return f"{error.strerror}: {error.filename}\n  hint: check the disk and its permissions"
+    if "mlflow" in sys.modules:
+        from mlflow.exceptions import MlflowException
+
+        if isinstance(error, MlflowException):
+            return f"MLflow refused: {error.message}\n  hint: `twinvec doctor` looks what MLflow lacks"
     if "sqlalchemy" not in sys.modules:
         return None  # so it is none of the following, which take a second to import
     from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError

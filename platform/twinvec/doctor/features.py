@@ -77,8 +77,15 @@ def _services(workspace: Workspace, services: Mapping[str, FeatureService], name
             "twinvec doctor --fix deletes it; twinvec promote makes one live",
             partial(workspace.features.delete_feature_service, name),
         )
-    if live is not None and name in services and workspace.settings.feast.materialize:
-        yield from _online(workspace, services[name])
+    # Releases that have been live were written to the online store, and stay there as long as they are kept.
+    been_live = [each for each in releases if each.promoted_at is not None and each.collection in services]
+    if been_live and workspace.settings.feast.materialize:
+        views = {
+            projection.name: release.label
+            for release in sorted(been_live, key=lambda each: each.state == State.LIVE)
+            for projection in services[release.collection].feature_view_projections
+        }
+        yield from _online(workspace, views)
 
 
 def _fault(view: FeatureView | None, folder: Path) -> str | None:
@@ -104,11 +111,11 @@ def _service_fault(
     return None
 
 
-def _online(workspace: Workspace, service: FeatureService) -> Iterator[Finding]:
-    """Read a row of each view of the live service from the online store, as readers do."""
+def _online(workspace: Workspace, served: Mapping[str, str]) -> Iterator[Finding]:
+    """Read a row of each view of a release, view → release, from the online store, as readers do."""
     store = workspace.features
     views: Mapping[str, FeatureView] = {view.name: view for view in store.list_feature_views()}
-    for name in [projection.name for projection in service.feature_view_projections]:
+    for name, label in served.items():
         view = views.get(name)
         if view is None or not Path(getattr(view.batch_source, "path", "")).is_dir():
             continue  # said elsewhere
@@ -119,7 +126,7 @@ def _online(workspace: Workspace, service: FeatureService) -> Iterator[Finding]:
             yield Finding(
                 "online store",
                 f"view {name}",
-                f"has no row of {value}, though it is live",
+                f"has no row of {value}, and {label} serves it",
                 "twinvec doctor --fix writes it again",
                 partial(_write_online, workspace, view),
             )

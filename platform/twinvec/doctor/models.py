@@ -9,6 +9,7 @@ from registry import operations
 from registry.database import transaction
 from registry.models import State, Version
 from twinvec.doctor.finding import Finding
+from twinvec.errors import StoreError
 from twinvec.releases.gates import RECORD
 from twinvec.releases.lookup import release_lineage
 from twinvec.spaces import release_names, served_as
@@ -34,18 +35,58 @@ def check_versions(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
             f"twinvec train {version.space} --force"
         )
         if version.run_id not in runs:
-            yield Finding(STORE, version.name, f"was made by run {version.run_id}, which is not there", again)
+            yield _run_gone(workspace, version, again)
         if version.model_uri is None:
             continue
         model = models.get(version.model_uri)
         if model is None:
             yield Finding(
-                STORE, version.name, f"has the model {version.model_uri}, which is not there", again
+                STORE,
+                version.name,
+                f"has the model {version.model_uri}, which is not registered",
+                f"twinvec doctor --fix registers it again from its files; if they are gone, {again}",
+                partial(_register_again, workspace, version.space),
             )
         elif model.location is None or (model.folder is not None and not model.folder.is_dir()):
             yield Finding(
                 STORE, version.name, f"has the model {version.model_uri}, whose files are gone", again
             )
+
+
+def _run_gone(workspace: Workspace, version: Version, again: str) -> Finding:
+    from twinvec.tracking import is_deleted, restore_run
+
+    run_id = str(version.run_id)
+    if not is_deleted(workspace.settings, run_id):
+        return Finding(STORE, version.name, f"was made by run {run_id}, which is not there", again)
+    return Finding(
+        STORE,
+        version.name,
+        f"was made by run {run_id}, which was deleted",
+        "twinvec doctor --fix restores it, and its experiment",
+        partial(restore_run, workspace.settings, run_id),
+    )
+
+
+def _register_again(workspace: Workspace, space: str) -> None:
+    """Register all lost models of a space, since the new number of one may be the old number of another."""
+    from twinvec.features.store import apply_version
+    from twinvec.tracking import register_again
+
+    with transaction(workspace.engine) as session:
+        ready = operations.versions(session, [State.READY])
+        versions = [each for each in ready if each.space == space and each.model_uri is not None]
+    uris = register_again(workspace.settings, versions)
+    if not uris:
+        raise StoreError("its run logged no files", "bring MLflow's database back from a backup")
+    with transaction(workspace.engine) as session:
+        for id_, uri in uris.items():
+            version = session.get_one(Version, id_)
+            version.model_uri = uri
+    for version in versions:
+        if version.id in uris and version.has_view:
+            version.model_uri = uris[version.id]
+            apply_version(workspace.features, version)  # its tags name the model
 
 
 def check_alias(workspace: Workspace, _deep: bool) -> Iterator[Finding]:

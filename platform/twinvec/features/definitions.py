@@ -177,7 +177,8 @@ def release_services(release: Release, views: Sequence[FeatureView], live: bool)
             name=name,
             features=list(views),
             tags=tags,
-            description=f"Release {release.number}: {', '.join(view.name for view in views)}.",
+            description=f"Release {release.number}: {', '.join(view.name for view in views)}. "
+            "It can be read online once it has been live.",
         )
         for name in names
     ]

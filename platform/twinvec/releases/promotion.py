@@ -47,7 +47,8 @@ def promote(
 
     Raises:
         GateError: If figures do not pass, with nothing changed.
-        StateError: If the release is not whole, or another process switched or is switching meanwhile.
+        StateError: If the release is not whole, one of its models is not registered in MLflow any more, or another
+            process switched or is switching meanwhile.
         VerificationError: If its collection has lost or gained points since it was verified.
         StoreError: If a store refuses.
     """
@@ -107,6 +108,7 @@ def _switch(
     Args:
         record: Outcome of the gates, kept with the release; None if no gates applied.
     """
+    stores.require_models(workspace, release)
     _put_online(workspace, release, progress)
     with _alone(workspace, release.name):
         settle_alone(workspace, release.name)

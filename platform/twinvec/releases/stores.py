@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from registry import operations
 from registry.database import transaction
 from registry.models import Release, Version
-from twinvec.errors import StoreError
+from twinvec.errors import StateError, StoreError
 from twinvec.releases.lookup import release_lineage
 from twinvec.spaces import Space, has_collection, lists_space, served_as, spaces
 from twinvec.workspace import Workspace
+
+log = logging.getLogger(__name__)
 
 # Space → alias (such as `live` and `previous`) → URI of the registered model's version, or None.
 Models: TypeAlias = Mapping[str, Mapping[str, str | None]]
@@ -73,8 +76,36 @@ def models_after(workspace: Workspace, before: Models, old: Release | None, new:
     return {space: {alias: live.get(space), alias_before: previous.get(space)} for space in before}
 
 
-def set_models(workspace: Workspace, models: Models) -> None:
+def require_models(workspace: Workspace, release: Release) -> None:
+    """Check that the models of a release are registered, before a switch to it begins.
+
+    Raises:
+        StateError: If one is not.
+        StoreError: If MLflow does not answer.
+    """
+    versions = [each for each in release_lineage(workspace, release) if each.model_uri is not None]
+    if not versions:
+        return
+    from twinvec import tracking
+
+    uris = {str(version.model_uri): version.name for version in versions}
+    found = tracking.registered_models(workspace.settings, models_of(versions).keys())
+    for uri, name in uris.items():
+        if uri not in found:
+            raise StateError(
+                f"{release.label} cannot go live: {uri}, the model of {name}, is not registered in MLflow any more",
+                "`twinvec doctor --fix` registers it again from its files; then promote again",
+            )
+
+
+def set_models(workspace: Workspace, models: Models, optional: bool = False) -> None:
     """Set the aliases of the registered models.
+
+    Args:
+        workspace: Stores.
+        models: Space → alias → URI of the model, or None.
+        optional: True if a model that is not registered any more loses its alias, and is no error: what was live
+            must not keep a switch from ending.
 
     Raises:
         StoreError: If MLflow refuses.
@@ -88,9 +119,16 @@ def set_models(workspace: Workspace, models: Models) -> None:
     try:
         for space, aliases in models.items():
             for alias, uri in aliases.items():
-                if uri is not None:
+                there = uri is not None and (
+                    not optional or uri in tracking.registered_models(workspace.settings, [space])
+                )
+                if uri is not None and there:
                     tracking.set_alias(workspace.settings, uri, alias)
                 else:
+                    if uri is not None:
+                        log.warning(
+                            "%s is not registered any more: %s of %s names nothing", uri, alias, space
+                        )
                     tracking.remove_alias(workspace.settings, space, alias)
     except MlflowException as error:
         raise StoreError(

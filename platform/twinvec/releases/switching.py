@@ -71,7 +71,8 @@ def carry_out(workspace: Workspace, switch: Switch, progress: Count = silent, wh
     _reach(workspace, switch, 0, progress)
     stores.set_service(workspace, switch.name, switch.new)
     _reach(workspace, switch, 1, progress)
-    stores.set_models(workspace, stores.models_after(workspace, switch.models, switch.old, switch.new))
+    after = stores.models_after(workspace, switch.models, switch.old, switch.new)
+    stores.set_models(workspace, after, optional=True)
     _reach(workspace, switch, 2, progress)
     stores.set_alias(workspace, switch.new)
     _reach(workspace, switch, 3, progress)
@@ -84,7 +85,7 @@ def undo(workspace: Workspace, switch: Switch) -> None:
     """Bring every store back to the old release, in reverse order; without one, no release is live."""
     if switch.old is not None:
         stores.set_alias(workspace, switch.old)
-    stores.set_models(workspace, switch.models)
+    stores.set_models(workspace, switch.models, optional=True)
     stores.set_service(workspace, switch.name, switch.old)
     with transaction(workspace.engine) as session:
         journal.end(session, switch)

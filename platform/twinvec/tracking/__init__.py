@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from twinvec.tracking.models import TrackedModel, find_models, registered_models, remove_model
     from twinvec.tracking.naming import flatten, metric_name
     from twinvec.tracking.reports import log_change, log_comparison, log_pictures, log_report
+    from twinvec.tracking.restoring import is_deleted, register_again, restore_run
     from twinvec.tracking.runs import Run, SilentRun, known_runs, run_parameters, start_run
     from twinvec.tracking.weights import model_digest
 
@@ -30,6 +31,7 @@ __all__ = [
     "configure_mlflow",
     "find_models",
     "flatten",
+    "is_deleted",
     "known_runs",
     "load_model",
     "log_change",
@@ -39,9 +41,11 @@ __all__ = [
     "logged_files",
     "metric_name",
     "model_digest",
+    "register_again",
     "registered_models",
     "remove_alias",
     "remove_model",
+    "restore_run",
     "run_parameters",
     "set_alias",
     "start_run",
@@ -55,6 +59,7 @@ _MODULES = {
     "models": ("TrackedModel", "find_models", "registered_models", "remove_model"),
     "naming": ("flatten", "metric_name"),
     "reports": ("log_change", "log_comparison", "log_pictures", "log_report"),
+    "restoring": ("is_deleted", "register_again", "restore_run"),
     "runs": ("Run", "SilentRun", "known_runs", "run_parameters", "start_run"),
     "weights": ("model_digest",),
 }

@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import mlflow
+from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from twinvec.errors import StoreError
 from twinvec.place import ensure_place
 from twinvec.settings import Settings
 from twinvec.tracking.environment import configure_mlflow
+
+# Without it, MLflow's page takes an experiment for one of generative AI and opens it with empty traces.
+KIND, TRAINING = "mlflow.experimentKind", "custom_model_development"
 
 
 def use_store(settings: Settings) -> None:
@@ -26,7 +30,17 @@ def use_store(settings: Settings) -> None:
 def use_experiment(settings: Settings, space: str) -> None:
     """Let runs that start belong to the experiment `twinvec/<space>`, which is created if it does not exist."""
     use_store(settings)
-    mlflow.set_experiment(experiment_id=_experiment_id(settings, space))
+    with explained(f"open the experiment twinvec/{space}"):
+        id_ = _experiment_id(settings, space)
+        experiment = mlflow.get_experiment(id_)
+        if experiment.lifecycle_stage != "active":
+            raise StoreError(
+                f"the experiment {experiment.name} was deleted in MLflow",
+                "`twinvec doctor --fix` restores it",
+            )
+        if KIND not in experiment.tags:
+            MlflowClient().set_experiment_tag(id_, KIND, TRAINING)
+        mlflow.set_experiment(experiment_id=id_)
 
 
 @contextmanager
