@@ -365,7 +365,7 @@ def on_postgres(
         file.unlink()
     workspace = Workspace(Settings(qdrant=QdrantSettings(verify_sample=20)))
     workspace.features.apply(list(feast_objects(workspace.settings)))
-    for number in ("3", "4"):
+    for number in ("1", "2", "3", "4"):
         materialize_release(workspace.features, releases.find(workspace, number))
     yield workspace
     workspace.index.close()

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from twinvec.errors import StoreError
-from twinvec.vectors import locks
 from twinvec.vectors.locks import take_lock
 
 
@@ -33,7 +32,7 @@ def test_a_reader_needs_no_right_to_write(tmp_path: Path, monkeypatch: pytest.Mo
         return original(self, mode, **options)
 
     monkeypatch.setattr(Path, "open", refuses)
-    monkeypatch.setattr(locks.Path, "mkdir", lambda *_, **__: None)
+    monkeypatch.setattr(Path, "mkdir", lambda *_, **__: None)
     take_lock(nowhere, "it", exclusive=False).close()
     reading = take_lock(there, "it", exclusive=False)
     with pytest.raises(OSError, match="no right"):

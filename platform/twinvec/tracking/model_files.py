@@ -22,7 +22,7 @@ MLMODEL = "MLmodel"
 ADDED = "registered_model_meta"
 # Files of a model that Twinvec logs. None of them is read with pickle.
 EXPECTED = re.compile(
-    rf"{MLMODEL}|{ADDED}|conda\.yaml|python_env\.yaml|requirements\.txt|(serving_)?input_example\.(json|npz)"
+    rf"{MLMODEL}|{ADDED}|conda\.yaml|python_env\.yaml|requirements\.txt|(extra_files/|serving_)?input_example\.(json|npz)"
     r"|data/model\.pt2|model\.lgb|model\.sentence_transformer/.*\.(json|md|txt|model|safetensors)"
 )
 

@@ -205,7 +205,10 @@ class VectorIndex(Protocol):
 
 
 def stored_points(index: VectorIndex, collection: str, pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """Return the points of products, each a marketplace and an id, as a collection has them: old ones by the old rule."""
+    """Return the points of products, each a marketplace and an id, as a collection has them.
+
+    A collection of an older release has points by the old rule.
+    """
     points = [point_id(*pair) for pair in pairs]
     # Nearly always none: the rules differ in marketplaces with `/` or `%` alone.
     odd = [place for place, (market, _) in enumerate(pairs) if "/" in market or "%" in market]

@@ -25,8 +25,8 @@ LISTING = "listing"
 def point_id(marketplace: str, product_id: str) -> str:
     """Return the point id of a product: the same wherever and whenever it is published.
 
-    It is the uuid5 of `<marketplace>/<product id>`. A `/` or `%` in a marketplace is written `%2F` or `%25`, so that no two
-    pairs give one string; product ids are taken as they are.
+    It is the uuid5 of `<marketplace>/<product id>`. A `/` or `%` in a marketplace is written `%2F` or `%25`, so that no
+    two pairs give one string; product ids are taken as they are.
 
     Example:
         >>> point_id("us", "B00001")
