@@ -24,9 +24,12 @@ from twinvec.serving.http.routes.events import events_router
 from twinvec.serving.http.routes.health import health_router
 from twinvec.serving.http.routes.related import related_router
 from twinvec.serving.http.routes.sellers import sellers_router
+from twinvec.serving.http.routes.similar import similar_router
 from twinvec.serving.http.service import Service
 from twinvec.serving.http.warming import Warmer
+from twinvec.serving.similar import SPACE as SIMILAR
 from twinvec.settings.serving import ServingSettings
+from twinvec.spaces import all_spaces
 from twinvec.workspace import Workspace
 
 DESCRIPTION = """Related products from the live release.
@@ -37,6 +40,7 @@ TAGS = [
         "name": "related products",
         "description": "What goes with a product, a basket, or a product that is new.",
     },
+    {"name": "similar products", "description": "The same product and its substitutes in all stores."},
     {"name": "events", "description": "What visitors did with answers."},
     {"name": "sellers", "description": "What a seller could offer."},
     {"name": "operation", "description": "For balancers and operators."},
@@ -52,7 +56,7 @@ ERRORS = {
     429: "The key has no request left for now.",
     503: "No release is live, or a store does not answer.",
 }
-WITH_IMAGES = frozenset({"/related"})
+WITH_IMAGES = frozenset({"/related", "/similar"})
 
 
 def create_app(
@@ -97,6 +101,8 @@ def create_app(
     app.include_router(related_router(service))
     if workspace is not None:
         app.include_router(sellers_router(service, workspace))
+        if any(space.name == SIMILAR for space in all_spaces()):
+            app.include_router(similar_router(service, workspace))
     events = EventLog(events_folder, settings.events) if settings.events.enabled and events_folder else None
     if events is not None:
         app.include_router(events_router(service, events))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from fastapi.testclient import TestClient
 from feast import FeatureService
 from typer.testing import CliRunner
 
@@ -25,8 +26,12 @@ from twinvec.errors import CatalogueError, NotFoundError, SettingsError, StateEr
 from twinvec.features.manifest import Manifest
 from twinvec.features.reading import read_vectors
 from twinvec.features.repository import feast_objects
+from twinvec.serving.api import create_app
+from twinvec.serving.http.answers import SellerAnswer
+from twinvec.serving.opening import open_answerer
 from twinvec.serving.sellers import recommend
 from twinvec.settings import SellerSettings, Settings
+from twinvec.settings.serving import ServingSettings
 from twinvec.tracking import alias_uri
 from twinvec.workspace import Workspace
 
@@ -111,6 +116,11 @@ def test_a_seller_is_recommended_the_nearest_candidates_it_does_not_offer(
         [hit.score for hit in found.hits], [scores[name] for name in wanted], atol=1e-5
     )
     assert (found.version, found.offers) == (sellers.name, len(own))
+    client = TestClient(create_app(open_answerer(home), ServingSettings(log=False), workspace=home))
+    served = client.get(f"/sellers/{seller}", params={"k": 3, "exclude": wanted[0]}).json()
+    assert [hit["product"]["product_id"] for hit in served["hits"]] == wanted[1:4]
+    SellerAnswer.model_validate(served)
+    assert client.get("/sellers/nobody").status_code == 404
 
 
 def test_an_unknown_seller_is_an_error_that_says_why(home: Workspace, steps: list[Step]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fastapi.testclient import TestClient
 from feast import FeatureStore
 from typer.testing import CliRunner
 
@@ -28,8 +29,12 @@ from registry.models import Release, Version
 from twinvec.catalogue.synthetic import generate
 from twinvec.errors import CatalogueError, StoreError
 from twinvec.home import Home
+from twinvec.serving.api import create_app
+from twinvec.serving.http.routes.similar import SimilarAnswer
+from twinvec.serving.opening import open_answerer
 from twinvec.serving.related import UnknownProductError, UnusableProductError
 from twinvec.serving.similar import NewListing
+from twinvec.settings.serving import ServingSettings
 from twinvec.tracking import alias_uri
 
 SETTINGS = {
@@ -121,6 +126,23 @@ def test_a_product_is_asked_by_its_listing_in_the_store(made: Made) -> None:
     assert made.home.similar(product, marketplace="es").item_id == f"{product}@es:es"
     with pytest.raises(UnknownProductError, match="'nothing' is no listing or product among the"):
         made.home.similar("nothing")
+
+
+def test_listings_are_found_over_http(made: Made) -> None:
+    settings = ServingSettings(log=False)
+    workspace = made.home.workspace
+    client = TestClient(create_app(open_answerer(workspace), settings, workspace=workspace))
+    item, _, _ = listings(made.store, "marketplace = 'us'")[0]
+    found = client.get(f"/similar/{item}", params={"k": 3, "marketplace": "mx"})
+    assert found.status_code == 200, found.text
+    expected = made.home.similar(item, k=3, marketplace="mx")
+    assert [hit["item_id"] for hit in found.json()["hits"]] == [hit.item_id for hit in expected.hits]
+    SimilarAnswer.model_validate(found.json())
+    assert client.get("/similar/nothing").status_code == 404
+    new = client.post("/similar?k=2", json={"title": "Red shoe", "attributes": {"heel": "flat"}})
+    wanted = made.home.similar(NewListing(title="Red shoe", attributes={"heel": "flat"}), k=2)
+    assert [hit["item_id"] for hit in new.json()["hits"]] == [hit.item_id for hit in wanted.hits]
+    assert client.post("/similar", json={"titel": "x"}).status_code == 422
 
 
 def test_a_new_listing_is_placed_as_the_catalogue_was(made: Made) -> None:
