@@ -10,8 +10,9 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from twinvec.catalogue.cooccurrence import count_cooccurrence
+from twinvec.catalogue.counting import count_pairs
 from twinvec.catalogue.snapshot import Snapshot
+from twinvec.engine import Cluster, open_cluster
 from twinvec.settings import Settings
 
 # A category as one string: the first `level` names of its path from the root (0: all names).
@@ -34,7 +35,9 @@ def category_expression(level: int) -> str:
     return CATEGORY_SQL.format(level=int(level))
 
 
-def npmi_of_baskets(connection: duckdb.DuckDBPyConnection, min_count: int) -> pa.Table:
+def npmi_of_baskets(
+    connection: duckdb.DuckDBPyConnection, min_count: int, cluster: Cluster | None = None
+) -> pa.Table:
     """Return the NPMI of category pairs that share baskets.
 
     P(a) is the share of baskets with a product of category a, P(a, b) the share with both.
@@ -43,6 +46,7 @@ def npmi_of_baskets(connection: duckdb.DuckDBPyConnection, min_count: int) -> pa
         connection: Connection with `baskets(basket, product_id)` and `category_of(product_id, category)`, with one row
             for each product. Baskets without a category are not counted, and repeated rows count once.
         min_count: Least number of baskets that a pair shares.
+        cluster: Machines that count; None is this one.
 
     Returns:
         a, b (a < b, strings), together (baskets), npmi (float64), sorted by a and b.
@@ -59,12 +63,13 @@ def npmi_of_baskets(connection: duckdb.DuckDBPyConnection, min_count: int) -> pa
     )
     names = connection.sql("SELECT name FROM names ORDER BY item").to_arrow_table()["name"].combine_chunks()
     connection.execute("DROP TABLE IF EXISTS counted")
-    counted = count_cooccurrence(
+    counted = count_pairs(
         connection,
         "SELECT basket AS name, item FROM baskets JOIN numbered USING (product_id)",
         names,
         "counted",
         largest=max(len(names), 1),
+        cluster=cluster,
     )
     alone = pa.table({"name": names, "alone": counted.alone.astype(np.float64)})
     connection.register("alone_in_baskets", alone)
@@ -143,7 +148,8 @@ def observed_pairs(snapshot: Snapshot, settings: Settings) -> pa.Table:
             )
             """
         )
-        return npmi_of_baskets(connection, min_count)
+        with open_cluster(settings) as cluster:
+            return npmi_of_baskets(connection, min_count, cluster)
 
 
 def reason_to_skip(snapshot: Snapshot, settings: Settings) -> str | None:

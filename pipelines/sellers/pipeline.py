@@ -21,6 +21,7 @@ from pipelines.sellers.recall import rank_offers, recall_metrics
 from pipelines.sellers.reduction import Reduced, reduce_graph
 from pipelines.sellers.space import PRODUCTS, SPACE
 from twinvec import digest
+from twinvec.engine import open_cluster
 from twinvec.errors import CatalogueError
 from twinvec.nn.device import resolve_device
 from twinvec.nn.training.loop import Epoch
@@ -132,13 +133,15 @@ def read_graph(snapshot: Snapshot, settings: Settings) -> tuple[Reduced, SellerG
         CatalogueError: If no offer is of a candidate or its neighbour.
     """
     options = settings.sellers
-    reduced = reduce_graph(
-        snapshot,
-        options.reduction.candidate_below,
-        options.reduction.customer_products,
-        options.reduction.min_shared,
-        settings.ingest.memory_limit,
-    )
+    with open_cluster(settings) as cluster:
+        reduced = reduce_graph(
+            snapshot,
+            options.reduction.candidate_below,
+            options.reduction.customer_products,
+            options.reduction.min_shared,
+            settings.ingest.memory_limit,
+            cluster=cluster,
+        )
     if not len(reduced.sellers):
         raise CatalogueError(
             f"snapshot {snapshot.id} has no offer of a product with fewer than "

@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from twinvec.catalogue.counting import count_pairs
 from twinvec.catalogue.snapshot import Snapshot
+from twinvec.engine import Cluster
 
 PAIRS_AT_ONCE = 50_000_000
 IntArray = npt.NDArray[np.int64]
@@ -83,6 +85,7 @@ def reduce_graph(
     min_shared: int,
     memory_limit: str,
     pairs_at_once: int = PAIRS_AT_ONCE,
+    cluster: Cluster | None = None,
 ) -> Reduced:
     """Reduce the graph of a snapshot that has the table `offers`, and `interactions` or no links.
 
@@ -93,6 +96,7 @@ def reduce_graph(
         min_shared: Least number of customers that linked products share.
         memory_limit: Memory limit of DuckDB.
         pairs_at_once: Approximate number of pairs of products counted at once.
+        cluster: Machines that count links; None is this one.
     """
     with snapshot.connect(memory_limit) as connection:
         connection.execute("SET preserve_insertion_order = false")
@@ -113,7 +117,10 @@ def reduce_graph(
         bounded, pairs = Bounded(0, 0), 0
         if "interactions" in snapshot.tables:
             bounded = _items(connection, customer_products)
-            pairs = _count_links(connection, min_shared, pairs_at_once)
+            if cluster is None:
+                pairs = _count_links(connection, min_shared, pairs_at_once)
+            else:
+                pairs = _count_links_on(cluster, connection, min_shared, customer_products)
         over_threshold = _number(connection, "SELECT count(*) FROM links")
         _keep_neighbourhood(connection)
         return _read(connection, snapshot, bounded, pairs, over_threshold)
@@ -160,6 +167,19 @@ def _count_links(connection: duckdb.DuckDBPyConnection, least: int, pairs_at_onc
         )
         pairs += _number(connection, "SELECT count(*) FROM counted")
         connection.execute(f"INSERT INTO links FROM counted WHERE shared >= {least}")
+    connection.execute("DROP TABLE counted")
+    return pairs
+
+
+def _count_links_on(
+    cluster: Cluster, connection: duckdb.DuckDBPyConnection, least: int, customer_products: int
+) -> int:
+    """Do the same as `_count_links` on a cluster: customers are baskets of products."""
+    products = pa.array(np.arange(_number(connection, "SELECT count(*) FROM numbered")))
+    lines = "SELECT customer AS name, product AS item FROM items"
+    count_pairs(connection, lines, products, "counted", customer_products, cluster)
+    pairs = _number(connection, "SELECT count(*) FROM counted")
+    connection.execute(f"INSERT INTO links FROM counted WHERE count >= {least}")
     connection.execute("DROP TABLE counted")
     return pairs
 

@@ -34,7 +34,7 @@ ALLOWED: Mapping[str, str] = {
     ),
     "pipelines.baselines": "pipelines.graph twinvec.errors twinvec.metrics twinvec.nn",
     "pipelines.category": (
-        "twinvec.catalogue twinvec.columns twinvec.digest twinvec.nn twinvec.progress twinvec.settings "
+        "twinvec.catalogue twinvec.columns twinvec.digest twinvec.engine twinvec.nn twinvec.progress twinvec.settings "
         "twinvec.spaces twinvec.stage twinvec.tracking"
     ),
     "pipelines.cold_start": (
@@ -87,7 +87,7 @@ ALLOWED: Mapping[str, str] = {
     ),
     "pipelines.sellers": (
         "pipelines.graph pipelines.update registry twinvec.catalogue twinvec.digest twinvec.draws "
-        "twinvec.errors twinvec.features twinvec.metrics twinvec.nn twinvec.progress twinvec.releases "
+        "twinvec.engine twinvec.errors twinvec.features twinvec.metrics twinvec.nn twinvec.progress twinvec.releases "
         "twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking twinvec.workspace"
     ),
     "pipelines.similar": (
@@ -114,7 +114,7 @@ ALLOWED: Mapping[str, str] = {
     ),
     "twinvec": "twinvec.home twinvec.metrics twinvec.nn",
     "twinvec.catalogue": (
-        "registry twinvec.columns twinvec.digest twinvec.draws twinvec.errors twinvec.files "
+        "registry twinvec.columns twinvec.digest twinvec.draws twinvec.engine twinvec.errors twinvec.files "
         "twinvec.plugins twinvec.settings twinvec.text"
     ),
     "twinvec.dag": (
@@ -125,6 +125,7 @@ ALLOWED: Mapping[str, str] = {
         "registry twinvec.catalogue twinvec.errors twinvec.features twinvec.paths twinvec.place twinvec.releases "
         "twinvec.settings twinvec.spaces twinvec.tracking twinvec.vectors twinvec.workspace"
     ),
+    "twinvec.engine": "twinvec.errors twinvec.settings",
     "twinvec.exchange": (
         "registry twinvec.catalogue twinvec.columns twinvec.dag twinvec.errors twinvec.features "
         "twinvec.progress twinvec.spaces twinvec.stage twinvec.tracking twinvec.workspace"

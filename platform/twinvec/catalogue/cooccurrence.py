@@ -78,9 +78,14 @@ class _Baskets:
 
 
 def count_cooccurrence(
-    connection: duckdb.DuckDBPyConnection, lines: str, names: pa.Array, table: str, largest: int
+    connection: duckdb.DuckDBPyConnection,
+    lines: str,
+    names: pa.Array,
+    table: str,
+    largest: int,
+    processors: int = THREADS,
 ) -> BasketCounts:
-    """Create `table(source VARCHAR, target VARCHAR, count BIGINT)` of the pairs of items that share baskets.
+    """Create `table(source, target, count BIGINT)` of the pairs of items that share baskets.
 
     Each pair is there once, the lower item first, and the table is sorted by it. A basket counts once, however often
     it holds an item.
@@ -93,24 +98,25 @@ def count_cooccurrence(
     Args:
         connection: DuckDB connection that the table is created in.
         lines: Query of `name`, a basket's name that is never NULL, and `item`, a position in `names`.
-        names: Names of all items; fewer than 2³¹.
+        names: Names of all items, strings or int64; fewer than 2³¹.
         table: Name of the table.
         largest: Distinct items of the largest basket that makes pairs.
+        processors: Number of threads that count.
     """
     items = len(names)
     _sort(connection, lines, f"{table}_lines")
     few = [_Counters(items)] if items**2 <= FEW else []
     all_lines = _Lines(items, 0 if few else KEPT)
-    connection.execute(f"CREATE TABLE {table} (source VARCHAR, target VARCHAR, count BIGINT)")
-    with ThreadPoolExecutor(THREADS) as threads:
+    create_pairs(connection, table, names)
+    with ThreadPoolExecutor(processors) as threads:
         _add(threads, [all_lines, *few], _read(connection, f"{table}_lines", largest))
         for counters in few:
-            _insert(connection, table, names, *counters.count())
-        ranges = iter([] if few else _ranges(all_lines.pairs, max(1, PAIRS // THREADS)))
-        while counters_of_pairs := [_Pairs(all_lines.pairs, *each) for each in islice(ranges, THREADS)]:
+            insert_pairs(connection, table, names, *counters.count())
+        ranges = iter([] if few else _ranges(all_lines.pairs, max(1, PAIRS // processors)))
+        while counters_of_pairs := [_Pairs(all_lines.pairs, *each) for each in islice(ranges, processors)]:
             _add(threads, counters_of_pairs, all_lines.kept or _read(connection, f"{table}_lines", largest))
             for counted in threads.map(_Pairs.count, counters_of_pairs):
-                _insert(connection, table, names, *counted)
+                insert_pairs(connection, table, names, *counted)
     connection.execute(f"DROP TABLE {table}_lines")
     return BasketCounts(all_lines.baskets, all_lines.too_large, all_lines.alone)
 
@@ -251,7 +257,13 @@ def _finish(running: Iterable[Future[None]]) -> None:
         each.result()
 
 
-def _insert(
+def create_pairs(connection: duckdb.DuckDBPyConnection, table: str, names: pa.Array) -> None:
+    """Create an empty table of pairs of names, which are strings or int64."""
+    kind = "BIGINT" if pa.types.is_integer(names.type) else "VARCHAR"
+    connection.execute(f"CREATE TABLE {table} (source {kind}, target {kind}, count BIGINT)")
+
+
+def insert_pairs(
     connection: duckdb.DuckDBPyConnection,
     table: str,
     names: pa.Array,

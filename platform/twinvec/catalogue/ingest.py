@@ -20,8 +20,9 @@ from twinvec.catalogue.mining import mine_pairs
 from twinvec.catalogue.quarantine import Admission, admit, prepare
 from twinvec.catalogue.snapshot import Snapshot, open_snapshot, write_record
 from twinvec.catalogue.writing import SELECTED, write_mined, write_pairs, write_quarantine, write_rows
+from twinvec.engine import open_cluster
 from twinvec.errors import CatalogueError, NotFoundError, TwinvecError
-from twinvec.settings import IngestSettings, Settings
+from twinvec.settings import Settings
 from twinvec.text import is_valid, valid
 
 # Pairs of either kind, the events they can be mined from, and the column that says what belongs together.
@@ -93,7 +94,7 @@ def ingest(
     snapshots.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".ingest-", dir=snapshots) as folder:
         try:
-            report = _build(source, format, settings.ingest, Path(folder), loader, progress)
+            report = _build(source, format, settings, Path(folder), loader, progress)
         except duckdb.OutOfMemoryException as error:
             raise CatalogueError(
                 f"{source} does not fit: {error}", "raise the setting ingest.memory_limit, or free disk space"
@@ -110,12 +111,13 @@ def ingest(
 def _build(
     source: Path,
     format: str,  # noqa: A002
-    settings: IngestSettings,
+    everything: Settings,
     folder: Path,
     loader: Loader,
     progress: Callable[[str], None],
 ) -> IngestReport:
     """Build the snapshot in a draft folder of `folder`."""
+    settings = everything.ingest
     draft = folder / "draft"
     draft.mkdir()
     config: dict[str, str | bool | int | float | list[str]] = {
@@ -165,7 +167,8 @@ def _build(
                 tables[table] = write_pairs(connection, table, view, directed, draft)
                 continue
             mined = f"mined_{table}"
-            large = mine_pairs(connection, f"admitted_{events}", key, mined, settings.max_basket)
+            with open_cluster(everything) as cluster:
+                large = mine_pairs(connection, f"admitted_{events}", key, mined, settings.max_basket, cluster)
             reason = f"basket of more than {settings.max_basket} products"
             left_out[table] = {reason: large} if large else {}
             tables[table] = write_mined(connection, table, mined, draft)

@@ -19,7 +19,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from pydantic import BaseModel, Field, ValidationError, create_model
 from pydantic_settings import (
@@ -35,6 +35,7 @@ from twinvec.paths import HomePaths
 from twinvec.plugins import load_plugin, plugins
 from twinvec.secrets import masked_urls
 from twinvec.settings import registered_models
+from twinvec.settings.engine import RaySettings
 from twinvec.settings.gates import GateSettings
 from twinvec.settings.group import Group, Operational
 from twinvec.settings.pipelines import (
@@ -77,6 +78,7 @@ __all__ = [
     "Operational",
     "QdrantSettings",
     "RankingSettings",
+    "RaySettings",
     "RegistrySettings",
     "RelatedSettings",
     "RelevanceSettings",
@@ -123,6 +125,12 @@ class Settings(BaseSettings):
         "auto",
         description="Device to compute on: `cpu`, `cuda`, `cuda:1`, … `auto` takes a GPU if there is one.",
     )
+    engine: Operational[Literal["local", "ray"]] = Field(
+        "local",
+        description="Machines that mine logs, encode and train: this one, or those of a cluster of Ray (`pip install "
+        "twinvec[ray]`), which gives the same result.",
+    )
+    ray: RaySettings = RaySettings()
     ingest: IngestSettings = IngestSettings()
     registry: RegistrySettings = RegistrySettings()
     feast: FeastSettings = FeastSettings()
