@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,11 +27,12 @@ from pipelines.relevance.space import NEIGHBOURHOODS, SPACE
 from registry.models import Release, Version
 from twinvec import tracking
 from twinvec.catalogue.snapshot import Snapshot, open_snapshot
-from twinvec.errors import NotFoundError, StateError, suggestion
+from twinvec.errors import StateError, suggestion
 from twinvec.features.manifest import Manifest
 from twinvec.nn.device import resolve_device
 from twinvec.nn.models.salam import Salam
 from twinvec.releases.lookup import live
+from twinvec.serving.related import UnknownProductError
 from twinvec.serving.relevance import Relevance, RelevantProduct
 from twinvec.spaces import release_name
 from twinvec.workspace import Workspace
@@ -160,6 +162,8 @@ def normalise(text: str) -> str:
 class RelevanceService:
     """Answers by the live release; it keeps what it has loaded, and follows a switch within a second.
 
+    May be used by several threads.
+
     Args:
         workspace: Stores.
     """
@@ -168,16 +172,22 @@ class RelevanceService:
     _loaded: LoadedVersion | None = None
     _release: Release | None = None
     _seen: float = float("-inf")
+    # One question at a time: two would load a release twice, and a tokenizer must not be used by two at once.
+    _mutex: threading.Lock = field(default_factory=threading.Lock)
 
     def relevance(self, query: str, product_ids: Sequence[str], locale: str | None = None) -> Relevance:
         """Return the relevance of products to a query; see `twinvec.serving.relevance.Classifier`."""
+        with self._mutex:
+            return self._relevance(query, product_ids, locale)
+
+    def _relevance(self, query: str, product_ids: Sequence[str], locale: str | None) -> Relevance:
         release, loaded = self.opened()
         if not query.strip():
             raise StateError("the query is empty", "give the words of a search")
         asked = locale or loaded.recipe.regions[0]
         texts = loaded.titles(product_ids, asked)
         if missing := [each for each, text in zip(product_ids, texts, strict=True) if text is None]:
-            raise NotFoundError(
+            raise UnknownProductError(
                 f"{release.label} has no product {missing[0]}"
                 + (f", nor {len(missing) - 1} others that were asked for" if missing[1:] else ""),
                 f"it is of snapshot {release.version.snapshot_id}; " + suggestion(missing[0], []),

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from twinvec.serving.similar import Finder, NewListing, Similar
     from twinvec.vectors.index import Filters
 
-# Name of the releases of search relevance.
-SEARCH = "search_relevance"
-
 
 class ReadableHome(OpenHome):
     """Questions to a home; nothing here changes it."""
@@ -160,7 +157,7 @@ class ReadableHome(OpenHome):
         return self._finder.similar(item, k, marketplace, exact_only)
 
     def relevance(
-        self, query: str, product_ids: Sequence[str], locale: str | None = None, *, name: str = SEARCH
+        self, query: str, product_ids: Sequence[str], locale: str | None = None, *, name: str | None = None
     ) -> Relevance:
         """Return how relevant products are to a search query, by the live release of search relevance.
 
@@ -168,17 +165,20 @@ class ReadableHome(OpenHome):
             query: Words of a search. A query of the snapshot is recognised, whatever its case.
             product_ids: Products of the catalogue.
             locale: Region whose customer asks, such as `us`; that with most judgements if not given.
-            name: Name of the releases.
+            name: Name of the releases; `search_relevance` if not given.
 
         Returns:
             A label (`E`, `S`, `C` or `I`) and the probability of each for every product, in the order asked for.
 
         Raises:
             StateError: If no release is live, or the query is empty.
-            NotFoundError: If the catalogue of the release lacks a product.
+            UnknownProductError: If the catalogue of the release lacks a product.
         """
+        from twinvec.serving.relevance import SEARCH, open_classifier
+
+        name = name or SEARCH
         if name not in self._classifiers:
-            self._classifiers[name] = self._declared("classify", name)(self.workspace)
+            self._classifiers[name] = open_classifier(self.workspace, name)
         return self._classifiers[name].relevance(query, product_ids, locale)
 
     def vectors(self, version: str = "related", keys: Sequence[str] | None = None) -> VersionVectors:

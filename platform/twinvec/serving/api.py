@@ -23,6 +23,7 @@ from twinvec.serving.http.metrics import Metrics
 from twinvec.serving.http.routes.events import events_router
 from twinvec.serving.http.routes.health import health_router
 from twinvec.serving.http.routes.related import related_router
+from twinvec.serving.http.routes.relevance import relevance_router
 from twinvec.serving.http.routes.sellers import sellers_router
 from twinvec.serving.http.routes.similar import similar_router
 from twinvec.serving.http.service import Service
@@ -41,6 +42,7 @@ TAGS = [
         "description": "What goes with a product, a basket, or a product that is new.",
     },
     {"name": "similar products", "description": "The same product and its substitutes in all stores."},
+    {"name": "search relevance", "description": "What products are to a search query."},
     {"name": "events", "description": "What visitors did with answers."},
     {"name": "sellers", "description": "What a seller could offer."},
     {"name": "operation", "description": "For balancers and operators."},
@@ -103,6 +105,8 @@ def create_app(
         app.include_router(sellers_router(service, workspace))
         if any(space.name == SIMILAR for space in all_spaces()):
             app.include_router(similar_router(service, workspace))
+        if any(space.serving is not None and space.serving.classify is not None for space in all_spaces()):
+            app.include_router(relevance_router(service, workspace))
     events = EventLog(events_folder, settings.events) if settings.events.enabled and events_folder else None
     if events is not None:
         app.include_router(events_router(service, events))

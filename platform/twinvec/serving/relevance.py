@@ -6,6 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from twinvec.errors import StateError
+from twinvec.plugins import load_reference
+from twinvec.spaces import served_as
+from twinvec.workspace import Workspace
+
+# Name of the releases of search relevance.
+SEARCH = "search_relevance"
+
 
 @dataclass(frozen=True)
 class RelevantProduct:
@@ -49,7 +57,10 @@ class Relevance:
 
 
 class Classifier(Protocol):
-    """Classifies products by the live release; it keeps what it has loaded, and follows a switch of the release."""
+    """Classifies products by the live release; it keeps what it has loaded, and follows a switch of the release.
+
+    May be used by several threads.
+    """
 
     def relevance(self, query: str, product_ids: Sequence[str], locale: str | None = None) -> Relevance:
         """Return the relevance of products to a query.
@@ -61,6 +72,23 @@ class Classifier(Protocol):
 
         Raises:
             StateError: If no release is live, or the query is empty.
-            NotFoundError: If the catalogue of the release lacks a product.
+            UnknownProductError: If the catalogue of the release lacks a product.
         """
         ...
+
+
+def open_classifier(workspace: Workspace, name: str = SEARCH) -> Classifier:
+    """Return what classifies by the live release of a name; nothing is loaded yet.
+
+    Raises:
+        NotFoundError: If no space has releases of this name.
+        StateError: If its releases do not classify.
+    """
+    space = served_as(workspace.settings, name)
+    classify = space.serving.classify if space.serving is not None else None
+    if classify is None:
+        raise StateError(
+            f"releases of {name} do not tell what is relevant to a search", f"name those of {SEARCH}"
+        )
+    classifier: Classifier = load_reference(classify)(workspace)
+    return classifier

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from pipelines.command import app
@@ -28,7 +30,11 @@ from twinvec.doctor import diagnose
 from twinvec.errors import CatalogueError, NotFoundError, StateError
 from twinvec.home import Home
 from twinvec.releases.gates import GateError
+from twinvec.serving.api import create_app
+from twinvec.serving.http.routes.relevance import RelevanceAnswer
+from twinvec.serving.opening import open_answerer
 from twinvec.settings import Settings
+from twinvec.settings.serving import ServingSettings
 from twinvec.tracking import alias_uri
 from twinvec.workspace import Workspace
 
@@ -127,6 +133,46 @@ def test_an_unknown_query_and_an_unknown_region_are_answered_by_text(live: Any) 
         shop.relevance("  ", products)
     with pytest.raises(NotFoundError, match="there is no release name 'relevance'"):
         shop.relevance("phone case", products, name="relevance")
+
+
+def test_relevance_over_http_is_that_of_the_home(live: Any) -> None:
+    answerer = open_answerer(live.workspace)
+    client = TestClient(create_app(answerer, ServingSettings(log=False), workspace=live.workspace))
+    products = pq.read_table(live.workspace.snapshot().table("products"))["product_id"].to_pylist()[:5]
+    asked = {"query": "phone case", "product_ids": products, "locale": "us"}
+    # Several at once, the first of which loads the models: the tokenizer is not shared by two threads.
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda _: client.post("/relevance", json=asked), range(4)))
+    expected = Home(live.workspace).relevance("phone case", products, "us")
+    for answer in answers:
+        assert (answer.status_code, answer.headers["x-release"]) == (200, f"{NAME}__v1"), answer.text
+        found = RelevanceAnswer.model_validate(answer.json())
+        assert (found.version, found.locale, found.model) == (expected.version, "us", expected.model)
+        for one, wanted in zip(found.products, expected.products, strict=True):
+            assert (one.product_id, one.label) == (wanted.product_id, wanted.label)
+            assert one.probabilities == pytest.approx(wanted.probabilities, abs=1e-5)
+    unknown = client.post("/relevance", json={**asked, "product_ids": ["nothing"]})
+    assert unknown.status_code == 404
+    assert "has no product nothing" in unknown.json()["detail"]
+    wrong: list[dict[str, Any]] = [
+        {"query": "  "},
+        {"query": ""},
+        {"product_ids": []},
+        {"product_ids": ["x"] * 1001},
+        {"lokale": "us"},
+    ]
+    for each in wrong:
+        assert client.post("/relevance", json={**asked, **each}).status_code == 422, each
+    body = client.get("/openapi.json").json()["components"]["schemas"]["RelevanceBody"]["properties"]
+    assert body["product_ids"]["examples"] == [["B07XYZ", "B08ABC"]]
+
+
+def test_an_api_without_a_live_release_says_so(home: Any, tmp_path: Path) -> None:
+    empty = Workspace(Settings(home=tmp_path / "home"))
+    client = TestClient(create_app(open_answerer(empty), ServingSettings(log=False), workspace=empty))
+    answer = client.post("/relevance", json={"query": "phone case", "product_ids": ["x"]})
+    assert (answer.status_code, answer.json()["detail"]) == (503, "no release of search relevance is live")
+    empty.close()
 
 
 def test_labels_of_a_file_are_kept_by_query_and_product(live: Any, tmp_path: Path) -> None:

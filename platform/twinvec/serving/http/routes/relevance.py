@@ -1,0 +1,86 @@
+"""`/relevance`: how relevant products are to a search query."""
+
+# No `from __future__ import annotations`: FastAPI reads the annotations of functions inside a function.
+
+from functools import cache
+from typing import Annotated
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from twinvec.serving.answering import MOST
+from twinvec.serving.http.answers import Answer
+from twinvec.serving.http.parameters import Name, Text
+from twinvec.serving.http.service import Service
+from twinvec.serving.relevance import Classifier, open_classifier
+from twinvec.workspace import Workspace
+
+TAG = "search relevance"
+
+
+class RelevanceBody(BaseModel):
+    """A search query, and the products that are judged."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    query: Annotated[Text, Field(pattern=r"\S")] = Field(
+        description="Words of a search. A query of the catalogue is recognised, whatever its case.",
+        examples=["phone case"],
+    )
+    product_ids: list[Name] = Field(
+        min_length=1,
+        max_length=MOST,
+        description="Products of the catalogue.",
+        examples=[["B07XYZ", "B08ABC"]],
+    )
+    locale: Name | None = Field(
+        None,
+        description="Region whose customer asks; that with most judgements if not given.",
+        examples=["us"],
+    )
+
+
+class RelevantProductAnswer(Answer):
+    """A product and its relevance to the query."""
+
+    product_id: str = Field(examples=["B07XYZ"])
+    label: str = Field(
+        description="`E` (exact), `S` (substitute), `C` (complement), `I` (irrelevant), or classes that the model does "
+        "not tell apart, such as `CI`.",
+        examples=["E"],
+    )
+    probabilities: dict[str, float] = Field(
+        description="Class → probability; they sum to one.",
+        examples=[{"E": 0.7, "S": 0.2, "C": 0.06, "I": 0.04}],
+    )
+    by_graph: bool = Field(description="Whether purchases were read beside the texts.")
+
+
+class RelevanceAnswer(Answer):
+    """Relevance of products to a query, in the order of the request, and the release it comes from."""
+
+    query: str = Field(examples=["phone case"])
+    locale: str = Field(examples=["us"])
+    model: str = Field(description="Region whose model answered, or `all regions`.", examples=["us"])
+    release: str = Field(examples=["search_relevance__v3"])
+    version: str = Field(examples=["relevance@v3"])
+    known_query: bool = Field(description="Whether the text is a query of the catalogue.")
+    products: tuple[RelevantProductAnswer, ...]
+
+
+def relevance_router(service: Service, workspace: Workspace) -> APIRouter:
+    """Return the route of search relevance. Its models are loaded by the first question."""
+    router = APIRouter()
+
+    @cache
+    def classifier() -> Classifier:
+        return open_classifier(workspace)
+
+    @router.post("/relevance", tags=[TAG], response_model=RelevanceAnswer)
+    def relevance(request: Request, body: RelevanceBody) -> Response:
+        """Return whether each product is what was searched, a substitute, a complement, or irrelevant."""
+        answer = classifier().relevance(body.query, body.product_ids, body.locale)
+        return service.respond(request, answer, answer.release)
+
+    return router
