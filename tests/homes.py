@@ -14,12 +14,11 @@ from typing import TypeVar
 
 import pytest
 
+from twinvec import files
 from twinvec.place import ensure_place
 from twinvec.settings import Settings
 
 T = TypeVar("T")
-_BLOCK = 1 << 20
-_ZEROS = bytes(_BLOCK)
 
 
 def built_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path], T]) -> T:
@@ -51,13 +50,7 @@ def copy_file(source: str, target: str) -> str:
     if source.endswith(".safetensors"):  # never written to again
         os.link(source, target)
         return target
-    with Path(source).open("rb") as old, Path(target).open("wb") as new:
-        while block := old.read(_BLOCK):
-            if block == _ZEROS:
-                new.seek(_BLOCK, os.SEEK_CUR)
-            else:
-                new.write(block)
-        new.truncate()
+    files.copy_sparse(Path(source), Path(target))
     return target
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_BLOCK = 1 << 20
+_ZEROS = bytes(_BLOCK)
 
 
 @contextmanager
@@ -41,3 +45,14 @@ def write_bytes(target: Path, content: bytes) -> None:
         staging.replace(target)
     finally:
         staging.unlink(missing_ok=True)
+
+
+def copy_sparse(source: Path, target: Path) -> None:
+    """Copy the contents of a file, with holes where the original is zero; rights are those of a new file."""
+    with source.open("rb") as old, target.open("wb") as new:
+        while block := old.read(_BLOCK):
+            if block == _ZEROS:
+                new.seek(_BLOCK, os.SEEK_CUR)
+            else:
+                new.write(block)
+        new.truncate()

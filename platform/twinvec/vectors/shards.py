@@ -13,6 +13,7 @@ from typing import IO
 import qdrant_edge as edge
 
 from twinvec.errors import StoreError
+from twinvec.vectors.copies import openable
 from twinvec.vectors.locks import take_lock
 
 # What is not live any more is let go at the next query this long after its last one.
@@ -125,7 +126,8 @@ class Shards:
         lock = self.lock(collection, exclusive=writable)
         try:
             with explained(f"open {collection}", "if it is damaged, drop it and publish it again"):
-                shard = edge.EdgeShard.load(str(self._root / collection / "shard"))
+                folder = self._root / collection / "shard"
+                shard = edge.EdgeShard.load(str(folder if writable else openable(folder)))
         except StoreError:
             lock.close()
             raise
