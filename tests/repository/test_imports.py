@@ -158,7 +158,10 @@ ALLOWED: Mapping[str, str] = {
     ),
     "twinvec.place": "twinvec.errors twinvec.files twinvec.paths twinvec.settings",
     "twinvec.tracking": "registry twinvec.errors twinvec.features twinvec.place twinvec.settings",
-    "twinvec.vectors": "twinvec.columns twinvec.errors twinvec.files twinvec.progress twinvec.settings twinvec.text",
+    "twinvec.vectors": (
+        "twinvec.columns twinvec.digest twinvec.errors twinvec.files twinvec.progress twinvec.settings "
+        "twinvec.text"
+    ),
     "twinvec.workspace": (
         "registry twinvec.catalogue twinvec.errors twinvec.features twinvec.settings twinvec.vectors"
     ),
