@@ -38,7 +38,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "run": training.run,
     "train": training.train,
     "import": exchange.import_,
-    "export": exchange.export,
     "evaluate": evaluation.evaluate,
     "ablate": ablation.ablate,
     "plot": plot.plot,
@@ -60,6 +59,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 for name, function in COMMANDS.items():
     app.command(name, cls=LateHelp)(function)
+app.add_typer(exchange.exports, name="export")
 app.add_typer(sellers.sellers, name="sellers")
 app.add_typer(serving.keys, name="keys")
 app.add_typer(events.report, name="report")

@@ -54,6 +54,7 @@ def demo(
     encoder is trained more briefly than the settings say, and the text encoder not at all, which `twinvec run` makes
     good.
     """
+    from pipelines.evaluation.layout import map_of
     from twinvec.releases.refresh import refresh
     from twinvec.serving.answering import Question
     from twinvec.serving.opening import open_answerer
@@ -66,6 +67,8 @@ def demo(
         refreshed = refresh(workspace, snapshot, False, progress, progress.count)
         if refreshed.refused is not None:
             raise refreshed.refused
+        if refreshed.live is not None:
+            map_of(workspace, refreshed.live.version, progress)
         answerer = open_answerer(workspace)
         answers = [answerer.related(product, Question(5)) for product in _most_bought(snapshot)]
     if as_json:
@@ -77,7 +80,8 @@ def demo(
         print_related(each)
     typer.echo(
         f"All of it is in {workspace.settings.home}: `twinvec status` shows what, "
-        f"`twinvec related {answers[0].product.product_id}` asks for more.\n"
+        f"`twinvec related {answers[0].product.product_id}` asks for more, "
+        "`twinvec serve` has a page to look at, /explore.\n"
         "The image encoder was trained briefly, and the text encoder taken as it is: `twinvec run` trains them by the "
         "settings."
     )

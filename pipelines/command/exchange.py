@@ -1,11 +1,12 @@
-"""`twinvec import` and `twinvec export`."""
+"""`twinvec import`, `twinvec export` and `twinvec export atlas`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from pipelines.command.app import open_workspace
 from pipelines.command.output import AsJson, print_json
@@ -53,6 +54,24 @@ def import_(
     )
 
 
+class VersionByDefault(TyperGroup):
+    """Commands of export; what is none of them names a version to export."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Name the command `version` where none is named."""
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["version", *args]
+        return super().parse_args(ctx, args)
+
+
+exports = typer.Typer(
+    cls=VersionByDefault,
+    help="Write the keys and vectors of a version to a Parquet file: `twinvec export related@v3 FILE`.",
+    no_args_is_help=True,
+)
+
+
+@exports.command(name="version")
 def export(
     version: Annotated[str, typer.Argument(help="A version, as related@v3, or a space for its latest.")],
     file: Annotated[Path, typer.Argument(help="Parquet file to write.")],
@@ -68,3 +87,32 @@ def export(
         print_json({"version": chosen.name, "file": file, "rows": rows})
         return
     typer.echo(f"{file}: {rows:,} rows of {chosen.name}")
+
+
+@exports.command()
+def atlas(
+    version: Annotated[str, typer.Argument(help="A version, as related@v3, or a space for its latest.")],
+    file: Annotated[Path, typer.Argument(help="Parquet file to write.")],
+    role: Annotated[
+        str | None,
+        typer.Option(help="Vectors that place the products, as source or target; the last if not given."),
+    ] = None,
+    neighbours: Annotated[
+        int, typer.Option(min=1, max=200, help="Number of neighbours of each product.")
+    ] = 15,
+    as_json: AsJson = False,
+) -> None:
+    """Write places, neighbours and attributes of a version's products for the public tool embedding-atlas."""
+    workspace = open_workspace()
+    chosen = workspace.version(version)
+    with shown() as progress:
+        from pipelines.evaluation.atlas import export_atlas
+
+        rows = export_atlas(workspace, chosen, file, role, neighbours, progress)
+    if as_json:
+        print_json({"version": chosen.name, "file": file, "rows": rows})
+        return
+    typer.echo(
+        f"{file}: {rows:,} products of {chosen.name}\n"
+        f"`embedding-atlas {file} --x x --y y --neighbors neighbors --text title` shows it"
+    )

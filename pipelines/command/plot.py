@@ -20,11 +20,15 @@ def plot(
     folder: Annotated[
         Path | None, typer.Option("--output", "-o", help="Also write the pictures into this folder.")
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Place the products anew, even if the version has a map.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Draw a map of a version's products and, if a release serves it, its index's recall over time a query.
 
-    The pictures are added to the version's run in MLflow, beside its training curves.
+    The places of all products are kept with the version, for the page /explore of `twinvec serve`. The pictures are
+    added to the version's run in MLflow, beside its training curves.
     """
     workspace = open_workspace()
     chosen = workspace.version(version)
@@ -33,7 +37,7 @@ def plot(
         from pipelines.evaluation import index_curve, maps
         from twinvec import releases, tracking
 
-        pictures = {f"{chosen.space}-map.png": maps.draw_version(workspace, chosen, level)}
+        pictures = {f"{chosen.space}-map.png": maps.draw_version(workspace, chosen, level, progress, again)}
         live = releases.live(workspace)
         points = []
         if live is not None and live.version.id == chosen.id:

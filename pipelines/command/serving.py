@@ -38,7 +38,7 @@ def serve(
         bool, typer.Option("--insecure", help="Listen on another address than loopback without any key.")
     ] = False,
 ) -> None:
-    """Serve related products over HTTP; /docs describes the API."""
+    """Serve related products over HTTP; /docs describes the API, and /explore is a page to look at."""
     from twinvec.settings import load_settings
 
     settings = load_settings()
@@ -76,6 +76,7 @@ def serve(
 def application() -> FastAPI:
     """Return the API over the home that the settings name: what each worker runs."""
     from pipelines.cold_start.service import ColdStart
+    from pipelines.image.thumbnails import Thumbnails
     from pipelines.ranking.explaining import Explainer
     from twinvec.serving.api import create_app
     from twinvec.serving.http.logs import log_to_stderr
@@ -85,7 +86,8 @@ def application() -> FastAPI:
     workspace = open_workspace()
     # One index for all: Qdrant Edge keeps what it has open in memory.
     answerer = open_answerer(workspace, ColdStart(workspace), Explainer(workspace))
-    return create_app(answerer, workspace.settings.serving, open_keys(workspace.settings), workspace)
+    settings = workspace.settings
+    return create_app(answerer, settings.serving, open_keys(settings), workspace, Thumbnails(settings.image))
 
 
 def open_keys(settings: Settings) -> Keys:

@@ -100,7 +100,7 @@ def list_reasons(reasons: Counter[str]) -> str:
 
 
 def _read(snapshot: Snapshot, options: ImageSettings, sql: str, chunk: int) -> Iterator[ImageBatch]:
-    load = _loader(snapshot, options)
+    load = loader(snapshot, options)
     pool = ThreadPoolExecutor(options.connections if options.remote else os.cpu_count())
     try:
         with snapshot.connect() as connection:
@@ -116,7 +116,7 @@ def _read(snapshot: Snapshot, options: ImageSettings, sql: str, chunk: int) -> I
         pool.shutdown(cancel_futures=True)
 
 
-def _loader(snapshot: Snapshot, options: ImageSettings) -> Callable[[str], Pixels]:
+def loader(snapshot: Snapshot, options: ImageSettings) -> Callable[[str], Pixels]:
     """Return a function from the column `image` to pixels; it raises `AddressError` and `ImageError`."""
     fetcher = Fetcher(options.max_bytes, options.timeout, options.attempts, options.private_addresses)
     paths = HomePaths(snapshot.path.parents[1])

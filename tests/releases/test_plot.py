@@ -12,7 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 from typer.testing import CliRunner
 
 from pipelines.command.app import app
-from pipelines.evaluation import index_curve, maps
+from pipelines.evaluation import index_curve, layout
 from twinvec import releases
 from twinvec.workspace import Workspace
 
@@ -21,7 +21,7 @@ def test_what_is_alike_is_near_on_the_map() -> None:
     random = np.random.default_rng(6)
     cluster = random.integers(0, 4, 120)
     vectors = random.standard_normal((4, 16))[cluster] * 3 + random.standard_normal((120, 16))
-    places = maps.lay_out(vectors.astype(np.float32), seed=0)
+    places = layout.lay_out(vectors.astype(np.float32), seed=0)
     nearest = NearestNeighbors(n_neighbors=2).fit(places).kneighbors(places, return_distance=False)[:, 1]
     assert np.mean(cluster[nearest] == cluster) > 0.95
 

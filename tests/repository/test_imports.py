@@ -43,8 +43,9 @@ ALLOWED: Mapping[str, str] = {
         "twinvec.text twinvec.tracking twinvec.vectors twinvec.workspace"
     ),
     "pipelines.command": (
-        "pipelines.cold_start pipelines.comparisons pipelines.evaluation pipelines.ranking pipelines.related "
-        "pipelines.relevance pipelines.update pipelines.versions registry twinvec twinvec.catalogue twinvec.dag "
+        "pipelines.cold_start pipelines.comparisons pipelines.evaluation pipelines.image pipelines.ranking "
+        "pipelines.related pipelines.relevance pipelines.update pipelines.versions registry twinvec twinvec.catalogue "
+        "twinvec.dag "
         "twinvec.doctor twinvec.errors twinvec.exchange twinvec.features twinvec.files twinvec.nn twinvec.releases "
         "twinvec.secrets twinvec.serving twinvec.settings twinvec.spaces twinvec.startup twinvec.text twinvec.tracking "
         "twinvec.vectors twinvec.workspace"
@@ -58,7 +59,7 @@ ALLOWED: Mapping[str, str] = {
     "pipelines.encoding": "twinvec.digest twinvec.errors twinvec.settings",
     "pipelines.evaluation": (
         "pipelines.graph pipelines.related registry twinvec.catalogue twinvec.errors twinvec.features "
-        "twinvec.metrics twinvec.nn twinvec.vectors twinvec.workspace"
+        "twinvec.metrics twinvec.nn twinvec.progress twinvec.vectors twinvec.workspace"
     ),
     "pipelines.graph": (
         "pipelines.category twinvec.catalogue twinvec.digest twinvec.errors twinvec.metrics "
@@ -66,8 +67,8 @@ ALLOWED: Mapping[str, str] = {
     ),
     "pipelines.image": (
         "pipelines.encoding pipelines.graph twinvec.catalogue twinvec.digest twinvec.draws twinvec.errors "
-        "twinvec.files twinvec.nn twinvec.paths twinvec.progress twinvec.settings twinvec.spaces "
-        "twinvec.stage twinvec.tracking"
+        "twinvec.files twinvec.nn twinvec.paths twinvec.progress twinvec.serving twinvec.settings "
+        "twinvec.spaces twinvec.stage twinvec.tracking"
     ),
     "pipelines.ranking": (
         "pipelines.graph pipelines.related registry twinvec.catalogue twinvec.digest twinvec.errors twinvec.features "

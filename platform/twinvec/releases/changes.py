@@ -44,25 +44,33 @@ def gone(workspace: Workspace, new: Version, live: Version) -> float:
 
 
 def changed_top_10(workspace: Workspace, new: Release, live: Release) -> float:
-    """Return the mean share of the ten best answers that the other release does not give, 0 to 1.
+    """Return the mean share of the ten best answers that the other release does not give, 0 to 1; see `changes`.
 
-    Both answer as they serve, from their lists or through their indexes. The queries are `gates.sample` products, or
-    sellers if these ask, that both releases have, drawn by the hash of id and seed. The share is 0 if they have none in
-    common.
+    It is 0 if the two have no product in common.
+    """
+    shares = changes(workspace, new, live)[1]
+    return float(np.mean(shares)) if len(shares) else 0.0
+
+
+def changes(workspace: Workspace, new: Release, live: Release) -> tuple[Ids, npt.NDArray[np.float64]]:
+    """Return keys that both releases have, [keys], and the share of each one's ten best that the other does not give.
+
+    Both answer as they serve, from their lists or through their indexes. The keys are `gates.sample` products, or
+    sellers if these ask, drawn by the hash of id and seed.
     """
     serving = space_of(workspace, new).serving
     assert serving is not None
     assert serving.asks is not None
     keys, sources = _sample(workspace, new.version, live.version, serving.asks.name)
     if not len(keys):
-        return 0.0
+        return keys, np.zeros(0)
     lists = [
         _answers(workspace, release, keys, source)
         for release, source in zip((new, live), sources, strict=True)
     ]
     same = (lists[0][:, :, None] == lists[1][:, None, :]) & (lists[0] != "")[:, :, None]
     most = np.maximum(*((ids != "").sum(axis=1) for ids in lists))
-    return float(np.mean(1 - same.any(axis=2).sum(axis=1) / np.maximum(most, 1)))
+    return keys, 1 - same.any(axis=2).sum(axis=1) / np.maximum(most, 1)
 
 
 def _answers(workspace: Workspace, release: Release, keys: Ids, source: FloatArray) -> Ids:

@@ -15,12 +15,14 @@ from fastapi_offline import FastAPIOffline
 import twinvec
 from twinvec.serving.answering import Answerer
 from twinvec.serving.events import EventLog
+from twinvec.serving.explore.thumbnails import Thumbnails
 from twinvec.serving.http.errors import ErrorAnswer, install_handlers
 from twinvec.serving.http.guard import OPEN, Guard, Served
 from twinvec.serving.http.keys import Keys
 from twinvec.serving.http.logs import log_request
 from twinvec.serving.http.metrics import Metrics
 from twinvec.serving.http.routes.events import events_router
+from twinvec.serving.http.routes.explore import explore_router, page_router
 from twinvec.serving.http.routes.health import health_router
 from twinvec.serving.http.routes.related import related_router
 from twinvec.serving.http.routes.relevance import relevance_router
@@ -45,6 +47,7 @@ TAGS = [
     {"name": "search relevance", "description": "What products are to a search query."},
     {"name": "events", "description": "What visitors did with answers."},
     {"name": "sellers", "description": "What a seller could offer."},
+    {"name": "explore", "description": "What the page at /explore shows: maps, products, two releases."},
     {"name": "operation", "description": "For balancers and operators."},
 ]
 ERRORS = {
@@ -66,6 +69,7 @@ def create_app(
     settings: ServingSettings | None = None,
     keys: Keys | None = None,
     workspace: Workspace | None = None,
+    thumbnails: Thumbnails | None = None,
 ) -> FastAPI:
     """Return the API over one answerer.
 
@@ -74,6 +78,7 @@ def create_app(
         settings: Settings of the API; the defaults if not given.
         keys: Keys of callers; those of the settings if not given.
         workspace: Stores of a home; without it, only what the index knows is answered.
+        thumbnails: Reads pictures of products for the page at /explore; without it, there are none.
     """
     settings = settings or ServingSettings()
     events_folder = settings.events.folder or (workspace.settings.paths.events if workspace else None)
@@ -107,6 +112,8 @@ def create_app(
             app.include_router(similar_router(service, workspace))
         if any(space.serving is not None and space.serving.classify is not None for space in all_spaces()):
             app.include_router(relevance_router(service, workspace))
+        app.include_router(page_router())
+        app.include_router(explore_router(service, workspace, thumbnails))
     events = EventLog(events_folder, settings.events) if settings.events.enabled and events_folder else None
     if events is not None:
         app.include_router(events_router(service, events))

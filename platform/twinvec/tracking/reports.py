@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from mlflow import MlflowClient
 from registry.models import Version
 from twinvec.settings import Settings
 from twinvec.tracking.naming import flatten, metric_name
+from twinvec.tracking.pictures import artifacts_of
 from twinvec.tracking.runs import log_input
 from twinvec.tracking.store import use_experiment, use_store
 
@@ -72,6 +74,9 @@ def log_report(settings: Settings, run_id: str | None, name: str, report: Mappin
 
 def log_pictures(settings: Settings, run_id: str | None, pictures: Mapping[str, Figure]) -> None:
     """Add pictures, name → figure, to a run that has ended, as artifacts."""
-    use_store(settings)
-    for name, picture in pictures.items():
-        MlflowClient().log_figure(run_id or "", picture, name)
+    artifacts = artifacts_of(settings, run_id or "")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, picture in pictures.items():
+            file = Path(folder) / name
+            picture.savefig(file)
+            artifacts.log_artifact(str(file))  # type: ignore[no-untyped-call]

@@ -88,7 +88,7 @@ def test_the_command_is_installed_and_starts_within_a_second_of_cpu() -> None:
 
 def test_every_command_has_help(command: CliRunner) -> None:
     assert set(COMMANDS) == {
-        "demo", "export", "import", "ingest", "run", "train", "evaluate", "ablate", "align",
+        "demo", "import", "ingest", "run", "train", "evaluate", "ablate", "align",
         "publish", "promote", "rollback", "update", "prune", "doctor", "lineage", "drift",
         "plot", "related", "serve", "settings", "status",
     }  # fmt: skip

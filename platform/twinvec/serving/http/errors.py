@@ -17,6 +17,8 @@ from starlette.exceptions import HTTPException
 
 from twinvec.errors import TwinvecError
 from twinvec.serving.choices import UnusableFilterError
+from twinvec.serving.explore.opening import NoMapError
+from twinvec.serving.explore.thumbnails import NoPictureError
 from twinvec.serving.related import UnknownNameError, UnknownProductError, UnusableProductError
 from twinvec.serving.sellers import UnknownSellerError
 
@@ -24,6 +26,8 @@ STATUS: Mapping[type[Exception], int] = {
     UnknownProductError: 404,
     UnknownNameError: 404,
     UnknownSellerError: 404,
+    NoMapError: 404,
+    NoPictureError: 404,
     UnusableProductError: 422,
     UnusableFilterError: 422,
 }

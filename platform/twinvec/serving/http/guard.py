@@ -24,6 +24,8 @@ from twinvec.settings.serving import LimitSettings
 REQUEST_ID = re.compile(r"[\w\-.]{8,64}", re.ASCII)
 # Asked by balancers and containers, which have no key, and must not wait behind callers.
 OPEN = frozenset({"/health", "/ready"})
+# The page and its scripts hold no data; what they ask for needs a key.
+PAGE, ASSETS = "/explore", "/explore/assets/"
 OPERATORS = frozenset({"/metrics"})
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
@@ -96,7 +98,7 @@ class Guard:
         reply = _Reply(send, state["request_id"], without_body=method == "HEAD")
         caller = ANONYMOUS
         try:
-            if asked["path"] in OPEN:
+            if is_open(asked["path"]):
                 await self._app(asked, receive, reply)
             else:
                 caller = self._admit(asked["path"], headers)
@@ -190,6 +192,11 @@ class _Reply:
         elif self._without_body:
             message = {**message, "body": b""}
         await self._send(message)
+
+
+def is_open(path: str) -> bool:
+    """Return whether a path is answered without a key."""
+    return path in OPEN or path == PAGE or path.startswith(ASSETS)
 
 
 def _given(first: Message, then: Receive | None = None) -> Receive:
