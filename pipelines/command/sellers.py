@@ -110,16 +110,26 @@ def store(
     listings: Annotated[
         bool, typer.Option("--listings", help="Also write listings in four marketplaces, one of them small.")
     ] = False,
+    searches: Annotated[
+        bool,
+        typer.Option(
+            "--searches", help="Also write search queries, judged products and purchases after queries."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a synthetic store with sellers and customers; `twinvec ingest FOLDER --format parquet` reads it."""
     with shown() as progress:
         from twinvec.catalogue.synthetic import generate
 
-        made = generate(folder, size, seed, sellers=True, listings=listings, progress=progress)
+        made = generate(
+            folder, size, seed, sellers=True, searches=searches, listings=listings, progress=progress
+        )
     if as_json:
         print_json(made)
         return
+    searched = f", {made.queries:,} queries and {made.judgements:,} judgements" if searches else ""
     typer.echo(
-        f"{made.products:,} products, {made.offers:,} offers and {made.interactions:,} interactions in {made.folder}"
+        f"{made.products:,} products, {made.offers:,} offers and {made.interactions:,} interactions{searched} in "
+        f"{made.folder}"
     )
