@@ -52,7 +52,8 @@ class RelevanceProblem:
         files: Neighbourhoods.
         options: Settings.
         device: Device to fit on.
-        baseline: Predictions of the text alone, by classes, filled by its row; int64 [seeds, test].
+        rivals: Predictions of rows that others are compared with, by classes and recipe, filled by these rows; int64
+            [seeds, test].
         text_seconds: Seconds an epoch in which the text encoder was trained.
     """
 
@@ -62,7 +63,7 @@ class RelevanceProblem:
     files: NeighbourhoodFiles | None
     options: RelevanceSettings
     device: torch.device
-    baseline: dict[str, npt.NDArray[Any]]
+    rivals: dict[tuple[str, str], npt.NDArray[Any]]
     text_seconds: float
 
 
@@ -92,6 +93,9 @@ class RelevanceRow:
         macro_f1, macro_precision, macro_recall, micro_f1: Of all test pairs.
         by_class: Precision, recall and F1 of each class.
         gain, low, high: Macro-F1 above that of the text alone, and its interval of 95%; None for the text itself.
+        gain_by_part: The same gain with its interval, of queries with and without purchases, and of each region.
+        over_one_phase: Macro-F1 of two phases above that of this row, with its interval, of all regions and of each;
+            of the row of one phase alone.
         known, unknown: Macro-F1 of queries with and without purchases.
         by_region: Macro-F1 of each region.
         by_neighbours: Macro-F1 by the number of the query's neighbours.
@@ -111,6 +115,8 @@ class RelevanceRow:
     gain: float | None
     low: float | None
     high: float | None
+    gain_by_part: str | None
+    over_one_phase: str | None
     known: float
     unknown: float
     by_region: str
@@ -224,6 +230,7 @@ def judge(problem: RelevanceProblem, name: str, found: Found, seconds: float) ->
     """Measure the predictions of a row on the test queries."""
     import numpy as np
 
+    from pipelines.relevance.gains import f1_gain, f1_gains
     from pipelines.relevance.judged import Split
     from twinvec.metrics.classification import classification_metrics
 
@@ -247,11 +254,21 @@ def judge(problem: RelevanceProblem, name: str, found: Found, seconds: float) ->
         else np.zeros(len(rows))
     )
     buckets = {"0": sizes == 0, "1–9": (sizes > 0) & (sizes < 10), "10+": sizes >= 10}
-    gain = low = high = None
-    if VARIANTS.get(name, ("", name))[1] == TEXT:
-        problem.baseline[found.classes] = found.predicted
-    elif found.classes in problem.baseline:
-        gain, low, high = _interval(judged, rows, found.predicted, problem.baseline[found.classes])
+    recipe = VARIANTS.get(name, ("", name))[1]
+    if recipe in (TEXT, TWO_PHASES):
+        problem.rivals[found.classes, recipe] = found.predicted
+    text = problem.rivals.get((found.classes, TEXT)) if recipe != TEXT else None
+    phases = problem.rivals.get((found.classes, TWO_PHASES)) if name == ONE_PHASE else None
+    gain = low = high = by_part = over = None
+    of_region = {each: regions == each for each in judged.regions()}
+    if text is not None:
+        gain, low, high = f1_gain(judged, rows, found.predicted, text)
+        by_part = f1_gains(
+            judged, rows, found.predicted, text, {"known": known, "unknown": ~known, **of_region}
+        )
+    if phases is not None:
+        everywhere = {"all": np.ones(len(rows), bool), **of_region}
+        over = f1_gains(judged, rows, phases, found.predicted, everywhere)
     classes = "; ".join(
         f"{each} {mean(f'precision_{each}'):.3f}/{mean(f'recall_{each}'):.3f}/{mean(f'f1_{each}'):.3f}"
         for each in judged.names
@@ -267,6 +284,8 @@ def judge(problem: RelevanceProblem, name: str, found: Found, seconds: float) ->
         gain=gain,
         low=low,
         high=high,
+        gain_by_part=by_part,
+        over_one_phase=over,
         known=mean("macro_f1", known),
         unknown=mean("macro_f1", ~known),
         by_region=" ".join(f"{each} {mean('macro_f1', regions == each):.3f}" for each in judged.regions()),
@@ -277,37 +296,6 @@ def judge(problem: RelevanceProblem, name: str, found: Found, seconds: float) ->
         disk_mb=disk,
         seconds=seconds,
     )
-
-
-def _interval(
-    judged: Judged, rows: npt.NDArray[Any], ours: npt.NDArray[Any], other: npt.NDArray[Any]
-) -> tuple[float, float, float]:
-    """Return the mean gain in macro-F1 and its interval of 95%: test queries are drawn 1,000 times, with all seeds."""
-    import numpy as np
-
-    from twinvec.metrics.classification import class_scores
-
-    count = len(judged.names)
-    codes = judged.pairs.query_nodes.take(rows.tolist()).dictionary_encode().indices.to_numpy()
-    true, queries = judged.classes[rows], int(codes.max()) + 1
-
-    def confusions(predicted: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return the confusion matrices of each seed and query, int64 [seeds, queries, classes²]."""
-        cells = codes * count * count + true * count + predicted
-        size = queries * count * count
-        return np.stack([np.bincount(each, minlength=size).reshape(queries, -1) for each in cells])
-
-    def macro(weights: npt.NDArray[Any], counts: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        drawn = np.einsum("dq,sqc->dsc", weights, counts).reshape(len(weights), len(counts), count, count)
-        return np.asarray(class_scores(drawn)[2].mean(-1).mean(-1))
-
-    random = np.random.default_rng(0)
-    weights = random.multinomial(queries, np.full(queries, 1 / queries), 1_000)
-    ours, other = confusions(ours), confusions(other)
-    everyone = np.ones((1, queries), np.int64)
-    gain = float((macro(everyone, ours) - macro(everyone, other))[0])
-    low, high = np.quantile(macro(weights, ours) - macro(weights, other), [0.025, 0.975])
-    return gain, float(low), float(high)
 
 
 def _costs(problem: RelevanceProblem, found: Found) -> tuple[int | None, float | None, float | None]:
@@ -353,6 +341,8 @@ COMPARISON = Comparison(
         Column("gain", "to text"),
         Column("low", "low"),
         Column("high", "high"),
+        Column("gain_by_part", "to text, by part", logged=False),
+        Column("over_one_phase", "two phases over one", logged=False),
         Column("known", "known queries"),
         Column("unknown", "unknown"),
         Column("by_class", "P/R/F1 of each class", logged=False),

@@ -10,16 +10,24 @@ import pytest
 from pipelines.comparisons import relevance
 from pipelines.comparisons.comparison import Request
 from pipelines.comparisons.runner import lay_out, run
+from pipelines.relevance.gains import f1_gain, f1_gains
 from pipelines.relevance.judged import Split, read_judged
 from pipelines.relevance.thresholds import best_thresholds, classify_by_thresholds
+
+NAMES = ["text", "majority", "text + gcn", "text + gcn, one phase", "E-SCI: text + gcn"]
+
+
+def parts(gains: str | None) -> list[str]:
+    """Return the names of the parts in a text such as `us +0.1 [0, +0.2]; es …`."""
+    return [each.split()[0] for each in (gains or "").split("; ")]
 
 
 def test_rows_are_judged_on_the_same_test_queries(home: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relevance, "SEEDS", 2)
     workspace = home.workspace
     request = Request(workspace, workspace.snapshot(), lambda _message: None, "related")
-    rows = run(relevance.COMPARISON, request, ["text", "majority", "text + gcn", "E-SCI: text + gcn"])
-    text, majority, gcn, two = rows
+    rows = run(relevance.COMPARISON, request, NAMES)
+    text, majority, gcn, one_phase, two = rows
     judged = read_judged(workspace.snapshot(), workspace.settings.relevance, 0)
     share = (judged.classes[judged.rows(Split.TEST)] == 0).mean()
     assert majority.micro_f1 == pytest.approx(share)
@@ -27,11 +35,17 @@ def test_rows_are_judged_on_the_same_test_queries(home: Any, monkeypatch: pytest
     assert text.gain is None
     assert gcn.gain == pytest.approx(gcn.macro_f1 - text.macro_f1)
     assert np.all(np.diff(np.array([gcn.low, gcn.gain, gcn.high], float)) >= 0)
+    regions = ["br", "es", "mx", "us"]
+    assert parts(gcn.gain_by_part) == ["known", "unknown", *regions]
+    assert parts(one_phase.over_one_phase) == ["all", *regions]
+    gain = gcn.macro_f1 - one_phase.macro_f1
+    assert (one_phase.over_one_phase or "").startswith(f"all {gain:+.3f} [")
+    assert text.gain_by_part is gcn.over_one_phase is None
     assert float(gcn.parameters or 0) > float(text.parameters or 0) > 0
     assert two.gain is None  # its own text was not asked for
     assert two.by_class.count("/") == 4
     table = lay_out(relevance.COMPARISON, request, rows)
-    assert [cells[0] for cells in table.cells] == ["text", "majority", "text + gcn", "E-SCI: text + gcn"]
+    assert [cells[0] for cells in table.cells] == NAMES
 
 
 def test_thresholds_divide_scores_where_the_classes_are_divided() -> None:
@@ -40,3 +54,17 @@ def test_thresholds_divide_scores_where_the_classes_are_divided() -> None:
     scores = np.array([0.9, 0.5, 0.1])[classes] + draw.normal(0, 0.03, 600)
     found = classify_by_thresholds(scores, best_thresholds(scores, classes, 3))
     assert (found == classes).mean() > 0.95
+
+
+def test_a_gain_is_certain_where_every_query_gains(home: Any) -> None:
+    judged = read_judged(home.workspace.snapshot(), home.workspace.settings.relevance, 0)
+    rows = judged.rows(Split.TEST)
+    right = judged.classes[rows]
+    wrong = (right + 1) % 4
+    gain, low, high = f1_gain(judged, rows, np.stack([right, right]), np.stack([wrong, wrong]))
+    assert 0 < low <= gain <= high <= 1
+    assert gain == pytest.approx(1)
+    assert f1_gain(judged, rows, right[None], right[None]) == (0, 0, 0)
+    some = np.arange(len(rows)) < 9
+    found = f1_gains(judged, rows, right[None], right[None], {"some": some, "none": ~(rows >= 0)})
+    assert found == "some +0.000 [+0.000, +0.000]"
