@@ -34,12 +34,12 @@ from pipelines.image.encoder import encode_images
 from pipelines.image.encoder import load_encoder as load_image_encoder
 from pipelines.image.reading import read_images
 from pipelines.text.encoder import encode_texts, load_encoder
-from pipelines.text.forward import Forward, Precision, build_forward
+from pipelines.text.forward import Forward, build_forward
 from pipelines.text.texts import read_texts
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.catalogue.synthetic import generate
-from twinvec.nn.device import resolve_device
+from twinvec.nn.device import Precision, resolve_device
 from twinvec.nn.models.image import ImageEncoder, MeanAndSpread
 from twinvec.settings import ImageSettings, Settings, TextSettings, load_settings
 from twinvec.workspace import Workspace

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,10 +24,17 @@ Force = Annotated[bool, typer.Option("--force", help="Make new versions even if 
 def run(snapshot: SnapshotId = None, force: Force = False, as_json: AsJson = False) -> None:
     """Run every stage that is out of date, in order; publish and promote what is new."""
     from twinvec import dag
+    from twinvec.engine.together import asks_for_trainers, train_together
     from twinvec.nn import processes
     from twinvec.releases.refresh import refresh
 
     workspace = open_workspace()
+    if asks_for_trainers(workspace.settings):
+        # They make the versions, and this process finds them made.
+        train_together(
+            workspace.settings, _train_spaces, {"snapshot": snapshot, "spaces": None, "force": force}
+        )
+        force = False
     with processes.process_group(), shown() as progress:
         if not processes.is_first():
             dag.run(workspace, workspace.snapshot(snapshot), None, force)
@@ -68,15 +75,46 @@ def train(
 ) -> None:
     """Train one space, and what it needs if that is out of date; nothing is published."""
     from twinvec import dag
+    from twinvec.engine.together import asks_for_trainers, train_together
     from twinvec.nn import processes
 
     workspace = open_workspace(**({"related": {"recipe": recipe}} if recipe is not None else {}))
+    if asks_for_trainers(workspace.settings):
+        together = {
+            "snapshot": snapshot,
+            "spaces": [space],
+            "force": force,
+            "inputs": inputs,
+            "recipe": recipe,
+        }
+        train_together(workspace.settings, _train_spaces, together)
+        force = False
     with processes.process_group(), shown() as progress:
         versions = {version.space: version for version in map(workspace.version, inputs or [])}
         steps = dag.run(workspace, workspace.snapshot(snapshot), {space}, force, progress, versions)
     if not processes.is_first():
         return
     print_json(_records(steps)) if as_json else print_steps(steps)
+
+
+def _train_spaces(arguments: Mapping[str, Any]) -> None:
+    """Train as one of several processes."""
+    from twinvec import dag
+    from twinvec.nn import processes
+
+    recipe, spaces = arguments.get("recipe"), arguments["spaces"]
+    workspace = open_workspace(**({"related": {"recipe": recipe}} if recipe is not None else {}))
+    with processes.process_group():
+        versions = {
+            version.space: version for version in map(workspace.version, arguments.get("inputs") or [])
+        }
+        dag.run(
+            workspace,
+            workspace.snapshot(arguments["snapshot"]),
+            None if spaces is None else set(spaces),
+            arguments["force"],
+            given=versions,
+        )
 
 
 def print_steps(steps: Sequence[Step]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from pipelines.encoding.pretrained import load_pretrained
 from twinvec.errors import SettingsError
+from twinvec.nn.device import Precision, resolve_precision
 from twinvec.nn.models.image import ImageEncoder, MeanAndSpread, convolutions
 
 UNTRAINED = "vit_small_untrained"
@@ -64,7 +65,7 @@ def encode_images(
     encoder: ImageEncoder,
     pixels: npt.NDArray[np.uint8],
     batch: int,
-    precision: Literal["float32", "bfloat16"] = "float32",
+    precision: Precision = "float32",
 ) -> npt.NDArray[np.float32]:
     """Return vectors of unit length, float32 [n, d].
 
@@ -72,10 +73,12 @@ def encode_images(
         encoder: An encoder in evaluation mode, on the device to compute on.
         pixels: RGB, uint8 [n, 3, size, size].
         batch: Images in one forward pass.
-        precision: `bfloat16` multiplies matrices in bfloat16 and leaves the weights as they are.
+        precision: `bfloat16` multiplies matrices in bfloat16 and leaves the weights as they are; `auto` does so on a
+            GPU.
     """
     device = encoder.mean.device
-    mixed = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    in_half = resolve_precision(precision, device) == "bfloat16"
+    mixed = torch.autocast(device.type, torch.bfloat16, enabled=in_half)
     vectors = np.empty((len(pixels), encoder.projection.out_features), np.float32)
     with torch.inference_mode():
         for first in range(0, len(pixels), batch):

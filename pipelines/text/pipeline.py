@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import mlflow.sentence_transformers
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import sentence_transformers
 import torch
@@ -20,8 +22,10 @@ from pipelines.graph.product_graph import load_graph
 from pipelines.text.encoder import dimension, encode_texts, load_encoder, preprocessing_digest
 from pipelines.text.finetuning import fine_tune
 from pipelines.text.forward import build_forward
+from pipelines.text.on_cluster import encode_on_cluster
 from pipelines.text.space import SPACE
 from pipelines.text.texts import count_texts, read_texts
+from twinvec.engine import open_cluster
 from twinvec.nn.device import resolve_device
 from twinvec.nn.training.encoder_loop import peak_memory
 from twinvec.progress import Progress
@@ -45,20 +49,33 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     trained = {}
     if graph is not None and options.scheme != "pretrained":
         trained = fine_tune(encoder, inputs, graph, run, progress, device)
-    forward = build_forward(encoder, options.backend, options.precision)
     total = count_texts(inputs.snapshot)
     vectors = disk_matrix(settings.home, total, dimension(encoder))
     keys: list[pa.Array] = []
-    done, seconds = 0, 0.0
-    for step, chunk in enumerate(read_texts(inputs.snapshot, CHUNK)):
-        started = time.perf_counter()
-        encoded = encode_texts(encoder, chunk.texts.to_pylist(), options.batch, forward)
-        took = time.perf_counter() - started
-        vectors[done : done + len(encoded)] = encoded
-        keys.append(chunk.product_ids)
-        done, seconds = done + len(encoded), seconds + took
-        run.log_epoch(step, {"titles_per_second": len(encoded) / took})
-        progress(f"{done:,} of {total:,} products, {done / seconds:,.0f} titles/s")
+
+    def remembered() -> Iterator[pa.Array]:
+        for chunk in read_texts(inputs.snapshot, CHUNK):
+            keys.append(chunk.product_ids)
+            yield chunk.texts
+
+    with open_cluster(settings) as cluster:
+        if cluster is None:
+            forward = build_forward(encoder, options.backend, options.precision)
+            encoded: Iterator[npt.NDArray[np.float32]] = (
+                encode_texts(encoder, texts.to_pylist(), options.batch, forward, options.tokens)
+                for texts in remembered()
+            )
+        else:
+            encoded = encode_on_cluster(cluster, encoder, remembered(), options, settings.ray.encoders)
+        done, started = 0, time.perf_counter()
+        before = started
+        for step, part in enumerate(encoded):
+            vectors[done : done + len(part)] = part
+            done, now = done + len(part), time.perf_counter()
+            run.log_epoch(step, {"titles_per_second": len(part) / (now - before)})
+            progress(f"{done:,} of {total:,} products, {done / (now - started):,.0f} titles/s")
+            before = now
+        seconds = before - started
     model, preprocessing = model_digest(encoder), preprocessing_digest(encoder)
     product_ids = pa.concat_arrays(keys)
     return Outcome(

@@ -76,7 +76,10 @@ def carry_text(workspace: Workspace, live: Live, full: bool) -> Train:
 
         def encode(rest: Snapshot) -> Iterator[tuple[pa.Array, Floats]]:
             for some in read_texts(rest, TEXTS):
-                yield some.product_ids, encode_texts(encoder, some.texts.to_pylist(), options.batch, forward)
+                yield (
+                    some.product_ids,
+                    encode_texts(encoder, some.texts.to_pylist(), options.batch, forward, options.tokens),
+                )
 
         same = None if full else SAME_TEXT
         return _carry(inputs, old, same, encode, count_texts(inputs.snapshot), progress)

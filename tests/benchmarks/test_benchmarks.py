@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 import qdrant_edge as edge
 
-from benchmarks import features, graph_build, inference, publish, scale, table, training
+from benchmarks import features, gpu, graph_build, inference, publish, scale, table, training
 from benchmarks.measuring import Ratio, finish
 from twinvec.serving.related import Recommender
 from twinvec.settings import RelatedSettings
@@ -73,3 +75,19 @@ def test_an_epoch_cut_short_says_so_and_the_page_shows_it(
     assert "| read of a version | the bare DuckDB join | ≤ 1.3× | 1.50× (missed) |" in page
     assert f"extrapolated from 1 of {figures['batches']['of an epoch']} batches" in page
     assert table.fill(page, tmp_path) == page
+
+
+def test_the_gpu_benchmark_runs_without_the_stores(tmp_path: Path) -> None:
+    output = tmp_path / "gpu.json"
+    arguments = ["--products", "500", "--edges", "600", "--batch", "300", "--epochs", "1", "--device", "cpu"]
+    missing = ["dgl", "duckdb", "feast", "mlflow", "pydantic", "qdrant_client", "qdrant_edge", "sqlalchemy"]
+    code = f"""
+import runpy, sys
+sys.modules |= dict.fromkeys({missing})
+sys.argv = ["gpu.py", *{arguments}, "--output", {str(output)!r}]
+runpy.run_path({str(Path(gpu.__file__))!r}, run_name="__main__")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
+    runs = json.loads(output.read_text())["runs"]
+    assert [each["precision"] for each in runs] == ["float32", "bfloat16"]
+    assert all(each["edges_per_second"] > 0 and each["loss"] > 0 for each in runs)

@@ -12,12 +12,17 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
+from pipelines.text.encoder import encode_texts, load_encoder
+from pipelines.text.on_cluster import encode_on_cluster
+from tests.encoders import write_small_encoder
 from twinvec.catalogue.counting import count_pairs
 from twinvec.engine import Cluster, open_cluster
 from twinvec.engine.on_ray import run_with
+from twinvec.engine.together import train_together
 from twinvec.errors import CatalogueError, SettingsError, StoreError
-from twinvec.settings import Settings
+from twinvec.settings import Settings, TextSettings
 
 pytestmark = pytest.mark.slow
 ITEMS, LARGEST = 400, 20
@@ -110,6 +115,54 @@ def test_a_node_that_dies_in_the_middle_changes_nothing(
     assert reached.exists(), "the third node had written its counts"
     assert node not in nodes.worker_nodes
     assert found == expected
+
+
+def test_texts_are_encoded_as_on_one_machine(nodes: Any, tmp_path: Path) -> None:
+    encoder = load_encoder(str(write_small_encoder(tmp_path)), 32, torch.device("cpu"))
+    options = TextSettings(max_length=32, batch=8)
+    texts = [f"product {number} " + "of many words " * (number % 7) for number in range(90)]
+    chunks = [pa.array(texts[first : first + 25]) for first in range(0, len(texts), 25)]
+    with open_cluster(Settings(home=tmp_path, engine="ray")) as cluster:
+        assert cluster is not None
+        found = list(encode_on_cluster(cluster, encoder, chunks, options, 1))
+    assert [len(each) for each in found] == [25, 25, 25, 15]
+    np.testing.assert_allclose(np.concatenate(found), encode_texts(encoder, texts, 8), atol=1e-5)
+    assert not [*(tmp_path / ".spill").rglob("*.parquet")]
+
+
+def test_processes_of_a_cluster_train_together(nodes: Any, tmp_path: Path) -> None:
+    def work(arguments: Any) -> None:
+        import torch
+
+        from twinvec.nn import processes
+        from twinvec.nn.features import Features
+        from twinvec.nn.losses.margin import MarginObjective
+        from twinvec.nn.models import GraphSAGE
+        from twinvec.nn.sampling.blocks import double_cover
+        from twinvec.nn.sampling.csr import CsrSampler
+        from twinvec.nn.training.loop import train
+
+        with processes.process_group():
+            torch.manual_seed(0)
+            source, target = torch.arange(40), (torch.arange(40) + 1) % 40
+            graph = {"copurchase": double_cover(source, target, products=40)}
+            model = GraphSAGE(content=40, dimension=4, layers=1, relations=list(graph))
+            objective = MarginObjective(source, target, 40, 40, negatives=2, pool=9, margin=1.0, batch=5)
+            features, sampler = (
+                Features(torch.eye(40), torch.zeros(80, 0)),
+                CsrSampler(graph, {"copurchase": -1}, 1),
+            )
+            history = train(model, features, sampler, objective, 2, 0.05, 0.0, seed=arguments["seed"])
+            record = {"weights": model.state_dict(), "losses": [each.loss for each in history]}
+            torch.save(record | {"count": processes.count()}, f"{arguments['folder']}/{processes.rank()}.pt")
+
+    settings = Settings(home=tmp_path, engine="ray", ray={"trainers": 2})
+    train_together(settings, work, {"folder": str(tmp_path), "seed": 3})
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    assert first["count"] == second["count"] == 2
+    assert first["losses"] == second["losses"]
+    for name, weights in first["weights"].items():
+        assert torch.equal(weights, second["weights"][name])
 
 
 def test_errors_of_tasks_are_told(nodes: Any) -> None:

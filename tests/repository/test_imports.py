@@ -45,8 +45,8 @@ ALLOWED: Mapping[str, str] = {
     "pipelines.command": (
         "pipelines.cold_start pipelines.comparisons pipelines.evaluation pipelines.image pipelines.ranking "
         "pipelines.related pipelines.relevance pipelines.update pipelines.versions registry twinvec twinvec.catalogue "
-        "twinvec.dag "
-        "twinvec.doctor twinvec.errors twinvec.exchange twinvec.features twinvec.files twinvec.nn twinvec.releases "
+        "twinvec.dag twinvec.doctor twinvec.engine "
+        "twinvec.errors twinvec.exchange twinvec.features twinvec.files twinvec.nn twinvec.releases "
         "twinvec.secrets twinvec.serving twinvec.settings twinvec.spaces twinvec.startup twinvec.text twinvec.tracking "
         "twinvec.vectors twinvec.workspace"
     ),
@@ -97,7 +97,7 @@ ALLOWED: Mapping[str, str] = {
         "twinvec.serving twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking twinvec.workspace"
     ),
     "pipelines.text": (
-        "pipelines.encoding pipelines.graph twinvec.catalogue twinvec.digest twinvec.errors "
+        "pipelines.encoding pipelines.graph twinvec.catalogue twinvec.digest twinvec.engine twinvec.errors "
         "twinvec.metrics twinvec.nn twinvec.progress twinvec.settings twinvec.spaces twinvec.stage "
         "twinvec.tracking"
     ),

@@ -33,6 +33,15 @@ def test_auto_and_dgl_decide_the_same_and_csr_something_else() -> None:
     assert csr["sampler"] == "csr"
 
 
+def test_auto_and_float32_decide_the_same_and_bfloat16_something_else() -> None:
+    kinds: list[type[Group]] = [TextSettings, ImageSettings, RelatedSettings]
+    for kind in kinds:
+        auto, whole, half = (
+            kind.model_validate({"precision": name}).deciding() for name in ("auto", "float32", "bfloat16")
+        )
+        assert auto == whole != half
+
+
 def test_operational_settings_decide_nothing() -> None:
     text = TextSettings()
     moved = TextSettings(batch=7, backend="openvino", training={"checkpoint_steps": 3, "log_steps": 1})

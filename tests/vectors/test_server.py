@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from qdrant_client import QdrantClient, models
 from tests.vectors.conftest import Catalogue
 from twinvec.errors import StoreError
 from twinvec.settings import QdrantSettings, Settings
-from twinvec.vectors import open_index, point_id, publish
+from twinvec.vectors import CollectionConfig, open_index, point_id, publish, server
 from twinvec.vectors.server import ServerIndex
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect", "ignore:Local mode performs")
@@ -96,3 +97,60 @@ def test_a_server_that_does_not_answer_is_explained(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"could not list the collections[\s\S]*qdrant.url"):
         index.collections()
     index.close()
+
+
+def test_the_layout_on_several_machines_is_requested_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the requests: there is no cluster of Qdrant here."""
+    settings = Settings(
+        qdrant={
+            "url": "http://qdrant.test",
+            "shard_number": 6,
+            "replication_factor": 2,
+            "write_consistency_factor": 2,
+            "on_disk": True,
+        }
+    )
+    index = open_index(settings)
+    assert isinstance(index, ServerIndex)
+    client: Any = index._client
+    sent: dict[str, Any] = {}
+    monkeypatch.setattr(client, "collection_exists", lambda _name: False)
+    monkeypatch.setattr(client, "create_payload_index", lambda *_: None)
+    monkeypatch.setattr(client, "create_collection", lambda _name, **values: sent.update(values))
+    index.create("shop__v1", CollectionConfig(4, 16, 100, 100))
+    assert (sent["shard_number"], sent["replication_factor"], sent["write_consistency_factor"]) == (6, 2, 2)
+    assert sent["on_disk_payload"] is True
+    for vector in sent["vectors_config"].values():
+        assert vector.on_disk is True
+        assert vector.hnsw_config.on_disk is True
+
+    states = [["Active", "Partial"], ["Active", "Initializing"], ["Active", "Active"], ["Active", "Active"]]
+    asked: list[str] = []
+
+    def shards(name: str) -> models.CollectionClusterInfo:
+        asked.append(name)
+        local, remote = states[len(asked) - 1]
+        return models.CollectionClusterInfo(
+            peer_id=1,
+            shard_count=6,
+            local_shards=[
+                models.LocalShardInfo(shard_id=0, points_count=1, state=models.ReplicaState(local))
+            ],
+            remote_shards=[models.RemoteShardInfo(shard_id=0, peer_id=2, state=models.ReplicaState(remote))],
+            shard_transfers=[],
+        )
+
+    config = CollectionConfig(4, 16, 100, 100)
+    monkeypatch.setattr(index, "_config", lambda _name: config)
+    monkeypatch.setattr(client, "update_collection", lambda *_, **__: None)
+    monkeypatch.setattr(
+        client, "get_collection", lambda _name: SimpleNamespace(status=models.CollectionStatus.GREEN)
+    )
+    monkeypatch.setattr(client, "collection_cluster_info", shards)
+    monkeypatch.setattr(server, "POLL_SECONDS", 0.0)
+    index.build("shop__v1")
+    assert len(asked) == 4, "it waits until all replicas have been active twice"
+    states[:] = [["Active", "Dead"]]
+    asked.clear()
+    with pytest.raises(StoreError, match="dead"):
+        index.build("shop__v1")

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import os
+from typing import Literal
 
 import torch
 
 from twinvec.errors import SettingsError
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+def resolve_precision(name: Precision, device: torch.device) -> Literal["float32", "bfloat16"]:
+    """Return the precision called `name`; `auto` is bfloat16 on a GPU that multiplies in it, else float32.
+
+    Example:
+        >>> resolve_precision("auto", torch.device("cpu"))
+        'float32'
+    """
+    if name != "auto":
+        return name
+    return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
 
 
 def resolve_device(name: str) -> torch.device:

@@ -47,6 +47,9 @@ def process_group() -> Iterator[None]:
 
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    if distributed.is_initialized():  # By Ray Train, which ends it, too.
+        yield
+        return
     distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=LONGEST_WAIT
     )

@@ -35,7 +35,19 @@ class Group(BaseModel):
 
         Versions of that time carry a fingerprint of these values, and manifests still hold their digest.
         """
-        return self.model_dump(mode="json")
+        return auto_as_float32(self.model_dump(mode="json"))
+
+
+def auto_as_float32(values: dict[str, Any]) -> dict[str, Any]:
+    """Count `auto` as float32, as before there was `auto`: versions of a home that moves to a GPU stay usable."""
+    return {
+        name: auto_as_float32(value)
+        if isinstance(value, dict)
+        else "float32"
+        if name == "precision" and value == "auto"
+        else value
+        for name, value in values.items()
+    }
 
 
 def is_operational(model: type[BaseModel], name: str) -> bool:

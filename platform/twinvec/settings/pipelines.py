@@ -12,6 +12,9 @@ from pydantic import Field
 
 from twinvec.settings.group import Group, Operational
 
+Precision = Literal["auto", "float32", "bfloat16"]
+# `auto` and float32 count as one where settings decide whether a version is up to date.
+
 # `auto` and `dgl` count as one where settings decide whether a version is up to date: both samplers draw from the same
 # distribution, and versions of a home that moves to a machine without DGL stay usable. An explicit `csr` counts.
 SamplerName = Literal["auto", "dgl", "csr"]
@@ -83,8 +86,9 @@ class EncoderTraining(Group):
     warmup: float = Field(
         0.1, ge=0, lt=1, description="Share of the steps in which the learning rate rises from 0."
     )
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="`bfloat16` runs the model in mixed precision."
+    precision: Precision = Field(
+        "auto",
+        description="`bfloat16` runs the model in mixed precision, with weights in float32. `auto` does so on a GPU.",
     )
     checkpoint_steps: Operational[int] = Field(
         200,
@@ -209,18 +213,26 @@ class TextSettings(Group):
         description="Sentence-transformers model: a folder, a hub name such as the paper's "
         "`distiluse-base-multilingual-cased-v2`, or the model installed with Twinvec, which needs no download.",
     )
-    batch: Operational[int] = Field(64, ge=1, description="Number of texts in one forward pass.")
+    batch: Operational[int] = Field(64, ge=1, description="Number of texts in one forward pass, on a CPU.")
+    tokens: Operational[int] = Field(
+        131_072, ge=8, description="Number of tokens in one forward pass, padding included, on a GPU."
+    )
     max_length: int = Field(64, ge=8, description="Largest number of tokens of a text.")
     backend: Operational[Literal["torch", "openvino"]] = Field(
         "torch",
         description="Library that runs the encoder. `openvino` is faster on a CPU and needs `pip install "
         "twinvec[openvino]`.",
     )
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32",
-        description="Precision of encoding. `bfloat16` is about twice as fast on a CPU or GPU that supports it. Its "
+    precision: Precision = Field(
+        "auto",
+        description="Precision of encoding. `auto` is bfloat16 on a GPU, else float32. `bfloat16` is about twice "
+        "as fast on a CPU or GPU that supports it. Its "
         "vectors differ from float32 by cosine distances of about 3e-5 (benchmarks/encode.py).",
     )
+
+    def deciding_as_before(self) -> dict[str, Any]:
+        """Return the settings of that time, which are fewer; see `Group.deciding_as_before`."""
+        return {name: value for name, value in super().deciding_as_before().items() if name != "tokens"}
 
 
 class ImageSettings(Group):
@@ -240,8 +252,10 @@ class ImageSettings(Group):
         "downloaded. The default is a small ViT with random weights drawn from `seed`, to be trained.",
     )
     batch: Operational[int] = Field(64, ge=1, description="Number of images in one forward pass.")
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="Precision of encoding. `bfloat16` is faster on a CPU or GPU that supports it."
+    precision: Precision = Field(
+        "auto",
+        description="Precision of encoding. `auto` is bfloat16 on a GPU, else float32. `bfloat16` is faster on a CPU "
+        "or GPU that supports it.",
     )
     size: int = Field(32, ge=16, description="Side of a resized image, in pixels.")
     dimension: int = Field(256, ge=8, description="Length of an image embedding (4.1.3).")

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, create_model, field_validator, model_val
 from pydantic_core import PydanticCustomError
 
 from twinvec.settings import registered_models
-from twinvec.settings.group import Group
+from twinvec.settings.group import Group, auto_as_float32
 from twinvec.settings.pipelines import SAMPLER, SamplerName
 from twinvec.settings.related_models import (
     DaemonSettings,
@@ -51,8 +51,10 @@ class RelatedSettings(Group):
         4, ge=1, description="Epochs without a better validation MRR before stopping (4.1.3)."
     )
     validation_edges: int = Field(5_000, ge=1, description="Maximum number of edges for the validation MRR.")
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="Precision of training. `bfloat16` runs the model in mixed precision."
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="Precision of training. `bfloat16` runs the model in mixed precision, with weights in float32. "
+        "`auto` does so on a GPU.",
     )
     calibrate: bool = Field(
         True,
@@ -121,5 +123,5 @@ class RelatedSettings(Group):
     def deciding_as_before(self) -> dict[str, Any]:
         """Return the settings without the groups of other models: changing them makes nothing out of date."""
         others = {*self.own_groups(), *(self.__pydantic_extra__ or {})} - {self.recipe}
-        values = self.model_dump(mode="json", exclude=others)
+        values = auto_as_float32(self.model_dump(mode="json", exclude=others))
         return {**values, "sampler": "csr" if self.sampler == "csr" else "dgl"}

@@ -152,6 +152,23 @@ class QdrantSettings(Group):
         "that is tried. A release below it does not become ready.",
     )
     verify_sample: int = Field(200, ge=1, description="Number of products queried to measure that recall.")
+    shard_number: Operational[int | None] = Field(
+        None, ge=1, description="Server: number of shards of a collection. If not set, one a machine."
+    )
+    replication_factor: Operational[int | None] = Field(
+        None,
+        ge=1,
+        description="Server: number of machines that hold each shard. If not set, as the server has it.",
+    )
+    write_consistency_factor: Operational[int | None] = Field(
+        None,
+        ge=1,
+        description="Server: number of machines of a shard that have to accept a write. If not set, as the server has "
+        "it.",
+    )
+    on_disk: Operational[bool] = Field(
+        False, description="Server: keep vectors, HNSW graphs and payloads on disk, and cache what is read."
+    )
 
 
 class RetentionSettings(Group):

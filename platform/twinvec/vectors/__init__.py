@@ -33,7 +33,10 @@ def open_index(settings: Settings) -> VectorIndex:
         from twinvec.vectors.edge import EdgeIndex
 
         return EdgeIndex(settings.paths.qdrant)
-    from twinvec.vectors.server import ServerIndex, connect
+    from twinvec.vectors.server import Layout, ServerIndex, connect
 
     key = qdrant.api_key.get_secret_value() if qdrant.api_key else None
-    return ServerIndex(connect(qdrant.url, key, qdrant.timeout))
+    layout = Layout(
+        qdrant.shard_number, qdrant.replication_factor, qdrant.write_consistency_factor, qdrant.on_disk
+    )
+    return ServerIndex(connect(qdrant.url, key, qdrant.timeout), layout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from qdrant_client import QdrantClient, models
@@ -41,13 +42,36 @@ def connect(url: str, api_key: str | None, timeout: int) -> QdrantClient:
     return QdrantClient(url=url, api_key=api_key, timeout=timeout, check_compatibility=False)
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Places of a new collection's data on the machines of a server.
+
+    Attributes:
+        shard_number: Number of shards; None is one a machine.
+        replication_factor: Number of machines that hold each shard; None is the server's own.
+        write_consistency_factor: Number of machines of a shard that have to accept a write; None is the server's own.
+        on_disk: Whether vectors, graphs and payloads are on disk, and not in memory.
+    """
+
+    shard_number: int | None = None
+    replication_factor: int | None = None
+    write_consistency_factor: int | None = None
+    on_disk: bool = False
+
+    @property
+    def spread(self) -> bool:
+        """Whether a collection may be on several machines."""
+        return (self.shard_number or 1) > 1 or (self.replication_factor or 1) > 1
+
+
 class ServerIndex:
     """A VectorIndex on the server of `client`; see `VectorIndex` for the methods."""
 
     local = False
 
-    def __init__(self, client: QdrantClient) -> None:
+    def __init__(self, client: QdrantClient, layout: Layout = Layout()) -> None:
         self._client = client
+        self._layout = layout
         self._verified_ef: dict[str, int] = {}
 
     def create(self, collection: str, config: CollectionConfig) -> None:
@@ -58,7 +82,14 @@ class ServerIndex:
             else:
                 self._client.create_collection(
                     collection,
-                    vectors_config={SOURCE: _vector(config, 0), TARGET: _vector(config, config.m)},
+                    vectors_config={
+                        SOURCE: _vector(config, 0, self._layout.on_disk),
+                        TARGET: _vector(config, config.m, self._layout.on_disk),
+                    },
+                    shard_number=self._layout.shard_number,
+                    replication_factor=self._layout.replication_factor,
+                    write_consistency_factor=self._layout.write_consistency_factor,
+                    on_disk_payload=self._layout.on_disk or None,
                     optimizers_config=models.OptimizersConfigDiff(indexing_threshold=0),
                     metadata=dict(config.metadata),
                 )
@@ -83,7 +114,7 @@ class ServerIndex:
             self._client.upsert(collection, points, wait=True, update_mode=mode)
 
     def build(self, collection: str) -> None:
-        """Switch indexing on and wait until the server has nothing left to optimise."""
+        """Switch indexing on and wait until the server has nothing left to optimise, and all shards answer."""
         with _explained(f"index {collection}"):
             threshold = self._config(collection).full_scan_threshold
             self._client.update_collection(
@@ -99,7 +130,22 @@ class ServerIndex:
                         f"Qdrant failed to index {collection}: {info.optimizer_status}",
                         "see the server's log and its free disk space, then publish again",
                     )
-                green = green + 1 if info.status == models.CollectionStatus.GREEN else 0
+                ready = info.status == models.CollectionStatus.GREEN and self._all_shards_serve(collection)
+                green = green + 1 if ready else 0
+
+    def _all_shards_serve(self, collection: str) -> bool:
+        """Return whether every replica of every shard answers; one that is copied or lost does not."""
+        if not self._layout.spread:
+            return True
+        cluster = self._client.collection_cluster_info(collection)
+        states = [shard.state for shard in cluster.local_shards]
+        states += [shard.state for shard in cluster.remote_shards]
+        if models.ReplicaState.DEAD in states:
+            raise StoreError(
+                f"a replica of a shard of {collection} is dead",
+                "bring its machine back, or move the shard, then publish again",
+            )
+        return not cluster.shard_transfers and all(state == models.ReplicaState.ACTIVE for state in states)
 
     def count(self, collection: str, filters: Filters | None = None) -> int:
         """Return the exact number of points, of those that meet the filters."""
@@ -305,11 +351,14 @@ def _explained(action: str) -> Iterator[None]:
         ) from error
 
 
-def _vector(config: CollectionConfig, m: int) -> models.VectorParams:
+def _vector(config: CollectionConfig, m: int, on_disk: bool) -> models.VectorParams:
+    stored = on_disk or None  # None is the server's own choice.
     graph = models.HnswConfigDiff(
-        m=m, ef_construct=config.ef_construct, full_scan_threshold=config.full_scan_threshold
+        m=m, ef_construct=config.ef_construct, full_scan_threshold=config.full_scan_threshold, on_disk=stored
     )
-    return models.VectorParams(size=config.dimension, distance=models.Distance.DOT, hnsw_config=graph)
+    return models.VectorParams(
+        size=config.dimension, distance=models.Distance.DOT, hnsw_config=graph, on_disk=stored
+    )
 
 
 def _hit(point: models.ScoredPoint) -> Hit:

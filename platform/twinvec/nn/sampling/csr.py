@@ -36,6 +36,11 @@ class CsrSampler:
         first = next(iter(graph.values()))
         self.device = first.positions.device
         self.generator = torch.Generator(self.device).manual_seed(seed)
+        # Asked once: in each batch, the answer would have to come from the device.
+        self.exceeded = {
+            name: fanouts[name] >= 0 and bool((part.degrees() > fanouts[name]).any())
+            for name, part in graph.items()
+        }
         # One int64 for each node, to number the inputs of a hop without a sort.
         self.place = torch.full((first.rows,), -1, dtype=torch.int64, device=self.device)
 
@@ -45,7 +50,7 @@ class CsrSampler:
         hops: list[Hop] = []
         for _ in range(self.hops):
             chosen = {
-                name: take(part, nodes, self.fanouts[name], self.generator)
+                name: take(part, nodes, self.fanouts[name] if self.exceeded[name] else -1, self.generator)
                 for name, part in self.graph.items()
             }
             inputs = self._append(nodes, [part.positions for part in chosen.values()])
@@ -84,7 +89,7 @@ def take(graph: Neighbours, nodes: Tensor, fanout: int, generator: torch.Generat
     offsets = offsets_of(counts)
     row = torch.repeat_interleave(torch.arange(nodes.shape[0], device=device), counts)
     edge = torch.arange(row.shape[0], device=device) - offsets[row] + starts[row]
-    if fanout >= 0 and bool((counts > fanout).any()):
+    if fanout >= 0:
         # Each row is shuffled, and its first `fanout` neighbours are kept.
         draw = torch.rand(row.shape[0], device=device, generator=generator, dtype=torch.float64)
         order = torch.argsort(row + draw)

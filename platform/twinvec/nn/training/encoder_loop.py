@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from accelerate.utils import broadcast_object_list  # type: ignore[import-untyped]
@@ -25,6 +25,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from twinvec.nn.device import Precision, resolve_precision
 from twinvec.nn.training.finite import check_loss
 
 ArgumentsT = TypeVar("ArgumentsT", bound=TrainingArguments)
@@ -44,7 +45,7 @@ def training_arguments(
     learning_rate: float,
     weight_decay: float,
     warmup: float,
-    precision: Literal["float32", "bfloat16"],
+    precision: Precision,
     checkpoint_steps: int,
     log_steps: int,
     validated: bool = False,
@@ -63,7 +64,7 @@ def training_arguments(
         learning_rate: Learning rate of AdamW.
         weight_decay: Weight decay of AdamW.
         warmup: Share of the steps in which the learning rate rises.
-        precision: `bfloat16` runs the model in mixed precision.
+        precision: `bfloat16` runs the model in mixed precision; `auto` does so on a GPU.
         checkpoint_steps: Steps between checkpoints.
         log_steps: Steps between reports.
         validated: Whether the trainer validates; the model then ends with the weights of the best checkpoint.
@@ -77,7 +78,7 @@ def training_arguments(
         "learning_rate": learning_rate,
         "weight_decay": weight_decay,
         "warmup_steps": int(warmup * steps),
-        "bf16": precision == "bfloat16",
+        "bf16": resolve_precision(precision, device) == "bfloat16",
         "use_cpu": device.type == "cpu",
         "seed": seed,
         "train_sampling_strategy": "sequential",

@@ -22,6 +22,7 @@ from twinvec.nn.losses.objective import Batch, Objective
 from twinvec.nn.sampling.blocks import Block, Sampler
 from twinvec.nn.training.finite import check_loss
 from twinvec.nn.training.memory import freed_memory_kept
+from twinvec.nn.training.transfer import to_device
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,7 @@ def train(
     for number in range(1, (last or epochs) + 1):
         model.train()
         losses, edges, started = [], 0, time.perf_counter()
-        for batch, block in _prefetch(objective, sampler, generator):
-            block = block.to(device)
+        for batch, block in _prefetch(objective, sampler, generator, device):
             with torch.autocast(device.type, torch.bfloat16) if mixed_precision else nullcontext():
                 vectors = runner(*features.of(block.nodes), block)
             loss = batch.loss(vectors.float())
@@ -179,13 +179,16 @@ def _running_average(share: float) -> Callable[[Tensor, Tensor, Tensor | int], T
 
 
 def _prefetch(
-    objective: Objective, sampler: Sampler, generator: np.random.Generator
+    objective: Objective, sampler: Sampler, generator: np.random.Generator, device: torch.device
 ) -> Iterator[tuple[Batch, Block]]:
     batches = processes.share(objective.batches(generator))
 
     def next_batch() -> tuple[Batch, Block] | None:
         batch = next(batches, None)
-        return None if batch is None else (batch, sampler.sample(batch.seeds))
+        if batch is None:
+            return None
+        block = sampler.sample(batch.seeds)
+        return to_device(batch, device), block.to(device)
 
     with ThreadPoolExecutor(1) as executor:
         ahead = executor.submit(next_batch)
