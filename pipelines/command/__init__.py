@@ -25,6 +25,7 @@ from pipelines.command import (
     similar,
     status,
     training,
+    transfer,
     update,
 )
 from pipelines.command.app import app, start
@@ -52,6 +53,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "lineage": lineage.lineage,
     "related": query.related,
     "similar": similar.similar,
+    "transfer": transfer.transfer,
     "relevance": relevance.relevance,
     "serve": serving.serve,
     "status": status.status,

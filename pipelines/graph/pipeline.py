@@ -21,8 +21,10 @@ from pipelines.graph.edges import (
     split_edges,
 )
 from pipelines.graph.product_graph import Split
+from pipelines.graph.transferred import add_lent
 from twinvec import digest
 from twinvec.catalogue.snapshot import quoted
+from twinvec.catalogue.transfers import lent_files
 from twinvec.errors import CatalogueError
 from twinvec.progress import Progress
 from twinvec.stage import Inputs, Outcome
@@ -36,6 +38,7 @@ REPORT = "associations.parquet"
 def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     """Direct the pairs, drop those of weakly associated categories, and split the others."""
     settings, options = inputs.settings, inputs.settings.graph
+    lent = lent_files(settings.paths, options.transferred)
     direction = resolve_direction(options.direction, inputs.snapshot.directed)
     drop = options.drop_weak == "always" or (options.drop_weak == "auto" and not inputs.snapshot.directed)
     connection = inputs.snapshot.connect(settings.ingest.memory_limit)
@@ -54,6 +57,12 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         settings.seed,
         by_ends=True,
     )
+    borrowed = {}
+    for behaviour in ("copurchase", "coview") if lent else ():
+        borrowed[f"lent_{behaviour}_edges"] = add_lent(
+            connection, lent, behaviour, f"{behaviour}_edge", direction == "source", options.min_lent
+        )
+        progress(f"{borrowed[f'lent_{behaviour}_edges']:,} {behaviour} edges are lent")
     counts = _count(connection)
     if not counts["training_edges"]:
         raise CatalogueError(
@@ -89,8 +98,8 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         metric="dot",
         normalised=False,
         model=contents,
-        preprocessing=digest.of_json({**options.model_dump(), "direction": direction}),
-        metrics={**counts, "weak_edges": weak, "dropped_edges": weak if drop else 0},
+        preprocessing=digest.of_json({**options.deciding_as_before(), "direction": direction}),
+        metrics={**counts, **borrowed, "weak_edges": weak, "dropped_edges": weak if drop else 0},
         write=write,
     )
 

@@ -57,6 +57,11 @@ class HomePaths:
         """Embedding versions, a folder for each space."""
         return self.home / "versions"
 
+    @property
+    def transfers(self) -> Path:
+        """Behaviour that established products lend, a folder for each transfer."""
+        return self.home / "transfers"
+
     def version(self, space: str, number: int | str) -> Path:
         """Folder of one embedding version: its vectors and its manifest."""
         return self.versions / space / f"v{number}"

@@ -20,8 +20,8 @@ ALLOWED: Mapping[str, str] = {
     "benchmarks": (
         "pipelines.baselines pipelines.category pipelines.cold_start pipelines.command pipelines.comparisons "
         "pipelines.evaluation pipelines.graph pipelines.image pipelines.ranking pipelines.related "
-        "pipelines.relevance pipelines.sellers pipelines.text pipelines.update registry twinvec twinvec.catalogue "
-        "twinvec.columns "
+        "pipelines.relevance pipelines.sellers pipelines.text pipelines.transfer pipelines.update registry twinvec "
+        "twinvec.catalogue twinvec.columns "
         "twinvec.dag twinvec.errors twinvec.features twinvec.files twinvec.home twinvec.metrics twinvec.nn "
         "twinvec.plugins twinvec.releases twinvec.serving twinvec.settings twinvec.spaces twinvec.tracking "
         "twinvec.vectors twinvec.workspace"
@@ -45,7 +45,7 @@ ALLOWED: Mapping[str, str] = {
     "pipelines.command": (
         "pipelines.cold_start pipelines.comparisons pipelines.evaluation pipelines.image pipelines.ranking "
         "pipelines.related pipelines.relevance pipelines.update pipelines.versions registry twinvec twinvec.catalogue "
-        "twinvec.dag twinvec.doctor twinvec.engine "
+        "pipelines.transfer twinvec.dag twinvec.doctor twinvec.engine "
         "twinvec.errors twinvec.exchange twinvec.features twinvec.files twinvec.nn twinvec.releases "
         "twinvec.secrets twinvec.serving twinvec.settings twinvec.spaces twinvec.startup twinvec.text twinvec.tracking "
         "twinvec.vectors twinvec.workspace"
@@ -101,6 +101,10 @@ ALLOWED: Mapping[str, str] = {
         "twinvec.metrics twinvec.nn twinvec.progress twinvec.settings twinvec.spaces twinvec.stage "
         "twinvec.tracking"
     ),
+    "pipelines.transfer": (
+        "twinvec.catalogue twinvec.digest twinvec.errors twinvec.files twinvec.progress twinvec.releases "
+        "twinvec.spaces twinvec.vectors twinvec.workspace"
+    ),
     "pipelines.update": (
         "pipelines.alignment pipelines.category pipelines.cold_start pipelines.encoding pipelines.graph "
         "pipelines.image pipelines.ranking pipelines.related pipelines.text registry twinvec.catalogue twinvec.columns "
@@ -116,6 +120,7 @@ ALLOWED: Mapping[str, str] = {
     "twinvec": "twinvec.home twinvec.metrics twinvec.nn",
     "twinvec.catalogue": (
         "registry twinvec.columns twinvec.digest twinvec.draws twinvec.engine twinvec.errors twinvec.files "
+        "twinvec.paths "
         "twinvec.plugins twinvec.settings twinvec.text"
     ),
     "twinvec.dag": (

@@ -74,6 +74,20 @@ class GraphSettings(Group):
         lt=0.5,
         description="Share of co-view pairs held out for the test of encoders and alignment.",
     )
+    transferred: tuple[str, ...] = Field(
+        (), description="Names of transfers whose lent pairs are trained on; `twinvec transfer` makes them."
+    )
+    min_lent: float = Field(
+        0.25,
+        ge=0,
+        description="Least sum of counts, each times its confidence, of an edge of lent behaviour.",
+    )
+
+    def deciding_as_before(self) -> dict[str, Any]:
+        """Leave out what is said of transfers where there are none: graphs without them stay as they were."""
+        values = super().deciding_as_before()
+        lent = () if self.transferred else ("transferred", "min_lent")
+        return {name: value for name, value in values.items() if name not in lent}
 
 
 class EncoderTraining(Group):

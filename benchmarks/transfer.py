@@ -1,0 +1,193 @@
+"""Related products of a small store and of new products, with and without lent behaviour (ProductSIM 6).
+
+    python benchmarks/transfer.py --products 1000 --output benchmarks/results/transfer.json
+
+A synthetic store with listings loses all events of some products of its large market, which are the new ones. The space
+`similar` is trained, and `twinvec transfer` lends: from the large stores to the small one, and within the large
+market to the new products. Related products are trained with the graph without and with what is lent. Ranked among all
+products are: real held-out edges of the small store's own products; pairs that the new products had in the events
+that were taken away; and real held-out edges between established products.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import twinvec
+from benchmarks.measuring import add_output, finish
+from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
+from pipelines.related.held_out import Tested, read_tested
+from pipelines.transfer.pipeline import transfer
+from twinvec.catalogue.synthetic import generate
+from twinvec.home import Home
+from twinvec.metrics.ranking import rank_targets, ranking_metrics
+
+SMALL, MARKET = "mx", "us"
+LARGE = ("us", "es", "br")
+NEW_SHARE, NEW_EVENTS = 0.08, 12
+SETTINGS: dict[str, Any] = {
+    "device": "cpu",
+    "similar": {"images": False, "words": ["title", "attributes"], "max_length": 32, "epochs": 6},
+    "text": {"scheme": "none"},
+    "image": {"scheme": "none"},
+    "related": {"refit": False, "dimension": 64},
+}
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Edges to rank, by whose related products they are, and the products whose behaviour is counted."""
+
+    edges: dict[str, Edges]
+    products: dict[str, np.ndarray[tuple[int], np.dtype[np.int64]]]
+
+
+def make_store(folder: Path, products: int, seed: int) -> list[str]:
+    """Generate the store, and move the events of the new products out of its logs; return their ids."""
+    generate(folder, products, seed=seed, images=False, listings=True)
+    with duckdb.connect() as connection:
+        new = connection.execute(
+            f"""SELECT product_id FROM '{folder}/listings.parquet'
+                WHERE marketplace = ? AND product_id IN (
+                    SELECT product_id FROM (
+                        SELECT product_id FROM '{folder}/orders.parquet'
+                        UNION ALL SELECT product_id FROM '{folder}/views.parquet'
+                    ) GROUP BY 1 HAVING count(*) >= ?)
+                GROUP BY 1 HAVING md5_number_lower(product_id) % 1000 < ? ORDER BY 1""",
+            [MARKET, NEW_EVENTS, int(1000 * NEW_SHARE)],
+        ).fetchall()
+        connection.execute("CREATE TABLE new AS SELECT unnest(?) AS product_id", [[each for (each,) in new]])
+        for name in ("orders", "views"):
+            file, whole = folder / f"{name}.parquet", folder / "truth" / f"all_{name}.parquet"
+            file.rename(whole)
+            connection.execute(
+                f"""COPY (FROM '{whole}' WHERE product_id NOT IN (FROM new)) TO '{file}' (FORMAT parquet)"""
+            )
+    return [each for (each,) in new]
+
+
+def slices_of(graph: ProductGraph, folder: Path, new: list[str]) -> Slices:
+    """Return the edges and products of each slice, numbered as in the graph."""
+    with duckdb.connect() as connection:
+        connection.from_arrow(
+            pa.table({"node": np.arange(graph.products), "product_id": graph.product_ids})
+        ).create("node")
+        connection.execute("CREATE TABLE new AS SELECT unnest(?) AS product_id", [new])
+        connection.execute(f"CREATE TABLE orders AS FROM '{folder}/truth/all_orders.parquet'")
+        taken = connection.sql(
+            """SELECT DISTINCT s.node, t.node AS other FROM orders a JOIN orders b USING (order_id)
+               JOIN node s ON s.product_id = a.product_id JOIN node t ON t.product_id = b.product_id
+               WHERE a.product_id IN (FROM new) AND b.product_id NOT IN (FROM new)"""
+        ).fetchnumpy()
+    ids = np.array(graph.product_ids.to_pylist())
+    own, fresh = np.char.startswith(ids, "M"), np.isin(ids, new)
+    test = graph.edges(Split.TEST)
+    ones = np.ones(len(taken["node"]), np.int64)
+    return Slices(
+        {
+            "small store": test.only(own[test.source]),
+            "new products": Edges(taken["node"], taken["other"], ones),
+            "established": test.only(~own[test.source] & ~own[test.target]),
+        },
+        {
+            "small store": np.flatnonzero(own),
+            "new products": np.flatnonzero(fresh),
+            "established": np.flatnonzero(~own & ~fresh),
+        },
+    )
+
+
+def train(home: Home) -> tuple[ProductGraph, Tested]:
+    """Train related products, and return their graph and vectors."""
+    versions = {step.space: step.version for step in home.train("related")}
+    graph, related = versions["graph"], versions["related"]
+    if graph is None or related is None:
+        raise SystemExit("related products were not trained")
+    tested = read_tested(home.workspace, related)
+    if tested is None:
+        raise SystemExit("the version of related has no graph")
+    return load_graph(Path(graph.path)), tested
+
+
+def judge(
+    real: ProductGraph, graph: ProductGraph, tested: Tested, slices: Slices
+) -> dict[str, dict[str, float]]:
+    """Rank the edges of each slice; left out are real edges alone, so that what is lent has to compete."""
+    known = real.copurchase.matrix(real.products)
+    source, target = (torch.from_numpy(np.ascontiguousarray(each)) for each in (tested.source, tested.target))
+    trained = np.union1d(graph.edges(Split.TRAIN).source, graph.edges(Split.TRAIN).target)
+    figures = {}
+    for name, edges in slices.edges.items():
+        ranked = ranking_metrics(rank_targets(source, target, edges.ends, known))
+        figures[name] = {
+            "edges": ranked.edges,
+            "mrr_at_10": ranked.mrr_at_10,
+            "hits_at_10": ranked.hits_at_10,
+            "coverage": float(np.isin(slices.products[name], trained).mean()),
+        }
+    return figures
+
+
+def measure(products: int, seeds: int) -> dict[str, Any]:
+    """Measure both arms on stores of several seeds, and average."""
+    runs = []
+    for seed in range(seeds):
+        with TemporaryDirectory() as temporary:
+            runs.append(measure_one(Path(temporary), products, seed))
+    means = {
+        f"{part}, {arm}": {
+            figure: float(np.mean([run[arm][part][figure] for run in runs])) for figure in runs[0][arm][part]
+        }
+        for part in runs[0]["without"]
+        for arm in ("without", "with")
+    }
+    return {"figures": means, "transfers": [run["transfers"] for run in runs]}
+
+
+def measure_one(folder: Path, products: int, seed: int) -> dict[str, Any]:
+    """Measure both arms on one store."""
+    new = make_store(folder / "store", products, seed)
+    with twinvec.open(folder / "home", seed=seed, **SETTINGS) as home:
+        home.ingest(folder / "store")
+        home.train("similar")
+        home.publish("similar", name="similar_products")
+        home.promote(name="similar_products")
+        made = [
+            transfer(home.workspace, LARGE, SMALL),
+            transfer(home.workspace, LARGE, MARKET),
+        ]
+        real, tested = train(home)
+        slices = slices_of(real, folder / "store", new)
+        figures: dict[str, Any] = {"without": judge(real, real, tested, slices)}
+    lent = {**SETTINGS, "graph": {"transferred": [each.name for each in made]}}
+    with twinvec.open(folder / "home", seed=seed, **lent) as home:
+        figures["with"] = judge(real, *train(home), slices)
+    counted = ("to", "products", "mapped", "lenders", "copurchase", "coview", "unsold", "threshold")
+    return {**figures, "transfers": [{name: getattr(each, name) for name in counted} for each in made]}
+
+
+def main() -> None:
+    """Measure, and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--products", type=int, default=1000)
+    parser.add_argument("--seeds", type=int, default=1)
+    add_output(parser)
+    arguments = parser.parse_args()
+    measured = measure(arguments.products, arguments.seeds)
+    finish(arguments.output, vars(arguments), [], measured, ("torch", "qdrant-client"))
+
+
+if __name__ == "__main__":
+    main()

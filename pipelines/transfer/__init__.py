@@ -1,0 +1,1 @@
+"""Transfer of behaviour from established products to those with little of their own (ProductSIM 6)."""
