@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 import twinvec
-from twinvec.errors import SettingsError, TwinvecError
+from twinvec.errors import TwinvecError
 from twinvec.secrets import masked_urls
 from twinvec.text import printable
 from twinvec.tracking.environment import configure_mlflow, forbid_pickle
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from twinvec.workspace import Workspace
 
 QUIET = {"MLFLOW_LOGGING_LEVEL": "ERROR", "TQDM_DISABLE": "1"}
+# Until the settings are read, which may share files with others.
+PRIVATE = 0o077
 OF_THE_MACHINE = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 
 
@@ -29,6 +31,7 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         """Run the command that was named."""
+        umask = os.umask(PRIVATE)
         try:
             return super().invoke(ctx)
         except Exception as error:
@@ -38,6 +41,7 @@ class Commands(TyperGroup):
             typer.echo(f"error: {printable(masked_urls(message))}", err=True)
             raise typer.Exit(1) from error
         finally:
+            os.umask(umask)
             if "twinvec.features.store" in sys.modules:
                 from twinvec.features.store import close_duckdb
 
@@ -113,16 +117,13 @@ def open_workspace(**overrides: object) -> Workspace:
     Raises:
         SettingsError: If a setting cannot be used, or the home cannot be made.
     """
+    from twinvec.access import make_home, share
     from twinvec.settings import load_settings
     from twinvec.startup import skip_unused_imports
     from twinvec.workspace import Workspace
 
     skip_unused_imports()
     settings = load_settings(**overrides)
-    try:
-        settings.home.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(
-            f"home {settings.home} cannot be made: {error.strerror}", "set TWINVEC_HOME to another folder"
-        ) from error
+    make_home(settings)
+    share(settings)
     return Workspace(settings)

@@ -39,9 +39,11 @@ def serve(
     ] = False,
 ) -> None:
     """Serve related products over HTTP; /docs describes the API, and /explore is a page to look at."""
+    from twinvec.access import share
     from twinvec.settings import load_settings
 
     settings = load_settings()
+    share(settings)  # the workers', too
     serving = settings.serving
     # Read when torch is first imported, here and in the workers.
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

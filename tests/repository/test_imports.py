@@ -118,6 +118,7 @@ ALLOWED: Mapping[str, str] = {
         "twinvec.tracking twinvec.workspace"
     ),
     "twinvec": "twinvec.home twinvec.metrics twinvec.nn",
+    "twinvec.access": "twinvec.errors twinvec.settings",
     "twinvec.catalogue": (
         "registry twinvec.columns twinvec.digest twinvec.draws twinvec.engine twinvec.errors twinvec.files "
         "twinvec.paths "
@@ -141,7 +142,7 @@ ALLOWED: Mapping[str, str] = {
         "twinvec.place twinvec.settings twinvec.spaces"
     ),
     "twinvec.home": (
-        "registry twinvec.catalogue twinvec.dag twinvec.errors twinvec.exchange twinvec.features "
+        "registry twinvec.access twinvec.catalogue twinvec.dag twinvec.errors twinvec.exchange twinvec.features "
         "twinvec.plugins twinvec.progress twinvec.releases twinvec.serving twinvec.settings "
         "twinvec.spaces twinvec.vectors twinvec.workspace"
     ),

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twinvec.errors import SettingsError, StateError
+from twinvec.access import make_home
+from twinvec.errors import StateError
 from twinvec.home.reading import ReadableHome
 from twinvec.progress import Progress
 from twinvec.settings import load_settings
@@ -42,12 +43,7 @@ def open_home(path: str | Path | None = None, progress: Progress | None = None, 
     """
     named = {"home": path} if path is not None else {}
     loaded = load_settings(**named, **settings)
-    try:
-        loaded.home.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(
-            f"home {loaded.home} cannot be made: {error.strerror}", "name another folder"
-        ) from error
+    make_home(loaded)
     return Home(Workspace(loaded), progress)
 
 

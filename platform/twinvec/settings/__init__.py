@@ -115,6 +115,10 @@ class Settings(BaseSettings):
     home: Operational[Path] = Field(
         Path(".twinvec"), description="Folder of all that Twinvec keeps on this machine."
     )
+    access: Operational[Literal["owner", "group", "all"]] = Field(
+        "owner",
+        description="Who may read what Twinvec makes: its owner alone, its `group`, or `all` users.",
+    )
     release: str = Field(
         "related_products",
         pattern=r"^[a-z][a-z0-9_]{0,40}$",
