@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 QUIET = {"MLFLOW_LOGGING_LEVEL": "ERROR", "TQDM_DISABLE": "1"}
 # Until the settings are read, which may share files with others.
 PRIVATE = 0o077
-OF_THE_MACHINE = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+OF_THE_MACHINE = (errno.EACCES, errno.EROFS)
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Commands(TyperGroup):
@@ -86,6 +87,9 @@ def explain(error: Exception) -> str | None:
     """Return the message for an error that the user can correct; None for an error of Twinvec."""
     if isinstance(error, TwinvecError):
         return str(error)
+    if isinstance(error, OSError) and error.errno in FULL:
+        where = f" at {error.filename}" if error.filename else ""
+        return f"the disk is full{where}: {error.strerror}\n  hint: free space; `twinvec prune` frees some of a home"
     if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
         return f"{error.strerror}: {error.filename}\n  hint: check the disk and its permissions"
     if "mlflow" in sys.modules:

@@ -18,6 +18,8 @@ from twinvec.vectors.locks import take_lock
 
 # What is not live any more is let go at the next query this long after its last one.
 IDLE_SECONDS = 1.0
+# ENOSPC and EDQUOT, in the words of Edge.
+FULL = ("os error 28", "os error 122")
 
 
 @dataclass
@@ -145,4 +147,6 @@ def explained(action: str, hint: str = "") -> Iterator[None]:
 
 
 def _refused(action: str, error: Exception, hint: str = "") -> StoreError:
+    if isinstance(error, OSError) or any(each in str(error) for each in FULL):
+        hint = "free space on the disk, or let this user write it; nothing is lost"
     return StoreError(f"Qdrant Edge could not {action}: {error}", hint)
