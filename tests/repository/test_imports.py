@@ -45,7 +45,7 @@ ALLOWED: Mapping[str, str] = {
     "pipelines.command": (
         "pipelines.cold_start pipelines.comparisons pipelines.evaluation pipelines.image pipelines.ranking "
         "pipelines.related pipelines.relevance pipelines.update pipelines.versions registry twinvec twinvec.catalogue "
-        "pipelines.transfer twinvec.dag twinvec.doctor twinvec.engine "
+        "pipelines.transfer twinvec.access twinvec.dag twinvec.doctor twinvec.engine "
         "twinvec.errors twinvec.exchange twinvec.features twinvec.files twinvec.nn twinvec.releases "
         "twinvec.secrets twinvec.serving twinvec.settings twinvec.spaces twinvec.startup twinvec.text twinvec.tracking "
         "twinvec.vectors twinvec.workspace"
