@@ -17,6 +17,8 @@ from twinvec.releases.gates import RECORD
 from twinvec.releases.lookup import release_lineage
 from twinvec.serving.explore.maps import briefs
 from twinvec.serving.explore.opening import Explored
+from twinvec.serving.similar import SPACE as SIMILAR
+from twinvec.spaces import all_spaces, release_name
 from twinvec.tracking.naming import flatten
 from twinvec.vectors.maps import FILE
 from twinvec.workspace import Workspace
@@ -115,6 +117,19 @@ def list_releases(workspace: Workspace) -> list[Listed]:
     """Return all releases that can answer, the newest first."""
     found = [listed(release) for release in releases.all_releases(workspace) if release.state in WHOLE]
     return found[::-1]
+
+
+def panels(workspace: Workspace) -> dict[str, str | None]:
+    """Return the label of the live release of similar products and of search relevance, None where there is none."""
+    found: dict[str, str | None] = {SIMILAR: None, "relevance": None}
+    for space in all_spaces():
+        panel = (
+            "relevance" if space.serving is not None and space.serving.classify is not None else space.name
+        )
+        if panel in found:
+            live = releases.live(workspace, release_name(space, workspace.settings))
+            found[panel] = live.label if live is not None else None
+    return found
 
 
 def listed(release: Release) -> Listed:

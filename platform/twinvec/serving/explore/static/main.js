@@ -6,9 +6,10 @@ import * as fresh from './fresh.js';
 import * as labels from './labels.js';
 import * as map from './map.js';
 import * as product from './product.js';
+import * as relevance from './relevance.js';
 import { go, link, onChange, state } from './state.js';
 
-const VIEWS = [['product', 'Product'], ['compare', 'Compare'], ['new', 'New product'], ['labels', 'Labels']];
+const VIEWS = [['product', 'Product'], ['compare', 'Compare'], ['relevance', 'Relevance'], ['new', 'New product'], ['labels', 'Labels']];
 const SELECTED = 100;
 let releases = [];
 
@@ -60,15 +61,16 @@ async function panelOf() {
   const { view, product: id, lasso } = state();
   if (view !== 'product') { map.mark(null); map.tie([]); }
   if (view === 'compare') await compare.show(panel, releases);
+  else if (view === 'relevance') await relevance.show(panel);
   else if (view === 'new') fresh.show(panel);
   else if (view === 'labels') labels.show(panel);
-  else if (id) await product.show(panel);
+  else if (id) await product.show(panel, releases);
   else if (!lasso) { map.mark(null); map.tie([]); start(panel); }
 }
 
 async function drawMap() {
   try {
-    if (await map.draw() && state().view === 'product' && state().product) await panelOf();
+    await map.draw();
   } catch (error) {
     const command = error.hint?.match(/`([^`]+)`/)?.[1];
     map.empty(h('div', {}, problem(error), command ? h('p', {}, 'Run ', h('code', {}, command)) : ''));
@@ -99,7 +101,7 @@ async function find(text) {
 function keys() {
   const dialog = byId('keys');
   const all = [['/', 'search'], ['↓ ↑', 'next and last product of a list'], ['Enter', 'open it'], ['g b', 'label it good or bad'],
-    ['p c n l', 'product, compare, new product, labels'], ['arrows + −', 'move and zoom the map, once it has the focus'],
+    ['p c r n l', 'product, compare, relevance, new product, labels'], ['arrows + −', 'move and zoom the map, once it has the focus'],
     ['Esc', 'close what is open'], ['?', 'this help']];
   dialog.replaceChildren(h('h2', {}, 'Keys'), h('table', {}, h('tbody', {}, all.map(([key, text]) => h('tr', {},
     h('td', {}, key.split(' ').flatMap((each) => [h('kbd', {}, each), ' '])), h('td', {}, text))))),
@@ -124,7 +126,7 @@ document.addEventListener('keydown', (event) => {
     return;
   }
   if (/^(INPUT|TEXTAREA|SELECT)$/.test(inside.tagName) || event.ctrlKey || event.metaKey || event.altKey) return;
-  const views = { p: 'product', c: 'compare', n: 'new', l: 'labels' };
+  const views = { p: 'product', c: 'compare', r: 'relevance', n: 'new', l: 'labels' };
   if (event.key === '/') { event.preventDefault(); byId('query').focus(); byId('query').select(); }
   else if (event.key === '?') keys();
   else if (views[event.key]) go({ view: views[event.key] });

@@ -14,6 +14,7 @@ const PAGE = 250000;
 let plot = null;
 let drawn = null; // { description, x, y, z, role, release }
 let lines = [];
+let marked = null;
 let chosen = { on: () => {}, many: () => {} };
 
 export const current = () => drawn;
@@ -184,6 +185,7 @@ export async function draw() {
     if (corners.length > 2) plot.lassoSelect(corners);
   }
   tie(lines);
+  if (marked !== null) mark(marked);
   performance.measure('twinvec: map', { start: started, end: performance.now() });
   document.body.dataset.drawn = `${description.release} ${role} ${colour} ${description.products}`;
   return true;
@@ -208,6 +210,7 @@ export function tie(edges) {
 }
 
 export function mark(row) {
+  marked = row ?? null;
   if (!plot || !drawn) return;
   if (row === null || row === undefined) plot.deselect({ preventEvent: true });
   else plot.select([row], { preventEvent: true });

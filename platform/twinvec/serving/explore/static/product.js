@@ -100,7 +100,7 @@ function bar(id, list) {
       h('button', { type: 'button', onclick: () => set(-1) }, 'bad')));
 }
 
-export async function show(panel) {
+export async function show(panel, releases) {
   const started = performance.now();
   const turn = (asked += 1);
   const { product: id, release, other, why } = state();
@@ -109,6 +109,7 @@ export async function show(panel) {
   const note = h('p', { className: 'faint' });
   const edges = h('div', {});
   const second = h('div', {});
+  const similar = h('div', { id: 'similar' });
   const head = h('div', {});
   try {
     const [detail, answer] = await Promise.all([api.json(api.product(id), { release }), related(id, release)]);
@@ -121,7 +122,7 @@ export async function show(panel) {
     if (!answer.hits.length) note.textContent = 'Nothing is related to it here. Try all marketplaces.';
     edges.append(...tiesOf(detail));
     panel.replaceChildren(head, h('h3', {}, `Related products in ${answer.release.replace('__', '@')}`), bar(id, list), note,
-      other ? second : list, h('h3', {}, 'Edges in the graph'), edges);
+      other ? second : list, similar, h('h3', {}, 'Edges in the graph'), edges);
     panel.removeAttribute('aria-busy');
     performance.measure('twinvec: answer', { start: started, end: performance.now() });
     document.body.dataset.product = id;
@@ -135,7 +136,10 @@ export async function show(panel) {
     map.tie([...rows.map((row) => ({ from: detail.row, row, kind: 'related' })),
       ...detail.ties.map((tie) => ({ from: detail.row, row: tie.row, kind: tie.kind }))]);
     if (other) await beside(second, list, id, answer);
-    if (why === '1' && answer.hits.length && turn === asked) await explain(id, list, note);
+    await alike(similar, id, turn);
+    const ranked = releases.find((each) => (release ? each.name === release : each.state === 'live'))?.lists;
+    if (why === '1' && !ranked) note.textContent = 'No reasons: this release answers in the order of its vectors.';
+    else if (why === '1' && answer.hits.length && turn === asked) await explain(id, list, note);
   } catch (error) {
     if (turn !== asked) return;
     panel.removeAttribute('aria-busy');
@@ -159,5 +163,23 @@ async function beside(box, list, id, answer) {
         h('div', {}, h('h3', {}, old.release.replace('__', '@')), h('ol', { className: 'hits', id: 'otherhits' }, gone))));
   } catch (error) {
     box.replaceChildren(h('p', {}, `In ${other}:`), problem(error), h('h3', {}, release ?? 'live'), list);
+  }
+}
+
+let without = null; // Which panels have a live release: asked once.
+
+// The same product and its substitutes, where a release of similar products is live.
+async function alike(box, id, turn) {
+  without ??= api.json('/explore/api/panels');
+  const { similar } = await without.catch(() => ({ similar: null }));
+  if (!similar || turn !== asked) return;
+  try {
+    const answer = await api.json(`/similar/${encodeURIComponent(id)}`, { k: state().k });
+    if (turn !== asked) return;
+    box.replaceChildren(h('h3', {}, `Similar products in ${answer.release.replace('__', '@')}`), h('ul', {}, answer.hits.map((hit) => h('li', {},
+      h('a', { href: link({ product: hit.product_id, lasso: null }) }, hit.title ?? hit.item_id),
+      h('span', { className: 'faint' }, ` ${hit.relation} · ${hit.marketplace} · ${number(hit.score, 3)}`)))));
+  } catch (error) {
+    box.replaceChildren(h('h3', {}, 'Similar products'), problem(error));
   }
 }

@@ -56,6 +56,11 @@ def explore_router(service: Service, workspace: Workspace, thumbnails: Thumbnail
         """Return all releases that can answer, the newest first."""
         return service.respond(request, {"releases": comparing.list_releases(workspace)}, None)
 
+    @router.get("/panels")
+    def panels(request: Request) -> Response:
+        """Return the live release that answers for similar products, and for search relevance; null if none does."""
+        return service.respond(request, comparing.panels(workspace), None)
+
     @router.get("/map")
     def describe(request: Request, release: Release = None) -> Response:
         """Describe the map of a release: its size, and the columns that `values` gives."""
