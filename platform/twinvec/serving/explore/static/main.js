@@ -42,14 +42,14 @@ async function many(rows) {
   panel.replaceChildren(h('h2', {}, `${number(rows.length)} products`), h('p', {}, 'They are being listed …'));
   try {
     const { products } = await api.json('/explore/api/rows', { release, row: rows.slice(0, SELECTED) });
-    const counts = Object.entries(Object.groupBy?.(products, (each) => each.category[0] ?? 'no category') ?? {});
+    const counts = Object.entries(Object.groupBy?.(products, (each) => each.category || 'no category') ?? {});
     panel.replaceChildren(h('h2', {}, `${number(rows.length)} products`),
       rows.length > SELECTED ? h('p', { className: 'faint' }, `The first ${SELECTED} are listed.`) : '',
       counts.length ? h('p', { className: 'faint' }, counts.map(([name, group]) => `${name} ${group.length}`).join(', ')) : '',
       h('p', {}, h('button', { type: 'button', onclick: () => save('products.csv',
         ['product_id', ...products.map((each) => `"${each.product_id.replaceAll('"', '""')}"`), ''].join('\n')) }, 'Download the listed ids')),
       h('ol', { className: 'hits', id: 'hits' }, products.map((each) => product.hitOf(
-        { product: { ...each, currency: null }, score: each.price, listed: true }, '', null, release))));
+        { product: { ...each, category: [each.category], currency: null }, score: each.price, listed: true }, '', null, release))));
     for (const line of panel.querySelectorAll('.hit .faint:nth-child(3)')) line.remove();
   } catch (error) {
     panel.replaceChildren(problem(error));
@@ -88,7 +88,7 @@ async function find(text) {
   try {
     const { products } = await api.json('/explore/api/search', { release: state().release, q: text.trim() });
     lines = products.map((each) => h('li', {}, h('a', { href: link({ view: 'product', product: each.product_id, q: text, lasso: null }) },
-      each.title ?? each.product_id, h('span', { className: 'faint' }, ` ${each.category.at(-1) ?? ''}`))));
+      each.title ?? each.product_id, h('span', { className: 'faint' }, ` ${each.category ?? ''}`))));
     if (!lines.length) lines = [h('li', {}, h('p', {}, 'Nothing has these words in its title. Ids are matched letter for letter.'))];
   } catch (error) {
     lines = [h('li', {}, problem(error))];

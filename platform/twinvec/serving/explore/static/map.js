@@ -125,7 +125,7 @@ async function over(row) {
   const tip = byId('tip');
   const picture = product.image ? api.image(h('img', { alt: '' }), product.product_id, release) : null;
   tip.replaceChildren(...[picture, h('div', {}, product.title ?? product.product_id),
-    h('div', { className: 'faint' }, product.category.join(', ') || product.product_id)].filter(Boolean));
+    h('div', { className: 'faint' }, product.category || product.product_id)].filter(Boolean));
   const [x, y] = plot.getScreenPosition(row) ?? [0, 0];
   const box = byId('map').getBoundingClientRect();
   const top = byId('plot').offsetTop;
