@@ -45,7 +45,7 @@ def lines(path: Path, *products: dict[str, Any]) -> Path:
 @pytest.mark.parametrize("edition", ["amazon-2014", "amazon-2018", "amazon-2023"])
 def test_images_of_every_shape_under_every_key(value: Any, image: str | None, key: str, edition: str) -> None:
     found, reason = amazon_fields.reader(edition)({"asin": "A", "parent_asin": "A", key: value})
-    assert (found[0], found[5], found[8], reason) == ("A", image, [], None)
+    assert (found.product_id, found.image, found.unusable, reason) == ("A", image, [], None)
 
 
 def test_titles_lose_their_markup_and_scripts() -> None:
@@ -60,8 +60,8 @@ def test_titles_lose_their_markup_and_scripts() -> None:
         ".a-box-inner{background-color:#fff}": None,
     }.items():
         found, _ = read({"asin": "A", "title": written})
-        assert found[1] == title
-        assert found[8] == ([] if title else ["title cannot be read"])
+        assert found.title == title
+        assert found.unusable == ([] if title else ["title cannot be read"])
 
 
 def test_keys_of_other_editions_are_read_and_the_rest_is_named(tmp_path: Path, ingest_into: Any) -> None:
@@ -187,7 +187,7 @@ def test_literals_are_bounded() -> None:
     row, _ = amazon_rows.parse(digits, literal=True)
     assert row is not None
     found, _ = amazon_fields.reader("amazon-2014")(row)
-    assert (found[3], found[8]) == (None, ["price cannot be read"])
+    assert (found.price, found.unusable) == (None, ["price cannot be read"])
     for many in ("1," * 1_000_000, "1+" * 1_000_000, "{" * 150_000, "'a' " * 900_000):
         row, reason = amazon_rows.parse("{'asin': [" + many + "1]}", literal=True)
         assert row is None

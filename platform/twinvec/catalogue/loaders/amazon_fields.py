@@ -6,12 +6,31 @@ import html
 import math
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from twinvec.text import is_valid, valid
 
-Fields = tuple[Any, ...]
-"""Product id, title, category, price, brand, image, co-purchases, co-views, and what could not be used."""
+
+class Fields(NamedTuple):
+    """Fields of a product, in the order of the staged columns.
+
+    Attributes:
+        product_id, family_id, title, category, price, brand, image: Values, None where there is none.
+        bought, viewed: Ids of co-purchases and co-views.
+        unusable: Reasons of the values that could not be used.
+    """
+
+    product_id: str | None
+    family_id: str | None
+    title: str | None
+    category: list[str]
+    price: str | None
+    brand: str | None
+    image: str | None
+    bought: list[str]
+    viewed: list[str]
+    unusable: list[str]
+
 
 IMAGES = ("imageURLHighRes", "imageURL", "imUrl", "image", "images")
 SIZES = ("hi_res", "large", "thumb")
@@ -62,7 +81,7 @@ def reader(edition: str) -> Callable[[dict[str, Any]], tuple[Fields, str | None]
         found = _text(price)
         if found is None and _given(price):
             unusable.append("price cannot be read")
-        return (
+        return Fields(
             product_id,
             family_id,
             title,
