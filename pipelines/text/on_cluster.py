@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import fsspec
@@ -32,9 +33,11 @@ class TextEncoder:
     """
 
     def __init__(self, folder: str, options: TextSettings) -> None:
-        local = fsspec.open_local(f"simplecache::{folder}") if "://" in folder else folder
+        filesystem, path = fsspec.core.url_to_fs(folder)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.encoder = load_encoder(str(local), options.max_length, device)
+        with TemporaryDirectory() as local:
+            filesystem.get(path, f"{local}/encoder", recursive=True)
+            self.encoder = load_encoder(f"{local}/encoder", options.max_length, device)
         self.options = options
         self.forward = build_forward(self.encoder, options.backend, options.precision)
 
@@ -70,10 +73,12 @@ def encode_on_cluster(
     resources = ray.cluster_resources()
     gpus = int(resources.get("GPU", 0))
     with cluster.folder() as folder:
-        encoder.save(f"{folder}/encoder", create_model_card=False)
         files: list[str] = []
         sizes: list[int] = []
         filesystem, path = fsspec.core.url_to_fs(folder)
+        with TemporaryDirectory() as local:
+            encoder.save(f"{local}/encoder", create_model_card=False)
+            filesystem.put(f"{local}/encoder", f"{path}/encoder", recursive=True)
         filesystem.makedirs(f"{path}/texts", exist_ok=True)
         for number, chunk in enumerate(texts):
             first = sum(sizes)
