@@ -9,7 +9,6 @@ import typer
 from pipelines.command.app import open_workspace
 from pipelines.command.output import AsJson, print_json, print_table
 from pipelines.command.progress import shown
-from registry.models import State
 from twinvec.errors import StateError
 
 if TYPE_CHECKING:
@@ -42,6 +41,7 @@ def publish(
     """Put a version's vectors into a new collection and verify it; nothing goes live."""
     workspace = open_workspace()
     with shown() as progress:
+        from registry.models import State
         from twinvec import releases
         from twinvec.spaces import served_as
 

@@ -13,51 +13,13 @@ from pipelines.command import app
 from registry import journal, operations
 from registry.database import transaction
 from registry.models import Release, State, Version
+from tests.releases.standing import NAME, agreed, standing, unfinished
 from twinvec import releases, tracking
-from twinvec.doctor import mend
 from twinvec.errors import NotFoundError, StateError, StoreError
 from twinvec.features.store import find_service
 from twinvec.releases import promotion, stores
-from twinvec.releases.lookup import all_releases
 from twinvec.settings import RegistrySettings
-from twinvec.tracking.store import use_experiment
 from twinvec.workspace import Workspace
-
-NAME = "related_products"
-
-
-def standing(workspace: Workspace) -> dict[str, object]:
-    """Tell what is live, as each store tells it."""
-    service = find_service(workspace.features, NAME)
-    with transaction(workspace.engine) as session:
-        aliases = operations.aliases(session)
-    live = releases.live(workspace)
-    models = {
-        f"{space} {alias}": tracking.alias_uri(workspace.settings, space, alias)
-        for space in ("text", "related")
-        for alias in (tracking.LIVE, tracking.PREVIOUS)
-    }
-    return {
-        "registry": live and live.collection,
-        "registry alias": aliases.get(NAME),
-        "states": [release.state.value for release in all_releases(workspace)],
-        "index": workspace.index.aliases().get(NAME),
-        "service": service and service.tags["collection"],
-        "views": service and sorted(projection.name for projection in service.feature_view_projections),
-        **models,
-    }
-
-
-def agreed(workspace: Workspace) -> object:
-    """The collection that every store calls live."""
-    now = standing(workspace)
-    assert len({now[name] for name in ("registry", "registry alias", "index", "service")}) == 1, now
-    return now["registry"]
-
-
-def unfinished(workspace: Workspace) -> bool:
-    with transaction(workspace.engine) as session:
-        return journal.unfinished(session, NAME) is not None
 
 
 def put_live(workspace: Workspace, version: Version) -> Release:
@@ -351,68 +313,3 @@ def test_releases_are_found_by_name_and_the_newest_waits(world: Any, served: Wor
     newest = releases.newest_of(served, world.versions[0])
     assert newest is not None
     assert (newest.number, newest.state) == (1, State.RETIRED)
-
-
-def test_a_release_whose_model_was_deleted_does_not_begin_to_go_live(served: Workspace) -> None:
-    before = standing(served)
-    client = MlflowClient(served.settings.tracking_uri())
-    client.delete_model_version("related", "2")
-    with pytest.raises(
-        StateError, match=r"v2 cannot go live: models:/related/2, the model of related@v2"
-    ) as told:
-        releases.promote(served, releases.find(served, "2"), force=True)
-    assert "doctor --fix" in told.value.hint
-    assert (standing(served), unfinished(served)) == (before, False)
-
-    mended = mend(served.settings)
-    assert [finding.where for finding in mended.mended] == ["related@v2"]
-    assert mended.left == []
-    again = served.version("related@v2")
-    assert again.model_uri == "models:/related/3"
-    assert (
-        releases.promote(served, releases.find(served, "2"), force=True).version.model_uri == again.model_uri
-    )
-    assert standing(served)["related live"] == "models:/related/3"
-
-
-@pytest.mark.parametrize("moved", [True, False])
-def test_a_switch_ends_though_a_model_was_deleted_meanwhile(
-    served: Workspace, moved: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Once the alias is at the new release, it is finished, else undone."""
-
-    def crash(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(stores, "set_alias", crash)
-        patched.setattr(promotion, "finish_or_undo", crash)
-        with pytest.raises(KeyboardInterrupt):
-            releases.promote(served, releases.find(served, "2"), force=True)
-    assert unfinished(served)
-    if moved:
-        served.index.switch_alias(NAME, f"{NAME}__v2")
-    client = MlflowClient(served.settings.tracking_uri())
-    for number in ("1", "2"):
-        client.delete_model_version("related", number)
-    assert releases.settle(served) is not None
-    assert not unfinished(served)
-    assert agreed(served) == f"{NAME}__v{2 if moved else 1}"
-    assert standing(served)["related live"] is None
-    assert mend(served.settings).left == []
-    assert standing(served)["related live"] is not None
-
-
-def test_a_deleted_experiment_is_named_and_restored(served: Workspace) -> None:
-    client = MlflowClient(served.settings.tracking_uri())
-    experiment = client.get_experiment_by_name("twinvec/related")
-    assert experiment is not None
-    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
-    client.delete_experiment(experiment.experiment_id)
-    with pytest.raises(StoreError, match="twinvec/related was deleted in MLflow"):
-        use_experiment(served.settings, "related")
-    found = {finding.where: finding.what for finding in mend(served.settings).mended}
-    assert found.keys() == {"related@v1", "related@v2"}
-    assert all("which was deleted" in what for what in found.values())
-    assert client.get_experiment(experiment.experiment_id).lifecycle_stage == "active"
-    use_experiment(served.settings, "related")

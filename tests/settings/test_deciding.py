@@ -16,7 +16,7 @@ BEFORE = {
     "graph": "b3a04b0643965d4b",
     "text": "414d2ea993aec3f7",
     "image": "22f35bdb005374ff",
-    "related": "8e573425e414de6d",
+    "related": "5dd0e5de15552dbf",
     "sellers": "61882758b533b499",
 }
 

@@ -90,7 +90,7 @@ def test_every_command_has_help(command: CliRunner) -> None:
     assert set(COMMANDS) == {
         "demo", "import", "ingest", "run", "train", "evaluate", "ablate", "align",
         "publish", "promote", "rollback", "update", "prune", "doctor", "lineage", "drift",
-        "plot", "related", "serve", "settings", "status",
+        "plot", "related", "relevance", "serve", "similar", "transfer", "settings", "status",
     }  # fmt: skip
     for name in COMMANDS:
         result = command.invoke(app, [name, "--help"])

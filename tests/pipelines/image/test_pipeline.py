@@ -55,12 +55,12 @@ def test_the_scheme_none_skips_the_stage(snapshot_of: SnapshotOf, workspace: Wor
 def test_versions_hold_a_vector_for_each_good_image_and_the_reasons_for_the_others(
     snapshot_of: SnapshotOf, workspace: Workspace
 ) -> None:
-    snapshot = snapshot_of({**BAD, "none": None, "file": "red.png", "member": "zip://red.png::archive.zip"})
+    snapshot = snapshot_of({**BAD, "bare": None, "file": "red.png", "member": "zip://red.png::archive.zip"})
     inputs = Inputs(workspace, snapshot, {})
     heard: list[str] = []
     first, second = (make_version(inputs, "image", mark, {}, train, heard.append) for mark in "ab")
 
-    read = read_vectors(workspace.features, first, ["cut", "gone", "far", "none", "file", "member"])
+    read = read_vectors(workspace.features, first, ["cut", "gone", "far", "bare", "file", "member"])
     assert read.present.tolist() == [False, False, False, False, True, True]
     options = workspace.settings.image
     encoder = load_encoder(UNTRAINED, options.size, options.dimension, workspace.settings.seed)

@@ -34,7 +34,7 @@ GOOD = {"file": "red.png", "url": "file://{source}/red.png", "member": "zip://re
 def test_what_cannot_be_read_is_left_out_with_its_reason(snapshot_of: SnapshotOf, source: Path) -> None:
     good = {name: image.format(source=source) for name, image in GOOD.items()}
     bad = {name: image for name, (image, _) in BROKEN.items()}
-    snapshot = snapshot_of({**good, **bad, "none": None})
+    snapshot = snapshot_of({**good, **bad, "bare": None})
     for chunk in (1, 4, 100):
         batches = list(read_images(snapshot, OPTIONS, chunk))
         assert max(len(batch.product_ids) + len(batch.skipped) for batch in batches) <= chunk
