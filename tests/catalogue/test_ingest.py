@@ -151,7 +151,7 @@ def test_a_missing_source_and_an_unknown_format_are_named(tmp_path: Path, ingest
 
 
 def test_formats_are_declared() -> None:
-    own = ["amazon-2014", "amazon-2018", "amazon-2023", "esci", "esci-small", "orders", "parquet"]
+    own = ["amazon-2014", "amazon-2018", "amazon-2023", "esci", "esci-small", "fashion", "orders", "parquet"]
     assert loader_names() == own
     assert all(find_loader(name).reads for name in loader_names())
     assert source_columns().keys() == {"orders"}

@@ -238,7 +238,7 @@ def test_an_unknown_space_names_those_there_are(command: CliRunner, tmp_path: Pa
     result = command.invoke(app, ["train", "texts"])
     assert result.exit_code == 1
     assert "there is no space 'texts'" in result.stderr
-    assert "aligned, related" in result.stderr
+    assert "aligned, search_nodes, neighbourhoods, related" in result.stderr
     for option in ("--model", "--recipe"):
         refused = command.invoke(app, ["train", "related", option, "paperr"])
         assert refused.exit_code == 1
