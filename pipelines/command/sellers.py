@@ -11,6 +11,7 @@ import typer
 from pipelines.command.app import open_workspace
 from pipelines.command.output import AsJson, print_json, print_table
 from pipelines.command.progress import shown
+from pipelines.command.query import RULES
 from twinvec.errors import StateError
 
 sellers = typer.Typer(
@@ -27,12 +28,39 @@ def recommend(
         str | None,
         typer.Option(help="A version, as `sellers@v2`; if not given what is published, or else the latest."),
     ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Id that is not shown; may be repeated.", rich_help_panel=RULES)
+    ] = None,
+    min_score: Annotated[float | None, typer.Option(help="Least score.", rich_help_panel=RULES)] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="Condition, as 'brand:Acme' or 'price>=4'.", rich_help_panel=RULES),
+    ] = None,
+    max_per_brand: Annotated[
+        int | None, typer.Option(min=1, help="Most products of one brand.", rich_help_panel=RULES)
+    ] = None,
+    max_per_category: Annotated[
+        int | None, typer.Option(min=1, help="Most products of one category.", rich_help_panel=RULES)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show candidate products that a seller does not offer, the best first."""
-    from twinvec.serving import sellers as serving
+    from twinvec.serving.answering import Question
+    from twinvec.serving.opening import open_answerer
+    from twinvec.serving.rules import Condition, Rules
+    from twinvec.serving.sellers import recommend_by_rules
 
-    recommended = serving.recommend(open_workspace(), seller_id, top, version)
+    rules = Rules(
+        exclude=tuple(exclude or ()),
+        min_score=min_score,
+        where=tuple(map(Condition.parse, where or ())),
+        max_per_brand=max_per_brand,
+        max_per_category=max_per_category,
+    )
+    workspace = open_workspace()
+    recommended = recommend_by_rules(
+        workspace, open_answerer(workspace), seller_id, Question(top, rules=rules), version
+    )
     if as_json:
         print_json(recommended)
         return

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from twinvec.serving.related import Related
     from twinvec.serving.relevance import Classifier, Relevance
     from twinvec.serving.rules import Rules
+    from twinvec.serving.sellers import Recommended
     from twinvec.serving.similar import Finder, NewListing, Similar
     from twinvec.vectors.index import Filters
 
@@ -180,6 +181,27 @@ class ReadableHome(OpenHome):
         if name not in self._classifiers:
             self._classifiers[name] = open_classifier(self.workspace, name)
         return self._classifiers[name].relevance(query, product_ids, locale)
+
+    def sellers(
+        self, seller_id: str, k: int = 10, *, rules: Rules | None = None, version: str | None = None
+    ) -> Recommended:
+        """Return products that a seller does not offer yet, the nearest first.
+
+        Args:
+            seller_id: Seller.
+            k: Number of products.
+            rules: Rules on what is shown: exclusions, conditions, a least score, most of a brand or category.
+            version: Version to search exactly, such as `sellers@v2`; if not given the live release, or else the latest
+                version.
+
+        Raises:
+            NotFoundError: If there is no such version, or it has no such seller; the message says why.
+            StateError: If the version is of another space.
+        """
+        from twinvec.serving.sellers import recommend_by_rules
+
+        question = _question(k, None, rules, None, False, ())
+        return recommend_by_rules(self.workspace, self._answerer, seller_id, question, version)
 
     def vectors(self, version: str = "related", keys: Sequence[str] | None = None) -> VersionVectors:
         """Return the vectors of a version, to be used as Arrow, NumPy or torch.

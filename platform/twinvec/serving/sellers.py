@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,9 @@ from twinvec.features.vectors import FOLDER
 from twinvec.serving.related import Product, RelatedProduct
 from twinvec.spaces import find_space, release_name
 from twinvec.workspace import Workspace
+
+if TYPE_CHECKING:
+    from twinvec.serving.answering import Answerer, Question
 
 Floats = npt.NDArray[np.float32]
 SPACE = "sellers"
@@ -101,6 +105,16 @@ def recommend(workspace: Workspace, seller_id: str, top: int, name: str | None =
     return Recommended(
         seller_id, version.name, release.collection if release else None, len(offered), tuple(hits)
     )
+
+
+def recommend_by_rules(
+    workspace: Workspace, answerer: Answerer, seller_id: str, question: Question, name: str | None = None
+) -> Recommended:
+    """Return products for a seller that the question's rules leave; see `recommend` for the other arguments."""
+    # More than asked for, so that rules leave enough.
+    many = question.k if not question.rules.choosing else min(1000, max(50, 4 * question.k))
+    found = recommend(workspace, seller_id, many, name)
+    return replace(found, hits=tuple(answerer.choose(found.release or "", found.hits, question)))
 
 
 def _offered(workspace: Workspace, snapshot: Snapshot, seller_id: str) -> set[str]:

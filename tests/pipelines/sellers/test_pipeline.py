@@ -26,9 +26,11 @@ from twinvec.errors import CatalogueError, NotFoundError, SettingsError, StateEr
 from twinvec.features.manifest import Manifest
 from twinvec.features.reading import read_vectors
 from twinvec.features.repository import feast_objects
+from twinvec.home import Home
 from twinvec.serving.api import create_app
 from twinvec.serving.http.answers import SellerAnswer
 from twinvec.serving.opening import open_answerer
+from twinvec.serving.rules import Rules
 from twinvec.serving.sellers import recommend
 from twinvec.settings import SellerSettings, Settings
 from twinvec.settings.serving import ServingSettings
@@ -90,7 +92,7 @@ def test_any_feast_client_reads_the_vectors_of_sellers(home: Workspace, steps: l
 
 
 def test_a_seller_is_recommended_the_nearest_candidates_it_does_not_offer(
-    home: Workspace, steps: list[Step]
+    home: Workspace, steps: list[Step], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     products, sellers = (step.version for step in steps)
     assert products is not None
@@ -121,6 +123,13 @@ def test_a_seller_is_recommended_the_nearest_candidates_it_does_not_offer(
     assert [hit["product"]["product_id"] for hit in served["hits"]] == wanted[1:4]
     SellerAnswer.model_validate(served)
     assert client.get("/sellers/nobody").status_code == 404
+    ruled = Home(home).sellers(seller, 3, rules=Rules(exclude=(wanted[0],)))
+    assert [hit.product.product_id for hit in ruled.hits] == wanted[1:4]
+    monkeypatch.setenv("TWINVEC_HOME", str(home.settings.home))
+    shown = CliRunner().invoke(
+        app, ["sellers", "recommend", seller, "-n", "3", "--exclude", wanted[0], "--json"]
+    )
+    assert [hit["product"]["product_id"] for hit in json.loads(shown.stdout)["hits"]] == wanted[1:4]
 
 
 def test_an_unknown_seller_is_an_error_that_says_why(home: Workspace, steps: list[Step]) -> None:

@@ -2,16 +2,15 @@
 
 # No `from __future__ import annotations`: FastAPI reads the annotations of functions inside a function.
 
-from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
-from twinvec.serving import sellers
 from twinvec.serving.http.answers import SellerAnswer
 from twinvec.serving.http.parameters import SellerParameters
 from twinvec.serving.http.service import Service
+from twinvec.serving.sellers import recommend_by_rules
 from twinvec.workspace import Workspace
 
 
@@ -26,11 +25,9 @@ def sellers_router(service: Service, workspace: Workspace) -> APIRouter:
         parameters: Annotated[SellerParameters, Query()],
     ) -> Response:
         """Return products that a seller does not offer yet, the nearest first, under the rules."""
-        question = parameters.question()
-        # More than asked for, so that rules leave enough.
-        many = question.k if not question.rules.choosing else min(1000, max(50, 4 * question.k))
-        answer = sellers.recommend(workspace, seller_id, many, parameters.version)
-        hits = service.answerer.choose(answer.release or "", answer.hits, question)
-        return service.respond(request, replace(answer, hits=tuple(hits)), answer.release)
+        answer = recommend_by_rules(
+            workspace, service.answerer, seller_id, parameters.question(), parameters.version
+        )
+        return service.respond(request, answer, answer.release)
 
     return router
