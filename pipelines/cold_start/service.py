@@ -32,8 +32,9 @@ class ColdStart:
     measured to be no match for that, as its vectors tell a product's place in the graph, and a new product has none
     (`docs/cold_start.md`).
 
-    Nothing is loaded before the first query. Models and aligned vectors are then kept until another release is live;
-    the next query loads those of that one. May be used by several threads.
+    Nothing is loaded before the first query. Models and aligned vectors are then kept until another release is asked,
+    as when one goes live. In an experiment, those of each arm and of the live release are kept, so that visitors of
+    two arms do not load them in turns. May be used by several threads.
 
     Args:
         workspace: The stores; its settings say which releases, and what images may be read.
@@ -41,7 +42,10 @@ class ColdStart:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._encoders: Encoders | None = None
+        # Collection → its encoders, the one asked last at the end.
+        self._encoders: dict[str, Encoders] = {}
+        arms = workspace.settings.serving.experiment.arms
+        self._most = len(arms) + 1 if arms else 1
         self._mutex = threading.Lock()
 
     def related(
@@ -99,10 +103,14 @@ class ColdStart:
 
     def _encoders_of(self, collection: str) -> Encoders:
         with self._mutex:
-            if self._encoders is None or self._encoders.collection != collection:
-                self._encoders = None  # so that a query of the old release is the last to hold its models
-                self._encoders = find_encoders(self._workspace, collection)
-            return self._encoders
+            encoders = self._encoders.pop(collection, None)
+            if encoders is None:
+                while len(self._encoders) >= self._most:
+                    # Before others are loaded, so that a query of the old release is the last to hold its models.
+                    del self._encoders[next(iter(self._encoders))]
+                encoders = find_encoders(self._workspace, collection)
+            self._encoders[collection] = encoders
+            return encoders
 
     def _check(self, product: NewProduct) -> None:
         """Raise for a product that cannot be encoded, as far as that shows without the encoders."""

@@ -24,6 +24,7 @@ from registry.models import Version
 from twinvec import releases
 from twinvec.errors import NotFoundError, StateError, StoreError, VerificationError
 from twinvec.serving.related import NewProduct, UnusableProductError
+from twinvec.settings.serving import ExperimentSettings, ServingSettings
 from twinvec.vectors import Filters
 from twinvec.workspace import Workspace
 
@@ -216,6 +217,34 @@ def test_encoders_are_loaded_once_by_whoever_asks_first(
         thread.join()
     assert len(loaded) == 1
     assert answers == [answers[0]] * 4
+
+
+def test_arms_of_an_experiment_do_not_load_encoders_in_turns(
+    shop: Any, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.cold_start import service
+
+    found: list[str] = []
+
+    def counted(given: Workspace, collection: str) -> Encoders:
+        found.append(collection)
+        return find_encoders(given, collection)
+
+    monkeypatch.setattr(service, "find_encoders", counted)
+    arms = {"control": {"release": "v1", "share": 0.5}, "new": {"release": "v2", "share": 0.5}}
+    settings = workspace.settings.model_copy(
+        update={"serving": ServingSettings(experiment=ExperimentSettings.model_validate({"arms": arms}))}
+    )
+    with_arms, plain = ColdStart(Workspace(settings)), ColdStart(workspace)
+    product, other = as_new(shop, 5), "related_products__v2"
+    for _ in range(2):
+        answers = [with_arms.related(product, collection=each) for each in (LIVE, other)]
+        assert [answer.release for answer in answers] == [LIVE, other]
+    assert found == [LIVE, other]
+    found.clear()
+    for _ in range(2):
+        assert [plain.related(product, collection=each) for each in (LIVE, other)] == answers
+    assert found == [LIVE, other] * 2  # without arms, one release's models are in memory
 
 
 def test_encoders_that_do_not_belong_to_the_index_are_refused(shop: Any, workspace: Workspace) -> None:
