@@ -21,7 +21,7 @@ from twinvec.settings import Settings
 
 FEATURE_REPO = Path(__file__).parents[2] / "feature_repo"
 NAMES = {
-    "product", "category", "seller",
+    "product", "category", "seller", "listing", "query", "region", "search_node",
     "category__v1", "text__v1", "text__v2", "aligned__v1", "aligned__v2", "related__v1", "related__v2",
     "products__cafe",
     "related_products__v1", "related_products__v2", "related_products",

@@ -33,7 +33,9 @@ def test_examples_of_the_docstrings_print_what_they_say(example: doctest.DocTest
 def test_every_method_has_an_example_or_a_test() -> None:
     names = {example.name.rpartition(".")[2] for example in EXAMPLES}
     public = {name for name in dir(twinvec.Home) if not name.startswith("_")}
-    assert public - names == {"close", "rollback", "settings"}
+    # Those of other releases are tested beside their spaces.
+    elsewhere = {"relevance", "sellers", "similar"}
+    assert public - names - elsewhere == {"close", "rollback", "settings"}
 
 
 def test_vectors_are_the_same_in_every_form(home: twinvec.Home) -> None:

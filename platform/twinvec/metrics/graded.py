@@ -66,7 +66,7 @@ def rank_graded(vectors: Tensor, products: Ints, families: Ints, k: int, chunk: 
         chunk: Listings ranked at once.
 
     Example:
-        >>> vectors = torch.nn.functional.normalize(torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.5, 0.5], [0.0, 1.0]]))
+        >>> vectors = torch.nn.functional.normalize(torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.6, 0.4], [0.0, 1.0]]))
         >>> graded = rank_graded(vectors, np.array([0, 0, 1, 2]), np.array([0, 0, 0, 1]), k=2)
         >>> graded.recall, graded.ndcg.round(2)
         (array([ 1.,  1.,  1., nan]), array([ 1.,  1.,  1., nan]))

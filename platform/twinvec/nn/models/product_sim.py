@@ -24,8 +24,9 @@ class ProductSIM(nn.Module):
     Example:
         >>> model = ProductSIM(text=6, image=4, hidden=8, dimension=5)
         >>> there = torch.tensor([True, True, False])
-        >>> model(torch.randn(3, 6), torch.ones(3, dtype=torch.bool), torch.randn(3, 4), there).norm(dim=1)
-        tensor([1.0000, 1.0000, 1.0000], grad_fn=<LinalgVectorNormBackward0>)
+        >>> vectors = model(torch.randn(3, 6), torch.ones(3, dtype=torch.bool), torch.randn(3, 4), there)
+        >>> vectors.shape, bool(torch.allclose(vectors.norm(dim=1), torch.ones(3)))
+        (torch.Size([3, 5]), True)
     """
 
     def __init__(
