@@ -8,13 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from sklearn.manifold import TSNE
 
 from registry.models import Version
 from twinvec.catalogue.snapshot import open_snapshot
 from twinvec.errors import NotFoundError, StateError
 from twinvec.features.manifest import Manifest
-from twinvec.features.reading import read_vectors
 from twinvec.progress import Progress
 from twinvec.vectors.maps import GROUPS, X, Y, open_map, write_map
 from twinvec.workspace import Workspace
@@ -62,6 +60,8 @@ def map_of(
             return open_map(folder, version.name)
         except NotFoundError:
             pass
+    from twinvec.features.reading import read_vectors  # a map that is there needs no Feast
+
     manifest = Manifest.from_json(version.manifest)
     if manifest.entity != "product_id" or not manifest.dimension:
         raise StateError(
@@ -127,6 +127,8 @@ def lay_out(vectors: FloatArray, seed: int) -> FloatArray:
     """Return positions on a plane, float32 [n, 2], by t-SNE of the angles between vectors [n, d]."""
     if len(vectors) < 3:
         return np.arange(2 * len(vectors), dtype=np.float32).reshape(-1, 2)
+    from sklearn.manifold import TSNE
+
     perplexity = min(30, (len(vectors) - 1) / 3)
     positions: FloatArray = TSNE(
         metric="cosine", init="random", perplexity=perplexity, random_state=seed

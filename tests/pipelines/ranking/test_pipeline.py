@@ -141,32 +141,48 @@ def test_the_same_inputs_give_the_same_lists(shop: Shop) -> None:
     assert step.version.manifest["model"] == shop.versions["ranking"].manifest["model"]
 
 
+def columns_of(shop: Shop, *names: str) -> dict[str, dict[str, Any]]:
+    """Return column → product → value."""
+    rows = pq.read_table(shop.snapshot.table("products"), columns=["product_id", *names]).to_pylist()
+    return {name: {row["product_id"]: row[name] for row in rows} for name in names}
+
+
 def test_a_release_answers_from_its_lists(shop: Shop, home: Home) -> None:
     assert shop.release.lists is not None
     assert shop.release.lists.name == shop.versions["ranking"].name
     assert shop.workspace.index.metadata(shop.release.collection)[LISTS] == "ranking@v1"
     lists, ids = open_lists(Path(shop.versions["ranking"].path)), product_ids(shop.snapshot)
+    market = columns_of(shop, "marketplace")["marketplace"]
     for row in (0, 17, 99):
         answer = home.related(ids[row], k=8)
         assert answer.product.product_id == ids[row]
+        own = [
+            place
+            for place, each in enumerate(lists.targets[row])
+            if each != NONE and market[ids[each]] == market[ids[row]]
+        ][:8]
         assert [hit.product.product_id for hit in answer.hits] == [
-            ids[each] for each in lists.targets[row, :8]
+            ids[each] for each in lists.targets[row, own]
         ]
-        assert [hit.score for hit in answer.hits] == pytest.approx(lists.scores[row, :8].tolist())
-        assert answer.ranked == 8
+        assert [hit.score for hit in answer.hits] == pytest.approx(lists.scores[row, own].tolist())
+        assert answer.ranked == len(own) == 8
 
 
 def test_filters_choose_from_the_list_and_vectors_fill_it(shop: Shop, home: Home) -> None:
     ids = product_ids(shop.snapshot)
-    price = {
-        row["product_id"]: row["price"]
-        for row in pq.read_table(shop.snapshot.table("products"), columns=["product_id", "price"]).to_pylist()
-    }
+    columns = columns_of(shop, "marketplace", "currency", "price")
+    price = columns["price"]
     lists = open_lists(Path(shop.versions["ranking"].path))
     most = float(np.nanmedian([each for each in price.values() if each is not None]))
     answer = home.related(ids[3], k=40, filters=Filters(max_price=most))
     found = [str(hit.product.product_id) for hit in answer.hits]
-    cheap = [ids[row] for row in lists.targets[3] if row != NONE and (price[ids[row]] or np.inf) <= most]
+    cheap = [
+        ids[row]
+        for row in lists.targets[3]
+        if row != NONE
+        and (price[ids[row]] or np.inf) <= most
+        and all(columns[name][ids[row]] == columns[name][ids[3]] for name in ("marketplace", "currency"))
+    ]
     assert found[: len(cheap)] == cheap
     assert answer.ranked == len(cheap) < 40
     assert len(set(found)) == len(found) == 40
