@@ -112,7 +112,7 @@ def require_same_settings(live: Live, snapshot: Snapshot, settings: Settings) ->
     direction = resolve_direction(settings.graph.direction, snapshot.directed)
     category = {"level": settings.category.level, "min_count": settings.category.min_count}
     expected = {
-        "graph": {**settings.graph.model_dump(), "direction": direction},
+        "graph": {**settings.graph.deciding_as_before(), "direction": direction},
         "category": category,
         "related": settings.related.deciding_as_before(),
         "sellers": settings.sellers.model_dump(),

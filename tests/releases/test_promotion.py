@@ -256,7 +256,7 @@ def test_the_history_says_who_and_why(served: Workspace) -> None:
 def test_a_model_that_is_gone_is_explained(served: Workspace) -> None:
     before = standing(served)
     MlflowClient().delete_model_version("related", "2")
-    with pytest.raises(StoreError, match="MLflow refused to move"):
+    with pytest.raises(StateError, match="is not registered in MLflow any more"):
         releases.promote(served, releases.find(served, "2"))
     assert standing(served) == before
 

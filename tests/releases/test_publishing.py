@@ -71,6 +71,9 @@ def test_points_carry_what_the_snapshot_says(world: Any) -> None:
             "title": columns["title"][row][0][1] if columns["title"][row] else None,
             "category": columns["category"][row],
             "price": columns["price"][row],
+            "currency": columns["currency"][row],
+            "brand": columns["brand"][row],
+            "image": columns["image"][row],
             "marketplace": columns["marketplace"][row],
             "release": "c",
         }
@@ -129,7 +132,9 @@ def test_a_failed_publish_leaves_the_live_release(
 
 
 def test_only_a_whole_related_version_is_published(world: Any, workspace: Workspace) -> None:
-    with pytest.raises(StateError, match=r"versions of text are not released\n.*related, sellers"):
+    with pytest.raises(
+        StateError, match=r"versions of text are not released\n.*related, relevance, sellers, similar"
+    ):
         releases.publish(workspace, workspace.version("text@v1"))
     with transaction(workspace.engine) as session:
         session.get_one(Version, world.versions[0].id).state = State.FAILED
@@ -245,8 +250,11 @@ def test_ties_are_no_difference() -> None:
 def test_of_two_machines_the_later_one_publishes(
     world: Any, workspace: Workspace, tmp_path: Path, when: str
 ) -> None:
-    """Two homes, which know nothing of each other's locks, over one registry, one Feast and one index."""
+    """Two homes, which know nothing of each other's locks, over the same registry, Feast, index and files."""
     home = workspace.settings.home
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("snapshots", "versions"):
+        (tmp_path / "elsewhere" / name).symlink_to(home / name)
     vars(workspace)["index"] = ServerIndex(QdrantClient(":memory:"))
     small = workspace.settings.qdrant.model_copy(update={"batch": 64, "verify_sample": 20})
     other = Workspace(

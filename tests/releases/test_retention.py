@@ -165,8 +165,9 @@ def test_a_model_that_versions_share_goes_with_the_last_of_them(old: Workspace) 
     assert states(old)["related@v1"] == "removed"
 
 
-def test_files_of_another_home_are_left_alone(world: Any, served: Workspace) -> None:
-    """A home that was copied has paths into the first."""
+def test_a_copied_home_gives_up_its_own_files_alone(world: Any, served: Workspace) -> None:
+    first_home = world.workspace.settings.home
+    assert first_home != served.settings.home
     releases.promote(served, releases.find(served, "2"), force=True)
     for space in ("text", "related"):
         tracking.remove_alias(served.settings, space, tracking.PREVIOUS)
@@ -178,9 +179,9 @@ def test_files_of_another_home_are_left_alone(world: Any, served: Workspace) -> 
             release.promoted_at = None  # not what a rollback goes back to
     done = prune(served, ONE)
     assert [version.name for version in done.plan.versions] == ["text@v1", "related@v1"]
-    assert {left.holding.store for left in done.left} == {"files", "MLflow"}
-    assert all("is not in the home" in left.why for left in done.left)
-    assert Path(row.path).is_dir()
+    assert done.left == []
+    assert not (served.settings.home / "versions" / "text" / "v1").exists()
+    assert (first_home / "versions" / "text" / "v1").is_dir()
 
 
 def test_snapshots_go_only_if_asked_and_never_what_is_needed(

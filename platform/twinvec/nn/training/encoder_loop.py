@@ -174,6 +174,7 @@ class Reporter(TrainerCallback):
     seconds: float = 0.0
     _since: float = 0.0
     _reported: tuple[int, float] = (0, 0.0)
+    _learnt: int = 0
 
     @property
     def items_per_second(self) -> float:
@@ -200,11 +201,15 @@ class Reporter(TrainerCallback):
         control: TrainerControl,
         **more: Any,
     ) -> None:
-        """Report the steps since the last report; a loss that is not finite, or 0, ends the training."""
+        """Report the steps since the last report; a loss that is not finite, or 0 for an epoch, ends the training."""
         logs: dict[str, float] = more["logs"]
         if "loss" not in logs:
             return
-        check_loss(logs["loss"], f"step {state.global_step:,}")
+        # With a margin, the loss of a few steps may be 0; that of a whole epoch is not.
+        epoch = state.max_steps / max(1, state.num_train_epochs)
+        if logs["loss"] or state.global_step - self._learnt >= epoch:
+            check_loss(logs["loss"], f"step {state.global_step:,}")
+            self._learnt = state.global_step
         if not state.is_world_process_zero:
             return
         steps, seconds = self.steps - self._reported[0], self.seconds - self._reported[1]
@@ -250,7 +255,7 @@ def train_encoder(
         `training_UNIT_per_second`, `peak_memory_bytes`, and, if validated, `validation_mrr_at_10` of the best.
 
     Raises:
-        TrainingError: If the loss of the steps of a report is not finite, or exactly 0.
+        TrainingError: If the loss of the steps of a report is not finite, or exactly 0 for an epoch.
     """
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     for silenced in (PrinterCallback, ProgressCallback):
