@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from pipelines.similar.batches import Ints, grouped, with_positives
 from pipelines.similar.encoding import Content
-from twinvec.errors import StateError
 from twinvec.metrics.graded import Graded, rank_graded
 from twinvec.nn.losses.hrms import HRMSLoss, Level
 from twinvec.nn.models.product_sim import ProductSIM
+from twinvec.nn.training.finite import check_loss
 from twinvec.settings.similar import HrmsSettings, SimilarSettings
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -25,7 +25,14 @@ ENCODED = 8192
 
 @dataclass(frozen=True)
 class Epoch:
-    """Figures of an epoch: its number from 1, the mean loss, the validation nDCG@k, and listings a second."""
+    """Figures of an epoch.
+
+    Attributes:
+        number: Number of the epoch, from 1.
+        loss: Mean loss.
+        ndcg: Mean validation nDCG@k; NaN if no validation listing has anything to find.
+        rate: Listings a second.
+    """
 
     number: int
     loss: float
@@ -52,6 +59,8 @@ def fit(
 ) -> ProductSIM:
     """Fit on the training listings; the epoch with the best nDCG@k of the validation listings is kept.
 
+    Where no validation listing has anything to find, that with the least loss is.
+
     Args:
         content: Frozen vectors of all listings.
         labels: Groups that the loss reads, finest level first, int64 [n, levels]; product and family come first.
@@ -63,7 +72,7 @@ def fit(
         report: Called after each epoch.
 
     Raises:
-        StateError: If training diverges.
+        TrainingError: If the loss of an epoch or the weights after it are not finite.
     """
     torch.manual_seed(seed)
     widths = content.text.shape[1], content.image.shape[1]
@@ -89,19 +98,17 @@ def fit(
             optimiser.step()
             losses.append(value.detach())
         mean = float(torch.stack(losses).mean()) if losses else 0.0
-        if not np.isfinite(mean):
-            raise StateError(
-                f"training of similar diverged in epoch {number}", "lower the setting similar.learning_rate"
-            )
-        ndcg = (
-            float(np.nanmean(judge(model, content, labels, validation, options.k).ndcg))
-            if len(validation)
-            else -mean
-        )
+        # Groups that are apart by more than the margins leave no pair, and the loss is 0; so do vectors of NaN.
+        if mean or not all(bool(each.isfinite().all()) for each in model.parameters()):
+            check_loss(mean, f"epoch {number}")
+        values = judge(model, content, labels, validation, options.k).ndcg
+        there = np.isfinite(values)
+        ndcg = float(values[there].mean()) if there.any() else float("nan")
+        figure = ndcg if there.any() else -mean
         report(Epoch(number, mean, ndcg, len(rows) / (time.perf_counter() - started)))
         since += 1
-        if ndcg > best:
-            best, best_state, since = ndcg, copy.deepcopy(model.state_dict()), 0
+        if figure > best:
+            best, best_state, since = figure, copy.deepcopy(model.state_dict()), 0
         if since >= options.patience:
             break
     model.load_state_dict(best_state)

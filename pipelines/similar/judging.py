@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import torch
 
@@ -51,6 +50,6 @@ def compare(workspace: Workspace, new: Version, live: Version) -> Quality:
             (f"recall_at_{options.k}", settings.gates.max_hits_drop, "max_hits_drop"),
             (f"ndcg_at_{options.k}", settings.gates.max_mrr_drop, "max_mrr_drop"),
         )
-        if name in now and np.isfinite(before[name])
+        if name in now
     ]
     return Quality(tuple(gates), queries)

@@ -40,10 +40,8 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     groups, division = labels.matrix(options.loss.levels), divide(labels, options)
 
     def report(epoch: Epoch) -> None:
-        run.log_epoch(
-            epoch.number,
-            {"loss": epoch.loss, "validation_ndcg": epoch.ndcg, "listings_per_second": epoch.rate},
-        )
+        values = {"loss": epoch.loss, "validation_ndcg": epoch.ndcg, "listings_per_second": epoch.rate}
+        run.log_epoch(epoch.number, {name: value for name, value in values.items() if value == value})
         progress(f"epoch {epoch.number}: loss {epoch.loss:.4f}, validation nDCG@{options.k} {epoch.ndcg:.4f}")
 
     device = resolve_device(settings.device)

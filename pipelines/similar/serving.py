@@ -43,18 +43,19 @@ class NewListings:
         """Return the vector of a listing, of unit length, float32 [d].
 
         Raises:
-            UnusableProductError: If nothing is said of it, or its image cannot be read.
+            UnusableProductError: If nothing is said of it that the version reads, or its image cannot be used.
         """
         options = self._settings.similar
         row = {name: getattr(listing, name) for name in LISTED.names if name != "attributes"}
         text = text_of(options.words, row | {"attributes": list(listing.attributes.items())})
-        if text is None and listing.image is None:
+        has_image = listing.image is not None and self._image is not None
+        if text is None and not has_image:
             raise UnusableProductError(
-                "nothing is said of the listing", "give it a title, attributes or an image"
+                "nothing is said of the listing that the live release reads",
+                "give it a title or attributes" + (", or an image" if self._image is not None else ""),
             )
         text_vector = encode_texts(self._text, [text or ""], 1)[0]
         image_vector = np.zeros(image_length(self._model), np.float32)
-        has_image = listing.image is not None and self._image is not None
         if listing.image is not None and self._image is not None:
             images = image_settings(self._settings)
             if len(listing.image) > images.max_bytes:

@@ -48,9 +48,7 @@ def carry_similar(workspace: Workspace, live: Live, full: bool) -> Train:
         vectors = embed(model, content)
         test = divide(labels, options).test
         identity = labels.matrix(("product", "family"))[test]
-        graded = (
-            rank_graded(vectors[test], identity[:, 0], identity[:, 1], options.k) if len(test) > 1 else None
-        )
+        graded = rank_graded(vectors[test], identity[:, 0], identity[:, 1], options.k)
         kept = {name: float(value) for name, value in old.metrics.items() if name.endswith("_from")}
         return Outcome(
             keys=labels.items,
@@ -59,7 +57,7 @@ def carry_similar(workspace: Workspace, live: Live, full: bool) -> Train:
             normalised=manifest.normalised,
             model=manifest.model,
             preprocessing=manifest.preprocessing,
-            metrics={**(figures(graded, options.k) if graded is not None else {}), **kept},
+            metrics={**figures(graded, options.k), **kept},
             entity=SPACE.entity.key,
             log_model=lambda: str(old.model_uri),
             write=write,

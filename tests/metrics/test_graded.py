@@ -11,7 +11,9 @@ import torch
 from twinvec.metrics.graded import best_threshold, rank_graded
 
 
-@pytest.mark.parametrize(("listings", "k", "chunk"), [(3, 5, 1), (29, 4, 7), (40, 39, 64)])
+@pytest.mark.parametrize(
+    ("listings", "k", "chunk"), [(0, 5, 4), (1, 5, 4), (3, 5, 1), (29, 4, 7), (40, 39, 64)]
+)
 def test_figures_by_loops(listings: int, k: int, chunk: int) -> None:
     vectors = torch.nn.functional.normalize(torch.randn(listings, 5), dim=1)
     products = np.random.default_rng().integers(0, max(2, listings // 3), listings)

@@ -62,7 +62,7 @@ def rank_graded(vectors: Tensor, products: Ints, families: Ints, k: int, chunk: 
         vectors: Unit vectors, float32 [n, d].
         products: Product of each listing, int64 [n].
         families: Family of each listing, int64 [n]; a product is in one family.
-        k: Length of the rankings; at most n − 1 are given.
+        k: Length of the rankings; at most n − 1 are given, none for one listing or no listing.
         chunk: Listings ranked at once.
 
     Example:
@@ -71,9 +71,9 @@ def rank_graded(vectors: Tensor, products: Ints, families: Ints, k: int, chunk: 
         >>> graded.recall, graded.ndcg.round(2)
         (array([ 1.,  1.,  1., nan]), array([ 1.,  1.,  1., nan]))
     """
-    k = min(k, len(vectors) - 1)
+    k = max(0, min(k, len(vectors) - 1))
     tops, scores = [], []
-    for first in range(0, len(vectors), chunk):
+    for first in range(0, max(1, len(vectors)), chunk):
         cosines = vectors[first : first + chunk] @ vectors.T
         rows = torch.arange(len(cosines), device=cosines.device)
         cosines[rows, rows + first] = -torch.inf

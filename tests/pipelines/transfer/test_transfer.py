@@ -25,6 +25,8 @@ from twinvec.catalogue.synthetic import generate
 from twinvec.catalogue.transfers import LENT
 from twinvec.errors import CatalogueError, NotFoundError, StateError
 from twinvec.home import Home
+from twinvec.serving.related import UnusableProductError
+from twinvec.serving.similar import NewListing
 
 SETTINGS = {
     "words": ["title", "attributes"],
@@ -228,3 +230,8 @@ def test_nothing_is_written_where_nothing_can_be_lent(home: Home) -> None:
         with pytest.raises(CatalogueError, match="all products of us have at least 1 events"):
             choose_targets(connection, ["us"], "us", 1)
     assert sorted(folder.glob("*")) == before
+
+
+def test_an_image_alone_says_nothing_to_a_release_that_reads_none(home: Home) -> None:
+    with pytest.raises(UnusableProductError, match=r"nothing is said(.|\n)*give it a title or attributes$"):
+        home.similar(NewListing(image=b"an image"))
