@@ -43,7 +43,7 @@ TWO_PHASES = "text + gcn"
 
 @dataclass(frozen=True)
 class RelevanceProblem:
-    """What all rows share.
+    """The problem that all rows share.
 
     Attributes:
         judged: Judged pairs by the number of classes, such as `E-S-C-I`.
@@ -309,16 +309,10 @@ def _costs(problem: RelevanceProblem, found: Found) -> tuple[int | None, float |
     if found.model is None:
         return None, None, None
     parameters = sum(each.numel() for each in found.model.parameters())
-    graph = bool(len(found.model.sides)) and problem.files is not None
-    disk = 4e-6 * parameters
-    if graph and problem.files is not None:
-        files = problem.files
+    disk, encoded = 4e-6 * parameters, None
+    if len(found.model.sides) and (files := problem.files) is not None:
         disk += 1e-6 * (files.nodes.nbytes + 2 * files.sources.nbytes + files.features.nbytes)
-    encoded = (
-        np.zeros((len(problem.files.node_ids), found.model.length), np.float32)
-        if graph and problem.files
-        else None
-    )
+        encoded = np.zeros((len(files.node_ids), found.model.length), np.float32)
     shared = problem.problem
     live = Problem(shared.reader, shared.tokens, shared.roots, None, encoded=encoded)
     times = []

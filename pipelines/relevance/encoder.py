@@ -58,17 +58,15 @@ class PairReader:
 
     def read(self, queries: pa.Array, products: pa.Array) -> Tokens:
         """Return the tokens of n pairs of strings; Python objects of a chunk of them exist at once."""
-        parts: list[tuple[list[int], list[int], list[int]]] = []
+        parts = [(np.zeros(0, np.int32), np.zeros(0, np.uint8), np.zeros(1, np.int64))]
         for first in range(0, len(queries), CHUNK):
             texts = (values.slice(first, CHUNK).to_pylist() for values in (queries, products))
             read = self.tokenizer(*texts, truncation="longest_first", max_length=self.max_length)
             ids, kinds = read["input_ids"], read.get("token_type_ids", [])
-            parts.append((list(chain(*ids)), list(chain(*kinds)), list(map(len, ids))))
-        ids, kinds, lengths = (
-            (list(chain(*values)) for values in zip(*parts, strict=True)) if parts else ([], [], [])
-        )
-        ends = np.concatenate([np.zeros(1, np.int64), np.array(lengths, np.int64)]).cumsum()
-        return Tokens(np.array(ids, np.int32), np.array(kinds, np.uint8), ends)
+            lengths = np.fromiter(map(len, ids), np.int64, len(ids))
+            parts.append((np.fromiter(chain(*ids), np.int32), np.fromiter(chain(*kinds), np.uint8), lengths))
+        ids, kinds, lengths = (np.concatenate(values) for values in zip(*parts, strict=True))
+        return Tokens(ids, kinds, lengths.cumsum())
 
     def batch(self, tokens: Tokens, rows: Ints, device: torch.device) -> dict[str, Tensor]:
         """Return the tokens of some pairs, padded to the longest of them, as arguments of the encoder."""

@@ -16,6 +16,7 @@ from pipelines.relevance.judged import Judged, Split
 from pipelines.relevance.problem import Problem, batches_by_length, predict
 from twinvec.metrics.classification import classification_metrics
 from twinvec.nn.models.salam import Salam
+from twinvec.nn.training.finite import check_loss
 from twinvec.settings import RelevanceSettings
 
 Ints = npt.NDArray[np.int64]
@@ -74,6 +75,9 @@ class Fitter:
 
         Returns:
             The epochs, with the state before the first as epoch 0.
+
+        Raises:
+            TrainingError: If the loss of an epoch is not finite, or exactly 0.
         """
         options, judged = self.options, self.judged
         rows, held_out = judged.rows(Split.TRAIN, region), judged.rows(Split.VALIDATION, region)
@@ -102,6 +106,7 @@ class Fitter:
                 losses.append(loss.detach())
             seconds = time.perf_counter() - started
             mean = float(torch.stack(losses).mean())
+            check_loss(mean, f"epoch {number} of {region or ALL}")
             history.append(Epoch(region or ALL, number, mean, self._validate(model, held_out), seconds))
             self.report(history[-1])
             if best_epoch(history) == number:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from pipelines.cold_start.models import TextEncoder
 from pipelines.encoding.disk_matrix import disk_matrix
 from pipelines.relevance.graph_files import FEATURES, as_tables, open_neighbourhoods, write_neighbourhoods
 from pipelines.relevance.purchase_graph import PRODUCT, QUERY, open_purchases
+from pipelines.relevance.scratch import scratch_folder
 from pipelines.relevance.space import NEIGHBOURHOODS, NODES
 from pipelines.text.encoder import encode_texts
 from twinvec import digest
@@ -37,18 +37,16 @@ NO_MODEL = "breadth-first"
 def train(inputs: Inputs, run: Run, progress: Progress) -> Mapping[str, Outcome]:
     """Build the neighbourhoods of all queries and products that were bought, and the vectors of these nodes."""
     settings, options = inputs.settings, inputs.settings.neighbourhoods
-    settings.paths.spill.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=settings.paths.spill, prefix=".neighbourhoods-"))
-    with open_purchases(
-        inputs.snapshot, options.nodes, settings.ingest.memory_limit, settings.paths.spill
-    ) as graph:
-        progress(f"neighbourhoods of {len(graph.node_ids):,} queries and products")
-        write_neighbourhoods(folder, graph.node_ids, graph.neighbourhoods(options.nodes, options.chunk))
-        node_ids = graph.node_ids
-    progress("vectors of the nodes")
-    features = node_vectors(inputs, node_ids)
-    np.save(folder / FEATURES, features)
-    files = open_neighbourhoods(folder, folder)
+    limit, spill = settings.ingest.memory_limit, settings.paths.spill
+    with scratch_folder(spill, ".neighbourhoods-") as folder:
+        with open_purchases(inputs.snapshot, options.nodes, limit, spill) as graph:
+            progress(f"neighbourhoods of {len(graph.node_ids):,} queries and products")
+            write_neighbourhoods(folder, graph.node_ids, graph.neighbourhoods(options.nodes, options.chunk))
+            node_ids = graph.node_ids
+        progress("vectors of the nodes")
+        features = node_vectors(inputs, node_ids)
+        np.save(folder / FEATURES, features)
+        files = open_neighbourhoods(folder, folder)
     sizes = files.sizes(np.arange(len(node_ids)))
     # The files are read and copied after this function has ended.
     weakref.finalize(files, shutil.rmtree, folder, ignore_errors=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.relevance.judged import title_sql
@@ -155,7 +156,7 @@ def _write(file: Path, tables: Iterator[pa.Table], total: int, progress: Progres
             writer = writer or pq.ParquetWriter(file, table.schema, compression="zstd")
             writer.write_table(table)
             rows += table.num_rows
-            by_graph += int(pa.compute.sum(table["by_graph"]).as_py() or 0)
+            by_graph += int(pc.sum(table["by_graph"]).as_py() or 0)
             progress(f"{rows:,} of {total:,} pairs")
     finally:
         if writer is not None:

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pipelines.relevance.encoder import PairReader, load_folder
+from pipelines.relevance.problem import join
 from twinvec.nn.models.salam import Salam
 from twinvec.settings import RelevanceSettings
 
@@ -73,19 +74,8 @@ def read_recipe(folder: Path) -> Recipe:
 
 def load_model(folder: Path, name: str, recipe: Recipe, device: torch.device) -> tuple[Salam, PairReader]:
     """Load a model that `save_model` wrote, in evaluation mode."""
-    options = recipe.options
-    encoder, reader = load_folder(folder / name, None, options.max_length)
-    model = Salam(
-        encoder,
-        int(encoder.config.hidden_size),  # type: ignore[union-attr,arg-type]
-        recipe.node_length or 0,
-        len(recipe.names),
-        options.graph if recipe.node_length is not None else "none",
-        options.pooling,
-        options.length,
-        options.hidden,
-        options.attention,
-    )
+    encoder, reader = load_folder(folder / name, None, recipe.options.max_length)
+    model = join(encoder, recipe.options, len(recipe.names), recipe.node_length)
     missing, unexpected = model.load_state_dict(load_file(folder / name / HEAD), strict=False)
     others = [key for key in missing if not key.startswith("encoder.")]
     assert not others, f"{HEAD} lacks {others}"

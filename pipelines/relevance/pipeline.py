@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
-import tempfile
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import safetensors
 import torch
@@ -28,6 +27,7 @@ from pipelines.relevance.fitting import ALL, Epoch, Fitter
 from pipelines.relevance.graph_files import NeighbourhoodFiles, open_neighbourhoods
 from pipelines.relevance.judged import Judged, Split, read_judged
 from pipelines.relevance.problem import Problem, build_model, encode_nodes, predict, read_problem
+from pipelines.relevance.scratch import scratch_folder
 from pipelines.relevance.space import NEIGHBOURHOODS, NODES, SPACE
 from twinvec import digest
 from twinvec.metrics.classification import classification_metrics
@@ -76,7 +76,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         f"{len(judged):,} judged pairs of {len(judged.regions())} regions, {problem.known.mean():.0%} with purchases "
         "of query and product"
     )
-    steps = iter(range(1_000_000))
+    steps = itertools.count()
 
     def report(epoch: Epoch) -> None:
         figures = {"loss": epoch.loss, "validation_macro_f1": epoch.validation, "seconds": epoch.seconds}
@@ -86,9 +86,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         )
         progress(str(epoch))
 
-    settings.paths.spill.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=settings.paths.spill, prefix=".relevance-"))
-    with _removed_on_error(folder):
+    with scratch_folder(settings.paths.spill, ".relevance-") as folder:
         fitter = Fitter(problem, judged, options, device, settings.seed, report)
         trained = train_models(fitter, model.to(device), files, folder)
         by_size = tuple(pd.Series(judged.pairs.regions.to_pylist()).value_counts().index)
@@ -175,7 +173,7 @@ def _outcome(
         places = np.searchsorted(test, judged.rows(Split.TEST, region))
         true, found = judged.classes[test[places]], trained.two_phases[places].argmax(1)
         figures = classification_metrics(true, found, judged.names)
-        count = int(pa.compute.sum(pa.compute.equal(judged.pairs.regions, region)).as_py())
+        count = int(pc.sum(pc.equal(judged.pairs.regions, region)).as_py())
         rows.append((region, trained.digests[region], count, figures["macro_f1"], figures["micro_f1"]))
     keys, *columns = zip(*rows, strict=True)
     types = (pa.string(), pa.int64(), pa.float64(), pa.float64())
@@ -222,12 +220,3 @@ def log_models(folder: Path) -> str:
         ],
     )
     return f"models:/{SPACE.name}/{info.registered_model_version}"
-
-
-@contextmanager
-def _removed_on_error(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise

@@ -121,7 +121,12 @@ def build_model(
     loaded, reader = load_text_encoder(options.model, options.layers, options.max_length)
     encoder = loaded if encoder is None else encoder
     torch.manual_seed(seed)
-    model = Salam(
+    return join(encoder, options, classes, node_length), reader
+
+
+def join(encoder: nn.Module, options: RelevanceSettings, classes: int, node_length: int | None) -> Salam:
+    """Return a model of a text encoder; all other layers are new. Arguments as those of `build_model`."""
+    return Salam(
         encoder,
         int(encoder.config.hidden_size),  # type: ignore[union-attr,arg-type]
         node_length or 0,
@@ -132,7 +137,6 @@ def build_model(
         options.hidden,
         options.attention,
     )
-    return model, reader
 
 
 def batches_by_length(lengths: Ints, size: int, random: np.random.Generator | None = None) -> Iterator[Ints]:

@@ -8,12 +8,13 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.relevance.graph_files import IDS
 from pipelines.relevance.pipeline import TESTED, encoded_file
 from pipelines.relevance.purchase_graph import PRODUCT, QUERY
-from pipelines.relevance.service import load_version
+from pipelines.relevance.service import LoadedVersion, load_version
 from registry.models import Version
 from twinvec.errors import VerificationError
 from twinvec.features.manifest import Manifest
@@ -56,7 +57,7 @@ def verify(workspace: Workspace, version: Version) -> dict[str, Any]:
         "rows": version.rows,
         "regions": list(loaded.recipe.regions),
         "nodes": len(loaded.node_ids),
-        "answers": _answers(workspace, version),
+        "answers": _answers(loaded),
     }
 
 
@@ -91,7 +92,7 @@ def compare(workspace: Workspace, new: Version, live: Version) -> Quality:
         )
     names = sorted({name for column in table.column_names for name in table[column].unique().to_pylist()})
     true, *found = (
-        pa.compute.index_in(table[column].combine_chunks(), pa.array(names)).to_numpy().astype(np.int64)
+        pc.index_in(table[column].combine_chunks(), pa.array(names)).to_numpy().astype(np.int64)
         for column in ("true", "new", "live")
     )
     ours, other = (classification_metrics(true, each, names)["macro_f1"] for each in found)
@@ -100,10 +101,9 @@ def compare(workspace: Workspace, new: Version, live: Version) -> Quality:
     return Quality(((gate, table.num_rows),), table.num_rows)
 
 
-def _answers(workspace: Workspace, version: Version) -> dict[str, list[list[str | float]]]:
+def _answers(loaded: LoadedVersion) -> dict[str, list[list[str | float]]]:
     """Return what a version answers for some of its test pairs, in even steps of their ids."""
-    loaded = load_version(workspace, version)
-    tested = pq.read_table(Path(version.path) / TESTED).sort_by(
+    tested = pq.read_table(Path(loaded.version.path) / TESTED).sort_by(
         [("query", "ascending"), ("product", "ascending")]
     )
     chosen = tested.take(

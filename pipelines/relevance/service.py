@@ -63,6 +63,7 @@ class LoadedVersion:
     node_ids: dict[str, int]
     device: torch.device
     _models: dict[str, tuple[Salam, PairReader, Floats | None]] = field(default_factory=dict)
+    _titles: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -85,10 +86,6 @@ class LoadedVersion:
                 query = f"SELECT product_id, {title_sql('$locale')} FROM products"
                 self._titles[locale] = dict(connection.execute(query, {"locale": locale}).fetchall())
         return [self._titles[locale].get(product_id) for product_id in product_ids]
-
-    @cached_property
-    def _titles(self) -> dict[str, dict[str, str]]:
-        return {}
 
     def model_of(self, locale: str) -> str:
         """Return the name of the model that answers for a region."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from twinvec.metrics.classification import class_scores
+from twinvec.metrics.classification import class_scores, confusion
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -38,5 +38,4 @@ def classify_by_thresholds(scores: Floats, bounds: Floats) -> Ints:
 
 
 def _macro_f1(true: Ints, found: Ints, count: int) -> float:
-    counts = np.bincount(true * count + found, minlength=count * count).reshape(count, count)
-    return float(class_scores(counts)[2].mean())
+    return float(class_scores(confusion(true, found, count))[2].mean())
