@@ -44,7 +44,7 @@ class Difference:
 
     @property
     def decided(self) -> bool:
-        """Whether to stop: zero is outside the bounds."""
+        """True if zero is outside the bounds: the experiment can stop."""
         return self.low > 0 or self.high < 0
 
 

@@ -12,8 +12,8 @@ from pydantic import Field
 
 from twinvec.settings.group import Group, Operational
 
-Precision = Literal["auto", "float32", "bfloat16"]
 # `auto` and float32 count as one where settings decide whether a version is up to date.
+Precision = Literal["auto", "float32", "bfloat16"]
 
 # `auto` and `dgl` count as one where settings decide whether a version is up to date: both samplers draw from the same
 # distribution, and versions of a home that moves to a machine without DGL stay usable. An explicit `csr` counts.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from pydantic import ConfigDict, Field, create_model, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from twinvec.settings import registered_models
 from twinvec.settings.group import Group, auto_as_float32
-from twinvec.settings.pipelines import SAMPLER, SamplerName
+from twinvec.settings.pipelines import SAMPLER, Precision, SamplerName
 from twinvec.settings.related_models import (
     DaemonSettings,
     GatSettings,
@@ -51,7 +51,7 @@ class RelatedSettings(Group):
         4, ge=1, description="Epochs without a better validation MRR before stopping (4.1.3)."
     )
     validation_edges: int = Field(5_000, ge=1, description="Maximum number of edges for the validation MRR.")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
+    precision: Precision = Field(
         "auto",
         description="Precision of training. `bfloat16` runs the model in mixed precision, with weights in float32. "
         "`auto` does so on a GPU.",
