@@ -23,7 +23,7 @@ from torch import Tensor
 
 from pipelines.comparisons.data import read_data
 from pipelines.graph.product_graph import ProductGraph, Split
-from pipelines.related.data import edge_positives, proximity, relations
+from pipelines.related.data import edge_positives, relations
 from pipelines.related.fitting import fit
 from pipelines.related.models import merlin, twinvec
 from pipelines.related.plan import Plan
@@ -37,6 +37,7 @@ from twinvec.nn.losses.positives import Positives, blend
 from twinvec.nn.losses.soft_targets import SoftTargetObjective
 from twinvec.nn.models import Twinvec
 from twinvec.nn.pagerank import personalised_pagerank, walk_matrix
+from twinvec.nn.proximity import proximity
 from twinvec.settings import RelatedSettings, load_settings
 from twinvec.settings.related_models import ProximitySettings
 from twinvec.workspace import Workspace
@@ -110,7 +111,8 @@ def steps(
     """Plans from the paper's to ours, each with one thing more than the one before."""
     recipe = options.twinvec
     width = options.dimension
-    near = proximity(graph, width, **walked.model_dump(), seed=seed)
+    copurchase, coview = (edges.matrix(graph.products) for edges in (graph.copurchase, graph.coview))
+    near = proximity(copurchase, coview, width, **walked.model_dump(), seed=seed)
     edges = edge_positives(graph)
     batch, epochs = twinvec.training_size(len(edges.sources()), recipe)
     none = torch.zeros(2 * graph.products, 0)

@@ -1,4 +1,4 @@
-"""Training data from a product graph: relations, positives and proximity."""
+"""Training data from a product graph: relations and positives."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import numpy as np
 import torch
 
 from pipelines.graph.product_graph import Edges, ProductGraph
-from twinvec.nn import proximity as directed
 from twinvec.nn.losses.positives import Positives, rows_to_one
-from twinvec.nn.proximity import Proximity
 from twinvec.nn.sampling.blocks import Neighbours, double_cover, within_roles
 
 COPURCHASE = "copurchase"
@@ -56,21 +54,3 @@ def either(graph: ProductGraph) -> Neighbours:
 def edge_positives(graph: ProductGraph) -> Positives:
     """Return each product's co-purchase targets as positives with equal probability."""
     return Positives(rows_to_one(graph.copurchase.matrix(graph.products)))
-
-
-def proximity(
-    graph: ProductGraph,
-    dimension: int,
-    coview_weight: float,
-    restart: float,
-    steps: int,
-    least: float,
-    keep: int,
-    ease: float,
-    seed: int,
-) -> Proximity:
-    """Return `twinvec.nn.proximity.proximity` over both kinds of edges of the graph."""
-    copurchase, coview = (edges.matrix(graph.products) for edges in (graph.copurchase, graph.coview))
-    return directed.proximity(
-        copurchase, coview, dimension, coview_weight, restart, steps, least, keep, ease, seed
-    )

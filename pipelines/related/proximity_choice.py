@@ -36,7 +36,7 @@ def choose_proximity(graph: ProductGraph, options: ProximitySettings, seed: int)
         options: Settings of the proximity.
         seed: Seed of the choice of hidden edges.
     """
-    score = _scorer(graph, seed)
+    score = hidden_edge_scorer(graph, seed)
 
     def choose(name: str, values: tuple[float, ...], chosen: ProximitySettings) -> ProximitySettings:
         settings = [chosen.model_copy(update={name: value}) for value in values]
@@ -53,7 +53,7 @@ def choose_proximity(graph: ProductGraph, options: ProximitySettings, seed: int)
     return options
 
 
-def _scorer(graph: ProductGraph, seed: int) -> Callable[[ProximitySettings], float] | None:
+def hidden_edge_scorer(graph: ProductGraph, seed: int) -> Callable[[ProximitySettings], float] | None:
     """Return a function that gives the MRR@10 of hidden edges by nearness over the rest; None if none can be hidden."""
     count = min(int(HIDDEN * len(graph.copurchase)), MOST_HIDDEN)
     if not count:

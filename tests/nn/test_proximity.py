@@ -10,8 +10,8 @@ import pytest
 import scipy.sparse as sp
 
 from twinvec.nn.ease import PENALTY, ease_nearness
-from twinvec.nn.pagerank import walk_matrix
-from twinvec.nn.proximity import directed_nearness, factorise, target_share
+from twinvec.nn.pagerank import personalised_pagerank, walk_matrix
+from twinvec.nn.proximity import directed_nearness, factorise, proximity, target_share
 
 
 def test_target_share_by_hand() -> None:
@@ -97,3 +97,18 @@ def test_ease_takes_its_share_of_each_row() -> None:
     linear = dense_ease(edges) * target_share(copurchase, walk_matrix(copurchase, coview, 1.0))
     linear *= plain.sum(1, keepdims=True) / linear.sum(1, keepdims=True)
     np.testing.assert_allclose(mixed, 0.6 * plain + 0.4 * linear, rtol=1e-4, atol=1e-7)
+
+
+def test_proximity_is_the_directed_pagerank_and_its_factors() -> None:
+    copurchase: Any = sp.csr_array(random_edges(23, seed=11))
+    coview: Any = sp.csr_array(random_edges(23, seed=12))
+    walks: dict[str, Any] = {"coview_weight": 0.3, "restart": 0.2, "steps": 8, "least": 1e-4, "keep": 23}
+    found = proximity(copurchase, coview, dimension=32, **walks, ease=0.0, seed=1)
+    weights = walk_matrix(copurchase, coview, 0.3)
+    nearness = personalised_pagerank(weights, 0.2, 8, 1e-4, 23).toarray()
+    directed = nearness * target_share(copurchase, weights)
+    total = directed.sum(1, keepdims=True)
+    np.testing.assert_allclose(found.matrix.toarray(), directed / np.where(total > 0, total, 1), atol=1e-6)
+    source, target = found.factors[:23].numpy(), found.factors[23:].numpy()
+    assert found.factors.shape == (46, 32)
+    np.testing.assert_allclose(source @ target.T, np.log1p(directed / 1e-4), atol=1e-3)

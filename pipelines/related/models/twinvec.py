@@ -8,13 +8,14 @@ from torch import Tensor
 
 from pipelines.graph.product_graph import ProductGraph
 from pipelines.related import data
-from pipelines.related.data import edge_positives, proximity
+from pipelines.related.data import edge_positives
 from pipelines.related.plan import Model, Plan
 from pipelines.related.proximity_choice import choose_proximity
 from twinvec.nn.features import Features
 from twinvec.nn.losses.positives import blend
 from twinvec.nn.losses.soft_targets import SoftTargetObjective
 from twinvec.nn.models import Twinvec
+from twinvec.nn.proximity import proximity
 from twinvec.nn.sampling.blocks import Neighbours
 from twinvec.settings import RelatedSettings
 from twinvec.settings.related_models import TwinvecSettings
@@ -34,7 +35,8 @@ def plan(graph: ProductGraph, content: Tensor, options: RelatedSettings, seed: i
     cover = relations(graph)
     width = options.uncalibrated
     walks = choose_proximity(graph, twinvec.proximity, seed)
-    near = proximity(graph, width, **walks.model_dump(), seed=seed)
+    copurchase, coview = (edges.matrix(graph.products) for edges in (graph.copurchase, graph.coview))
+    near = proximity(copurchase, coview, width, **walks.model_dump(), seed=seed)
     positives = blend(edge_positives(graph), near.matrix, twinvec.near)
     batch, epochs = training_size(len(positives.sources()), twinvec)
     return Plan(

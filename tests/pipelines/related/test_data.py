@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +12,9 @@ import torch
 from scipy.stats import chi2
 
 from pipelines.graph.product_graph import ProductGraph
-from pipelines.related.data import edge_positives, either, proximity, relations, similar
+from pipelines.related.data import edge_positives, either, relations, similar
 from twinvec.nn.features import Features
 from twinvec.nn.losses.positives import Positives, blend
-from twinvec.nn.pagerank import personalised_pagerank, walk_matrix
-from twinvec.nn.proximity import target_share
 from twinvec.nn.sampling.blocks import Neighbours
 
 MakeGraph = Callable[..., ProductGraph]
@@ -120,28 +117,6 @@ def test_draws_of_two_sources_are_independent() -> None:
     # A quarter each of the four pairs: 1,000 ± 27.
     together = [int(((first == a) & (second == b)).sum()) for a in (1, 2) for b in (0, 2)]
     assert all(880 < count < 1120 for count in together)
-
-
-def test_proximity_is_the_directed_pagerank_and_its_factors(random_graph: MakeGraph) -> None:
-    graph = random_graph(6, products=23, copurchase=80, coview=40)
-    options: dict[str, Any] = {
-        "coview_weight": 0.3,
-        "restart": 0.2,
-        "steps": 8,
-        "least": 1e-4,
-        "keep": 23,
-        "ease": 0.0,
-    }
-    found = proximity(graph, dimension=32, **options, seed=1)
-    copurchase, coview = graph.copurchase.matrix(23), graph.coview.matrix(23)
-    weights = walk_matrix(copurchase, coview, 0.3)
-    nearness = personalised_pagerank(weights, 0.2, 8, 1e-4, 23).toarray()
-    directed = nearness * target_share(copurchase, weights)
-    total = directed.sum(1, keepdims=True)
-    np.testing.assert_allclose(found.matrix.toarray(), directed / np.where(total > 0, total, 1), atol=1e-6)
-    source, target = found.factors[:23].numpy(), found.factors[23:].numpy()
-    assert found.factors.shape == (46, 32)
-    np.testing.assert_allclose(source @ target.T, np.log1p(directed / 1e-4), atol=1e-3)
 
 
 def test_features_of_nodes_in_both_roles() -> None:

@@ -8,7 +8,12 @@ import pytest
 
 from pipelines.graph.product_graph import Edges, ProductGraph
 from pipelines.related import proximity_choice
-from pipelines.related.proximity_choice import COVIEW_WEIGHTS, EASE_SHARES, choose_proximity
+from pipelines.related.proximity_choice import (
+    COVIEW_WEIGHTS,
+    EASE_SHARES,
+    choose_proximity,
+    hidden_edge_scorer,
+)
 from twinvec.settings.related_models import ProximitySettings
 
 PRODUCTS, GROUP = 240, 6
@@ -54,7 +59,7 @@ def test_the_share_of_ease_is_the_better_one(monkeypatch: pytest.MonkeyPatch) ->
     graph = shop(True, 6)
     settled = ProximitySettings(coview_weight=1.0)
     chosen = choose_proximity(graph, settled, 6).ease
-    scorer = proximity_choice._scorer(graph, 6)
+    scorer = hidden_edge_scorer(graph, 6)
     assert scorer is not None
     scores = {ease: scorer(settled.model_copy(update={"ease": ease})) for ease in EASE_SHARES}
     assert scores[0.0] != scores[0.5]

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.graph.product_graph import Edges, ProductGraph
-from pipelines.related.data import proximity
 from pipelines.update.factors import fold_in
+from twinvec.nn.proximity import proximity
 from twinvec.settings.related_models import ProximitySettings
 
 OPTIONS = ProximitySettings(least=1e-6, keep=1000, coview_weight=1.0)
@@ -31,7 +31,8 @@ def random_graph(products: int, seed: int) -> ProductGraph:
 def test_a_product_that_was_trained_on_is_folded_in_where_it_was() -> None:
     graph = random_graph(60, 3)
     # Of full rank, nothing is lost: what is folded in of the same graph is what the decomposition gave.
-    factors = proximity(graph, 60, **OPTIONS.model_dump(), seed=0).factors.numpy()
+    copurchase, coview = graph.copurchase.matrix(60), graph.coview.matrix(60)
+    factors = proximity(copurchase, coview, 60, **OPTIONS.model_dump(), seed=0).factors.numpy()
     place = np.arange(60)
     place[[7, 8, 40]] = -1
     found = fold_in(graph, place, factors, OPTIONS).numpy().reshape(2, 60, -1)
