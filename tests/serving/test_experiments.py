@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +76,24 @@ def test_a_difference_that_is_there_is_found() -> None:
 def test_events_wait_in_bounds(tmp_path: Path) -> None:
     log = EventLog(tmp_path / "events", EventSettings(enabled=True, queue=3, seconds=60))
     event = {"time": None, "kind": "click", "request_id": "r", "release": "x", "product_id": "p"}
-    from datetime import UTC, datetime
-
     assert log.add([{**event, "time": datetime.now(UTC)}] * 5) == 3
     assert log.add([event]) == 0
     log.close()
     (file,) = (tmp_path / "events").glob("*.parquet")
     assert pq.read_metadata(file).num_rows == 3
+
+
+def test_the_release_of_an_arm_is_that_of_its_last_event(tmp_path: Path) -> None:
+    events = [
+        {"time": datetime(2026, 1, day, tzinfo=UTC), "kind": "impression", "request_id": f"r{day}",
+         "release": f"related_products__v{day}", "arm": "a", "product_id": "p"}
+        for day in (9, 10)
+    ]  # fmt: skip
+    log = EventLog(tmp_path, EventSettings(enabled=True, seconds=60))
+    log.add(events)
+    log.close()
+    (arm,) = report_arms(tmp_path, 0.05)
+    assert (arm.release, arm.clicked.total) == ("related_products__v10", 2)
 
 
 @pytest.mark.parametrize("shop", ["edge"], indirect=True)

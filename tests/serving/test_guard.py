@@ -1,4 +1,4 @@
-"""What no request may do: crash the server, stall it, read its paths, or get in without a key."""
+"""No request may crash the server, stall it, read its paths, or get in without a key."""
 
 from __future__ import annotations
 
@@ -217,6 +217,8 @@ def test_pages_of_other_origins_may_ask_if_they_are_named(live: Any) -> None:
     assert client.options("/related/B0009", headers=asked).status_code == 200
     allowed = client.get("/related/B0009", headers=asked).headers["access-control-allow-origin"]
     assert allowed == "https://shop.example"
+    visitor = {**asked, "access-control-request-headers": "x-visitor"}
+    assert client.options("/related/B0009", headers=visitor).status_code == 200
 
 
 def test_each_request_is_a_line_of_json(live: Any, caplog: pytest.LogCaptureFixture) -> None:

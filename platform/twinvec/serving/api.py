@@ -134,7 +134,14 @@ def create_app(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "HEAD", "POST"],
-            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-Id", "If-None-Match"],
+            allow_headers=[
+                "Authorization",
+                "Content-Type",
+                "If-None-Match",
+                "X-API-Key",
+                "X-Request-Id",
+                "X-Visitor",
+            ],
             expose_headers=["ETag", "X-Request-Id", "X-Release", "X-Arm"],
         )
     return app

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,7 +17,7 @@ from twinvec.catalogue.snapshot import quoted
 from twinvec.errors import NotFoundError
 from twinvec.settings.serving import EventSettings
 
-KINDS = ("impression", "click", "cart", "purchase")
+Kind = Literal["impression", "click", "cart", "purchase"]
 EVENTS = pa.schema(
     [
         pa.field("time", pa.timestamp("us", tz="UTC"), nullable=False),
@@ -83,7 +83,7 @@ class EventLog:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}-{uuid.uuid4().hex[:8]}.parquet"
-            staging = self._folder / f".{name}"
+            staging = self._folder / f".{name}.part"  # no reader takes it for a file of events
             pq.write_table(pa.Table.from_pylist(waiting, EVENTS), staging)
             staging.rename(self._folder / name)
         except OSError:

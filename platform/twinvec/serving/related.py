@@ -25,7 +25,7 @@ class UnknownProductError(NotFoundError):
 
 
 class UnknownNameError(NotFoundError):
-    """The release has no such category or marketplace, or there is no such release."""
+    """The release has no such category or marketplace, or there is no such release or version."""
 
 
 class UnusableProductError(TwinvecError):
@@ -45,7 +45,7 @@ class Product:
     marketplace: str | None
     """None of a product that is not in the catalogue."""
     currency: str | None = None
-    """Of the price; None in releases that were published before it was kept."""
+    """Currency of the price; None in releases that were published before it was kept."""
     brand: str | None = None
     image: str | None = None
     """Address of its image, as the catalogue has it."""

@@ -14,12 +14,12 @@ from twinvec.settings import Settings
 # A visitor counts in an arm once something of it was shown to them; without a name, each request is a visitor.
 VISITORS = """
     WITH seen AS (
-        SELECT arm, coalesce(visitor, request_id) AS visitor, any_value(release) AS release,
+        SELECT arm, coalesce(visitor, request_id) AS visitor, arg_max(release, time) AS release, max(time) AS time,
                bool_or(kind = 'impression') AS shown, bool_or(kind = 'click') AS clicked,
                bool_or(kind = 'purchase') AS bought
         FROM events WHERE arm IS NOT NULL GROUP BY ALL
     )
-    SELECT arm, max(release), count(*), count_if(clicked), count_if(bought) FROM seen
+    SELECT arm, arg_max(release, time), count(*), count_if(clicked), count_if(bought) FROM seen
     WHERE shown GROUP BY arm ORDER BY arm
 """
 

@@ -14,7 +14,7 @@ from twinvec.catalogue.snapshot import Snapshot, open_snapshot, quoted
 from twinvec.errors import NotFoundError, StateError
 from twinvec.features.manifest import Manifest
 from twinvec.features.vectors import FOLDER
-from twinvec.serving.related import Product, RelatedProduct
+from twinvec.serving.related import Product, RelatedProduct, UnknownNameError, found_products
 from twinvec.spaces import find_space, release_name
 from twinvec.workspace import Workspace
 
@@ -30,7 +30,7 @@ NEAREST = """
         WHERE NOT list_contains($offered::VARCHAR[], product_id)
         ORDER BY score DESC, product_id LIMIT $top
     )
-    SELECT score, product_id, map_values(title)[1], category, price, marketplace,
+    SELECT score, product_id, map_values(title)[1] AS title, category, price, marketplace,
            currency, brand, image
     FROM nearest JOIN products USING (product_id) ORDER BY score DESC, product_id
 """
@@ -81,7 +81,12 @@ def recommend(workspace: Workspace, seller_id: str, top: int, name: str | None =
         if name is None
         else None
     )
-    version = release.version if release is not None else workspace.version(name or SPACE)
+    try:
+        version = release.version if release is not None else workspace.version(name or SPACE)
+    except NotFoundError as error:
+        if name is None:
+            raise
+        raise UnknownNameError(error.message, error.hint) from error
     if version.space != SPACE:
         raise StateError(f"{version.name} has no sellers", f"name a version of the space {SPACE}")
     products = searched_version(workspace, version)
@@ -96,15 +101,13 @@ def recommend(workspace: Workspace, seller_id: str, top: int, name: str | None =
             else f"no offer of snapshot {snapshot.id} names this seller",
         )
     if release is None:
-        hits = _search_files(workspace, snapshot, products, read.only(), offered, top)
+        hits = tuple(_search_files(workspace, snapshot, products, read.only(), offered, top))
     else:
         index, collection = workspace.index, release.collection
         (nearest,) = index.search(collection, read.only(), top + len(offered), ef=index.search_ef(collection))
         new = [hit for hit in nearest if hit.product_id not in offered]
-        hits = [RelatedProduct(hit.score, Product.from_payload(hit.payload)) for hit in new[:top]]
-    return Recommended(
-        seller_id, version.name, release.collection if release else None, len(offered), tuple(hits)
-    )
+        hits = found_products(new[:top], workspace.settings.serving.link)
+    return Recommended(seller_id, version.name, release.collection if release else None, len(offered), hits)
 
 
 def recommend_by_rules(
@@ -131,8 +134,7 @@ def _search_files(
     files = quoted(Path(products.path) / FOLDER / "*.parquet")
     parameters = {"seller": vector[0].tolist(), "offered": sorted(offered), "top": top}
     with snapshot.connect(workspace.settings.ingest.memory_limit) as connection:
-        rows = connection.execute(NEAREST.format(field=field, files=files), parameters).fetchall()
-    return [
-        RelatedProduct(score, Product(product, title, tuple(category), price, market, currency, brand, image))
-        for score, product, title, category, price, market, currency, brand, image in rows
-    ]
+        query = NEAREST.format(field=field, files=files)
+        rows = connection.sql(query, params=parameters).to_arrow_table().to_pylist()
+    link = workspace.settings.serving.link
+    return [RelatedProduct(row.pop("score"), Product.from_payload(row, link)) for row in rows]

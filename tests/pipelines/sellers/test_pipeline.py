@@ -30,7 +30,7 @@ from twinvec.home import Home
 from twinvec.serving.api import create_app
 from twinvec.serving.http.answers import SellerAnswer
 from twinvec.serving.opening import open_answerer
-from twinvec.serving.rules import Rules
+from twinvec.serving.rules import Condition, Rules
 from twinvec.serving.sellers import recommend
 from twinvec.settings import SellerSettings, Settings
 from twinvec.settings.serving import ServingSettings
@@ -123,8 +123,10 @@ def test_a_seller_is_recommended_the_nearest_candidates_it_does_not_offer(
     assert [hit["product"]["product_id"] for hit in served["hits"]] == wanted[1:4]
     SellerAnswer.model_validate(served)
     assert client.get("/sellers/nobody").status_code == 404
-    ruled = Home(home).sellers(seller, 3, rules=Rules(exclude=(wanted[0],)))
-    assert [hit.product.product_id for hit in ruled.hits] == wanted[1:4]
+    assert client.get(f"/sellers/{seller}", params={"version": "sellers@v99"}).status_code == 404
+    rules = Rules(exclude=(wanted[0],), where=(Condition.parse(f"product_id!={wanted[1]}"),))
+    ruled = Home(home).sellers(seller, 3, rules=rules)
+    assert [hit.product.product_id for hit in ruled.hits] == wanted[2:5]
     monkeypatch.setenv("TWINVEC_HOME", str(home.settings.home))
     shown = CliRunner().invoke(
         app, ["sellers", "recommend", seller, "-n", "3", "--exclude", wanted[0], "--json"]

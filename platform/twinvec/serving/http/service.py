@@ -1,4 +1,4 @@
-"""What the routers share: the answerer, the settings, how an answer is computed and how it is written."""
+"""The service that all routers share: the answerer, the settings, the computing and the writing of answers."""
 
 from __future__ import annotations
 
@@ -46,13 +46,20 @@ class Service:
     workspace: Workspace | None = None
     probes: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "probe"))
 
-    async def run(self, work: Callable[[], T], collection: str, question: Question) -> T:
-        """Return what `work` returns, computed between requests if it is quick, else in a thread."""
+    async def run(self, work: Callable[[], T], collection: str, question: Question, asked: int = 1) -> T:
+        """Return what `work` returns, computed between requests if it is quick, else in a thread.
+
+        Args:
+            work: Computes an answer.
+            collection: Collection that answers.
+            question: The question.
+            asked: Number of products that it is about.
+        """
         recommender = self.answerer.recommender
         quick = (
             recommender.index.local
             and collection in self.warmer.warmed
-            and question.k <= QUICK
+            and question.k * asked <= QUICK
             and not question.explain
             and not question.rules.choosing
             and not self.answerer.defaults.choosing

@@ -3,13 +3,13 @@
 # No `from __future__ import annotations`: FastAPI reads the annotations of functions inside a function.
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from twinvec.serving.events import EventLog
+from twinvec.serving.events import EventLog, Kind
 from twinvec.serving.http.answers import Answer
 from twinvec.serving.http.parameters import Name
 from twinvec.serving.http.service import Service
@@ -20,7 +20,7 @@ class EventBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: Literal["impression", "click", "cart", "purchase"]
+    kind: Kind
     request_id: Annotated[Name, Field(description="`X-Request-Id` of the answer.", examples=["2f0c9a1b"])]
     release: Annotated[
         Name, Field(description="`X-Release` of the answer.", examples=["related_products__v7"])
@@ -42,7 +42,7 @@ class EventsBody(BaseModel):
 
 
 class TakenAnswer(Answer):
-    """What became of the events."""
+    """Numbers of events that were taken and dropped."""
 
     taken: int
     dropped: int

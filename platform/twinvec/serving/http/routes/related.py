@@ -60,7 +60,7 @@ def related_router(service: Service) -> APIRouter:
         question = body.question()
         collection = await service.collection(request, question.release)
         answers = await service.run(
-            lambda: answerer.batch(body.ids, question, collection), collection, question
+            lambda: answerer.batch(body.ids, question, collection), collection, question, len(body.ids)
         )
         for answer in answers:
             service.metrics.answered("/related/batch", answer)
@@ -75,7 +75,7 @@ def related_router(service: Service) -> APIRouter:
         question = body.question()
         collection = await service.collection(request, question.release)
         answer = await service.run(
-            lambda: answerer.basket(body.ids, question, collection), collection, question
+            lambda: answerer.basket(body.ids, question, collection), collection, question, len(body.ids)
         )
         service.metrics.answered("/related/basket", answer)
         return service.respond(request, answer, answer.release)
