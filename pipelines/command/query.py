@@ -11,6 +11,7 @@ import typer
 from pipelines.command.app import open_workspace
 from pipelines.command.output import AsJson, print_json, print_table
 from pipelines.command.progress import shown
+from pipelines.command.rules import RULES, Exclude, MaxPerBrand, MaxPerCategory, MinScore, Where
 from twinvec.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 REASONS = 3
 NEW = "A product that is not in the catalogue"
-RULES = "Rules"
 
 
 def related(
@@ -60,14 +60,9 @@ def related(
     max_price: Annotated[
         float | None, typer.Option(min=0, help="Find products at this price or less, in the own currency.")
     ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(help="Id that is not shown; may be repeated.", rich_help_panel=RULES)
-    ] = None,
-    min_score: Annotated[float | None, typer.Option(help="Least score.", rich_help_panel=RULES)] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(help="Condition, as 'brand:Acme' or 'rating>=4'.", rich_help_panel=RULES),
-    ] = None,
+    exclude: Exclude = None,
+    min_score: MinScore = None,
+    where: Where = None,
     boost: Annotated[
         list[str] | None,
         typer.Option(help="Condition that lifts, as 'brand:Acme*0.3'.", rich_help_panel=RULES),
@@ -78,12 +73,8 @@ def related(
     pin: Annotated[
         list[str] | None, typer.Option(help="Id that comes first; may be repeated.", rich_help_panel=RULES)
     ] = None,
-    max_per_brand: Annotated[
-        int | None, typer.Option(min=1, help="Most products of one brand.", rich_help_panel=RULES)
-    ] = None,
-    max_per_category: Annotated[
-        int | None, typer.Option(min=1, help="Most products of one category.", rich_help_panel=RULES)
-    ] = None,
+    max_per_brand: MaxPerBrand = None,
+    max_per_category: MaxPerCategory = None,
     diversity: Annotated[
         float,
         typer.Option(min=0, max=1, help="Weight of unlikeness to those before.", rich_help_panel=RULES),
@@ -107,7 +98,7 @@ def related(
     --image, or some of them: it is encoded as the catalogue was.
     """
     from twinvec.serving.answering import Question
-    from twinvec.serving.rules import Boost, Condition, Rules
+    from twinvec.serving.rules import Condition, Rules, parse_boosts
     from twinvec.vectors.index import Filters
 
     ids = product_ids or []
@@ -121,12 +112,11 @@ def related(
         raise typer.BadParameter(
             "--why is for products of the catalogue: a new one is answered without a list"
         )
-    boosts = (*map(Boost.parse, boost or ()), *(Boost.parse(text, -1) for text in bury or ()))
     rules = Rules(
         exclude=tuple(exclude or ()),
         min_score=min_score,
         where=tuple(map(Condition.parse, where or ())),
-        boost=boosts,
+        boost=parse_boosts(boost or (), bury or ()),
         pin=tuple(pin or ()),
         max_per_brand=max_per_brand,
         max_per_category=max_per_category,

@@ -11,7 +11,7 @@ import typer
 from pipelines.command.app import open_workspace
 from pipelines.command.output import AsJson, print_json, print_table
 from pipelines.command.progress import shown
-from pipelines.command.query import RULES
+from pipelines.command.rules import Exclude, MaxPerBrand, MaxPerCategory, MinScore, Where
 from twinvec.errors import StateError
 
 sellers = typer.Typer(
@@ -28,20 +28,11 @@ def recommend(
         str | None,
         typer.Option(help="A version, as `sellers@v2`; if not given what is published, or else the latest."),
     ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(help="Id that is not shown; may be repeated.", rich_help_panel=RULES)
-    ] = None,
-    min_score: Annotated[float | None, typer.Option(help="Least score.", rich_help_panel=RULES)] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(help="Condition, as 'brand:Acme' or 'price>=4'.", rich_help_panel=RULES),
-    ] = None,
-    max_per_brand: Annotated[
-        int | None, typer.Option(min=1, help="Most products of one brand.", rich_help_panel=RULES)
-    ] = None,
-    max_per_category: Annotated[
-        int | None, typer.Option(min=1, help="Most products of one category.", rich_help_panel=RULES)
-    ] = None,
+    exclude: Exclude = None,
+    min_score: MinScore = None,
+    where: Where = None,
+    max_per_brand: MaxPerBrand = None,
+    max_per_category: MaxPerCategory = None,
     as_json: AsJson = False,
 ) -> None:
     """Show candidate products that a seller does not offer, the best first."""

@@ -17,7 +17,7 @@ from twinvec.errors import NotFoundError, SettingsError
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from twinvec.serving.http.keys import Keys
+    from twinvec.serving.http.keys import Keys, Scope
     from twinvec.settings import Settings
 
 APPLICATION = "pipelines.command.serving:application"
@@ -124,9 +124,9 @@ def new(
     """Make a key, and print it once: only its digest is stored."""
     from twinvec.serving.http.keys import new_key
 
-    scope = "operator" if operator else "reader"
+    scope: Scope = "operator" if operator else "reader"
     file = keys_file(open_workspace().settings)
-    key = new_key(file, name, "operator" if operator else "reader")
+    key = new_key(file, name, scope)
     if as_json:
         print_json({"name": name, "scope": scope, "key": key})
         return

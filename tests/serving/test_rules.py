@@ -127,6 +127,18 @@ def test_attributes_change_without_a_restart(live: Any, tmp_path: Path) -> None:
     assert ids(answerer.related(live.ids[ROW], question)) == best[50:52]
 
 
+def test_an_attribute_that_no_candidate_has_is_no_typing_error(live: Any, tmp_path: Path) -> None:
+    file = tmp_path / "stock.csv"
+    file.write_text("product_id,in_stock\nanother,true\n", encoding="utf-8")
+    answerer = replace(live.answerer, attributes=AttributeFile(file))
+    known, mistyped = (
+        Question(3, rules=Rules(where=(Condition.parse(text),))) for text in ("in_stock:true", "in_stok:true")
+    )
+    assert ids(answerer.related(live.ids[ROW], known)) == []
+    with pytest.raises(UnusableProductError, match="no product has a field 'in_stok'"):
+        answerer.related(live.ids[ROW], mistyped)
+
+
 def test_a_batch_is_its_single_answers_and_a_basket_merges_them(live: Any) -> None:
     names, question = live.ids[3:6], Question(5)
     answers = live.answerer.batch([*names, "nobody"], question)

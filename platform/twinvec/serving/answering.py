@@ -45,7 +45,7 @@ NO_FILTERS, NO_RULES = Filters(), Rules()
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked beside the product.
+    """A question, beside the product that it is about.
 
     Attributes:
         k: Number of products.
@@ -188,16 +188,11 @@ class Answerer:
         collection, rules = self._prepare(question, collection)
         filters = self._filters(collection, question, rules, None)
         cold = self.cold_start
-        answer: Related | None = None
 
         def find(n: int) -> Related:
-            nonlocal answer
-            answer = cold.related(product, n, filters, collection)
-            return answer
+            return cold.related(product, n, filters, collection)
 
-        hits = self._grown(collection, find, question, rules)
-        assert answer is not None
-        return self._finished(replace(answer, hits=tuple(hits)), question)
+        return self._finished(self._grown(collection, find, question, rules), question)
 
     def choose(
         self, collection: str, candidates: Sequence[RelatedProduct], question: Question
@@ -217,22 +212,15 @@ class Answerer:
         try:
             product = recommender.product(product_id, collection)
         except UnknownProductError as error:
-            if not rules.fallback or self.popular is None:
+            if not rules.fallback:
                 raise
             return self._stand_in(collection, product_id, question, rules, error)
         filters = self._filters(collection, question, rules, product)
-        answer: Related | None = None
 
         def find(n: int) -> Related:
-            nonlocal answer
-            answer = recommender.related(product_id, n, filters, collection)
-            return answer
+            return recommender.related(product_id, n, filters, collection)
 
-        hits = self._grown(collection, find, question, rules)
-        assert answer is not None
-        if len(hits) != len(answer.hits) or rules.choosing:
-            answer = replace(answer, hits=tuple(hits), ranked=sum(hit.listed for hit in hits))
-        return self._finished(answer, question)
+        return self._finished(self._grown(collection, find, question, rules), question)
 
     def _stand_in(
         self, collection: str, product_id: str, question: Question, rules: Rules, error: UnknownProductError
@@ -249,16 +237,16 @@ class Answerer:
 
     def _grown(
         self, collection: str, find: Callable[[int], Related], question: Question, rules: Rules
-    ) -> Sequence[RelatedProduct]:
-        """Return k hits that meet the rules: of k candidates if no rule chooses, else of as many as it takes."""
+    ) -> Related:
+        """Return the k hits that meet the rules: of k candidates if no rule chooses, else of as many as it takes."""
         if not rules.choosing:
-            return find(question.k).hits
+            return find(question.k)
         n = min(MOST, max(50, 4 * question.k))
         while True:
-            candidates = find(n).hits
-            hits = self._ruled(collection, candidates, question, rules)
-            if len(hits) >= question.k or len(candidates) < n or n >= MOST:
-                return hits
+            answer = find(n)
+            hits = self._ruled(collection, answer.hits, question, rules)
+            if len(hits) >= question.k or len(answer.hits) < n or n >= MOST:
+                return replace(answer, hits=tuple(hits), ranked=sum(hit.listed for hit in hits))
             n = min(MOST, 4 * n)
 
     def _ruled(
@@ -278,7 +266,8 @@ class Answerer:
             points = stored_points(self.recommender.index, collection, pairs)
             return self.recommender.index.vectors(collection, points)[1]
 
-        return apply_rules(rules, candidates, question.k, self.attributes.of, vectors, pinned)
+        attributes = self.attributes
+        return apply_rules(rules, candidates, question.k, attributes.of, vectors, pinned, attributes.names)
 
     def _finished(self, answer: Related, question: Question) -> Related:
         """Return an answer with the fields and reasons that were asked for."""

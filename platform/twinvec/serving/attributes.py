@@ -27,11 +27,17 @@ class AttributeFile:
     file: Path | None = None
     _signature: tuple[int, int, int] | None = field(default=None, init=False, repr=False)
     _rows: dict[str, dict[str, Any]] = field(default_factory=dict, init=False, repr=False)
+    _names: tuple[str, ...] = field(default=(), init=False, repr=False)
     _mutex: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def of(self, product_id: str) -> Mapping[str, Any]:
         """Return the attributes of a product as they were when `refresh` was last called; none if it has none."""
         return self._rows.get(product_id, NOTHING)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the attributes, as they were when `refresh` was last called."""
+        return self._names
 
     def refresh(self) -> None:
         """Read the file again if it was replaced.
@@ -53,7 +59,7 @@ class AttributeFile:
             return
         with self._mutex:
             if signature != self._signature:
-                self._rows = _read(self.file)
+                self._names, self._rows = _read(self.file)
                 self._signature = signature
 
     @property
@@ -62,7 +68,7 @@ class AttributeFile:
         return f"{self._signature[1]:x}" if self._signature is not None else ""
 
 
-def _read(file: Path) -> dict[str, dict[str, Any]]:
+def _read(file: Path) -> tuple[tuple[str, ...], dict[str, dict[str, Any]]]:
     import duckdb
 
     from twinvec.catalogue.snapshot import quoted
@@ -82,4 +88,5 @@ def _read(file: Path) -> dict[str, dict[str, Any]]:
             f"it has {', '.join(table.column_names)}; name one {PRODUCT_ID}",
         )
     ids = [str(value) for value in table[PRODUCT_ID].to_pylist()]
-    return dict(zip(ids, table.drop_columns([PRODUCT_ID]).to_pylist(), strict=True))
+    table = table.drop_columns([PRODUCT_ID])
+    return tuple(table.column_names), dict(zip(ids, table.to_pylist(), strict=True))

@@ -6,7 +6,7 @@ from twinvec.serving.answering import Answerer
 from twinvec.serving.attributes import AttributeFile
 from twinvec.serving.popular import Popular
 from twinvec.serving.related import ColdStart, Explainer, Recommender
-from twinvec.serving.rules import Boost, Condition, Rules
+from twinvec.serving.rules import Condition, Rules, parse_boosts
 from twinvec.settings.serving import RuleSettings
 from twinvec.workspace import Workspace
 
@@ -40,12 +40,11 @@ def open_answerer(
 
 def rules_of(settings: RuleSettings) -> Rules:
     """Return the rules that settings say."""
-    boosts = (*map(Boost.parse, settings.boost), *(Boost.parse(text, -1) for text in settings.bury))
     return Rules(
         exclude=settings.exclude,
         min_score=settings.min_score,
         where=tuple(map(Condition.parse, settings.where)),
-        boost=boosts,
+        boost=parse_boosts(settings.boost, settings.bury),
         pin=settings.pin,
         max_per_brand=settings.max_per_brand,
         max_per_category=settings.max_per_category,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -97,6 +97,15 @@ class Boost:
         return cls(Condition.parse(match["condition"]), float(match["weight"]) * sign)
 
 
+def parse_boosts(boost: Iterable[str], bury: Iterable[str]) -> tuple[Boost, ...]:
+    """Return the boosts that texts say, those that lift first.
+
+    Raises:
+        UnusableProductError: If one says none.
+    """
+    return (*map(Boost.parse, boost), *(Boost.parse(text, -1) for text in bury))
+
+
 @dataclass(frozen=True)
 class Rules:
     """Rules of one question.
@@ -127,7 +136,7 @@ class Rules:
 
     @property
     def choosing(self) -> bool:
-        """Whether any rule may leave a candidate out or move it."""
+        """True if any rule may leave a candidate out or move it."""
         plain = Rules(own_marketplace=self.own_marketplace, fallback=self.fallback)
         return self != plain
 
@@ -157,6 +166,7 @@ def apply_rules(
     attributes: Attributes,
     vectors: Vectors,
     pinned: Sequence[RelatedProduct] = (),
+    names: Collection[str] = (),
 ) -> list[RelatedProduct]:
     """Return at most k hits that the rules leave of candidates, in the order that they ask for.
 
@@ -167,6 +177,7 @@ def apply_rules(
         attributes: Attributes of products.
         vectors: Target vectors of products, for diversity.
         pinned: Hits that come first.
+        names: Names of all attributes, which none of the candidates need have.
     """
     hidden = {*rules.exclude, *(hit.product.product_id for hit in pinned)}
     kept = [
@@ -176,7 +187,7 @@ def apply_rules(
     ]
     if rules.where or rules.boost:
         values = [{**hit.product.payload, **attributes(hit.product.product_id or "")} for hit in kept]
-        _refuse_unknown((*rules.where, *(each.condition for each in rules.boost)), values)
+        _refuse_unknown((*rules.where, *(each.condition for each in rules.boost)), values, names)
         chosen = [i for i, each in enumerate(values) if all(rule.holds(each) for rule in rules.where)]
         kept = _boosted(rules.boost, [kept[i] for i in chosen], [values[i] for i in chosen])
     if rules.diversity > 0 and len(kept) > 1:
@@ -235,9 +246,11 @@ def _boosted(
     return [hits[row] for row in np.argsort(-place, kind="stable")]
 
 
-def _refuse_unknown(conditions: Sequence[Condition], values: Sequence[Mapping[str, Any]]) -> None:
+def _refuse_unknown(
+    conditions: Sequence[Condition], values: Sequence[Mapping[str, Any]], names: Collection[str]
+) -> None:
     """Refuse a field that no product has: a typing error would leave nothing, and not say why."""
-    known = {*FIELDS, *(name for each in values for name in each)}
+    known = {*FIELDS, *names, *(name for each in values for name in each)}
     for condition in conditions:
         if values and condition.field not in known:
             raise UnusableProductError(

@@ -1,4 +1,4 @@
-"""What can be asked over HTTP: parameters and bodies, with their bounds. Unknown ones are refused."""
+"""Parameters and bodies of requests, with their bounds. Unknown ones are refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from twinvec.serving.answering import MOST, Question
-from twinvec.serving.rules import Boost, Condition, Rules
+from twinvec.serving.rules import Condition, Rules, parse_boosts
 from twinvec.vectors.index import Filters
 
 LONGEST = 2000
@@ -103,12 +103,11 @@ class RelatedParameters(BaseModel):
         Raises:
             UnusableProductError: If a condition says nothing.
         """
-        boosts = (*map(Boost.parse, self.boost), *(Boost.parse(text, -1) for text in self.bury))
         rules = Rules(
             exclude=tuple(self.exclude),
             min_score=self.min_score,
             where=tuple(map(Condition.parse, self.where)),
-            boost=boosts,
+            boost=parse_boosts(self.boost, self.bury),
             pin=tuple(self.pin),
             max_per_brand=self.max_per_brand,
             max_per_category=self.max_per_category,
