@@ -120,8 +120,6 @@ def nearest(
 
 
 def _struct(ids: npt.NDArray[np.int64], distances: npt.NDArray[np.float32]) -> pa.StructArray:
-    offsets = pa.array(np.arange(0, ids.size + 1, max(ids.shape[1], 1), dtype=np.int32)[: len(ids) + 1])
-    if not ids.shape[1]:
-        offsets = pa.array(np.zeros(len(ids) + 1, np.int32))
+    offsets = pa.array(np.arange(len(ids) + 1, dtype=np.int32) * ids.shape[1], pa.int32())
     lists = [pa.ListArray.from_arrays(offsets, pa.array(each.ravel())) for each in (ids, distances)]
     return pa.StructArray.from_arrays(lists, fields=list(NEIGHBOURS))

@@ -14,8 +14,8 @@ from twinvec.vectors import Filters
 @pytest.mark.parametrize(
     ("filters", "message"),
     [
-        (Filters(category=("Hats", "Hat")), "no product of the live release is of the category 'Hat'"),
-        (Filters(marketplace=("us", "uk")), "no product of the live release is of the marketplace 'uk'"),
+        (Filters(category=("Hats", "Hat")), "no product of related_products is of the category 'Hat'"),
+        (Filters(marketplace=("us", "uk")), "no product of related_products is of the marketplace 'uk'"),
         (Filters(category=("\ud800",)), "category '.ud800'"),
         (Filters(min_price=10, max_price=9.5), "no price is 10 or more and 9.5 or less"),
         (Filters(max_price=float("nan")), "not a number"),

@@ -41,7 +41,7 @@ def check_filters(index: VectorIndex, release: str, filters: Filters | None) -> 
             chosen = Filters(category=(name,)) if kind == "category" else Filters(marketplace=(name,))
             if not is_valid(name) or not index.count(release, chosen):
                 raise UnusableFilterError(
-                    f"no product of the live release is of the {kind} {name!r}", _hint(kind, name)
+                    f"no product of {release} is of the {kind} {name!r}", _hint(kind, name)
                 )
 
 

@@ -84,7 +84,7 @@ class RuleSettings(Group):
 
 
 class EventSettings(Group):
-    """What visitors did with answers; off by default."""
+    """Events of visitors, which tell what they did with answers; off by default."""
 
     enabled: Operational[bool] = Field(False, description="Take events at `POST /events`.")
     folder: Operational[Path | None] = Field(

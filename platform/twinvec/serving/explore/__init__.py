@@ -1,1 +1,1 @@
-"""What the page at `/explore` shows: maps, products, and two releases beside each other. Nothing here is changed."""
+"""Data of the page at `/explore`: maps, products, and two releases beside each other. Nothing here is changed."""

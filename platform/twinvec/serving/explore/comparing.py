@@ -15,7 +15,7 @@ from twinvec.errors import TwinvecError
 from twinvec.releases.changes import changes
 from twinvec.releases.gates import RECORD
 from twinvec.releases.lookup import release_lineage
-from twinvec.serving.explore.maps import briefs
+from twinvec.serving.explore.maps import titles_of
 from twinvec.serving.explore.opening import Explored
 from twinvec.serving.similar import SPACE as SIMILAR
 from twinvec.spaces import all_spaces, release_name
@@ -65,7 +65,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Side:
-    """What is told of one of the two releases.
+    """One of the two releases, and its figures.
 
     Attributes:
         release: The release.
@@ -161,10 +161,9 @@ def compare(workspace: Workspace, one: Explored, other: Explored) -> Comparison:
         return Comparison(sides, 0, None, None, (), drawn, "the two have no product in common")
     order = [place for place in np.lexsort((keys, -shares))[:MOST].tolist() if shares[place] > 0]
     rows = one.rows([str(keys[place]) for place in order])
-    known = sorted({row for row in rows if row is not None})
-    titles = {each["row"]: each["title"] for each in briefs(one, known)} if known else {}
+    titles = titles_of(one, rows)
     most = tuple(
-        Changed(str(keys[place]), float(shares[place]), titles.get(row) if row is not None else None, row)
+        Changed(str(keys[place]), float(shares[place]), titles.get(row), row)
         for place, row in zip(order, rows, strict=True)
     )
     return Comparison(sides, len(keys), float(np.mean(shares > 0)), float(np.mean(shares)), most, drawn, None)

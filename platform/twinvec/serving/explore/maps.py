@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,6 +112,12 @@ def briefs(explored: Explored, rows: list[int]) -> list[dict[str, Any]]:
         raise UnknownNameError(f"the map has no row {wrong[0]}", f"it has {table.num_rows:,} products")
     found = table.select(SHOWN).take(pa.array(rows, pa.int64())).to_pylist()
     return [{"row": row, **each} for row, each in zip(rows, found, strict=True)]
+
+
+def titles_of(explored: Explored, rows: Sequence[int | None]) -> dict[int | None, str | None]:
+    """Return row → title of some rows of the map; None, which is a product that is not there, has none."""
+    known = [row for row in dict.fromkeys(rows) if row is not None]
+    return {each["row"]: each["title"] for each in briefs(explored, known)} if known else {}
 
 
 def search(explored: Explored, text: str, k: int) -> list[dict[str, Any]]:

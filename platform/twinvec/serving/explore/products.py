@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from twinvec.serving.explore.maps import briefs
+from twinvec.serving.explore.maps import titles_of
 from twinvec.serving.explore.opening import Explored
 from twinvec.serving.related import UnknownProductError
 from twinvec.text import is_valid
@@ -100,8 +100,7 @@ def detail(explored: Explored, product_id: str) -> Detail:
     product = find_product(explored, product_id)
     ties = explored.query(TIES_SQL, {"id": product_id, "most": MOST})
     row, *others = explored.rows([product_id, *(tie["product_id"] for tie in ties)])
-    known = sorted({other for other in others if other is not None})
-    titles = {each["row"]: each["title"] for each in briefs(explored, known)} if known else {}
+    titles = titles_of(explored, others)
     directed = explored.snapshot.directed
     return Detail(
         f"v{explored.release.number}",
@@ -122,7 +121,7 @@ def detail(explored: Explored, product_id: str) -> Detail:
                 tie["product_id"],
                 tie["count"],
                 other,
-                titles.get(other) if other is not None else None,
+                titles.get(other),
             )
             for tie, other in zip(ties, others, strict=True)
         ),

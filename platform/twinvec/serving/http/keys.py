@@ -76,7 +76,7 @@ class Keys:
 
     @property
     def required(self) -> bool:
-        """Whether callers need a key; once they do, they do until the end of the process."""
+        """True if callers need a key; once they do, they do until the end of the process."""
         self._required = self._required or bool(self._all())
         return self._required
 

@@ -29,7 +29,7 @@ class Warmer:
 
     @property
     def ready(self) -> bool:
-        """Whether a release was loaded, or nobody loads any ahead."""
+        """True once a release was loaded, or if nobody loads any ahead."""
         return self._thread is None or bool(self.warmed)
 
     def start(self) -> None:

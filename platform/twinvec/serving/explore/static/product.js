@@ -166,12 +166,12 @@ async function beside(box, list, id, answer) {
   }
 }
 
-let without = null; // Which panels have a live release: asked once.
+let panels = null; // Panels that have a live release: asked once.
 
 // The same product and its substitutes, where a release of similar products is live.
 async function alike(box, id, turn) {
-  without ??= api.json('/explore/api/panels');
-  const { similar } = await without.catch(() => ({ similar: null }));
+  panels ??= api.json('/explore/api/panels');
+  const { similar } = await panels.catch(() => ({ similar: null }));
   if (!similar || turn !== asked) return;
   try {
     const answer = await api.json(`/similar/${encodeURIComponent(id)}`, { k: state().k });
