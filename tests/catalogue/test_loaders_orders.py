@@ -6,6 +6,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from twinvec.catalogue.loaders import find_loader, orders
 from twinvec.errors import CatalogueError
 
 LOG = """order_id,product_id,time
@@ -153,3 +154,12 @@ def test_nested_parquet_columns_belong_to_the_other_format(tmp_path: Path, inges
     duckdb.sql(f"COPY (SELECT 1 AS order_id, ['a', 'b'] AS product_id) TO '{path}'")
     with pytest.raises(CatalogueError, match=r"'product_id' of .* is VARCHAR\[\]"):
         ingest_into(path, "orders")
+
+
+def test_every_column_that_is_read_may_be_given_another_name() -> None:
+    read = {
+        name
+        for table in (orders.ORDERS, orders.PRODUCTS, orders.VIEWS)
+        for name in table.required + table.optional
+    }
+    assert sorted(find_loader("orders").columns) == sorted(read)

@@ -25,14 +25,10 @@ def count_pairs(
     largest: int,
     cluster: Cluster | None,
 ) -> BasketCounts:
-    """Create `table(source, target, count)` of the pairs of items that share baskets; see `count_cooccurrence`.
+    """Create `table(source, target, count)` of the pairs of items that share baskets.
 
     Args:
-        connection: DuckDB connection that the table is created in.
-        lines: Query of `name`, a basket's name that is never NULL, and `item`, a position in `names`.
-        names: Names of all items, strings or int64; fewer than 2³¹.
-        table: Name of the table.
-        largest: Distinct items of the largest basket that makes pairs.
+        connection, lines, names, table, largest: As in `count_cooccurrence`.
         cluster: Machines that count; None is this one.
     """
     if cluster is None:

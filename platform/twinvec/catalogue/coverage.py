@@ -1,4 +1,4 @@
-"""What an ingest found and what it did not: fields, matches, copies, and warnings where that looks wrong."""
+"""Coverage of an ingest: filled fields, matched ids and copies, with warnings where a number looks wrong."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import duckdb
 from twinvec.catalogue.contract import COPY, LEFT_OUT, PAIRS, UNKNOWN_PRODUCT
 from twinvec.catalogue.loaders.registered import Loader
 from twinvec.catalogue.loaders.staging import StagedTables
+from twinvec.catalogue.loaders.times import UNREAD as UNREAD_TIME
 from twinvec.catalogue.quarantine import Admission
 from twinvec.catalogue.writing import DISTINCT
 from twinvec.errors import CatalogueError
@@ -26,7 +27,6 @@ FIELDS = {
 }
 # Without one of these a space lacks what it learns from.
 EXPECTED = ("title", "category", "price", "image")
-UNREAD_TIME = "time cannot be read"
 MOSTLY = 0.5
 SHOWN = 12
 

@@ -38,9 +38,8 @@ VIEW = OF_PRODUCTS.format(products="products", family="product_id", more="")
 def admit_of_products(connection: duckdb.DuckDBPyConnection) -> bool:
     """Make `admitted_listings` of all rows of products, if they come in several marketplaces, languages or families.
 
-    A source names families in a column `family_id` of its products; the first that a product's rows name counts.
-
-    Such a product keeps the price, the brand and so on of its first row, and gets the titles of all.
+    A product with several rows keeps the price, the brand and so on of its first row, and gets the titles of all. A
+    source names families in a column `family_id` of its products; the first that a product's rows name counts.
 
     Returns:
         True if there are such products.

@@ -25,6 +25,7 @@ import fsspec
 import pyarrow as pa
 
 from twinvec.catalogue.cooccurrence import count_cooccurrence
+from twinvec.catalogue.snapshot import identifier, quoted
 from twinvec.engine import Cluster
 
 Parts = Mapping[int, Sequence[str]]
@@ -148,7 +149,7 @@ def connect(location: str, memory_limit: str | None = None) -> Iterator[duckdb.D
 
 def read(files: Sequence[str]) -> str:
     """Return SQL of the rows of some Parquet files, without what their folders' names say."""
-    names = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+    names = ", ".join(map(quoted, files))
     return f"read_parquet([{names}], hive_partitioning = false)"
 
 
@@ -163,7 +164,7 @@ def _reach(connection: duckdb.DuckDBPyConnection, location: str) -> None:
 def _split(task: _Split) -> Parts:
     with connect(task.folder) as connection:
         _reach(connection, task.file)
-        basket, item = ('"' + name.replace('"', '""') + '"' for name in (task.basket, task.item))
+        basket, item = map(identifier, (task.basket, task.item))
         lines = f"""SELECT {basket} AS name, {item} AS item FROM {read([task.file])}
                     WHERE {basket} IS NOT NULL AND {item} IS NOT NULL"""
         return split(connection, lines, f"{task.folder}/{uuid4().hex}", task.partitions)

@@ -44,7 +44,6 @@ ORDERS = Loader(
         "brand",
         "image",
         "family_id",
-        "family_id",
     ),
 )
 PARQUET = Loader(

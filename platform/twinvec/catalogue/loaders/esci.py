@@ -2,8 +2,8 @@
 
 https://github.com/amazon-science/esci-data. The source is a folder with a `*products*` and an `*examples*` file, or one
 file with the columns of both; Parquet, or CSV, gzipped or not. A product that is listed for several locales is one
-product with titles in several languages. Descriptions and bullet points are not read: the
-contract has no place for them.
+product with titles in several languages. Descriptions and bullet points are not read: the contract has no place for
+them.
 """
 
 from __future__ import annotations

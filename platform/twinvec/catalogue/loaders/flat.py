@@ -73,7 +73,7 @@ class Columns:
 
 @dataclass
 class Tables:
-    """What was read of the tables of one source, and what was not.
+    """Record of the columns of one source's tables: all, and those that were read.
 
     Attributes:
         seen: Every column of any file.

@@ -21,7 +21,7 @@ from twinvec.catalogue.loaders import flat
 from twinvec.catalogue.loaders.prices import currency_of, evidence_against, price_of
 from twinvec.catalogue.loaders.sources import parts
 from twinvec.catalogue.loaders.staging import LoaderContext, StagedTables
-from twinvec.catalogue.loaders.times import time_of
+from twinvec.catalogue.loaders.times import UNREAD, time_of
 from twinvec.catalogue.snapshot import quoted
 from twinvec.errors import CatalogueError
 
@@ -122,7 +122,7 @@ def _events(staged: str, key: str, context: LoaderContext, returned: str = "fals
     return f"""
         SELECT {key}, product_id, {time} AS time, line, text,
                CASE WHEN reason IS NOT NULL THEN reason WHEN returned THEN '{RETURN}' END AS reason,
-               CASE WHEN time IS NOT NULL AND {time} IS NULL THEN ['time cannot be read'] ELSE [] END AS lost
+               CASE WHEN time IS NOT NULL AND {time} IS NULL THEN ['{UNREAD}'] ELSE [] END AS lost
         FROM (
             SELECT {text_of(key, missing)} AS {key}, {text_of("product_id", missing)} AS product_id, {text},
                    line, text, reason, {returned} AS returned

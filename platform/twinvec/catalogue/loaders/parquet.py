@@ -1,7 +1,7 @@
 """Twinvec's own contract: a folder of Parquet files with the columns of `twinvec.columns`.
 
-`products.parquet` is required; any of `copurchase`, `coview`, `orders`, `views`, `offers`, `interactions`, `queries`,
-`judgements` and `query_purchases` may be there, each a file or a folder of part files. An optional `catalogue.json`
+`products.parquet` is required; any other table of `twinvec.columns.TABLES` may be there, each a file or a folder of
+part files. An optional `catalogue.json`
 says whether co-purchase pairs are directed: `{"copurchase_directed": false}`; they are if it says nothing. Images with
 a relative path start at the folder.
 """

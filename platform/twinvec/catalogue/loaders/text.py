@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
@@ -56,16 +56,6 @@ def read_lines(path: Path) -> Iterator[Line]:
         raise CatalogueError(
             f"{path} cannot be read: {error.strerror or error}", "name a file you may read"
         ) from error
-
-
-def read_parts(paths: Iterable[Path]) -> Iterator[Line]:
-    """Yield the lines of several files as of one: they are numbered on, blank ones at a file's end aside."""
-    before = 0
-    for path in paths:
-        number = 0
-        for number, text, reason in read_lines(path):
-            yield Line(before + number, text, reason)
-        before += number
 
 
 def _open(path: Path) -> BinaryIO:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from twinvec.catalogue.snapshot import quoted
 
+UNREAD = "time cannot be read"
 # Years that a time of a shop can be of; databases write others for "none" (0001, 9999).
 FIRST, LAST = "1900-01-01", "2262-01-01"
 # Numbers since 1970 below these are seconds (to the year 5138), milliseconds, microseconds, nanoseconds.

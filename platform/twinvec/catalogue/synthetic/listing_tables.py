@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from twinvec import columns
 from twinvec.catalogue.synthetic import listings as of_listings
+from twinvec.catalogue.synthetic.batches import batches
 from twinvec.catalogue.synthetic.layout import Layout, row_order
 from twinvec.catalogue.synthetic.truth import string_array
 from twinvec.draws import Ints
-
-_BATCH = 20_000
 
 
 def write_listings(
@@ -40,8 +38,7 @@ def write_listings(
         pq.ParquetWriter(folder / "listings.parquet", columns.LISTINGS) as file,
         pq.ParquetWriter(folder / "truth" / "listings.parquet", of_listings.TRUTH) as truth_file,
     ):
-        for first in range(0, layout.size, _BATCH):
-            row = np.arange(first, min(first + _BATCH, layout.size))
+        for row in batches(layout.size):
             table, truth = of_listings.listings(layout, row_order(layout, row), images(row))
             file.write_table(table)
             truth_file.write_table(truth)
@@ -52,11 +49,10 @@ def write_listings(
 
 def small_visits(layout: Layout, schema: pa.Schema, orders: bool) -> Iterator[pa.Table]:
     """Yield the orders, or else the views, of the small store; their numbers begin with `M`."""
-    total = of_listings.visit_count(layout)
-    for first in range(0, total, _BATCH):
-        lines = of_listings.visits(layout, np.arange(first, min(first + _BATCH, total)), orders)
+    for number in batches(of_listings.visit_count(layout)):
+        lines = of_listings.visits(layout, number, orders)
         letter = "MO" if orders else "MV"
-        owners = pa.array([f"{letter}{number:09d}" for number in lines.owner.tolist()])
+        owners = pa.array([f"{letter}{owner:09d}" for owner in lines.owner.tolist()])
         ids = string_array(of_listings.small_ids(layout, lines.product))
         times = pa.array(lines.time).cast(pa.timestamp("us", tz="UTC"))
         yield pa.Table.from_arrays([owners, ids, times], schema=schema)
