@@ -80,12 +80,15 @@ def encode_on_cluster(
             encoder.save(f"{local}/encoder", create_model_card=False)
             filesystem.put(f"{local}/encoder", f"{path}/encoder", recursive=True)
         filesystem.makedirs(f"{path}/texts", exist_ok=True)
+        first = 0
         for number, chunk in enumerate(texts):
-            first = sum(sizes)
             table = pa.table({"row": np.arange(first, first + len(chunk)), "text": chunk})
+            first += len(chunk)
             files.append(f"{path}/texts/{number:06}.parquet")
             pq.write_table(table, files[-1], filesystem=filesystem)
             sizes.append(len(chunk))
+        if not sizes:
+            return
         data.DataContext.get_current().enable_progress_bars = False
         encoded = data.read_parquet(files, filesystem=filesystem).map_batches(
             cast(Any, TextEncoder),

@@ -155,6 +155,11 @@ def test_prices_are_read_by_the_stated_decimal_sign(cents: int, comma: bool, sig
         ("US$12.99", 12.99, "USD"),
         ("₹1,00,000", 100_000.0, "INR"),
         ("CHF 1'299.00", 1299.0, "CHF"),
+        ("R$ 12.50", 12.5, "BRL"),
+        ("12 DKK", 12.0, "DKK"),
+        ("S$5", 5.0, "SGD"),
+        ("3 rmb", 3.0, "CNY"),
+        ("¥1200", 1200.0, None),
         ("(5.00)", -5.0, None),
         ("12 pcs", None, None),
         ("1,2,3", None, None),
@@ -164,6 +169,15 @@ def test_prices_are_read_by_the_stated_decimal_sign(cents: int, comma: bool, sig
 def test_common_forms_of_prices(text: str, price: float | None, currency: str | None) -> None:
     query = f"SELECT {price_of('text')}, {currency_of('text')} FROM (SELECT $text AS text)"
     assert duckdb.execute(query, {"text": text}).fetchall() == [(price, currency)]
+
+
+@pytest.mark.parametrize(
+    ("text", "currency"),
+    [("5", "USD"), ("$5", "USD"), (None, "USD"), ("¥1200", None), ("kr 12", None), ("12 BRL", "BRL")],
+)
+def test_a_plain_price_is_in_dollars_where_the_source_says_so(text: str | None, currency: str | None) -> None:
+    query = f"SELECT {currency_of('text', 'USD')} FROM (SELECT $text::VARCHAR AS text)"
+    assert duckdb.execute(query, {"text": text}).fetchall() == [(currency,)]
 
 
 def test_prices_that_look_otherwise_are_a_warning(tmp_path: Path, ingest_into: Any) -> None:

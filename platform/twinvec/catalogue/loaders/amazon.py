@@ -110,7 +110,7 @@ def _queries(path: Path, missing: list[str]) -> dict[str, str]:
     products = f"""
         SELECT product_id, CASE WHEN title IS NOT NULL THEN MAP {{'en': title}} END AS title,
                coalesce(category, []) AS category, {price_of("price")} AS price,
-               coalesce({currency_of("price")}, 'USD') AS currency,
+               {currency_of("price", "USD")} AS currency,
                'us' AS marketplace, brand, image, nullif(family_id, product_id) AS family_id,
                digest, line, text, reason,
                CASE WHEN {text_of("price", missing)} IS NOT NULL AND {price_of("price")} IS NULL

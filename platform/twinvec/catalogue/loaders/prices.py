@@ -20,19 +20,30 @@ _NUMBER = (
     rf"|\d{{1,3}}(?:{_SPACE}\d{{3}})+|\d+)?(?:\.\d+)?(?:e[+-]?\d+)?"
 )
 _FROM = r"(?:(?:starting\s+at|from|ab|as\s+low\s+as)\s+)?"
-_CURRENCIES = {
-    r"us\$|\busd\b": "USD",
-    r"€|\beur\b": "EUR",
-    r"£|\bgbp\b": "GBP",
-    r"₹|\brs\b|\binr\b": "INR",
-    r"\bjpy\b": "JPY",
-    r"₩|\bkrw\b": "KRW",
-    r"(?:ca|c)\$|\bcad\b": "CAD",
-    r"(?:au|a)\$|\baud\b": "AUD",
-    r"zł|\bpln\b": "PLN",
-    r"\bchf\b": "CHF",
-    r"\bsek\b": "SEK",
+# Signs and words that tell a currency; codes tell themselves.
+_TELLING = {
+    r"us\$": "USD",
+    r"(?:ca|c)\$": "CAD",
+    r"(?:au|a)\$": "AUD",
+    r"nz\$": "NZD",
+    r"hk\$": "HKD",
+    r"nt\$": "TWD",
+    r"mx\$": "MXN",
+    r"r\$": "BRL",
+    r"s\$": "SGD",
+    "€": "EUR",
+    "£": "GBP",
+    r"₹|\brs\b": "INR",
+    "₩": "KRW",
+    "₽": "RUB",
+    "₺": "TRY",
+    "₫": "VND",
+    "₪": "ILS",
+    "zł": "PLN",
+    r"\brmb\b": "CNY",
 }
+# Signs of several currencies, none of them the dollar.
+_OPEN = r"¥|kr\b"
 
 
 def price_of(column: str, decimal: str = ".") -> str:
@@ -63,13 +74,24 @@ def price_of(column: str, decimal: str = ".") -> str:
     )
 
 
-def currency_of(column: str) -> str:
-    """Return SQL for the ISO 4217 code of the currency in the text `column`; NULL where no sign or code tells one."""
-    cases = " ".join(
-        f"WHEN regexp_matches(lower({column}), {quoted(pattern)}) THEN '{code}'"
-        for pattern, code in _CURRENCIES.items()
+def currency_of(column: str, dollar: str | None = None) -> str:
+    """Return SQL for the ISO 4217 code of the currency in the text `column`; NULL where no sign or code tells one.
+
+    Args:
+        column: SQL of the text.
+        dollar: Currency of a price without a sign or code, or with a plain `$`; none if not given.
+    """
+    text = f"lower({column})"
+    codes = rf"(?:^|[^a-z])({_CODES.replace(' ', '|')})(?:[^a-z]|$)"
+    code = f"upper(regexp_extract({text}, {quoted(codes)}, 1))"
+    signs = " ".join(
+        f"WHEN regexp_matches({text}, {quoted(pattern)}) THEN '{name}'" for pattern, name in _TELLING.items()
     )
-    return f"CASE WHEN length({column}) > {_LONGEST} THEN NULL {cases} END"
+    otherwise = f"WHEN NOT regexp_matches({text}, {quoted(_OPEN)}) THEN '{dollar}'" if dollar else ""
+    return (
+        f"CASE WHEN {column} IS NULL THEN {quoted(dollar) if dollar else 'NULL'} "
+        f"WHEN length({column}) > {_LONGEST} THEN NULL {signs} WHEN {code} <> '' THEN {code} {otherwise} END"
+    )
 
 
 def evidence_against(column: str, decimal: str) -> str:

@@ -21,6 +21,7 @@ from twinvec.serving.explore.opening import NoMapError
 from twinvec.serving.explore.thumbnails import NoPictureError
 from twinvec.serving.related import UnknownNameError, UnknownProductError, UnusableProductError
 from twinvec.serving.sellers import UnknownSellerError
+from twinvec.text import valid
 
 STATUS: Mapping[type[Exception], int] = {
     UnknownProductError: 404,
@@ -89,8 +90,8 @@ def describe(error: Exception) -> RequestError:
 def response(problem: RequestError, request_id: str | None) -> Response:
     """Return the answer to a problem as JSON."""
     body = {
-        "detail": _printable(problem.detail),
-        "hint": _printable(problem.hint),
+        "detail": valid(problem.detail),
+        "hint": valid(problem.hint),
         "request_id": request_id,
     }
     return Response(orjson.dumps(body), problem.status, dict(problem.headers), media_type="application/json")
@@ -140,11 +141,6 @@ def _is_of_the_database(error: Exception) -> bool:
 
 def _without_paths(text: str) -> str:
     return PATH.sub("(a file of the server)", text)
-
-
-def _printable(text: str) -> str:
-    """Return a text that UTF-8 can hold: half of a surrogate pair becomes a question mark."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _id_of(request: Request) -> str | None:
