@@ -71,13 +71,15 @@ def _run_gone(workspace: Workspace, version: Version, again: str) -> Finding:
 def _register_again(workspace: Workspace, space: str) -> None:
     """Register all lost models of a space, since the new number of one may be the old number of another."""
     from twinvec.features.store import apply_version
-    from twinvec.tracking import register_again
+    from twinvec.tracking import register_again, registered_models
 
     with transaction(workspace.engine) as session:
         ready = operations.versions(session, [State.READY])
         versions = [each for each in ready if each.space == space and each.model_uri is not None]
     uris = register_again(workspace.settings, versions)
-    if not uris:
+    registered = registered_models(workspace.settings, [space])
+    # Nothing to do is no fault: the fix of another version of the space may have registered all of them.
+    if not uris and any(version.model_uri not in registered for version in versions):
         raise StoreError("its run logged no files", "bring MLflow's database back from a backup")
     with transaction(workspace.engine) as session:
         for id_, uri in uris.items():
