@@ -99,8 +99,7 @@ def test_a_moved_home_goes_on_where_it_is(released: Path, tmp_path: Path) -> Non
     ensure_place(Settings(home=first))
     moved = first.rename(tmp_path / "elsewhere")
     workspace = Workspace(Settings(home=moved, qdrant=QdrantSettings(verify_sample=20)))
-    [text] = {version.path for version in [workspace.version("text@v1")]}
-    assert Path(text) == moved / "versions/text/v1"
+    assert Path(workspace.version("text@v1").path) == moved / "versions/text/v1"
     assert workspace.snapshot().path.parent == moved / "snapshots"
     release = releases.publish(workspace, workspace.version("related@v1"))
     assert release.label == "related_products@v1"

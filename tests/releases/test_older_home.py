@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,13 @@ from twinvec import dag, releases
 from twinvec.catalogue.ingest import ingest
 from twinvec.doctor import diagnose
 from twinvec.errors import StateError
+from twinvec.place import ensure_place
 from twinvec.serving.related import Recommender
 from twinvec.serving.sellers import recommend
 from twinvec.settings import Settings
 from twinvec.workspace import Workspace
 
 ARCHIVE = Path(__file__).with_name("home-0.1.0.tar.xz")
-MADE_AT = Path("/tmp/oldhome/home")
 SELLERS = "seller_recommendations"
 OPTIONS: dict[str, Any] = {
     "text": {"scheme": "none"},
@@ -43,15 +43,15 @@ OPTIONS: dict[str, Any] = {
 
 
 @pytest.fixture
-def old_home(tmp_path: Path, relocate_home: Callable[[Path, Path], None]) -> Iterator[Workspace]:
+def old_home(tmp_path: Path) -> Iterator[Workspace]:
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(tmp_path, filter="data")
     home = tmp_path / "home"
     with closing(sqlite3.connect(home / "registry.db")) as registry:
         before = registry.execute("SELECT name FROM aliases").fetchall()
     assert before == [("related_products",)], "the alias of the sellers was never written down"
-    relocate_home(home, MADE_AT)
     workspace = Workspace(Settings(home=home, **OPTIONS))
+    assert ensure_place(workspace.settings) > 0, "it was made in another folder"
     yield workspace
     workspace.close()
 
