@@ -15,8 +15,8 @@ depends_on = None
 
 # The part of a path below the home. What lies elsewhere keeps its absolute path.
 IN_A_HOME = {
-    "snapshots": re.compile(r"/(snapshots/[0-9a-f]{16})"),
-    "versions": re.compile(r"/(versions/[a-z_]+/v[0-9]+)"),
+    "snapshots": re.compile(r"/(snapshots/[0-9a-f]{16})$"),
+    "versions": re.compile(r"/(versions/[a-z_]+/v[0-9]+)$"),
 }
 
 
@@ -24,7 +24,7 @@ def upgrade() -> None:
     for name, pattern in IN_A_HOME.items():
         table, rows = _paths(name)
         for key, path in rows:
-            below = re.search(pattern.pattern + "$", path)
+            below = pattern.search(path)
             if below is not None:
                 op.execute(table.update().where(table.c.id == key).values(path=below[1]))
 

@@ -225,11 +225,10 @@ def _reason_to_make(
     if again := [name for name in space.inputs if name in stale]:
         return f"{' and '.join(again)} would be made again"
     before = {parent.digest for parent in version.inputs}
-    first = version.space == space.outcomes[0].name
-    if first and (newer := [current[name] for name in space.inputs if name in current]):
-        newer = [parent for parent in newer if parent.digest not in before]
-        if newer:
-            return f"made before {' and '.join(parent.name for parent in newer)}"
+    inputs = [current[name] for name in space.inputs if name in current]
+    newer = [parent.name for parent in inputs if parent.digest not in before]
+    if newer and version.space == space.outcomes[0].name:
+        return f"made before {' and '.join(newer)}"
     if version.settings is not None:
         old, new = flatten(version.settings), flatten(parameters(space, settings))
         differing = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]

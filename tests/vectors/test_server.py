@@ -100,7 +100,7 @@ def test_a_server_that_does_not_answer_is_explained(tmp_path: Path) -> None:
 
 
 def test_the_layout_on_several_machines_is_requested_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the requests: there is no cluster of Qdrant here."""
+    """Only the requests are checked: there is no cluster of Qdrant here."""
     settings = Settings(
         qdrant={
             "url": "http://qdrant.test",

@@ -54,7 +54,7 @@ def check_place(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "home",
             str(settings.home),
-            f"was moved or copied{f' from {former}' if former else ''}: {stale} paths in Feast and MLflow are of there",
+            f"was moved or copied{f' from {former}' if former else ''}: {stale} paths in Feast and MLflow are stale",
             "twinvec doctor --fix re-bases them, as does any command that opens these stores",
             partial(ensure_place, settings),
         )

@@ -9,6 +9,7 @@ from registry import operations
 from registry.database import transaction
 from registry.models import WHOLE, Release, State
 from twinvec.doctor.finding import Finding
+from twinvec.releases import stores
 from twinvec.spaces import has_collection, release_names, served_as
 from twinvec.workspace import Workspace
 
@@ -57,7 +58,7 @@ def _alias(workspace: Workspace, name: str) -> Iterator[Finding]:
         kept = operations.aliases(session).get(name)
         live = operations.live_release(session, name)
     collected = has_collection(served_as(workspace.settings, name))
-    pointed = workspace.index.aliases().get(name) if collected else kept
+    pointed = stores.alias_at(workspace, name)
     if live is None:
         if pointed is not None:
             yield Finding(

@@ -116,10 +116,11 @@ def write_table(
         The number of rows.
 
     Raises:
+        StoreError: if there are no rows.
         ValueError: if a key is repeated, or lengths do not fit.
     """
     table = pa.table({entity: pa.array(keys, pa.string()), **columns})
-    rows, _ = write_tables(folder, (entity,), [table] if len(table) else [], timestamp)
+    rows, _ = write_tables(folder, (entity,), [table], timestamp)
     return rows
 
 

@@ -58,10 +58,8 @@ def _private(folder: Path) -> Path:
 def _state(shard: Path) -> str:
     """Return a name for the contents of a shard as they are now, by what tells that a file has changed."""
     found = sorted(file for file in shard.rglob("*") if file.is_file())
-    stated = {
-        str(file.relative_to(shard)): (each := file.stat()) and (each.st_size, each.st_mtime_ns, each.st_ino)
-        for file in found
-    }
+    status = {str(file.relative_to(shard)): file.stat() for file in found}
+    stated = {name: (each.st_size, each.st_mtime_ns, each.st_ino) for name, each in status.items()}
     return f"{shard.parent.name}-{digest.of_json({'shard': shard.absolute(), 'files': stated})}"
 
 

@@ -59,11 +59,11 @@ class Filters:
     min_price: float | None = None
     max_price: float | None = None
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "category", tuple(map(level, self.category)))
-
     currency: tuple[str, ...] = ()
     """Accepted currencies; releases that were published before it was kept have none."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "category", tuple(map(level, self.category)))
 
 
 class Hit(NamedTuple):
@@ -97,7 +97,7 @@ class VectorIndex(Protocol):
     """
 
     local: bool
-    """Whether a query is computed in this process, and so waits for nobody."""
+    """True if a query is computed in this process, and so waits for nobody."""
 
     def create(self, collection: str, config: CollectionConfig) -> None:
         """Create an empty collection with its payload indexes, and no HNSW until `build`.

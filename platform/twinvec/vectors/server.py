@@ -60,7 +60,7 @@ class Layout:
 
     @property
     def spread(self) -> bool:
-        """Whether a collection may be on several machines."""
+        """True if a collection may be on several machines."""
         return (self.shard_number or 1) > 1 or (self.replication_factor or 1) > 1
 
 
@@ -134,7 +134,7 @@ class ServerIndex:
                 green = green + 1 if ready else 0
 
     def _all_shards_serve(self, collection: str) -> bool:
-        """Return whether every replica of every shard answers; one that is copied or lost does not."""
+        """Return True if every replica of every shard answers; one that is copied or lost does not."""
         if not self._layout.spread:
             return True
         cluster = self._client.collection_cluster_info(collection)
