@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, make_url, select, text
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
 
 from registry.models import HOME
 
@@ -30,7 +31,13 @@ def open_engine(url: str, home: Path | None = None) -> Engine:
         home: Folder that paths in the rows are relative to; that of an SQLite file if not given.
     """
     parsed = make_url(url)
-    engine = create_engine(parsed, pool_pre_ping=True)
+    # A file is opened again for each reader who may not write it: that nobody writes to it holds for a moment only.
+    reader = (
+        parsed.get_backend_name() == "sqlite"
+        and bool(parsed.database)
+        and _is_read_only(parsed.database or "")
+    )
+    engine = create_engine(parsed, pool_pre_ping=True, poolclass=NullPool if reader else None)
     if home is None and parsed.get_backend_name() == "sqlite" and parsed.database:
         home = Path(parsed.database).parent
     setattr(engine.dialect, HOME, home.absolute() if home is not None else None)
@@ -43,14 +50,20 @@ def open_engine(url: str, home: Path | None = None) -> Engine:
     return engine
 
 
+def _is_read_only(database: str) -> bool:
+    """Return whether the file exists and cannot be written, by its rights or because the disk is read-only."""
+    file = Path(database)
+    return file.is_file() and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
+
+
 def _open_read_only(_dialect: object, _record: object, arguments: list[Any], options: dict[str, Any]) -> None:
-    """Open a file for reading if it cannot be written, by its rights or because the disk is read-only.
+    """Open a file for reading if it cannot be written.
 
     Without a write-ahead log beside it, nobody writes to it now; SQLite would else want to make one.
     """
-    file = Path(arguments[0])
-    if not file.is_file() or (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)):
+    if not _is_read_only(arguments[0]):
         return
+    file = Path(arguments[0])
     log = file.with_name(f"{file.name}-wal")
     immutable = "" if log.exists() and log.stat().st_size else "&immutable=1"
     arguments[0] = f"{file.absolute().as_uri()}?mode=ro{immutable}"

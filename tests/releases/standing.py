@@ -1,4 +1,4 @@
-"""What is live, as each store tells it."""
+"""The live release, as each store tells it."""
 
 from __future__ import annotations
 

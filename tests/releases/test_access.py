@@ -1,4 +1,4 @@
-"""What Twinvec makes is its owner's alone, unless the setting `access` shares it."""
+"""Files that Twinvec makes are their owner's alone, unless the setting `access` shares it."""
 
 from __future__ import annotations
 
