@@ -89,7 +89,10 @@ def encode_on_cluster(
             sizes.append(len(chunk))
         if not sizes:
             return
-        data.DataContext.get_current().enable_progress_bars = False
+        context = data.DataContext.get_current()
+        context.enable_progress_bars = False
+        # The newer reader looks at files by actors, which are lost with their node; tasks are tried again.
+        context.use_datasource_v2 = False
         encoded = data.read_parquet(files, filesystem=filesystem).map_batches(
             cast(Any, TextEncoder),
             fn_constructor_args=(f"{folder}/encoder", options),
