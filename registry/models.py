@@ -126,8 +126,23 @@ class Snapshot(Base):
     products: Mapped[int]
     report: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
-    # When the same contents were last ingested: going back to an older catalogue makes it the latest again.
+    # When the same contents were last ingested.
     ingested_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
+
+
+class SnapshotTime(Base):
+    """Time from which the catalogue was as in a snapshot, until the next time of all.
+
+    A snapshot has several if the catalogue went back to it. The first is the `event_timestamp` of its features.
+    """
+
+    __tablename__ = "snapshot_times"
+
+    # Two snapshots of one time would leave open what the catalogue was then.
+    as_of: Mapped[datetime] = mapped_column(primary_key=True)
+    snapshot_id: Mapped[str] = mapped_column(ForeignKey("snapshots.id"), index=True)
+    # False: nobody named a time, so it is that of the ingest.
+    stated: Mapped[bool]
 
 
 class VersionInput(Base):

@@ -12,7 +12,15 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from registry.database import RegistryError, lock
-from registry.models import Alias, Move, Release, Snapshot, State, Version, VersionInput, utc_now
+from registry.models import (
+    Alias,
+    Move,
+    Release,
+    State,
+    Version,
+    VersionInput,
+    utc_now,
+)
 
 # Locked exclusively while removals are decided, and shared while something is made from existing versions.
 REMOVALS = "removals"
@@ -114,28 +122,6 @@ def moves(session: Session, rows: Iterable[Version | Release]) -> Sequence[Move]
     """Return the recorded changes of these versions and releases, oldest first."""
     conditions = [(Move.kind == _kind(row)) & (Move.what == _called(row)) for row in rows]
     return session.scalars(select(Move).where(or_(False, *conditions)).order_by(Move.id)).all()
-
-
-def record_snapshot(session: Session, snapshot: Snapshot) -> Snapshot:
-    """Record `snapshot` as the latest, and return its row: the existing one if the contents are known."""
-    lock(session.connection(), "snapshots")
-    existing = session.get(Snapshot, snapshot.id)
-    if existing is not None:
-        existing.ingested_at = utc_now()
-        return existing
-    session.add(snapshot)
-    session.flush()
-    return snapshot
-
-
-def latest_snapshot(session: Session) -> Snapshot | None:
-    """Return the snapshot ingested last, or None."""
-    return session.scalars(select(Snapshot).order_by(Snapshot.ingested_at.desc()).limit(1)).first()
-
-
-def snapshots(session: Session) -> Sequence[Snapshot]:
-    """Return all snapshots, oldest first."""
-    return session.scalars(select(Snapshot).order_by(Snapshot.created_at)).all()
 
 
 def begin_version(

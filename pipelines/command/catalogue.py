@@ -22,14 +22,23 @@ def ingest(
         str,
         typer.Option("--format", "-f", help="Format of the source. {loaders}"),
     ],
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            "--as-of",
+            metavar="TIME",
+            help="Time that the data are of, the event_timestamp of their features: 2026-01-31, 2026-01-31T18:30 "
+            "(both UTC) or 2026-01-31T18:30+01:00. The present if not given.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a snapshot of a catalogue and its behaviour logs."""
     workspace = open_workspace()
     with shown() as progress:
-        from twinvec.catalogue import ingest as catalogue
+        from twinvec.ingesting import ingest_into
 
-        report = catalogue.ingest(source, format_, workspace.settings, workspace.engine, progress)
+        report = ingest_into(workspace, source, format_, as_of, progress)
     print_json(_record(report)) if as_json else _print(report)
     for warning in report.warnings:
         typer.echo(f"warning: {printable(warning)}", err=True)
@@ -40,6 +49,7 @@ def _record(report: IngestReport) -> dict[str, object]:
     return {
         "snapshot": snapshot.id,
         "new": report.new,
+        "as_of": report.as_of,
         "source": report.source,
         "format": report.format,
         "rows": report.rows,
@@ -58,7 +68,7 @@ def _print(report: IngestReport) -> None:
     state = "new" if report.new else "known already"
     tables = sorted(report.rows.keys() | report.snapshot.tables.keys())
     print_table(
-        f"Snapshot {report.snapshot.id} ({state}) of {report.source}",
+        f"Snapshot {report.snapshot.id} ({state}) of {report.source}, as of {report.as_of:%Y-%m-%d %H:%M:%S} UTC",
         ["table", "rows read", "quarantined", "left out", "rows kept"],
         [
             (

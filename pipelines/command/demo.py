@@ -105,11 +105,11 @@ def _snapshot(
     workspace: Workspace, folder: Path, size: str, seed: int, progress: ProgressDisplay
 ) -> Snapshot:
     """Return the snapshot of the store, made if it does not exist."""
-    from registry import operations
     from registry.database import transaction
+    from registry.snapshots import all_snapshots
 
     with transaction(workspace.engine) as session:
-        existing = [row for row in operations.snapshots(session) if row.source == str(folder)]
+        existing = [row for row in all_snapshots(session) if row.source == str(folder)]
     if existing:
         return workspace.snapshot(existing[-1].id)
     from twinvec.catalogue.ingest import ingest

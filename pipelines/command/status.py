@@ -23,6 +23,7 @@ def status(name: ReleaseName = None, as_json: AsJson = False) -> None:
     """Show snapshots, versions and releases: what is live, and what is out of date."""
     from registry import operations
     from registry.database import transaction
+    from registry.snapshots import all_snapshots, latest_snapshot, snapshot_times
     from twinvec import dag
     from twinvec.releases.lookup import all_releases
     from twinvec.spaces import release_names, served_as
@@ -33,9 +34,10 @@ def status(name: ReleaseName = None, as_json: AsJson = False) -> None:
     except StoreError as error:  # The rest of the status is shown all the same.
         typer.echo(f"warning: {error}", err=True)
     with transaction(workspace.engine) as session:
-        snapshots = operations.snapshots(session)
-        latest = operations.latest_snapshot(session)
+        snapshots = all_snapshots(session)
+        latest = latest_snapshot(session)
         versions = operations.versions(session)
+        times = snapshot_times(session)
     if name is not None:
         served_as(workspace.settings, name)  # refuses a name that nothing is released under
     names = (name,) if name is not None else release_names(workspace.settings)
@@ -50,7 +52,9 @@ def status(name: ReleaseName = None, as_json: AsJson = False) -> None:
                 "products": snapshot.products,
                 "format": snapshot.format,
                 "source": snapshot.source,
+                "as_of": [each.as_of for each in times if each.snapshot_id == snapshot.id],
                 "created_at": snapshot.created_at,
+                "ingested_at": snapshot.ingested_at,
             }
             for snapshot in snapshots
         ],
@@ -122,7 +126,7 @@ def _version(version: Version) -> dict[str, Any]:
 
 def _print(report: Mapping[str, Any], workspace: Workspace) -> None:
     columns = {
-        "snapshots": ["snapshot", "latest", "products", "format", "source", "created_at"],
+        "snapshots": ["snapshot", "latest", "products", "format", "source", "as_of"],
         "stages": ["space", "version", "stale", "reason"],
         "versions": ["version", "state", "snapshot", "rows", "dimension", "created_at"],
         "releases": ["release", "state", "version", "snapshot", "collection", "promoted_at"],
@@ -135,5 +139,10 @@ def _print(report: Mapping[str, Any], workspace: Workspace) -> None:
         "releases": f"Releases (live: {', '.join(live) or 'none'})",
     }
     for part, names in columns.items():
-        rows = [[row[name] for name in names] for row in report[part]]
+        rows = [[_shown(row[name]) for name in names] for row in report[part]]
         print_table(titles[part] if rows else f"{titles[part]}: none yet", names, rows)
+
+
+def _shown(value: object) -> object:
+    """Return the value of a cell: of several times the last one."""
+    return value[-1] if isinstance(value, list) and value else value

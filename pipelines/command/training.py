@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SnapshotId = Annotated[
     str | None,
-    typer.Option("--snapshot", help="The snapshot to start from; the last one ingested if not given."),
+    typer.Option("--snapshot", help="The snapshot to start from; the latest if not given."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Make new versions even if nothing changed.")]
 

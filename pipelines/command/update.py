@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def update(
     snapshot: Annotated[
         str | None,
-        typer.Option("--snapshot", help="The snapshot to go to; the last one ingested if not given."),
+        typer.Option("--snapshot", help="The snapshot to go to; the latest if not given."),
     ] = None,
     full: Annotated[
         bool, typer.Option("--full", help="Compute every vector, not only what changes reach.")

@@ -127,9 +127,9 @@ def _own_workspace(problem: EncoderProblem, scheme: str) -> Workspace:
     """Open the stores of comparisons, with one scheme set and the snapshot recorded."""
     from sqlalchemy import inspect
 
-    from registry import operations
     from registry.database import transaction
     from registry.models import Snapshot as SnapshotRow
+    from registry.snapshots import record_snapshot
     from twinvec.settings import FeastSettings, RegistrySettings
     from twinvec.workspace import Workspace
 
@@ -146,7 +146,7 @@ def _own_workspace(problem: EncoderProblem, scheme: str) -> Workspace:
     workspace = Workspace(settings.model_copy(update=own))
     columns = {column.key: getattr(snapshot, column.key) for column in inspect(SnapshotRow).column_attrs}
     with transaction(workspace.engine) as session:
-        operations.record_snapshot(session, SnapshotRow(**columns))
+        record_snapshot(session, SnapshotRow(**columns))
     return workspace
 
 

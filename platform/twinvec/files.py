@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import uuid
@@ -45,6 +46,14 @@ def write_bytes(target: Path, content: bytes) -> None:
         staging.replace(target)
     finally:
         staging.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Hold the lock of a file, which is made if it is not there, while the block runs; others wait."""
+    with file.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def copy_sparse(source: Path, target: Path) -> None:

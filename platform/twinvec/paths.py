@@ -71,6 +71,11 @@ class HomePaths:
         return self.versions / "products" / snapshot_id
 
     @property
+    def products_history(self) -> Path:
+        """Scalars of all snapshots, a file for each time that a snapshot is of."""
+        return self.versions / "products_history"
+
+    @property
     def checkpoints(self) -> Path:
         """Checkpoints of training that has not ended, a folder for each version to be."""
         return self.home / "checkpoints"

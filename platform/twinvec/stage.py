@@ -19,6 +19,7 @@ import pyarrow as pa
 from registry import operations
 from registry.database import transaction
 from registry.models import State, Version
+from registry.snapshots import first_time
 from twinvec import digest, files
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.columns import PRODUCT_ID
@@ -222,13 +223,16 @@ def help_train(inputs: Inputs, train: Train) -> None:
 def _keep(inputs: Inputs, version: Version, outcome: Outcome, run: Run) -> None:
     """Write the files, then register the view; the registry's row is still `building`."""
     from twinvec.features.manifest import Manifest, write_manifest
-    from twinvec.features.store import apply_snapshot, apply_version
+    from twinvec.features.store import apply_history, apply_snapshot, apply_version
     from twinvec.features.vectors import write_table, write_tables, write_vectors
 
     dimensions = {vectors.shape[1] for vectors in outcome.vectors.values()}
     graph, frozen = inputs.versions.get("graph"), inputs.versions.get(FROZEN)
     rows, types = len(outcome.keys), {name: str(column.type) for name, column in outcome.columns.items()}
-    moment = inputs.snapshot.created_at
+    workspace = inputs.workspace
+    snapshot = workspace.snapshot_row(inputs.snapshot.id)
+    with transaction(workspace.engine) as session:
+        moment = first_time(session, snapshot)
     with files.new_folder(Path(version.path)) as folder:
         outcome.write(folder)
         if outcome.vectors:
@@ -263,8 +267,8 @@ def _keep(inputs: Inputs, version: Version, outcome: Outcome, run: Run) -> None:
     version.rows, version.dimension = manifest.rows, manifest.dimension or None
     version.metrics = dict(outcome.metrics)
     if version.has_view:
-        workspace = inputs.workspace
-        apply_snapshot(workspace.features, workspace.settings, workspace.snapshot_row(inputs.snapshot.id))
+        apply_snapshot(workspace.features, workspace.settings, snapshot, moment)
+        apply_history(workspace.features, workspace.settings, workspace.engine)
         apply_version(workspace.features, version)
 
 

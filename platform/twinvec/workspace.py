@@ -13,6 +13,7 @@ from registry import operations
 from registry.database import migrate, open_engine, transaction
 from registry.models import Snapshot as SnapshotRow
 from registry.models import State, Version
+from registry.snapshots import latest_snapshot
 from twinvec.catalogue.snapshot import Snapshot, open_snapshot
 from twinvec.errors import NotFoundError, StateError
 from twinvec.settings import Settings
@@ -60,15 +61,13 @@ class Workspace:
         opened.pop("features", None)
 
     def snapshot_row(self, snapshot_id: str | None = None) -> SnapshotRow:
-        """Return the registry's row of a snapshot; the last one if none is named.
+        """Return the registry's row of a snapshot; the latest if none is named.
 
         Raises:
             NotFoundError: If there is none.
         """
         with transaction(self.engine) as session:
-            row = (
-                session.get(SnapshotRow, snapshot_id) if snapshot_id else operations.latest_snapshot(session)
-            )
+            row = session.get(SnapshotRow, snapshot_id) if snapshot_id else latest_snapshot(session)
         if row is None:
             raise NotFoundError(
                 f"there is no snapshot {snapshot_id}" if snapshot_id else "there is no snapshot yet",
@@ -77,7 +76,7 @@ class Workspace:
         return row
 
     def snapshot(self, snapshot_id: str | None = None) -> Snapshot:
-        """Return a snapshot, opened; the last one if none is named."""
+        """Return a snapshot, opened; the latest if none is named."""
         return open_snapshot(Path(self.snapshot_row(snapshot_id).path))
 
     def version(self, name: str) -> Version:

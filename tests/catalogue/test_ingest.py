@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from registry.database import transaction
 from registry.models import Base
-from registry.operations import snapshots
+from registry.snapshots import all_snapshots
 from twinvec.catalogue.loaders import find_loader, loader_names, source_columns
 from twinvec.catalogue.quarantine import prepare
 from twinvec.errors import CatalogueError, NotFoundError
@@ -22,7 +22,7 @@ def literals(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 def recorded(engine: Engine) -> list[str]:
     with transaction(engine) as session:
-        return [row.id for row in snapshots(session)]
+        return [row.id for row in all_snapshots(session)]
 
 
 def kept(home: Path) -> list[str]:
@@ -44,7 +44,7 @@ def test_the_same_data_gives_the_same_snapshot(
     assert first.snapshot == second.snapshot
     assert kept(home) == recorded(engine) == [first.snapshot.id]
     with transaction(engine) as session:
-        row = snapshots(session)[0]
+        row = all_snapshots(session)[0]
     assert (row.format, row.products, Path(row.path)) == ("amazon-2014", 20, first.snapshot.path)
     assert row.report["tables"] == first.snapshot.tables
     assert row.report["left_out"]["copurchase"] == {"unknown product": 3}

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from registry import operations
 from registry.database import open_engine, transaction
 from registry.models import Base, Release, Snapshot, State, Version
+from registry.snapshots import record_snapshot
 from twinvec import columns, files
 from twinvec.features.manifest import Manifest, write_manifest
 from twinvec.features.vectors import write_vectors
@@ -86,7 +87,7 @@ def _fill(engine: Engine, settings: Settings) -> Shop:
         return version
 
     with transaction(engine) as session:
-        snapshot = operations.record_snapshot(session, _snapshot(settings.home))
+        snapshot = record_snapshot(session, _snapshot(settings.home))
         graph = operations.begin_version(session, "graph", "cafe", "1", [], str(settings.home / "graph"))
         graph.state = State.READY
         category = make(session, "category", CATEGORIES, 3, [])

@@ -38,7 +38,7 @@ RELEASE_VIEWS = ["text__v1", "aligned__v1", "related__v1", "products__cafe"]
 @pytest.fixture(scope="module")
 def store(shop: Any) -> FeatureStore:
     store = open_store(shop.settings)
-    apply_snapshot(store, shop.settings, shop.snapshot)
+    apply_snapshot(store, shop.settings, shop.snapshot, shop.snapshot.created_at)
     for version in shop.versions.values():
         if version.dimension is not None:
             apply_version(store, version)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from registry import operations
 from registry.database import migrate, open_engine, transaction
 from registry.models import Release, Snapshot, State, Version
+from registry.snapshots import record_snapshot
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
@@ -51,7 +52,7 @@ def _new_snapshot(session: Session, name: str = "0123456789abcdef") -> Snapshot:
         products=7,
         report={"read": 8},
     )
-    return operations.record_snapshot(session, snapshot)
+    return record_snapshot(session, snapshot)
 
 
 def _new_version(

@@ -9,6 +9,7 @@ from sqlalchemy import Engine, select
 from registry import operations
 from registry.database import transaction
 from registry.models import Release, Snapshot, State, Version
+from registry.snapshots import all_snapshots
 
 WORKERS = 6
 
@@ -69,4 +70,4 @@ def test_one_snapshot_recorded_together(engine: Engine, new_snapshot: Callable[.
 
     assert together(record) == [7] * WORKERS
     with transaction(engine) as session:
-        assert len(operations.snapshots(session)) == 1
+        assert len(all_snapshots(session)) == 1

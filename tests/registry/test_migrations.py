@@ -25,6 +25,7 @@ from registry.database import (
     transaction,
 )
 from registry.models import Base, Release, Snapshot, State, Version
+from registry.snapshots import latest_snapshot, snapshot_times
 
 ROOT = Path(__file__).parents[2]
 
@@ -226,3 +227,28 @@ def test_paths_with_a_per_cent_sign(tmp_path: Path) -> None:
         assert session.scalars(select(Snapshot)).all() == []
     assert make_url(str(engine.url)).database == str(tmp_path / "100%" / "registry.db")
     engine.dispose()
+
+
+def test_older_snapshots_are_of_the_times_of_their_ingests(empty: Engine) -> None:
+    migrate(empty, "0006")
+    ingests = {"a": ("01", "05"), "b": ("02", "02"), "c": ("03", "04")}
+    columns = "id, path, source, format, products, report, created_at, ingested_at"
+    rest = "00:00:00+00" if empty.dialect.name == "postgresql" else "00:00:00.000000"
+    insert = f"INSERT INTO snapshots ({columns}) VALUES (:id, :id, '', '', 1, '{{}}', :first, :last)"
+    with empty.begin() as connection:
+        for key, (first, last) in ingests.items():
+            times = {"first": f"2026-01-{first} {rest}", "last": f"2026-01-{last} {rest}"}
+            connection.execute(text(insert), {"id": key, **times})
+    migrate(empty)
+    with transaction(empty) as session:
+        moments = snapshot_times(session)
+        latest = latest_snapshot(session)
+    # The second ingest of `c` changed nothing; that of `a` went back to it.
+    assert [(each.snapshot_id, each.as_of.day, each.stated) for each in moments] == [
+        ("a", 1, False),
+        ("b", 2, False),
+        ("c", 3, False),
+        ("a", 5, False),
+    ]
+    assert latest is not None
+    assert latest.id == "a"

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from registry import operations
 from registry.database import transaction
 from registry.models import Alias, Release, Snapshot, State, Version, utc_now
+from registry.snapshots import all_snapshots, latest_snapshot
 
 NAME = "related_products"
 NewSnapshot = Callable[..., Snapshot]
@@ -109,14 +110,14 @@ def test_snapshots_are_recorded_once(engine: Engine, new_snapshot: NewSnapshot) 
         first = new_snapshot(session, "a" * 16)
         new_snapshot(session, "b" * 16)
     with transaction(engine) as session:
-        latest = operations.latest_snapshot(session)
+        latest = latest_snapshot(session)
         assert latest is not None
         assert latest.id == "b" * 16
         again = new_snapshot(session, "a" * 16)
         assert again.created_at == first.created_at
     with transaction(engine) as session:
-        assert [snapshot.id[0] for snapshot in operations.snapshots(session)] == ["a", "b"]
-        latest = operations.latest_snapshot(session)
+        assert [snapshot.id[0] for snapshot in all_snapshots(session)] == ["a", "b"]
+        latest = latest_snapshot(session)
         assert latest is not None
         assert latest.id == "a" * 16, "ingesting an older catalogue again makes it the latest"
 

@@ -12,6 +12,7 @@ from pipelines.command import app
 from registry import operations
 from registry.database import migrate, open_engine, transaction
 from registry.models import Release, Snapshot, State, Version
+from registry.snapshots import record_snapshot
 from twinvec.errors import NotFoundError
 from twinvec.releases.lineage import depths, trace
 from twinvec.releases.picture import HEIGHT, WIDTH, layout
@@ -30,7 +31,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             snapshot = Snapshot(
                 id=letter * 16, path="/", source="shop", format="parquet", products=3, report={}
             )
-            operations.record_snapshot(session, snapshot)
+            record_snapshot(session, snapshot)
 
         def make(space: str, *inputs: Version, snapshot: str = "a", state: State = State.READY) -> Version:
             version = operations.begin_version(session, space, snapshot * 16, "f", inputs, f"/{space}")

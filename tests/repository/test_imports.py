@@ -43,12 +43,12 @@ ALLOWED: Mapping[str, str] = {
         "twinvec.text twinvec.tracking twinvec.vectors twinvec.workspace"
     ),
     "pipelines.command": (
-        "pipelines.cold_start pipelines.comparisons pipelines.evaluation pipelines.image pipelines.ranking "
-        "pipelines.related pipelines.relevance pipelines.update pipelines.versions registry twinvec twinvec.catalogue "
-        "pipelines.transfer twinvec.access twinvec.dag twinvec.doctor twinvec.engine "
-        "twinvec.errors twinvec.exchange twinvec.features twinvec.files twinvec.nn twinvec.releases "
-        "twinvec.secrets twinvec.serving twinvec.settings twinvec.spaces twinvec.startup twinvec.text twinvec.tracking "
-        "twinvec.vectors twinvec.workspace"
+        "pipelines.cold_start pipelines.comparisons pipelines.evaluation pipelines.image "
+        "pipelines.ranking pipelines.related pipelines.relevance pipelines.transfer pipelines.update "
+        "pipelines.versions registry twinvec twinvec.access twinvec.catalogue twinvec.dag twinvec.doctor "
+        "twinvec.engine twinvec.errors twinvec.exchange twinvec.features twinvec.files twinvec.ingesting "
+        "twinvec.nn twinvec.releases twinvec.secrets twinvec.serving twinvec.settings twinvec.spaces "
+        "twinvec.startup twinvec.text twinvec.tracking twinvec.vectors twinvec.workspace"
     ),
     "pipelines.comparisons": (
         "pipelines.baselines pipelines.graph pipelines.related pipelines.relevance pipelines.sellers "
@@ -142,10 +142,11 @@ ALLOWED: Mapping[str, str] = {
         "twinvec.place twinvec.settings twinvec.spaces"
     ),
     "twinvec.home": (
-        "registry twinvec.access twinvec.catalogue twinvec.dag twinvec.errors twinvec.exchange twinvec.features "
-        "twinvec.plugins twinvec.progress twinvec.releases twinvec.serving twinvec.settings "
-        "twinvec.spaces twinvec.vectors twinvec.workspace"
+        "registry twinvec.access twinvec.catalogue twinvec.dag twinvec.errors twinvec.exchange "
+        "twinvec.features twinvec.ingesting twinvec.plugins twinvec.progress twinvec.releases "
+        "twinvec.serving twinvec.settings twinvec.spaces twinvec.vectors twinvec.workspace"
     ),
+    "twinvec.ingesting": "twinvec.catalogue twinvec.features twinvec.workspace",
     "twinvec.nn": "twinvec.draws twinvec.errors",
     "twinvec.plugins": "twinvec.errors",
     "twinvec.releases": (

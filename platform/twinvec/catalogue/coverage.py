@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -28,6 +29,8 @@ FIELDS = {
 # Without one of these a space lacks what it learns from.
 EXPECTED = ("title", "category", "price", "image")
 MOSTLY = 0.5
+# Tables with a time.
+EVENTS = ("orders", "views")
 SHOWN = 12
 
 
@@ -52,7 +55,7 @@ def count_fields(connection: duckdb.DuckDBPyConnection, admissions: Mapping[str,
     counts = ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in FIELDS.values())
     found = connection.execute(f"SELECT {counts} FROM admitted_products").fetchall()[0]
     fields = {"products": dict(zip(FIELDS, found, strict=True))}
-    for table in ("orders", "views"):
+    for table in EVENTS:
         if table in admissions:
             timed = connection.execute(f"SELECT count(time) FROM admitted_{table}").fetchall()[0][0]
             fields[table] = {"time": timed}
@@ -100,7 +103,7 @@ def warnings(
     found += [
         f"none of the {admissions[table].lost[UNREAD_TIME]:,} times of {table} can be read"
         f"{_example(connection, table)}; say how they are written with the setting ingest.time_formats"
-        for table in ("orders", "views")
+        for table in EVENTS
         if table in fields and not fields[table]["time"] and UNREAD_TIME in admissions[table].lost
     ]
     for table, admission in admissions.items():
@@ -119,6 +122,24 @@ def warnings(
     if settings.columns and not loader.columns:
         found.append("ingest.columns is set, but this format reads no columns by other names")
     return [*found, *staged.warnings]
+
+
+def later_events(
+    connection: duckdb.DuckDBPyConnection, admissions: Mapping[str, Admission], as_of: datetime | None
+) -> list[str]:
+    """Return a warning for each log that goes on after the time which the data are said to be of."""
+    if as_of is None:
+        return []
+    found = []
+    for table in EVENTS:
+        if table in admissions:
+            query = f"SELECT count(*) FROM admitted_{table} WHERE time > $as_of"
+            rows = connection.execute(query, {"as_of": as_of}).fetchall()[0][0]
+            if rows:
+                found.append(
+                    f"{rows:,} {table} are later than {as_of.isoformat()}, the time that the data are said to be of"
+                )
+    return found
 
 
 def _of_unread(staged: StagedTables) -> str:

@@ -6,14 +6,17 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
 from sqlalchemy import Engine
 
-from registry import models, operations
+from registry import models
 from registry.database import transaction
+from registry.snapshots import record_snapshot, snapshot_times
 from twinvec.catalogue import contents, coverage, judgements, listings
+from twinvec.catalogue.as_of import read_time
 from twinvec.catalogue.loaders import Loader, find_loader
 from twinvec.catalogue.loaders.staging import LoaderContext
 from twinvec.catalogue.mining import mine_pairs
@@ -45,6 +48,7 @@ class IngestReport:
         edition: Format that the source was told to be of, where a loader can tell.
         warnings: Sentences about what looks wrong.
         new: False if this snapshot was there before.
+        as_of: Time from which the catalogue was so: the one that was stated, else the latest of the snapshot.
     """
 
     snapshot: Snapshot
@@ -59,6 +63,7 @@ class IngestReport:
     unread: tuple[str, ...] = ()
     edition: str | None = None
     warnings: tuple[str, ...] = ()
+    as_of: datetime | None = None
 
 
 def ingest(
@@ -67,6 +72,7 @@ def ingest(
     settings: Settings,
     engine: Engine,
     progress: Callable[[str], None] = lambda _message: None,
+    as_of: str | date | datetime | None = None,
 ) -> IngestReport:
     """Make a snapshot of `source` and record it in the registry, or find that it is there already.
 
@@ -76,12 +82,15 @@ def ingest(
         settings: `home` is where snapshots are kept, `ingest` how strict to be.
         engine: The registry's database.
         progress: Called now and then with a message.
+        as_of: Time that the data are of, ISO 8601; UTC if it names no zone. That of the ingest if not given.
 
     Raises:
         NotFoundError: If there is no such source.
-        CatalogueError: If it cannot be read, has no products, or breaks its contract too often. Nothing is
-            left behind.
+        CatalogueError: If it cannot be read, has no products, or breaks its contract too often, or if `as_of` is no
+            time of the past. Nothing is left behind.
+        RegistryError: If the registry has another snapshot of that time, or features of this one with a later time.
     """
+    stated = read_time(as_of) if as_of is not None else None
     loader = find_loader(format)
     source = Path(source).expanduser().absolute()
     if not is_valid(str(source)):
@@ -94,7 +103,7 @@ def ingest(
     snapshots.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".ingest-", dir=snapshots) as folder:
         try:
-            report = _build(source, format, settings, Path(folder), loader, progress)
+            report = _build(source, format, settings, Path(folder), loader, progress, stated)
         except duckdb.OutOfMemoryException as error:
             raise CatalogueError(
                 f"{source} does not fit: {error}", "raise the setting ingest.memory_limit, or free disk space"
@@ -104,8 +113,7 @@ def ingest(
                 f"{source} cannot be ingested: {error}", "mend what the message names"
             ) from error
         report = _keep(report, snapshots)
-    _record(report, engine)
-    return report
+    return _record(report, engine, stated)
 
 
 def _build(
@@ -115,6 +123,7 @@ def _build(
     folder: Path,
     loader: Loader,
     progress: Callable[[str], None],
+    as_of: datetime | None,
 ) -> IngestReport:
     """Build the snapshot in a draft folder of `folder`."""
     settings = everything.ingest
@@ -156,6 +165,7 @@ def _build(
         coverage.check_matches(connection, source, admissions, staged)
         fields = coverage.count_fields(connection, admissions)
         warnings = coverage.warnings(connection, admissions, fields, staged, settings, loader)
+        warnings += coverage.later_events(connection, admissions, as_of)
         progress("writing tables")
         written = [table for table in SELECTED if table in admissions or table in derived]
         tables = {table: write_rows(connection, table, draft) for table in written}
@@ -221,8 +231,8 @@ def _keep(report: IngestReport, snapshots: Path) -> IngestReport:
     return replace(report, snapshot=existing, new=False)
 
 
-def _record(report: IngestReport, engine: Engine) -> None:
-    """Record the snapshot; if the registry refuses, a new one is taken away again."""
+def _record(report: IngestReport, engine: Engine, as_of: datetime | None) -> IngestReport:
+    """Record the snapshot and its time; if the registry refuses, a new one is taken away again."""
     snapshot = report.snapshot
     row = models.Snapshot(
         id=snapshot.id,
@@ -245,8 +255,16 @@ def _record(report: IngestReport, engine: Engine) -> None:
     )
     try:
         with transaction(engine) as session:
-            operations.record_snapshot(session, row)
+            record_snapshot(session, row, as_of)
+            times = snapshot_times(session)
     except BaseException:
         if report.new:
             shutil.rmtree(snapshot.path, ignore_errors=True)
         raise
+    own = [each.as_of for each in times if each.snapshot_id == snapshot.id]
+    later = times[-1].snapshot_id != snapshot.id
+    said = (
+        f"snapshot {times[-1].snapshot_id} is of {times[-1].as_of.isoformat(timespec='seconds')} and stays the latest, "
+        "which the stages start from",
+    )
+    return replace(report, as_of=as_of or own[-1], warnings=report.warnings + (said if later else ()))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from registry import operations
 from registry.database import transaction
 from registry.models import WHOLE, Release, State, Version
+from registry.snapshots import first_time
 from twinvec.doctor.finding import Finding
 from twinvec.releases.lookup import release_lineage
 from twinvec.spaces import release_names
@@ -48,6 +49,22 @@ def check_views(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
             exists = Path(snapshot.path, "products.parquet").is_file()
             fix = partial(_apply_snapshot, workspace, snapshot) if exists else None
             yield Finding(STORE, f"view {name}", fault, APPLY if exists else "mend the snapshot first", fix)
+    yield from _history(workspace, views)
+
+
+def _history(workspace: Workspace, views: Mapping[str, FeatureView]) -> Iterator[Finding]:
+    """Check the history of products, if there is one: homes of earlier versions have none before their next ingest."""
+    from twinvec.features.definitions import HISTORY
+    from twinvec.features.history import is_written
+
+    folder = workspace.settings.paths.products_history
+    if not folder.is_dir():
+        return
+    fault = _fault(views.get(HISTORY), folder)
+    if fault is None and not is_written(workspace.engine, workspace.settings):
+        fault = "lacks the latest snapshots"
+    if fault is not None:
+        yield Finding(STORE, f"view {HISTORY}", fault, APPLY, partial(_apply_history, workspace))
 
 
 def check_services(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
@@ -155,7 +172,15 @@ def _apply_snapshot(workspace: Workspace, snapshot: object) -> None:
     from twinvec.features.store import apply_snapshot
 
     assert isinstance(snapshot, Snapshot)
-    apply_snapshot(workspace.features, workspace.settings, snapshot)
+    with transaction(workspace.engine) as session:
+        as_of = first_time(session, snapshot)
+    apply_snapshot(workspace.features, workspace.settings, snapshot, as_of)
+
+
+def _apply_history(workspace: Workspace) -> None:
+    from twinvec.features.store import apply_history
+
+    apply_history(workspace.features, workspace.settings, workspace.engine)
 
 
 def _apply_release(workspace: Workspace, release: Release, made_from: Sequence[Version]) -> None:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from registry import operations
 from registry.database import transaction
 from registry.models import Snapshot, State, Version
+from registry.snapshots import latest_snapshot
 from twinvec.doctor.finding import Finding
 from twinvec.errors import TwinvecError
 from twinvec.features.manifest import FILE, Manifest, write_manifest
@@ -33,7 +34,7 @@ def check(workspace: Workspace, deep: bool) -> Iterator[Finding]:
     """
     with transaction(workspace.engine) as session:
         versions = operations.versions(session, [State.READY])
-        newest = operations.latest_snapshot(session)
+        newest = latest_snapshot(session)
     snapshots = {version.snapshot_id: version.snapshot for version in versions}
     if newest is not None:
         snapshots[newest.id] = newest

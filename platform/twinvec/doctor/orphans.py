@@ -10,6 +10,7 @@ from pathlib import Path
 from registry import operations
 from registry.database import transaction
 from registry.models import State
+from registry.snapshots import all_snapshots
 from twinvec.doctor.finding import Finding
 from twinvec.paths import HomePaths
 from twinvec.spaces import release_names
@@ -69,7 +70,7 @@ def check_features(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
     store, names = workspace.features, release_names(workspace.settings)
     with transaction(workspace.engine) as session:
         versions = operations.versions(session)
-        snapshots = {snapshot.id for snapshot in operations.snapshots(session)}
+        snapshots = {snapshot.id for snapshot in all_snapshots(session)}
         releases = {release.collection for name in names for release in operations.releases(session, name)}
     if not versions:
         return  # this may be the wrong registry
@@ -102,7 +103,7 @@ def check_folders(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
     paths = workspace.settings.paths
     with transaction(workspace.engine) as session:
         versions = operations.versions(session)
-        snapshots = {snapshot.id for snapshot in operations.snapshots(session)}
+        snapshots = {snapshot.id for snapshot in all_snapshots(session)}
     named = {f"{version.space}/v{version.number}" for version in versions}
     for folder in sorted(paths.versions.glob("*/*")):
         scalars = folder.parent.name == "products" and SNAPSHOT.fullmatch(folder.name)

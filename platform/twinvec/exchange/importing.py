@@ -61,7 +61,7 @@ def import_vectors(
         source: Parquet file or table, with the key column and the vector columns of the space.
         inputs: Versions of this snapshot that the vectors belong to, such as the graph that they were trained on.
         note: Free text that is kept with the run, such as the name of the model.
-        snapshot: Snapshot whose products have these vectors; the last one ingested if not given.
+        snapshot: Snapshot whose products have these vectors; the latest if not given.
         progress: Called with messages.
 
     Returns:

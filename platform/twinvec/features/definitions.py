@@ -36,6 +36,8 @@ TYPES: dict[str, FeastType] = {
     "double": Float64,
 }
 FOREVER = timedelta(0)
+# View of the product scalars of all snapshots.
+HISTORY = "products_history"
 
 
 @cache
@@ -108,7 +110,26 @@ def _vector_fields(version: Version, manifest: Manifest) -> list[Field]:
 
 def scalars_view(snapshot_id: str, folder: Path) -> FeatureView:
     """Return the feature view of a snapshot's product scalars, `products__<snapshot id>`."""
-    name = scalars_name(snapshot_id)
+    return _scalars(
+        scalars_name(snapshot_id),
+        folder,
+        {"snapshot": snapshot_id},
+        f"Title, category, price, currency, marketplace and brand in snapshot {snapshot_id}.",
+    )
+
+
+def history_view(folder: Path) -> FeatureView:
+    """Return the feature view of the product scalars of all snapshots, each from the time that it is of."""
+    return _scalars(
+        HISTORY,
+        folder,
+        {},
+        "Title, category, price, currency, marketplace and brand at a time: those of the latest snapshot then, "
+        "nothing for a product that it does not have.",
+    )
+
+
+def _scalars(name: str, folder: Path, tags: dict[str, str], description: str) -> FeatureView:
     return FeatureView(
         name=name,
         entities=[entities()[PRODUCT_ID]],
@@ -118,8 +139,8 @@ def scalars_view(snapshot_id: str, folder: Path) -> FeatureView:
             Field(name=PRODUCT_ID, dtype=String),
             *(Field(name=field, dtype=Float64 if field == "price" else String) for field in SCALARS),
         ],
-        tags={"snapshot": snapshot_id},
-        description=f"Title, category, price, currency, marketplace and brand in snapshot {snapshot_id}.",
+        tags=tags,
+        description=description,
     )
 
 

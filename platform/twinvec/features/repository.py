@@ -13,10 +13,12 @@ from sqlalchemy.orm import Session
 from registry import operations
 from registry.database import open_engine
 from registry.models import WHOLE, Release, State
+from registry.snapshots import all_snapshots
 from twinvec.columns import PRODUCT_ID
 from twinvec.errors import StoreError
 from twinvec.features.definitions import (
     entities,
+    history_view,
     product_versions,
     release_services,
     released_entity,
@@ -72,7 +74,7 @@ def _objects(session: Session, paths: HomePaths) -> list[FeastObject]:
     views = {version.view: version_view(version) for version in usable if version.has_view}
     scalars = {
         snapshot.id: scalars_view(snapshot.id, paths.product_scalars(snapshot.id))
-        for snapshot in operations.snapshots(session)
+        for snapshot in all_snapshots(session)
         if paths.product_scalars(snapshot.id).is_dir()
     }
     services: list[FeatureService] = []
@@ -84,4 +86,6 @@ def _objects(session: Session, paths: HomePaths) -> list[FeastObject]:
             if release.version.snapshot_id in scalars and released_entity(lineage) == PRODUCT_ID:
                 parts.append(scalars[release.version.snapshot_id])
             services += release_services(release, parts, live=release.state == State.LIVE)
-    return [*entities().values(), *views.values(), *scalars.values(), *services]
+    written = any(paths.products_history.glob("*.parquet"))
+    history = [history_view(paths.products_history)] if written else []
+    return [*entities().values(), *views.values(), *scalars.values(), *history, *services]

@@ -12,6 +12,7 @@ import ibis
 import pyarrow.parquet as pq
 from feast import FeatureService, FeatureStore, FeatureView, FileSource
 from feast.errors import FeastObjectNotFoundException
+from sqlalchemy import Engine
 
 import registry
 from registry.models import Release, Snapshot, Version
@@ -20,6 +21,7 @@ from twinvec.columns import PRODUCT_ID
 from twinvec.errors import NotFoundError, SettingsError, StateError
 from twinvec.features.definitions import (
     entities,
+    history_view,
     product_versions,
     release_services,
     released_entity,
@@ -27,7 +29,8 @@ from twinvec.features.definitions import (
     scalars_view,
     version_view,
 )
-from twinvec.features.scalars import write_scalars
+from twinvec.features.history import write_history
+from twinvec.features.scalars import time_of_scalars, write_scalars
 from twinvec.place import ensure_place
 from twinvec.settings import Settings
 
@@ -117,14 +120,32 @@ def apply_version(store: FeatureStore, version: Version) -> FeatureView:
     return _apply_view(store, view, registered)
 
 
-def apply_snapshot(store: FeatureStore, settings: Settings, snapshot: Snapshot) -> FeatureView:
-    """Write a snapshot's product scalars, unless they are there, and register their view."""
+def apply_snapshot(
+    store: FeatureStore, settings: Settings, snapshot: Snapshot, as_of: datetime
+) -> FeatureView:
+    """Write a snapshot's product scalars, unless they are there, and register their view.
+
+    Args:
+        store: Feature store.
+        settings: Settings of the home.
+        snapshot: Snapshot.
+        as_of: First time that it is of: the `event_timestamp` of the rows.
+    """
     folder = settings.paths.product_scalars(snapshot.id)
-    if not folder.is_dir():
+    if time_of_scalars(folder) != as_of:
         products = Path(snapshot.path) / "products.parquet"
-        write_scalars(products, folder, snapshot.created_at, settings.ingest.memory_limit)
+        write_scalars(products, folder, as_of, settings.ingest.memory_limit)
     view = scalars_view(snapshot.id, folder)
     return _apply_view(store, view, find_view(store, view.name))
+
+
+def apply_history(store: FeatureStore, settings: Settings, engine: Engine) -> None:
+    """Bring the history of product scalars up to date, and register its view."""
+    write_history(engine, settings)
+    view = history_view(settings.paths.products_history)
+    registered = find_view(store, view.name)
+    if registered is None or registered.batch_source != view.batch_source:
+        _apply_view(store, view, registered)
 
 
 def _apply_view(store: FeatureStore, view: FeatureView, registered: FeatureView | None) -> FeatureView:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,12 +63,19 @@ class Home(ReadableHome):
         3
     """
 
-    def ingest(self, source: str | Path, format: str = "parquet") -> IngestReport:  # noqa: A002 - as the command
+    def ingest(
+        self,
+        source: str | Path,
+        format: str = "parquet",  # noqa: A002 - as the command
+        as_of: str | date | datetime | None = None,
+    ) -> IngestReport:
         """Make a snapshot of a catalogue and its behaviour logs.
 
         Args:
             source: File or folder, as the format requires.
             format: Name of a loader, such as `parquet`, `orders` or `amazon-2023`.
+            as_of: Time that the data are of: the `event_timestamp` of their features. A time without a zone is UTC; a
+                day is its first moment. The present if not given.
 
         Returns:
             The snapshot, the rows that were read, and the rows that were refused. `new` is False if a snapshot of
@@ -75,22 +83,23 @@ class Home(ReadableHome):
 
         Raises:
             NotFoundError: If there is no such source.
-            CatalogueError: If it cannot be read, or breaks its contract too often.
+            CatalogueError: If it cannot be read, breaks its contract too often, or is said to be of the future.
+            RegistryError: If another snapshot is of that time, or features of this one have a later time.
 
         Example:
             >>> report = home.ingest("catalogue", format="parquet")
             >>> report.rows["products"], report.new
             (200, False)
         """
-        from twinvec.catalogue.ingest import ingest
+        from twinvec.ingesting import ingest_into
 
-        return ingest(Path(source), format, self.settings, self.workspace.engine, self._progress)
+        return ingest_into(self.workspace, Path(source), format, as_of, self._progress)
 
     def run(self, snapshot: str | None = None, force: bool = False) -> Refreshed:
         """Run every stage that is out of date, then publish and promote related products that are new.
 
         Args:
-            snapshot: Snapshot to start from; the last one ingested if not given.
+            snapshot: Snapshot to start from; the latest if not given.
             force: Make new versions even if nothing changed.
 
         Returns:
@@ -119,7 +128,7 @@ class Home(ReadableHome):
         Args:
             space: Name of the space, such as `related`.
             inputs: Versions to take as inputs in place of the latest, such as `text@v3`.
-            snapshot: Snapshot to start from; the last one ingested if not given.
+            snapshot: Snapshot to start from; the latest if not given.
             force: Make a new version even if nothing changed.
 
         Returns:
@@ -159,7 +168,7 @@ class Home(ReadableHome):
             inputs: Versions that the vectors belong to, such as `aligned@v1` for `related`: products that are not in
                 the catalogue are then placed by it.
             note: Free text that is kept with the run, such as the name of the model.
-            snapshot: Snapshot whose products have these vectors; the last one ingested if not given.
+            snapshot: Snapshot whose products have these vectors; the latest if not given.
 
         Returns:
             The version. `metrics` tells how many products have a vector, and how many have none.

@@ -8,10 +8,7 @@ or a database elsewhere, belongs to whoever runs it.
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from twinvec import files
@@ -38,7 +35,7 @@ def ensure_place(settings: Settings) -> int:
     if _recorded(settings.paths) is not None and former_place(settings) is None:
         return 0
     try:
-        with _locked(settings.paths):
+        with files.locked(settings.paths.place.with_name(".place.lock")):
             changed = _rebase(settings, write=True)
             files.write_text(settings.paths.place, f"{settings.home}\n")
     except OSError as error:
@@ -97,10 +94,3 @@ def _recorded(paths: HomePaths) -> Path | None:
         return Path(paths.place.read_text(encoding="utf-8").rstrip("\n"))
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-@contextmanager
-def _locked(paths: HomePaths) -> Iterator[None]:
-    with paths.place.with_name(".place.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -14,8 +14,8 @@ from typing import Any
 
 from twinvec.paths import HomePaths
 
-# Files of a version or of a snapshot's scalars, below a home.
-BELOW = re.compile(r"/(versions/(?:[a-z_]+/v[0-9]+/vectors|products(?:/[0-9a-f]{16})?))$")
+# Files of a version, of a snapshot's scalars, or of their history, below a home.
+BELOW = re.compile(r"/(versions/(?:[a-z_]+/v[0-9]+/vectors|products(?:/[0-9a-f]{16})?|products_history))$")
 
 
 def rebase(paths: HomePaths, write: bool) -> int:

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from registry import journal, operations
 from registry.database import held, lock, transaction
 from registry.models import WHOLE, Release, Snapshot, State, Version
+from registry.snapshots import all_snapshots, latest_snapshot
 from twinvec.errors import StateError, TwinvecError
 from twinvec.progress import Count, silent
 from twinvec.releases.storage import Holding, holdings
@@ -151,11 +152,11 @@ def plan(
             _keep(reasons, version, f"MLflow's {' and '.join(aliased[str(version.model_uri)])} is its model")
     removed = [version for version in ready if version.name not in reasons]
     needed = {version.snapshot_id for version in {*ready, *building} - {*removed}}
-    newest = operations.latest_snapshot(session)
+    newest = latest_snapshot(session)
     return Plan(
         [each for each in every if each.name in names and each.state in WHOLE and each.label not in kept],
         removed,
-        [each for each in operations.snapshots(session) if each.id not in needed and each is not newest],
+        [each for each in all_snapshots(session) if each.id not in needed and each is not newest],
         {**kept, **reasons},
     )
 
