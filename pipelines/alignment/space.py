@@ -6,6 +6,7 @@ from twinvec.spaces import Carry, Space
 
 SPACE = Space(
     name="aligned",
+    description="Encoder of text and image vectors into one space, with the means over co-viewed products.",
     train="pipelines.alignment.pipeline:train",
     fields=("aligned_vector",),
     needs=("graph",),

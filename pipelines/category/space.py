@@ -6,6 +6,7 @@ from twinvec.spaces import CATEGORIES, KEEP, Space
 
 SPACE = Space(
     name="category",
+    description="Vectors of categories; the cosine of two says how often they are bought together.",
     train="pipelines.category.pipeline:train",
     fields=("category_vector",),
     entity=CATEGORIES,

@@ -6,6 +6,7 @@ from twinvec.spaces import REMAKE, Space
 
 SPACE = Space(
     name="graph",
+    description="Graph of products that are bought or viewed together; no model.",
     train="pipelines.graph.pipeline:train",
     uses=("category",),
     settings=("graph", "category"),

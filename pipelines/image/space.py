@@ -6,6 +6,7 @@ from twinvec.spaces import Carry, Space
 
 SPACE = Space(
     name="image",
+    description="Encoder of product images; two products that are viewed together are close.",
     train="pipelines.image.pipeline:train",
     fields=("image_vector",),
     uses=("graph",),

@@ -6,6 +6,7 @@ from twinvec.spaces import Carry, Listing, Space
 
 SPACE = Space(
     name="ranking",
+    description="Ranker of related products: boosted trees over graph and content.",
     train="pipelines.ranking.pipeline:train",
     columns=("related_ids", "related_scores"),
     listing=Listing(

@@ -6,6 +6,7 @@ from twinvec.spaces import Carry, Field, Serving, Space
 
 SPACE = Space(
     name="related",
+    description="Encoder of the product graph: a source and a target vector of each product, compared by dot.",
     train="pipelines.related.pipeline:train",
     fields=("source_vector", "target_vector"),
     needs=("graph",),

@@ -212,6 +212,7 @@ def log_models(folder: Path) -> str:
         artifacts={MODELS: str(folder)},
         registered_model_name=SPACE.name,
         signature=infer_signature(example, answer),
+        input_example=example,
         # Named here, since MLflow would load the model in another process to find them.
         pip_requirements=[
             f"torch=={torch.__version__.split('+')[0]}",

@@ -11,6 +11,7 @@ from twinvec.spaces import REGIONS, SEARCH_NODES, Serving, Space
 NODES = Space(name="search_nodes", fields=("search_vector",), entity=SEARCH_NODES)
 NEIGHBOURHOODS = Space(
     name="neighbourhoods",
+    description="Purchases around queries and products, as the relevance models read them; no model.",
     train="pipelines.relevance.graph_pipeline:train",
     columns=("nodes", "sources", "targets"),
     entity=SEARCH_NODES,
@@ -22,6 +23,7 @@ NEIGHBOURHOODS = Space(
 )
 SPACE = Space(
     name="relevance",
+    description="Language models, one a region: exact, substitute, complement or irrelevant for a query.",
     train="pipelines.relevance.pipeline:train",
     columns=("model", "judgements", "macro_f1", "micro_f1"),
     entity=REGIONS,

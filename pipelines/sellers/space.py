@@ -10,6 +10,7 @@ from twinvec.spaces import SELLERS, Carry, Field, Serving, Space
 PRODUCTS = Space(name="seller_products", fields=("seller_products_vector",))
 SPACE = Space(
     name="sellers",
+    description="Blocks of WAML: vectors of sellers and of the products to recommend to them.",
     train="pipelines.sellers.pipeline:train",
     fields=("sellers_vector",),
     entity=SELLERS,

@@ -7,6 +7,7 @@ from twinvec.spaces import LISTINGS, Carry, Field, Serving, Space
 VECTOR = Field("similar", "similar_vector")
 SPACE = Space(
     name="similar",
+    description="Encoder of listings by text and image: the same product and its substitutes are close.",
     train="pipelines.similar.pipeline:train",
     fields=(VECTOR.name,),
     entity=LISTINGS,

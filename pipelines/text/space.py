@@ -6,6 +6,7 @@ from twinvec.spaces import Carry, Space
 
 SPACE = Space(
     name="text",
+    description="Sentence encoder of product titles and categories; two products that are viewed together are close.",
     train="pipelines.text.pipeline:train",
     fields=("text_vector",),
     uses=("graph",),

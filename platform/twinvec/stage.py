@@ -26,6 +26,7 @@ from twinvec.columns import PRODUCT_ID
 from twinvec.nn import processes
 from twinvec.progress import Progress
 from twinvec.settings import Settings
+from twinvec.spaces import all_spaces
 from twinvec.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -170,20 +171,25 @@ def make_versions(
     Returns:
         Space → version.
     """
-    from twinvec.tracking import logged_files, start_run
+    from twinvec.tracking import describe_model, describe_version, logged_files, start_run, with_figures
 
     workspace = inputs.workspace
     row = workspace.snapshot_row(inputs.snapshot.id)
     first, main = names[0], names[-1]
+    of_space = next((space.description for space in all_spaces() if space.name == main), "")
     versions: dict[str, Version] = {}
     with transaction(workspace.engine) as session:
+        as_of, previous = first_time(session, row), operations.latest_version(session, main)
         for name in names:
             parents = [session.merge(each) for each in inputs.of_outcome(name, first, versions).values()]
             path = str(workspace.settings.paths.version(name, "{number}"))
             versions[name] = operations.begin_version(session, name, inputs.snapshot.id, mark, parents, path)
     try:
+        made_from = tuple(inputs.versions.values())
+        name = versions[main].name
+        description = describe_version(name, row, as_of, made_from, parameters, previous)
         with start_run(
-            workspace.settings, main, versions[main].name, parameters, row, tuple(inputs.versions.values())
+            workspace.settings, main, name, parameters, row, made_from, description, of_space
         ) as run:
             for version in versions.values():
                 version.run_id = run.id
@@ -191,15 +197,19 @@ def make_versions(
             trained = train(inputs, run, progress)
             outcomes = {main: trained} if isinstance(trained, Outcome) else trained
             run.log_best(outcomes[main].metrics)
+            description = with_figures(description, outcomes[main].metrics)
+            run.describe(description)
             log_model = outcomes[main].log_model
             if log_model is not None:
                 versions[main].model_uri = log_model()
-                versions[main].model_files = logged_files(workspace.settings, str(versions[main].model_uri))
+                uri = str(versions[main].model_uri)
+                versions[main].model_files = logged_files(workspace.settings, uri)
+                describe_model(workspace.settings, uri, of_space, description)
             for name, version in versions.items():
-                made_from = inputs.of_outcome(name, first, versions)
+                parts = inputs.of_outcome(name, first, versions)
                 if name != first:
-                    version.fingerprint = fingerprint(name, row.id, made_from, parameters, revision)
-                _keep(replace(inputs, versions=made_from), version, outcomes[name], run)
+                    version.fingerprint = fingerprint(name, row.id, parts, parameters, revision)
+                _keep(replace(inputs, versions=parts), version, outcomes[name], run)
     except BaseException as error:
         for version in versions.values():
             version.error = f"{type(error).__name__}: {error}"[:500]

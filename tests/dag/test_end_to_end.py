@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from feast import FeatureStore
+from mlflow import MlflowClient
 
 from pipelines.graph.product_graph import ProductGraph, load_graph
 from pipelines.related import pipeline
@@ -189,7 +191,7 @@ def test_figures_are_shares_and_far_above_chance(shop: Shop) -> None:
 
 LOAD = """
 import sys
-import mlflow, numpy as np, torch
+import mlflow.pyfunc, mlflow.pytorch, numpy as np, torch
 uri, tracking, given, wanted = sys.argv[1:]
 mlflow.set_tracking_uri(tracking)
 model = mlflow.pytorch.load_model(uri)
@@ -197,6 +199,12 @@ inputs = [torch.from_numpy(array) for array in np.load(given).values()]
 with torch.no_grad():
     source, target = model(*inputs)
 np.savez(wanted, source=source.numpy(), target=target.numpy())
+served = mlflow.pyfunc.load_model(uri)
+names = [each.name for each in served.metadata.signature.inputs]
+answer = served.predict(dict(zip(names, (array.numpy() for array in inputs), strict=True)))
+np.testing.assert_allclose(answer["output_0"], source.numpy(), atol=1e-6)
+np.testing.assert_allclose(answer["output_1"], target.numpy(), atol=1e-6)
+assert served.input_example.keys() == set(names)
 ours = {"twinvec", "pipelines", "registry"} & {name.partition(".")[0] for name in sys.modules}
 assert not ours, ours
 """
@@ -224,6 +232,32 @@ def test_the_model_in_mlflow_gives_the_published_vectors_without_our_code(shop: 
     published = shop.read(related, ids)
     np.testing.assert_allclose(found["source"], stacked(published["source_vector"]), atol=1e-5)
     np.testing.assert_allclose(found["target"], stacked(published["target_vector"]), atol=1e-5)
+
+
+def test_models_load_by_pyfunc_and_are_described(shop: Shop) -> None:
+    category = shop.versions["category"]
+    mlflow.set_tracking_uri(shop.workspace.settings.tracking_uri())
+    names = sorted(pq.read_table(Path(category.path) / "vectors")["category"].to_pylist())
+    vectors = stacked(shop.read(category, names)["category_vector"])
+    first, second = np.triu_indices(len(names))
+    served = mlflow.pyfunc.load_model(category.model_uri)
+    found = served.predict({"a": first, "b": second})
+    np.testing.assert_allclose(found, (vectors[first] * vectors[second]).sum(1), atol=1e-5)
+    assert served.input_example.keys() == {"a", "b"}
+
+    client = MlflowClient()
+    for space in ("category", "aligned", "related"):
+        version = shop.versions[space]
+        number = str(version.model_uri).rpartition("/")[2]
+        said = client.get_run(str(version.run_id)).data.tags["mlflow.note.content"]
+        assert said == client.get_model_version(space, number).description
+        assert said.startswith(f"**{version.name}**, from snapshot `{version.snapshot_id}` as of ")
+        for parent in version.inputs:
+            assert parent.name in said
+        assert client.get_registered_model(space).description
+        experiment = client.get_experiment_by_name(f"twinvec/{space}")
+        assert experiment is not None
+        assert experiment.tags["mlflow.note.content"] == client.get_registered_model(space).description
 
 
 AGAIN = """

@@ -162,7 +162,7 @@ ALLOWED: Mapping[str, str] = {
     "twinvec.spaces": "twinvec.columns twinvec.errors twinvec.plugins twinvec.settings",
     "twinvec.stage": (
         "registry twinvec.catalogue twinvec.columns twinvec.digest twinvec.features twinvec.files "
-        "twinvec.nn twinvec.progress twinvec.settings twinvec.tracking twinvec.workspace"
+        "twinvec.nn twinvec.progress twinvec.settings twinvec.spaces twinvec.tracking twinvec.workspace"
     ),
     "twinvec.place": "twinvec.errors twinvec.files twinvec.paths twinvec.settings",
     "twinvec.tracking": "registry twinvec.errors twinvec.features twinvec.place twinvec.settings",

@@ -83,7 +83,8 @@ def log_arms(settings: Settings, arms: Sequence[Arm]) -> None:
     from twinvec.tracking.store import use_experiment
 
     use_experiment(settings, "ab")
-    with mlflow.start_run(run_name=settings.serving.experiment.name):
+    note = "Clicks and purchases of visitors, with 95% intervals: a nested run for each arm."
+    with mlflow.start_run(run_name=settings.serving.experiment.name, description=note):
         for arm in arms:
             with mlflow.start_run(run_name=arm.name, nested=True, tags={"twinvec.release": arm.release}):
                 figures = {"visitors": float(arm.clicked.total)}

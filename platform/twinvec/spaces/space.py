@@ -160,6 +160,7 @@ class Space:
         companions: Spaces that the same training makes, before this one. They declare name, fields and entity; the
             rest is this space's.
         serving: Release of the versions; None if they are not released.
+        description: Sentence for the readers of MLflow's page.
     """
 
     name: str
@@ -180,6 +181,7 @@ class Space:
     update: Carry | None = None
     companions: tuple[Space, ...] = ()
     serving: Serving | None = None
+    description: str = ""
 
     @property
     def inputs(self) -> tuple[str, ...]:

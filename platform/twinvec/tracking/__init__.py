@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from twinvec.tracking.aliases import LIVE, PREVIOUS, alias_uri, aliased_models, remove_alias, set_alias
+    from twinvec.tracking.descriptions import describe_model, describe_version, with_figures
     from twinvec.tracking.environment import configure_mlflow
     from twinvec.tracking.loading import load_model
     from twinvec.tracking.model_files import logged_files
@@ -29,6 +30,8 @@ __all__ = [
     "alias_uri",
     "aliased_models",
     "configure_mlflow",
+    "describe_model",
+    "describe_version",
     "find_models",
     "flatten",
     "is_deleted",
@@ -49,10 +52,12 @@ __all__ = [
     "run_parameters",
     "set_alias",
     "start_run",
+    "with_figures",
 ]
 
 _MODULES = {
     "aliases": ("LIVE", "PREVIOUS", "alias_uri", "aliased_models", "remove_alias", "set_alias"),
+    "descriptions": ("describe_model", "describe_version", "with_figures"),
     "environment": ("configure_mlflow",),
     "loading": ("load_model",),
     "model_files": ("logged_files",),

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import copy
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import mlflow.pytorch
 import numpy as np
 import pandas as pd
 import torch
-from mlflow.models import ModelSignature, infer_signature
+from mlflow.models import Model, ModelSignature, infer_signature
 from mlflow.types import Schema, TensorSpec
 from torch import Tensor, nn
+
+from twinvec.tracking import tensor_flavour
 
 if TYPE_CHECKING:
     from lightgbm import Booster
@@ -28,21 +28,27 @@ def log_exported(space: str, model: nn.Module, inputs: Mapping[str, Tensor]) -> 
     examples = {name: example.detach().cpu() for name, example in inputs.items()}
     with torch.no_grad():
         outputs = exported(*examples.values())
-    arrays = [example.numpy() for example in examples.values()]
-    with tempfile.TemporaryDirectory() as folder:
-        # MLflow keeps the example of a model with one argument only.
-        example_file = Path(folder) / "input_example.npz"
-        np.savez(example_file, allow_pickle=False, **dict(zip(examples, arrays, strict=True)))
-        info = mlflow.pytorch.log_model(
-            exported,
-            name="model",
-            registered_model_name=space,
-            signature=ModelSignature(_schema(examples), _schema(_named(outputs))),
-            input_example=arrays[0] if len(arrays) == 1 else arrays,
-            serialization_format="pt2",
-            # Given, since finding them out loads the model in another process, which takes 15 seconds.
-            pip_requirements=[f"torch=={torch.__version__.split('+')[0]}", f"numpy=={np.__version__}"],
-            extra_files=[str(example_file)] if len(arrays) > 1 else None,
+    arrays = {name: example.numpy() for name, example in examples.items()}
+    named = _named(outputs)
+    options: dict[str, Any] = {
+        "name": "model",
+        "registered_model_name": space,
+        "signature": ModelSignature(_schema(examples), _schema(named)),
+        "serialization_format": "pt2",
+        # Given, since finding them out loads the model in another process, which takes 15 seconds.
+        "pip_requirements": [f"torch=={torch.__version__.split('+')[0]}", f"numpy=={np.__version__}"],
+    }
+    if len(arrays) == len(named) == 1:
+        info = mlflow.pytorch.log_model(exported, input_example=next(iter(arrays.values())), **options)
+    else:
+        # Not tried as a server would: it takes a second.
+        info = Model.log(
+            artifact_path=None,
+            flavor=tensor_flavour,
+            model=exported,
+            example=arrays,
+            validate_serving_input=False,
+            **options,
         )
     return f"models:/{space}/{info.registered_model_version}"
 
@@ -59,6 +65,7 @@ def log_booster(space: str, booster: Booster) -> str:
         name="model",
         registered_model_name=space,
         signature=infer_signature(example, booster.predict(example)),
+        input_example=example,
         pip_requirements=[f"lightgbm=={lightgbm.__version__}", f"numpy=={np.__version__}"],
     )
     return f"models:/{space}/{info.registered_model_version}"

@@ -33,7 +33,8 @@ def log_comparison(
     """
     use_experiment(settings, "comparisons")
     tags = {"twinvec.snapshot": snapshot_id}
-    with mlflow.start_run(run_name=name, tags=tags):
+    note = f"Table `{name}` on snapshot `{snapshot_id}`: a nested run for each row, to be compared by its metrics."
+    with mlflow.start_run(run_name=name, tags=tags, description=note):
         for row, figures in rows.items():
             with mlflow.start_run(run_name=row, nested=True, tags=tags):
                 mlflow.log_metrics({metric_name(figure): value for figure, value in figures.items()})
@@ -54,7 +55,9 @@ def log_change(
         The run's id.
     """
     use_experiment(settings, "drift")
-    with mlflow.start_run(run_name=name, tags={"twinvec.space": versions[0].space}) as active:
+    note = f"What changed between {' and '.join(version.name for version in versions)}; `drift.png` shows it."
+    tags = {"twinvec.space": versions[0].space}
+    with mlflow.start_run(run_name=name, tags=tags, description=note) as active:
         for version in versions:
             log_input(version.name, version.path, version.digest, version.space)
         mlflow.log_metrics({metric_name(figure): float(value) for figure, value in figures.items()})

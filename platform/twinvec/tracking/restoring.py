@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from registry.models import Version
 from twinvec.settings import Settings
@@ -73,7 +74,11 @@ def register_again(settings: Settings, versions: Sequence[Version]) -> Mapping[i
                 client.create_registered_model(space)
             model_id = logged[0].model_id
             made = client.create_model_version(
-                space, f"models:/{model_id}", run_id=version.run_id, model_id=model_id
+                space,
+                f"models:/{model_id}",
+                run_id=version.run_id,
+                model_id=model_id,
+                description=run.data.tags.get(MLFLOW_RUN_NOTE),
             )
             uris[str(version.model_uri)] = f"models:/{space}/{made.version}"
     return {version.id: uris[str(version.model_uri)] for version in lost if version.model_uri in uris}

@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from registry.models import Snapshot, Version
 from twinvec.settings import Settings
@@ -64,6 +65,11 @@ class Run:
         """Log the manifest of the version: its digest as the tag `twinvec.manifest`, all of it as `manifest.json`."""
         MlflowClient().set_tag(self.id, "twinvec.manifest", digest)
         mlflow.log_dict({**manifest}, "manifest.json", run_id=self.id)
+
+    def describe(self, description: str) -> None:
+        """Show a description, in Markdown, on the page of the run; an empty one shows nothing."""
+        if description:
+            MlflowClient().set_tag(self.id, MLFLOW_RUN_NOTE, description)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags of the run."""
@@ -134,6 +140,8 @@ def start_run(
     parameters: Mapping[str, object],
     snapshot: Snapshot,
     inputs: Sequence[Version] = (),
+    description: str = "",
+    of_space: str = "",
 ) -> Iterator[Run]:
     """Open the MLflow run of one training; inside another run, a nested one.
 
@@ -145,8 +153,10 @@ def start_run(
         parameters: Parameters, which may be nested; logged with dots.
         snapshot: Logged as an input of the run, with its id as digest.
         inputs: Versions that it is made from, logged likewise with the digests of their manifests.
+        description: Shown on the page of the run, in Markdown.
+        of_space: Shown on the page of the experiment.
     """
-    use_experiment(settings, space)
+    use_experiment(settings, space, of_space)
     tags = {"twinvec.space": space, "twinvec.version": version_name, "twinvec.snapshot": snapshot.id}
     with mlflow.start_run(run_name=version_name, nested=mlflow.active_run() is not None, tags=tags) as active:
         pairs = iter(flatten(parameters).items())
@@ -156,6 +166,7 @@ def start_run(
         for version in inputs:
             log_input(version.name, version.path, version.digest, version.space)
         run = Run(active.info.run_id, space)
+        run.describe(description)
         yield run
         run.log_curves()
 

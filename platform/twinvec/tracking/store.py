@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from twinvec.errors import StoreError
 from twinvec.place import ensure_place
@@ -27,8 +28,11 @@ def use_store(settings: Settings) -> None:
     mlflow.set_tracking_uri(settings.tracking_uri())
 
 
-def use_experiment(settings: Settings, space: str) -> None:
-    """Let runs that start belong to the experiment `twinvec/<space>`, which is created if it does not exist."""
+def use_experiment(settings: Settings, space: str, description: str = "") -> None:
+    """Let runs that start belong to the experiment `twinvec/<space>`, which is created if it does not exist.
+
+    A description is shown on its page, unless it has one.
+    """
     use_store(settings)
     with explained(f"open the experiment twinvec/{space}"):
         id_ = _experiment_id(settings, space)
@@ -40,6 +44,8 @@ def use_experiment(settings: Settings, space: str) -> None:
             )
         if KIND not in experiment.tags:
             MlflowClient().set_experiment_tag(id_, KIND, TRAINING)
+        if description and MLFLOW_RUN_NOTE not in experiment.tags:
+            MlflowClient().set_experiment_tag(id_, MLFLOW_RUN_NOTE, description)
         mlflow.set_experiment(experiment_id=id_)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import pytest
 import torch
 
@@ -48,3 +49,9 @@ def test_the_logged_model_gives_the_same_vectors(
     arguments = features.of(torch.arange(PRODUCTS))
     with torch.no_grad():
         assert torch.allclose(loaded(*arguments, coview.offsets, coview.positions), expected, atol=1e-6)
+    served = mlflow.pyfunc.load_model(uri)
+    names = [each.name for each in served.metadata.signature.inputs]
+    tensors = (*arguments, coview.offsets, coview.positions)
+    given = {name: tensor.numpy() for name, tensor in zip(names, tensors, strict=True)}
+    assert np.allclose(served.predict(given), expected.numpy(), atol=1e-6)
+    assert served.input_example.keys() == given.keys()

@@ -86,3 +86,6 @@ def test_versions_hold_a_vector_for_each_good_image_and_the_reasons_for_the_othe
     with torch.no_grad():
         vectors = loaded(torch.from_numpy(batch.pixels[:1]).float() / 255)
     np.testing.assert_allclose(vectors.numpy(), expected[:1], atol=1e-5)
+    served = mlflow.pyfunc.load_model(first.model_uri)
+    np.testing.assert_allclose(served.predict(batch.pixels.astype(np.float32) / 255), expected, atol=1e-5)
+    assert served.input_example is not None

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from fastapi.testclient import TestClient
@@ -19,6 +21,7 @@ from pipelines.graph.product_graph import load_graph
 from pipelines.ranking.evidence import EVIDENCE
 from pipelines.ranking.explaining import Explainer
 from pipelines.ranking.judging import compare
+from pipelines.ranking.ranker import Ranker
 from registry.models import Release, State, Version
 from twinvec import dag, releases
 from twinvec.catalogue.ingest import ingest
@@ -109,6 +112,11 @@ def test_the_ranker_is_in_mlflow(shop: Shop) -> None:
         shop.workspace.settings, version, "", "lightgbm", lambda each: version.manifest["model"]
     )
     assert booster.num_trees() == 12
+    served = mlflow.pyfunc.load_model(version.model_uri)
+    rows = np.random.default_rng(5).random((40, booster.num_feature()), np.float32)
+    answer = served.predict(pd.DataFrame(rows, columns=booster.feature_name()))
+    np.testing.assert_allclose(answer, Ranker(booster).score(rows), rtol=1e-5)
+    assert list(served.input_example.columns) == booster.feature_name()
     names = {file.path for file in MlflowClient().list_artifacts(str(version.run_id))}
     assert {"importances.png", "contributions.png", "manifest.json"} <= names
 

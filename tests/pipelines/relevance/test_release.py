@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -116,6 +117,23 @@ def test_answers_are_those_of_the_trained_models(live: Any) -> None:
         assert (answer.known_query, answer.model, answer.release) == (True, "us", f"{NAME}__v1")
     assert len(tested) == len(judged.rows(Split.TEST))
     assert 0 < problem.known[judged.rows(Split.TEST)].mean() < 1
+
+
+def test_the_models_load_by_pyfunc(live: Any) -> None:
+    version = live.steps["relevance"].version
+    products = pq.read_table(live.workspace.snapshot().table("products"))["product_id"].to_pylist()[:4]
+    query = "something that nobody has asked"
+    answer = Home(live.workspace).relevance(query, products, locale="us")
+    _, loaded = RelevanceService(live.workspace).opened()
+    mlflow.set_tracking_uri(live.workspace.settings.tracking_uri())
+    served = mlflow.pyfunc.load_model(version.model_uri)
+    titles = loaded.titles(products, "us")
+    found = served.predict(pd.DataFrame({"query": query, "product": titles, "locale": "us"}))
+    for place, product in enumerate(answer.products):
+        assert product.label == found["label"][place]
+        for name, probability in product.probabilities.items():
+            assert found[name][place] == pytest.approx(probability, abs=1e-5)
+    assert list(served.input_example.columns) == ["query", "product", "locale"]
 
 
 def test_an_unknown_query_and_an_unknown_region_are_answered_by_text(live: Any) -> None:

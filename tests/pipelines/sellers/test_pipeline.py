@@ -6,9 +6,11 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from fastapi.testclient import TestClient
 from feast import FeatureService
 from typer.testing import CliRunner
@@ -34,7 +36,7 @@ from twinvec.serving.rules import Condition, Rules
 from twinvec.serving.sellers import recommend
 from twinvec.settings import SellerSettings, Settings
 from twinvec.settings.serving import ServingSettings
-from twinvec.tracking import alias_uri
+from twinvec.tracking import alias_uri, load_model
 from twinvec.workspace import Workspace
 
 NAME = "seller_recommendations"
@@ -77,6 +79,10 @@ def test_sellers_and_products_are_versions_of_one_model(home: Workspace, steps: 
     assert sum(sellers.metrics[name] for name in buckets) == sellers.metrics["offers"] > 100
     assert (products.model_uri, sellers.model_uri) == (None, "models:/sellers/1")
     assert products.run_id == sellers.run_id
+    blocks = load_model(home.settings, sellers, "", digest_of=lambda _: manifests[1].model)
+    below = np.random.default_rng(1).standard_normal((7, OPTIONS.dimension)).astype(np.float32)
+    answer = mlflow.pyfunc.load_model(sellers.model_uri).predict(below)
+    np.testing.assert_allclose(answer, blocks(torch.from_numpy(below)).detach().numpy(), atol=1e-6)
 
 
 def test_any_feast_client_reads_the_vectors_of_sellers(home: Workspace, steps: list[Step]) -> None:

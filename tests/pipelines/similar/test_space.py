@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import mlflow
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from fastapi.testclient import TestClient
 from feast import FeatureStore
 from typer.testing import CliRunner
@@ -21,6 +23,7 @@ import twinvec
 from pipelines.command import app
 from pipelines.comparisons.comparison import Request
 from pipelines.comparisons.similar import prepare
+from pipelines.similar.encoding import encode
 from pipelines.similar.evaluation import divide
 from pipelines.similar.judging import compare
 from pipelines.similar.listings import read_labels, reason_to_skip
@@ -90,6 +93,17 @@ def test_a_version_is_of_all_listings_and_says_how_good_it_is(made: Made) -> Non
     assert {"recall_at_20_store_us", "recall_at_20_en_to_es", "exact_from"} <= metrics.keys()
     assert 0.5 < metrics["with_image"] < 0.9
     assert made.home.train("similar")[0].reason == "up to date"
+
+    # MLflow's own client computes the same.
+    settings, snapshot = made.home.settings, made.home.workspace.snapshot()
+    labels = read_labels(snapshot, settings.seed)
+    content = encode(snapshot, labels, settings, None, lambda _message: None)
+    places = torch.arange(len(content))
+    served = mlflow.pyfunc.load_model(made.version.model_uri)
+    inputs = [each.name for each in served.metadata.signature.inputs]
+    tensors = [each.numpy() for each in content.of(places, torch.device("cpu"))]
+    answer = served.predict(dict(zip(inputs, tensors, strict=True)))
+    np.testing.assert_allclose(answer, vectors.to_numpy()["similar_vector"], atol=1e-5)
 
 
 def test_held_out_families_are_whole_and_stay_when_listings_come(made: Made) -> None:

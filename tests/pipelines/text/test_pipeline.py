@@ -62,7 +62,10 @@ def test_versions_hold_a_vector_for_each_text_and_share_one_logged_encoder(
     assert first.model_uri == second.model_uri == "models:/text/1"
     loaded = mlflow.sentence_transformers.load_model(first.model_uri)
     np.testing.assert_allclose(encode_texts(loaded, ["Funda", "Phones: A phone"], 2), expected, atol=1e-5)
-    assert mlflow.models.get_model_info(first.model_uri).signature is not None
+    served = mlflow.pyfunc.load_model(first.model_uri)
+    np.testing.assert_allclose(served.predict(["Funda", "Phones: A phone"]), expected, atol=1e-5)
+    assert served.metadata.signature is not None
+    assert served.input_example is not None
 
 
 @pytest.mark.slow

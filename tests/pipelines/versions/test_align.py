@@ -82,6 +82,10 @@ def test_it_can_be_traced_and_its_transform_used(plan: Any, workspace: Workspace
     rows = slice(80, 83)  # p100 is the first of them in the second snapshot
     computed = model(*(torch.from_numpy(each[rows]) for each in plan.new))
     np.testing.assert_allclose(table["target_vector"][0], computed[1][0].numpy(), atol=1e-5)
+    served = mlflow.pyfunc.load_model(version.model_uri)
+    given = dict(zip(("source_vector", "target_vector"), (each[rows] for each in plan.new), strict=True))
+    answer = served.predict(given)
+    np.testing.assert_allclose(answer["output_1"][0], table["target_vector"][0], atol=1e-5)
 
 
 def test_affine_leads_to_another_dimension_and_keeps_unit_length(plan: Any, workspace: Workspace) -> None:
