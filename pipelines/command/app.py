@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 import twinvec
+from twinvec.disk import HINT, is_full
 from twinvec.errors import TwinvecError
 from twinvec.secrets import masked_urls
 from twinvec.text import printable
@@ -24,7 +25,6 @@ QUIET = {"MLFLOW_LOGGING_LEVEL": "ERROR", "TQDM_DISABLE": "1"}
 # Until the settings are read, which may share files with others.
 PRIVATE = 0o077
 OF_THE_MACHINE = (errno.EACCES, errno.EROFS)
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Commands(TyperGroup):
@@ -85,11 +85,11 @@ def start(
 
 def explain(error: Exception) -> str | None:
     """Return the message for an error that the user can correct; None for an error of Twinvec."""
+    if is_full(error):
+        what = error.message if isinstance(error, TwinvecError) else str(error).strip().partition("\n")[0]
+        return f"the disk is full: {what}\n  hint: {HINT}"
     if isinstance(error, TwinvecError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in FULL:
-        where = f" at {error.filename}" if error.filename else ""
-        return f"the disk is full{where}: {error.strerror}\n  hint: free space; `twinvec prune` frees some of a home"
     if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
         return f"{error.strerror}: {error.filename}\n  hint: check the disk and its permissions"
     if "mlflow" in sys.modules:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from pipelines.encoding.disk_matrix import disk_matrix
 from pipelines.versions.kind import Kind
 from pipelines.versions.model import Aligner
 from pipelines.versions.pairing import Batch, SideBySide, side_by_side
@@ -204,11 +204,9 @@ def _same(old: Sequence[Floats], new: Sequence[Floats]) -> float:
 
 def _transformed(both: SideBySide, model: Aligner, scratch: Path) -> tuple[list[str], Mapping[str, Floats]]:
     """Return keys and vectors of all products; the vectors are in files that vanish with the arrays."""
-    shape = (both.new.rows, both.old.dimension)
-    vectors: dict[str, Floats] = {}
-    for field in both.new.fields:
-        with tempfile.TemporaryFile(dir=scratch) as file:  # the array keeps the file open
-            vectors[field] = np.memmap(file, np.float32, "w+", shape=shape)
+    vectors: dict[str, Floats] = {
+        field: disk_matrix(scratch, both.new.rows, both.old.dimension) for field in both.new.fields
+    }
     keys: list[str] = []
     for names, columns in both.new_vectors():
         rows = slice(len(keys), len(keys) + len(names))

@@ -45,10 +45,10 @@ ALLOWED: Mapping[str, str] = {
     "pipelines.command": (
         "pipelines.cold_start pipelines.comparisons pipelines.evaluation pipelines.image "
         "pipelines.ranking pipelines.related pipelines.relevance pipelines.transfer pipelines.update "
-        "pipelines.versions registry twinvec twinvec.access twinvec.catalogue twinvec.dag twinvec.doctor "
-        "twinvec.engine twinvec.errors twinvec.exchange twinvec.features twinvec.files twinvec.ingesting "
-        "twinvec.nn twinvec.releases twinvec.secrets twinvec.serving twinvec.settings twinvec.spaces "
-        "twinvec.startup twinvec.text twinvec.tracking twinvec.vectors twinvec.workspace"
+        "pipelines.versions registry twinvec twinvec.access twinvec.catalogue twinvec.dag twinvec.disk "
+        "twinvec.doctor twinvec.engine twinvec.errors twinvec.exchange twinvec.features twinvec.files "
+        "twinvec.ingesting twinvec.nn twinvec.releases twinvec.secrets twinvec.serving twinvec.settings "
+        "twinvec.spaces twinvec.startup twinvec.text twinvec.tracking twinvec.vectors twinvec.workspace"
     ),
     "pipelines.comparisons": (
         "pipelines.baselines pipelines.graph pipelines.related pipelines.relevance pipelines.sellers "
@@ -113,16 +113,15 @@ ALLOWED: Mapping[str, str] = {
         "twinvec.tracking twinvec.vectors twinvec.workspace"
     ),
     "pipelines.versions": (
-        "pipelines.text registry twinvec.catalogue twinvec.columns twinvec.digest twinvec.errors "
-        "twinvec.features twinvec.metrics twinvec.progress twinvec.settings twinvec.stage "
+        "pipelines.encoding pipelines.text registry twinvec.catalogue twinvec.columns twinvec.digest "
+        "twinvec.errors twinvec.features twinvec.metrics twinvec.progress twinvec.settings twinvec.stage "
         "twinvec.tracking twinvec.workspace"
     ),
     "twinvec": "twinvec.home twinvec.metrics twinvec.nn",
     "twinvec.access": "twinvec.errors twinvec.settings",
     "twinvec.catalogue": (
-        "registry twinvec.columns twinvec.digest twinvec.draws twinvec.engine twinvec.errors twinvec.files "
-        "twinvec.paths "
-        "twinvec.plugins twinvec.settings twinvec.text"
+        "registry twinvec.columns twinvec.digest twinvec.disk twinvec.draws twinvec.engine "
+        "twinvec.errors twinvec.files twinvec.paths twinvec.plugins twinvec.settings twinvec.text"
     ),
     "twinvec.dag": (
         "registry twinvec.catalogue twinvec.digest twinvec.errors twinvec.nn twinvec.plugins "
@@ -167,8 +166,8 @@ ALLOWED: Mapping[str, str] = {
     "twinvec.place": "twinvec.errors twinvec.files twinvec.paths twinvec.settings",
     "twinvec.tracking": "registry twinvec.errors twinvec.features twinvec.place twinvec.settings",
     "twinvec.vectors": (
-        "twinvec.columns twinvec.digest twinvec.errors twinvec.files twinvec.progress twinvec.settings "
-        "twinvec.text"
+        "twinvec.columns twinvec.digest twinvec.disk twinvec.errors twinvec.files twinvec.progress "
+        "twinvec.settings twinvec.text"
     ),
     "twinvec.workspace": (
         "registry twinvec.catalogue twinvec.errors twinvec.features twinvec.settings twinvec.vectors"

@@ -23,6 +23,7 @@ from twinvec.catalogue.mining import mine_pairs
 from twinvec.catalogue.quarantine import Admission, admit, prepare
 from twinvec.catalogue.snapshot import Snapshot, open_snapshot, write_record
 from twinvec.catalogue.writing import SELECTED, write_mined, write_pairs, write_quarantine, write_rows
+from twinvec.disk import HINT, is_full
 from twinvec.engine import open_cluster
 from twinvec.errors import CatalogueError, NotFoundError, TwinvecError
 from twinvec.settings import Settings
@@ -104,14 +105,13 @@ def ingest(
     with tempfile.TemporaryDirectory(prefix=".ingest-", dir=snapshots) as folder:
         try:
             report = _build(source, format, settings, Path(folder), loader, progress, stated)
-        except duckdb.OutOfMemoryException as error:
-            raise CatalogueError(
-                f"{source} does not fit: {error}", "raise the setting ingest.memory_limit, or free disk space"
-            ) from error
         except duckdb.Error as error:
-            raise CatalogueError(
-                f"{source} cannot be ingested: {error}", "mend what the message names"
-            ) from error
+            hint = "mend what the message names"
+            if is_full(error):
+                hint = HINT
+            elif isinstance(error, duckdb.OutOfMemoryException):
+                hint = "raise the setting ingest.memory_limit"
+            raise CatalogueError(f"{source} cannot be ingested: {error}", hint) from error
         report = _keep(report, snapshots)
     return _record(report, engine, stated)
 

@@ -30,6 +30,7 @@ from typing import Any
 
 import qdrant_edge as edge
 
+from twinvec.disk import require_room
 from twinvec.errors import NotFoundError, StateError, StoreError
 from twinvec.files import new_folder, write_text
 from twinvec.vectors import shard_queries
@@ -56,6 +57,10 @@ from twinvec.vectors.shards import Shards, explained
 PATIENCE_SECONDS = 3.0
 # A product is looked for first at the points it would have in so many marketplaces, those with most products.
 COMMON_MARKETS = 4
+
+
+# Bytes that are free before anything is written: Edge's files have holes, which are filled through mapped memory.
+ROOM = 32 * 2**20
 
 
 class EdgeIndex:
@@ -92,6 +97,7 @@ class EdgeIndex:
         for abandoned in self._root.glob(f".{collection}.*"):  # by a process that was killed
             shutil.rmtree(abandoned)
         with explained(f"create {collection}"), new_folder(self._root / collection) as staging:
+            require_room(staging, 2 * ROOM)
             _create_shard(staging / "shard", config)
             text = json.dumps(asdict(config), indent=2)
             (staging / "collection.json").write_text(text, encoding="utf-8")
@@ -113,6 +119,7 @@ class EdgeIndex:
         ]
         collection = self._existing(collection)
         with self._shards.using(collection, "upload to", writable=True) as shard:
+            require_room(self._root, ROOM + 4 * batch.source.nbytes)
             shard.update(edge.UpdateOperation.upsert_points(points, update_mode=mode))
 
     def build(self, collection: str) -> None:

@@ -12,14 +12,15 @@ from typing import IO
 
 import qdrant_edge as edge
 
+from twinvec.disk import HINT, bytes_of_holes, in_memory, is_full, require_room
 from twinvec.errors import StoreError
 from twinvec.vectors.copies import openable
 from twinvec.vectors.locks import take_lock
 
 # What is not live any more is let go at the next query this long after its last one.
 IDLE_SECONDS = 1.0
-# ENOSPC and EDQUOT, in the words of Edge.
-FULL = ("os error 28", "os error 122")
+# Files that Edge maps and reads whole when it opens a shard.
+INDEXES = "segments/*/payload_index/**/*.dat"
 
 
 @dataclass
@@ -129,7 +130,10 @@ class Shards:
         try:
             with explained(f"open {collection}", "if it is damaged, drop it and publish it again"):
                 folder = self._root / collection / "shard"
-                shard = edge.EdgeShard.load(str(folder if writable else openable(folder)))
+                folder = folder if writable else openable(folder)
+                if in_memory(folder):
+                    require_room(folder, bytes_of_holes(folder.glob(INDEXES)))
+                shard = edge.EdgeShard.load(str(folder))
         except StoreError:
             lock.close()
             raise
@@ -147,6 +151,8 @@ def explained(action: str, hint: str = "") -> Iterator[None]:
 
 
 def _refused(action: str, error: Exception, hint: str = "") -> StoreError:
-    if isinstance(error, OSError) or any(each in str(error) for each in FULL):
-        hint = "free space on the disk, or let this user write it; nothing is lost"
+    if is_full(error):
+        hint = f"{HINT}; nothing is lost"
+    elif isinstance(error, OSError):
+        hint = "let this user write it; nothing is lost"
     return StoreError(f"Qdrant Edge could not {action}: {error}", hint)
