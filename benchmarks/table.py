@@ -32,6 +32,8 @@ EXPECTED = {
             for part in ("p50", "p99")
         ),
     ],
+    "serving": [("answers a second on 32 connections", "a constant FastAPI app", "≥ 0.7")],
+    "explore": [("100,000 points drawn", "2 s", "≤ 1")],
 }
 Record = Mapping[str, Any]
 

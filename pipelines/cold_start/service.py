@@ -8,14 +8,8 @@ from collections.abc import Sequence
 from pipelines.cold_start.description import find_path
 from pipelines.cold_start.encoders import Encoders, find_encoders
 from pipelines.cold_start.neighbours import Floats, weigh
-from twinvec.serving.related import (
-    NewProduct,
-    Product,
-    Related,
-    UnusableProductError,
-    found_products,
-    live_collection,
-)
+from twinvec.serving.product import Product
+from twinvec.serving.related import NewProduct, Related, UnusableProductError, found_products, live_collection
 from twinvec.text import is_valid
 from twinvec.vectors.index import Filters
 from twinvec.workspace import Workspace

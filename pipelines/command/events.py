@@ -23,7 +23,7 @@ def export(
     from twinvec.serving.events import export_events
 
     settings = open_workspace().settings
-    rows = export_events(settings.serving.events.folder or settings.paths.events, folder)
+    rows = export_events(settings, folder)
     if as_json:
         print_json({"folder": folder, "rows": rows})
         return
@@ -46,7 +46,7 @@ def ab(
     from twinvec.serving.report import log_arms, report_arms
 
     settings = open_workspace().settings
-    arms = report_arms(settings.serving.events.folder or settings.paths.events, alpha)
+    arms = report_arms(settings, alpha)
     if log:
         log_arms(settings, arms)
     if as_json:

@@ -16,7 +16,8 @@ from twinvec.errors import NotFoundError
 
 if TYPE_CHECKING:
     from twinvec.serving.answering import Question
-    from twinvec.serving.related import Product, Related
+    from twinvec.serving.product import Product
+    from twinvec.serving.related import Related
     from twinvec.workspace import Workspace
 
 REASONS = 3

@@ -24,15 +24,15 @@ from pipelines.relevance.pipeline import encoded_file
 from pipelines.relevance.problem import Problem, predict
 from pipelines.relevance.purchase_graph import PRODUCT, QUERY
 from pipelines.relevance.space import NEIGHBOURHOODS, SPACE
-from registry.models import Release, Version
+from registry.models import WHOLE, Release, Version
 from twinvec import tracking
 from twinvec.catalogue.snapshot import Snapshot, open_snapshot
-from twinvec.errors import StateError, suggestion
+from twinvec.errors import NotFoundError, StateError, suggestion
 from twinvec.features.manifest import Manifest
 from twinvec.nn.device import resolve_device
 from twinvec.nn.models.salam import Salam
-from twinvec.releases.lookup import live
-from twinvec.serving.related import UnknownProductError
+from twinvec.releases.lookup import find, live
+from twinvec.serving.related import NewProduct, UnknownNameError, UnknownProductError, UnusableProductError
 from twinvec.serving.relevance import Relevance, RelevantProduct
 from twinvec.spaces import release_name
 from twinvec.workspace import Workspace
@@ -41,6 +41,8 @@ Floats = npt.NDArray[np.float32]
 HINT = "train the space again: `twinvec train relevance --force`"
 # Seconds for which a service takes the release that it has seen to be live.
 SEEN = 1.0
+# Releases whose models are kept: the live one, and one that is named.
+KEPT = 2
 
 
 @dataclass
@@ -54,6 +56,7 @@ class LoadedVersion:
         snapshot: Snapshot that it was made from.
         node_ids: Node → its number; empty without purchases.
         device: Device to compute on.
+        warm: Whether all its models were asked once.
     """
 
     version: Version
@@ -62,6 +65,7 @@ class LoadedVersion:
     snapshot: Snapshot
     node_ids: dict[str, int]
     device: torch.device
+    warm: bool = False
     _models: dict[str, tuple[Salam, PairReader, Floats | None]] = field(default_factory=dict)
     _titles: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -150,6 +154,20 @@ def load_version(workspace: Workspace, version: Version) -> LoadedVersion:
     )
 
 
+def text_of(product: NewProduct) -> str:
+    """Return the text of a product that is not in the catalogue, as `title_sql` has it of one that is.
+
+    Raises:
+        UnusableProductError: If there is none.
+    """
+    text = product.title or product.category
+    if not text:
+        raise UnusableProductError(
+            "a product has neither a title nor a category", "relevance is told by texts: give one of them"
+        )
+    return text
+
+
 def normalise(text: str) -> str:
     """Return a query's words in lower case, with single blanks between them."""
     return " ".join(text.casefold().split())
@@ -166,24 +184,49 @@ class RelevanceService:
     """
 
     workspace: Workspace
-    _loaded: LoadedVersion | None = None
+    # Version → what is loaded of it, the one asked last at the end.
+    _loaded: dict[int, LoadedVersion] = field(default_factory=dict)
     _release: Release | None = None
     _seen: float = float("-inf")
     # One question at a time: two would load a release twice, and a tokenizer must not be used by two at once.
     _mutex: threading.Lock = field(default_factory=threading.Lock)
 
-    def relevance(self, query: str, product_ids: Sequence[str], locale: str | None = None) -> Relevance:
+    def relevance(
+        self,
+        query: str,
+        products: Sequence[str | NewProduct],
+        locale: str | None = None,
+        release: str | None = None,
+    ) -> Relevance:
         """Return the relevance of products to a query; see `twinvec.serving.relevance.Classifier`."""
         with self._mutex:
-            return self._relevance(query, product_ids, locale)
+            return self._relevance(query, products, locale, release)
 
-    def _relevance(self, query: str, product_ids: Sequence[str], locale: str | None) -> Relevance:
-        release, loaded = self.opened()
+    def warm(self) -> None:
+        """Load the models of all regions of the live release, and ask each once."""
+        with self._mutex:
+            try:
+                _, loaded = self.opened()
+            except StateError:
+                return
+            if loaded.warm:
+                return
+            text = pa.array(["warm"])
+            for region in loaded.recipe.regions:
+                loaded.titles((), region)
+                loaded.probabilities(loaded.model_of(region), text, text, [None], [None], 1)
+            loaded.warm = True
+
+    def _relevance(
+        self, query: str, asked_for: Sequence[str | NewProduct], locale: str | None, label: str | None
+    ) -> Relevance:
+        release, loaded = self.opened(label)
         if not query.strip():
             raise StateError("the query is empty", "give the words of a search")
         asked = locale or loaded.recipe.regions[0]
-        texts = loaded.titles(product_ids, asked)
-        if missing := [each for each, text in zip(product_ids, texts, strict=True) if text is None]:
+        product_ids = [each for each in asked_for if isinstance(each, str)]
+        known = dict(zip(product_ids, loaded.titles(product_ids, asked), strict=True))
+        if missing := [each for each, text in known.items() if text is None]:
             raise UnknownProductError(
                 f"{release.label} has no product {missing[0]}"
                 + (f", nor {len(missing) - 1} others that were asked for" if missing[1:] else ""),
@@ -191,24 +234,25 @@ class RelevanceService:
             )
         # A known query is read as the snapshot has it, so that its case changes no answer.
         query_id, text = loaded.queries.get((normalise(query), asked), (None, query))
-        node, count = f"{QUERY}{query_id}" if query_id is not None else None, len(product_ids)
+        node, count = f"{QUERY}{query_id}" if query_id is not None else None, len(asked_for)
+        texts = [known[each] if isinstance(each, str) else text_of(each) for each in asked_for]
         name = loaded.model_of(asked)
         found, by_graph = loaded.probabilities(
             name,
             pa.array([text] * count, pa.string()),
             pa.array(texts, pa.string()),
             [node] * count,
-            [f"{PRODUCT}{each}" for each in product_ids],
+            [f"{PRODUCT}{each}" if isinstance(each, str) else None for each in asked_for],
             self.workspace.settings.relevance.predict_batch,
         )
         products = [
             RelevantProduct(
-                product_id,
+                each if isinstance(each, str) else None,
                 loaded.names[int(row.argmax())],
                 dict(zip(loaded.names, map(float, row), strict=True)),
                 bool(graph),
             )
-            for product_id, row, graph in zip(product_ids, found, by_graph, strict=True)
+            for each, row, graph in zip(asked_for, found, by_graph, strict=True)
         ]
         return Relevance(
             query,
@@ -220,12 +264,34 @@ class RelevanceService:
             tuple(products),
         )
 
-    def opened(self) -> tuple[Release, LoadedVersion]:
-        """Return the live release, and its version with all that is loaded of it.
+    def opened(self, label: str | None = None) -> tuple[Release, LoadedVersion]:
+        """Return a release, the live one if none is named, and its version with all that is loaded of it.
 
         Raises:
             StateError: If no release is live.
+            UnknownNameError: If there is no such release.
         """
+        release = self._live() if label is None else self._named(label)
+        loaded = self._loaded.pop(release.version_id, None) or load_version(self.workspace, release.version)
+        self._loaded[release.version_id] = loaded
+        while len(self._loaded) > KEPT:
+            del self._loaded[next(iter(self._loaded))]
+        return release, loaded
+
+    def _named(self, label: str) -> Release:
+        try:
+            release = find(self.workspace, label, release_name(SPACE, self.workspace.settings))
+        except NotFoundError as error:
+            raise UnknownNameError(error.message, error.hint) from error
+        if release.version.space != SPACE.name:
+            raise UnknownNameError(f"{release.label} is no release of search relevance", "name one as `v3`")
+        if release.state not in WHOLE:
+            raise UnknownNameError(
+                f"{release.label} cannot answer: it is {release.state}", "`twinvec status` lists the releases"
+            )
+        return release
+
+    def _live(self) -> Release:
         if time.monotonic() - self._seen > SEEN:
             self._release = live(self.workspace, release_name(SPACE, self.workspace.settings))
             self._seen = time.monotonic()
@@ -235,9 +301,7 @@ class RelevanceService:
                 "`twinvec train relevance`, then `twinvec publish --release search_relevance` and "
                 "`twinvec promote --release search_relevance`",
             )
-        if self._loaded is None or self._loaded.version.id != self._release.version_id:
-            self._loaded = load_version(self.workspace, self._release.version)
-        return self._release, self._loaded
+        return self._release
 
 
 def classify_batches(loaded: LoadedVersion, batches: Iterator[pa.Table], batch: int) -> Iterator[pa.Table]:

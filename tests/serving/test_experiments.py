@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import secrets
+import socket
+import time
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import SecretStr
 
+from twinvec.errors import StoreError
 from twinvec.metrics.experiments import difference, rate
+from twinvec.serving import event_table
 from twinvec.serving.api import create_app
-from twinvec.serving.events import EventLog, export_events
+from twinvec.serving.event_table import EventTable
+from twinvec.serving.events import export_events, open_log
 from twinvec.serving.experiment import assigned
 from twinvec.serving.report import log_arms, report_arms
 from twinvec.settings import Settings
@@ -74,7 +81,8 @@ def test_a_difference_that_is_there_is_found() -> None:
 
 
 def test_events_wait_in_bounds(tmp_path: Path) -> None:
-    log = EventLog(tmp_path / "events", EventSettings(enabled=True, queue=3, seconds=60))
+    log = open_log(EventSettings(enabled=True, queue=3, seconds=60), tmp_path / "events")
+    assert log is not None
     event = {"time": None, "kind": "click", "request_id": "r", "release": "x", "product_id": "p"}
     assert log.add([{**event, "time": datetime.now(UTC)}] * 5) == 3
     assert log.add([event]) == 0
@@ -89,10 +97,13 @@ def test_the_release_of_an_arm_is_that_of_its_last_event(tmp_path: Path) -> None
          "release": f"related_products__v{day}", "arm": "a", "product_id": "p"}
         for day in (9, 10)
     ]  # fmt: skip
-    log = EventLog(tmp_path, EventSettings(enabled=True, seconds=60))
+    log = open_log(EventSettings(enabled=True, seconds=60), tmp_path / "events")
+    assert log is not None
     log.add(events)
     log.close()
-    (arm,) = report_arms(tmp_path, 0.05)
+    (arm,) = report_arms(
+        Settings(serving=ServingSettings(events=EventSettings(folder=tmp_path / "events"))), 0.05
+    )
     assert (arm.release, arm.clicked.total) == ("related_products__v10", 2)
 
 
@@ -125,18 +136,80 @@ def test_answers_of_arms_and_what_visitors_did_with_them(live: Any, tmp_path: Pa
             assert (taken.status_code, taken.json()) == (202, {"taken": len(kinds), "dropped": 0})
         assert client.post("/events", json={"events": [{**said, "kind": "dance"}]}).status_code == 422
         assert 'twinvec_events_total{fate="taken",kind="click"} 80.0' in client.get("/metrics").text
-    first, second = report_arms(tmp_path / "events", 0.05)
+    home = Settings(home=tmp_path / "home", serving=settings)
+    first, second = report_arms(home, 0.05)
     assert (first.name, first.release, first.clicked.count, first.clicked.total) == (
         "a", "related_products__v1", arms["a"], arms["a"],
     )  # fmt: skip
     assert (second.bought.count, first.bought.count) == (arms["b"], 0)
     assert second.purchases_more is not None
     assert second.purchases_more.value == 1
-    log_arms(Settings(home=tmp_path / "home", serving=settings), [first, second])
+    log_arms(home, [first, second])
     import mlflow
 
     runs = mlflow.search_runs(experiment_names=["twinvec/ab"], output_format="list")
     assert sorted(run.info.run_name for run in runs) == ["a", "ab", "b"]
-    rows = export_events(tmp_path / "events", tmp_path / "out")
+    rows = export_events(home, tmp_path / "out")
     assert rows == {"views": 80, "orders": arms["b"]}
     assert pq.read_schema(tmp_path / "out/orders.parquet").names == ["order_id", "product_id", "time"]
+
+
+def random_events(count: int) -> list[dict[str, Any]]:
+    random = np.random.default_rng(secrets.randbits(32))
+    kinds = random.choice(["impression", "click", "cart", "purchase"], count)
+    return [
+        {"time": datetime(2026, 1, 1, second // 3600, second // 60 % 60, second % 60, second, UTC),
+         "kind": str(kinds[number]), "request_id": f"r{number}", "release": f"related_products__v{number % 2}",
+         "arm": [None, "a", "b"][number % 3], "visitor": [None, f"ü{number % 50}"][number % 2],
+         "product_id": "p'\\\n", "order_id": [None, f"o{number}"][number % 2]}
+        for number, second in enumerate(random.integers(0, 86_400, count).tolist())
+    ]  # fmt: skip
+
+
+@pytest.mark.postgres
+def test_events_in_postgresql_are_those_of_files(emptied_postgres: str, tmp_path: Path) -> None:
+    events = random_events(2500)
+    database = EventSettings(enabled=True, url=SecretStr(emptied_postgres), seconds=60)
+    homes = [
+        Settings(home=tmp_path, serving=ServingSettings(events=each))
+        for each in (EventSettings(enabled=True, folder=tmp_path / "events", seconds=60), database)
+    ]
+    with pytest.raises(StoreError, match=r"cannot be read from .*twinvec_events"):
+        report_arms(homes[1], 0.05)
+    for home in homes:
+        log = open_log(home.serving.events, None)
+        assert log is not None
+        assert log.add(events) == 2500
+        log.close()
+    assert report_arms(homes[0], 0.05) == report_arms(homes[1], 0.05)
+    rows = [export_events(home, tmp_path / str(number)) for number, home in enumerate(homes)]
+    assert rows[0] == rows[1]
+    for name in ("views", "orders"):
+        tables = [pq.read_table(tmp_path / str(number) / f"{name}.parquet") for number in (0, 1)]
+        assert tables[0].equals(tables[1])
+    # Sent again, as after an answer that was lost, nothing is there twice.
+    table = EventTable(emptied_postgres)
+    sent = [{"event_id": UUID(int=number), **event} for number, event in enumerate(events[:5])]
+    for _ in range(2):
+        table.write(sent)
+    assert sum(map(len, table.read())) == 2505
+
+
+def test_a_database_that_does_not_answer_is_never_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
+        url = f"postgresql+psycopg://me:hidden@127.0.0.1:{silent.getsockname()[1]}/shop"
+        monkeypatch.setattr(event_table, "CONNECT_SECONDS", 2)
+        log = open_log(EventSettings(enabled=True, url=SecretStr(url), queue=4, seconds=0.01), None)
+        assert log is not None
+        started = time.monotonic()
+        assert [log.add(random_events(3)), log.add(random_events(3))] == [3, 1]
+        time.sleep(0.1)  # the thread is waiting for the server
+        assert log.add(random_events(3)) == 0
+        assert time.monotonic() - started < 1
+        log.close()
+    assert "4 events are lost: events cannot be written to 127.0.0.1/shop" in caplog.text
+    assert "hidden" not in caplog.text
+    with pytest.raises(StoreError, match="no URL of PostgreSQL"):
+        open_log(EventSettings(enabled=True, url=SecretStr("sqlite:///x")), None)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,10 @@ import pytest
 import schemathesis
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from schemathesis.checks import load_all_checks
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 from sqlalchemy.exc import OperationalError
@@ -22,6 +28,7 @@ from twinvec.serving.api import create_app
 from twinvec.serving.http.errors import describe
 from twinvec.serving.http.keys import Keys, new_key, remove_key
 from twinvec.serving.http.logs import JsonLines
+from twinvec.serving.http.warming import Warmer
 from twinvec.serving.related import NewProduct, Related
 from twinvec.settings.serving import LimitSettings, ServingSettings
 from twinvec.vectors.edge import EdgeIndex
@@ -230,6 +237,60 @@ def test_each_request_is_a_line_of_json(live: Any, caplog: pytest.LogCaptureFixt
     assert (line["route"], line["status"]) == ("/related/{product_id:path}", 200)
     assert (line["release"], line["caller"]) == ("related_products__v1", "anonymous")
     assert line["milliseconds"] > 0
+
+
+def test_ready_waits_for_all_that_is_loaded_ahead(live: Any, caplog: pytest.LogCaptureFixture) -> None:
+    gate, calls = threading.Event(), list[int]()
+
+    def warm() -> None:
+        calls.append(1)
+        gate.wait(10)
+        raise StoreError("a model is gone", "train it again")
+
+    warmer = Warmer(live.recommender, Cold(live.recommender, live.ids[0]))
+    warmer.follow(warm)
+    warmer.start()
+    while not calls:
+        time.sleep(0.005)
+    assert "related_products__v1" in warmer.warmed
+    assert not warmer.ready
+    gate.set()
+    deadline = time.monotonic() + 10
+    while not warmer.ready and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert warmer.ready  # what cannot be loaded is said, and keeps nobody from the rest
+    warmer.stop()
+    assert "a model is gone" in caplog.text
+
+
+def test_traces_tell_what_answered(live: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
+    answerer = replace(live.answerer, cold_start=Cold(live.recommender, live.ids[0]))
+    client = TestClient(create_app(answerer, ServingSettings(log=False, telemetry=True)))
+    parent = "00-" + "ab" * 16 + "-" + "cd" * 8 + "-01"
+    client.get("/related/B0009", headers={"traceparent": parent, "x-request-id": "abc-12345"})
+    client.get("/health")
+    client.post("/related", json={"title": "Hat"})
+    client.get("/related/nobody")
+    spans = [span for span in exporter.get_finished_spans() if span.name != "new product"]
+    assert [span.attributes["http.response.status_code"] for span in spans if span.attributes] == [
+        200,
+        200,
+        404,
+    ]
+    first = spans[0]
+    assert first.name == "GET /related/{product_id}"
+    assert first.context is not None
+    assert f"{first.context.trace_id:x}" == "ab" * 16
+    assert first.attributes is not None
+    assert first.attributes["twinvec.release"] == "related_products__v1"
+    assert first.attributes["twinvec.request_id"] == "abc-12345"
+    exporter.clear()
+    TestClient(create_app(answerer, ServingSettings(log=False))).get("/related/B0009")
+    assert not exporter.get_finished_spans()
 
 
 def test_figures_are_counted(live: Any) -> None:

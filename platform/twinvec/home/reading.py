@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from registry.models import Release, Version
     from twinvec.home.vectors import VersionVectors
     from twinvec.serving.answering import Answerer, Question
-    from twinvec.serving.related import Related
+    from twinvec.serving.related import NewProduct, Related
     from twinvec.serving.relevance import Classifier, Relevance
     from twinvec.serving.rules import Rules
     from twinvec.serving.sellers import Recommended
@@ -158,14 +158,23 @@ class ReadableHome(OpenHome):
         return self._finder.similar(item, k, marketplace, exact_only)
 
     def relevance(
-        self, query: str, product_ids: Sequence[str], locale: str | None = None, *, name: str | None = None
+        self,
+        query: str,
+        products: Sequence[str | NewProduct],
+        locale: str | None = None,
+        *,
+        release: str | None = None,
+        name: str | None = None,
     ) -> Relevance:
-        """Return how relevant products are to a search query, by the live release of search relevance.
+        """Return how relevant products are to a search query, by a release of search relevance.
 
         Args:
             query: Words of a search. A query of the snapshot is recognised, whatever its case.
             product_ids: Products of the catalogue.
+            products: Ids of products of the catalogue, or descriptions of others,
+                `NewProduct("Case for a phone, red")`.
             locale: Region whose customer asks, such as `us`; that with most judgements if not given.
+            release: Release to ask, as `v3`; the live one if not given.
             name: Name of the releases; `search_relevance` if not given.
 
         Returns:
@@ -180,7 +189,7 @@ class ReadableHome(OpenHome):
         name = name or SEARCH
         if name not in self._classifiers:
             self._classifiers[name] = open_classifier(self.workspace, name)
-        return self._classifiers[name].relevance(query, product_ids, locale)
+        return self._classifiers[name].relevance(query, products, locale, release)
 
     def sellers(
         self, seller_id: str, k: int = 10, *, rules: Rules | None = None, version: str | None = None

@@ -17,14 +17,13 @@ from twinvec.errors import StateError, suggestion
 from twinvec.serving.attributes import AttributeFile
 from twinvec.serving.choices import UnusableFilterError, check_filters
 from twinvec.serving.popular import Popular
+from twinvec.serving.product import Product, RelatedProduct
 from twinvec.serving.related import (
     ColdStart,
     Explainer,
     NewProduct,
-    Product,
     Recommender,
     Related,
-    RelatedProduct,
     UnknownProductError,
     UnusableProductError,
 )
@@ -34,7 +33,7 @@ from twinvec.vectors.index import Filters, stored_points
 MOST = 1000
 # Currencies or marketplaces that are looked at.
 NAMES = 10_000
-# Filters that are known to be good.
+# Filters that are known to be good, and questions whose rules are.
 CHECKED = 10_000
 ANY = "*"
 # Reciprocal rank fusion (Cormack, Clarke and Buettcher, 2009): its constant.
@@ -88,6 +87,8 @@ class Answerer:
     popular: Popular | None = None
     cold_start: ColdStart | None = None
     explainer: Explainer | None = None
+    _own: dict[tuple[Filters, str], Filters] = field(default_factory=dict, compare=False, repr=False)
+    _rules: dict[Question, Rules] = field(default_factory=dict, compare=False, repr=False)
     _checked: set[tuple[str, Filters]] = field(default_factory=set, compare=False, repr=False)
     _names: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict, compare=False, repr=False)
 
@@ -205,7 +206,12 @@ class Answerer:
         collection = collection or self.recommender.collection_of(question.release)
         self.attributes.refresh()
         self._check_names(collection, question.filters)
-        return collection, question.rules.over(self.defaults, question.named)
+        rules = self._rules.get(question)
+        if rules is None:
+            if len(self._rules) >= CHECKED:
+                self._rules.clear()
+            rules = self._rules[question] = question.rules.over(self.defaults, question.named)
+        return collection, rules
 
     def _related(self, collection: str, product_id: str, question: Question, rules: Rules) -> Related:
         recommender = self.recommender
@@ -296,7 +302,13 @@ class Answerer:
         elif (
             not filters.marketplace and rules.own_marketplace and product is not None and product.marketplace
         ):
-            filters = replace(filters, marketplace=(product.marketplace,))
+            own = self._own.get((filters, product.marketplace))
+            if own is None:
+                if len(self._own) >= CHECKED:
+                    self._own.clear()
+                own = replace(filters, marketplace=(product.marketplace,))
+                self._own[filters, product.marketplace] = own
+            filters = own
         if (filters.min_price is None and filters.max_price is None) or filters.currency:
             return filters
         if product is not None and product.currency is not None:

@@ -4,31 +4,35 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
 
 import twinvec
 from twinvec.serving.answering import Answerer
-from twinvec.serving.events import EventLog
+from twinvec.serving.events import open_log
 from twinvec.serving.explore.thumbnails import Thumbnails
+from twinvec.serving.http.compression import Compression
 from twinvec.serving.http.errors import ErrorAnswer, install_handlers
 from twinvec.serving.http.guard import OPEN, Guard, Served
 from twinvec.serving.http.keys import Keys
+from twinvec.serving.http.lane import Lane
 from twinvec.serving.http.logs import log_request
 from twinvec.serving.http.metrics import Metrics
+from twinvec.serving.http.parameters import Questions
 from twinvec.serving.http.routes.events import events_router
 from twinvec.serving.http.routes.explore import explore_router, page_router
 from twinvec.serving.http.routes.health import health_router
-from twinvec.serving.http.routes.related import related_router
+from twinvec.serving.http.routes.related import answer_one, related_router
 from twinvec.serving.http.routes.relevance import relevance_router
 from twinvec.serving.http.routes.sellers import sellers_router
 from twinvec.serving.http.routes.similar import similar_router
 from twinvec.serving.http.service import Service
+from twinvec.serving.http.telemetry import annotate, telemetry
 from twinvec.serving.http.warming import Warmer
 from twinvec.serving.similar import SPACE as SIMILAR
 from twinvec.settings.serving import ServingSettings
@@ -81,7 +85,7 @@ def create_app(
         thumbnails: Reads pictures of products for the page at /explore; without it, there are none.
     """
     settings = settings or ServingSettings()
-    events_folder = settings.events.folder or (workspace.settings.paths.events if workspace else None)
+    events = open_log(settings.events, workspace.settings.paths.events if workspace else None)
     metrics = Metrics()
     warmer = Warmer(answerer.recommender, answerer.cold_start if settings.warm else None)
     service = Service(answerer, settings, metrics, warmer, workspace)
@@ -101,11 +105,14 @@ def create_app(
         description=DESCRIPTION,
         openapi_tags=TAGS,
         lifespan=lifespan,
+        telemetry=telemetry(enabled=settings.telemetry),
         responses={status: {"model": ErrorAnswer, "description": text} for status, text in ERRORS.items()},
     )
     install_handlers(app)
+    # Routes are tried in this order: what is asked most comes first.
+    known = Questions()
+    app.include_router(related_router(service, known))
     app.include_router(health_router(service))
-    app.include_router(related_router(service))
     if workspace is not None:
         app.include_router(sellers_router(service, workspace))
         if any(space.name == SIMILAR for space in all_spaces()):
@@ -114,7 +121,6 @@ def create_app(
             app.include_router(relevance_router(service, workspace))
         app.include_router(page_router())
         app.include_router(explore_router(service, workspace, thumbnails))
-    events = EventLog(events_folder, settings.events) if settings.events.enabled and events_folder else None
     if events is not None:
         app.include_router(events_router(service, events))
     app.openapi = _described(app)  # type: ignore[method-assign]
@@ -125,9 +131,16 @@ def create_app(
             log_request(request)
 
     # The last one added is the first that a request meets.
-    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
+    if not settings.telemetry:  # which learns from the framework what route it was
+        app.add_middleware(Lane, known=known, answer=partial(answer_one, service))
+    app.add_middleware(Compression, minimum_size=1000, compresslevel=5)
     app.add_middleware(
-        Guard, keys=keys or Keys(settings.keys), limits=settings.limits, images=WITH_IMAGES, observe=observe
+        Guard,
+        keys=keys or Keys(settings.keys),
+        limits=settings.limits,
+        images=WITH_IMAGES,
+        observe=observe,
+        announce=annotate if settings.telemetry else lambda _state: None,
     )
     if settings.cors_origins:
         app.add_middleware(

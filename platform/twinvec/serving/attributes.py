@@ -65,7 +65,7 @@ class AttributeFile:
     @property
     def version(self) -> str:
         """Short text that is another when the contents are."""
-        return f"{self._signature[1]:x}" if self._signature is not None else ""
+        return "-".join(f"{part:x}" for part in self._signature) if self._signature is not None else ""
 
 
 def _read(file: Path) -> tuple[tuple[str, ...], dict[str, dict[str, Any]]]:

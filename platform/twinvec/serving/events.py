@@ -1,38 +1,28 @@
-"""Events of visitors: kept in memory for some seconds, then written as Parquet; never in the way of an answer."""
+"""Events of visitors: kept in memory for some seconds, then written; never in the way of an answer."""
 
 from __future__ import annotations
 
-import os
+import logging
 import threading
 import uuid
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from twinvec.catalogue.snapshot import quoted
-from twinvec.errors import NotFoundError
+from twinvec.errors import NotFoundError, StoreError
+from twinvec.serving.event_files import files_of_events, write_file
+from twinvec.serving.event_table import EventTable
+from twinvec.settings import Settings
 from twinvec.settings.serving import EventSettings
 
+Event: TypeAlias = Mapping[str, Any]
 Kind = Literal["impression", "click", "cart", "purchase"]
-EVENTS = pa.schema(
-    [
-        pa.field("time", pa.timestamp("us", tz="UTC"), nullable=False),
-        pa.field("kind", pa.string(), nullable=False),
-        # Of the answer that the visitor saw, which carried both.
-        pa.field("request_id", pa.string(), nullable=False),
-        pa.field("release", pa.string(), nullable=False),
-        pa.field("arm", pa.string()),
-        pa.field("visitor", pa.string()),
-        # Product that was shown, clicked or bought.
-        pa.field("product_id", pa.string(), nullable=False),
-        # Order of a purchase.
-        pa.field("order_id", pa.string()),
-    ]
-)
+LOG = logging.getLogger("twinvec.serving")
 # A click is a view; sessions are requests where a visitor has no name.
 TABLES = {
     "views": "SELECT coalesce(visitor, request_id) AS session_id, product_id, time FROM events WHERE kind = 'click'",
@@ -42,25 +32,26 @@ TABLES = {
 
 
 class EventLog:
-    """Writes events to a folder, a file every few seconds.
+    """Keeps events in memory, and writes them every few seconds, in a thread of its own.
 
     Args:
-        folder: Folder of the files.
+        write: Writes events, all or none, or raises a StoreError.
         settings: How many events may wait, and how long.
     """
 
-    def __init__(self, folder: Path, settings: EventSettings) -> None:
-        self._folder = folder
+    def __init__(self, write: Callable[[Sequence[Event]], None], settings: EventSettings) -> None:
+        self._write = write
         self._settings = settings
-        self._waiting: list[Mapping[str, Any]] = []
+        self._waiting: list[Event] = []
         self._mutex = threading.Lock()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def add(self, events: Sequence[Mapping[str, Any]]) -> int:
+    def add(self, events: Sequence[Event]) -> int:
         """Take events, and return how many: fewer than given if too many wait."""
         with self._mutex:
-            taken = events[: max(0, self._settings.queue - len(self._waiting))]
+            room = max(0, self._settings.queue - len(self._waiting))
+            taken = [{"event_id": uuid.uuid4(), **event} for event in events[:room]]
             self._waiting += taken
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="events", daemon=True)
@@ -68,41 +59,57 @@ class EventLog:
         return len(taken)
 
     def close(self) -> None:
-        """Write what waits, and stop."""
+        """Write what waits, and stop; what cannot be written is counted in the log, and lost."""
         self._closed.set()
         if self._thread is not None:
             self._thread.join()
-        self.flush()
+        try:
+            self.flush()
+        except StoreError as error:
+            LOG.error("%d events are lost: %s", len(self._waiting), error.message)
 
     def flush(self) -> None:
-        """Write what waits into a new file, which appears whole."""
+        """Write what waits.
+
+        Raises:
+            StoreError: If it cannot be written; it is kept, as long as there is room, and tried again.
+        """
         with self._mutex:
-            waiting, self._waiting = self._waiting, []
-        if not waiting:
-            return
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}-{uuid.uuid4().hex[:8]}.parquet"
-            staging = self._folder / f".{name}.part"  # no reader takes it for a file of events
-            pq.write_table(pa.Table.from_pylist(waiting, EVENTS), staging)
-            staging.rename(self._folder / name)
-        except OSError:
-            with self._mutex:  # a full disk: kept as long as there is room, and tried again
-                self._waiting = [*waiting, *self._waiting][: self._settings.queue]
-            raise
+            # It counts as waiting until it is written, so that no more than the bound is ever in memory.
+            writing = list(self._waiting)
+        if writing:
+            self._write(writing)
+            with self._mutex:
+                del self._waiting[: len(writing)]
 
     def _run(self) -> None:
-        import logging
-
         while not self._closed.wait(self._settings.seconds):
             try:
                 self.flush()
-            except OSError as error:
-                logging.getLogger("twinvec.serving").error("events cannot be written: %s", error)
+            except StoreError as error:
+                LOG.error("%s; %d events wait", error.message, len(self._waiting))
 
 
-def export_events(folder: Path, target: Path) -> dict[str, int]:
-    """Write `views.parquet` and `orders.parquet` of the events of a folder, as `twinvec ingest` reads them.
+def open_log(settings: EventSettings, folder: Path | None) -> EventLog | None:
+    """Return the log of events that the settings name, or None if they name none.
+
+    Args:
+        settings: Settings of events.
+        folder: Folder of their files, if the settings name no database and no folder.
+
+    Raises:
+        StoreError: If the URL of the database is none.
+    """
+    if not settings.enabled:
+        return None
+    if settings.url is not None:
+        return EventLog(EventTable(settings.url.get_secret_value()).write, settings)
+    folder = settings.folder or folder
+    return EventLog(partial(write_file, folder), settings) if folder is not None else None
+
+
+def export_events(settings: Settings, target: Path) -> dict[str, int]:
+    """Write `views.parquet` and `orders.parquet` of all events, as `twinvec ingest` reads them.
 
     Put them beside a catalogue of `--format orders`, or in the place of its tables.
 
@@ -111,11 +118,11 @@ def export_events(folder: Path, target: Path) -> dict[str, int]:
 
     Raises:
         NotFoundError: If there are no events.
+        StoreError: If their database does not answer.
     """
-    connection = open_events(folder)
-    target.mkdir(parents=True, exist_ok=True)
     rows = {}
-    with connection:
+    with open_events(settings) as connection:
+        target.mkdir(parents=True, exist_ok=True)
         for name, query in TABLES.items():
             file = target / f"{name}.parquet"
             staging = target / f".{name}.parquet"
@@ -125,19 +132,24 @@ def export_events(folder: Path, target: Path) -> dict[str, int]:
     return rows
 
 
-def open_events(folder: Path) -> Any:
-    """Return a DuckDB connection with the view `events` over the files of a folder.
+@contextmanager
+def open_events(settings: Settings) -> Iterator[Any]:
+    """Yield a DuckDB connection with the view `events` over all events, of files or of the database.
 
     Raises:
         NotFoundError: If there are none.
+        StoreError: If their database does not answer.
     """
     import duckdb
 
-    if not any(folder.glob("*.parquet")):
-        raise NotFoundError(
-            f"there are no events in {folder}", "set serving.events.enabled, and send some to POST /events"
-        )
-    connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute(f"CREATE VIEW events AS FROM read_parquet({quoted(folder / '*.parquet')})")
-    return connection
+    with files_of_events(settings) as folder:
+        files = list(folder.glob("*.parquet"))
+        if not any(pq.read_metadata(file).num_rows for file in files):
+            where = "their database" if settings.serving.events.url is not None else folder
+            raise NotFoundError(
+                f"there are no events in {where}", "set serving.events.enabled, and send some to POST /events"
+            )
+        with duckdb.connect() as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute(f"CREATE VIEW events AS FROM read_parquet({quoted(folder / '*.parquet')})")
+            yield connection

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from twinvec.catalogue.snapshot import open_snapshot
 from twinvec.errors import NotFoundError
-from twinvec.serving.related import Product, RelatedProduct
+from twinvec.serving.product import Product, RelatedProduct
 from twinvec.vectors.index import Filters, stored_points
 from twinvec.workspace import Workspace
 

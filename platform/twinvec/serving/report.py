@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from twinvec.errors import StateError
 from twinvec.metrics.experiments import Difference, Rate, difference, rate
@@ -43,7 +42,7 @@ class Arm:
     purchases_more: Difference | None
 
 
-def report_arms(folder: Path, alpha: float) -> list[Arm]:
+def report_arms(settings: Settings, alpha: float) -> list[Arm]:
     """Return the figures of all arms, by name; the first is what others are compared with.
 
     The chance of a wrong decision is divided among the comparisons of clicks, and among those of purchases.
@@ -51,8 +50,9 @@ def report_arms(folder: Path, alpha: float) -> list[Arm]:
     Raises:
         NotFoundError: If there are no events.
         StateError: If none is of an arm.
+        StoreError: If the database of events does not answer.
     """
-    with open_events(folder) as connection:
+    with open_events(settings) as connection:
         rows = connection.execute(VISITORS).fetchall()
     if not rows:
         raise StateError(

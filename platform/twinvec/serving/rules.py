@@ -11,13 +11,15 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from twinvec.errors import suggestion
-from twinvec.serving.related import Product, RelatedProduct, UnusableProductError
+from twinvec.serving.product import Product, RelatedProduct
+from twinvec.serving.related import UnusableProductError
 
 Operator = Literal[":", "!=", ">=", "<="]
 CONDITION = re.compile(r"(?P<field>\w{1,64})(?P<operator>:|!=|>=|<=)(?P<value>.{1,200})", re.DOTALL)
@@ -134,7 +136,7 @@ class Rules:
     own_marketplace: bool = True
     fallback: bool = False
 
-    @property
+    @cached_property
     def choosing(self) -> bool:
         """True if any rule may leave a candidate out or move it."""
         plain = Rules(own_marketplace=self.own_marketplace, fallback=self.fallback)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from registry.models import Version
+from registry.models import Release, Version
 from twinvec.catalogue.snapshot import Snapshot, open_snapshot, quoted
 from twinvec.errors import NotFoundError, StateError
 from twinvec.features.manifest import Manifest
 from twinvec.features.vectors import FOLDER
-from twinvec.serving.related import Product, RelatedProduct, UnknownNameError, found_products
+from twinvec.serving.product import Product, RelatedProduct
+from twinvec.serving.related import UnknownNameError, found_products
 from twinvec.spaces import find_space, release_name
 from twinvec.workspace import Workspace
 
@@ -59,6 +60,13 @@ class Recommended:
     hits: tuple[RelatedProduct, ...]
 
 
+def live_release(workspace: Workspace) -> Release | None:
+    """Return the live release of recommendations to sellers, or None."""
+    from twinvec import releases
+
+    return releases.live(workspace, release_name(find_space(SPACE), workspace.settings))
+
+
 def recommend(workspace: Workspace, seller_id: str, top: int, name: str | None = None) -> Recommended:
     """Return products for a seller, by the live release, or else by the latest version.
 
@@ -72,15 +80,10 @@ def recommend(workspace: Workspace, seller_id: str, top: int, name: str | None =
         NotFoundError: If there is no such version, or it has no such seller; the message says why.
         StateError: If it is of another space.
     """
-    from twinvec import releases
     from twinvec.features.reading import read_vectors
     from twinvec.releases.lookup import searched_version
 
-    release = (
-        releases.live(workspace, release_name(find_space(SPACE), workspace.settings))
-        if name is None
-        else None
-    )
+    release = live_release(workspace) if name is None else None
     try:
         version = release.version if release is not None else workspace.version(name or SPACE)
     except NotFoundError as error:
@@ -113,11 +116,22 @@ def recommend(workspace: Workspace, seller_id: str, top: int, name: str | None =
 def recommend_by_rules(
     workspace: Workspace, answerer: Answerer, seller_id: str, question: Question, name: str | None = None
 ) -> Recommended:
-    """Return products for a seller that the question's rules leave; see `recommend` for the other arguments."""
-    # More than asked for, so that rules leave enough.
-    many = question.k if not question.rules.choosing else min(1000, max(50, 4 * question.k))
-    found = recommend(workspace, seller_id, many, name)
-    return replace(found, hits=tuple(answerer.choose(found.release or "", found.hits, question)))
+    """Return products for a seller that the question's rules leave; see `recommend` for the other arguments.
+
+    More candidates are looked at until k are left, or there are no more.
+    """
+    rules, n = question.rules, question.k
+    if rules.choosing:
+        n = max(50, 4 * n)
+    while True:
+        found = recommend(workspace, seller_id, n, name)
+        hits = answerer.choose(found.release or "", found.hits, question)
+        ended = len(found.hits) < n or (
+            rules.min_score is not None and found.hits[-1].score < rules.min_score
+        )
+        if len(hits) >= question.k or ended or not rules.choosing:
+            return replace(found, hits=tuple(hits))
+        n *= 4
 
 
 def _offered(workspace: Workspace, snapshot: Snapshot, seller_id: str) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,15 @@ import numpy.typing as npt
 from twinvec.catalogue.snapshot import open_snapshot
 from twinvec.errors import NotFoundError, StateError
 from twinvec.plugins import load_reference
+from twinvec.serving.choices import check_filters
 from twinvec.serving.related import UnknownProductError
 from twinvec.spaces import find_space, release_name
 from twinvec.vectors.index import Filters, Hit
 from twinvec.vectors.points import LISTING, point_id
 from twinvec.workspace import Workspace
+
+if TYPE_CHECKING:
+    from registry.models import Release
 
 SPACE = "similar"
 # Answers that are looked at for those that count as the same product.
@@ -110,6 +114,7 @@ class Finder:
         k: int = 10,
         marketplace: str | None = None,
         exact_only: bool = False,
+        live: Release | None = None,
     ) -> Similar:
         """Return the k listings most similar to one, best first.
 
@@ -119,11 +124,38 @@ class Finder:
             k: Number of listings.
             marketplace: Store whose listings are found; all if not given.
             exact_only: Leave out what is not taken for the same product.
+            live: Live release, as `live` returned it; asked for if not given.
 
         Raises:
             StateError: If no release is live.
+            UnusableFilterError: If the release has no listing in this marketplace.
             UnknownProductError: If the live release has no such listing or product.
             UnusableProductError: If a new listing cannot be encoded.
+        """
+        live = live or self.live()
+        collection, metrics = live.collection, live.version.metrics or {}
+        index = self._workspace.index
+        filters = Filters(marketplace=(marketplace,)) if marketplace is not None else None
+        check_filters(index, collection, filters)
+        own: Mapping[str, Any] = {}
+        if isinstance(item, NewListing):
+            vector = self._encoder_of(live).encode(item)
+        else:
+            point, own = self._find(collection, item, marketplace, lambda: Path(live.version.snapshot.path))
+            vector = self._workspace.index.vectors(collection, [point])[0][0]
+        sought = max(k, MOST) if exact_only else k
+        ef = max(index.search_ef(collection) or self._workspace.settings.qdrant.ef, sought + 1)
+        (found,) = index.search(collection, vector[None], sought + 1, filters, ef)
+        hits = [_listing(hit, own, metrics) for hit in found if hit.key != own.get("item_id")]
+        if exact_only:
+            hits = [hit for hit in hits if hit.relation == "exact"]
+        return Similar(collection, own.get("item_id"), tuple(hits[:k]))
+
+    def live(self) -> Release:
+        """Return the live release.
+
+        Raises:
+            StateError: If there is none.
         """
         from twinvec import releases
 
@@ -134,22 +166,15 @@ class Finder:
                 "`twinvec train similar`, `twinvec publish similar` and `twinvec promote --release "
                 f"{self._release}` make one",
             )
-        collection, metrics = live.collection, live.version.metrics or {}
-        own: Mapping[str, Any] = {}
-        if isinstance(item, NewListing):
-            vector = self._encoder_of(live).encode(item)
-        else:
-            point, own = self._find(collection, item, marketplace, lambda: Path(live.version.snapshot.path))
-            vector = self._workspace.index.vectors(collection, [point])[0][0]
-        index = self._workspace.index
-        filters = Filters(marketplace=(marketplace,)) if marketplace is not None else None
-        sought = max(k, MOST) if exact_only else k
-        ef = max(index.search_ef(collection) or self._workspace.settings.qdrant.ef, sought + 1)
-        (found,) = index.search(collection, vector[None], sought + 1, filters, ef)
-        hits = [_listing(hit, own, metrics) for hit in found if hit.key != own.get("item_id")]
-        if exact_only:
-            hits = [hit for hit in hits if hit.relation == "exact"]
-        return Similar(collection, own.get("item_id"), tuple(hits[:k]))
+        return live
+
+    def warm(self) -> None:
+        """Load the encoder of the live release, if there is one and it is not loaded yet."""
+        try:
+            live = self.live()
+        except StateError:
+            return
+        self._encoder_of(live)
 
     def _find(
         self, collection: str, item: str, marketplace: str | None, snapshot: Callable[[], Path]
@@ -177,7 +202,7 @@ class Finder:
             "ids are matched letter for letter; describe a listing that is not in the catalogue by its title",
         )
 
-    def _encoder_of(self, live: Any) -> ListingEncoder:
+    def _encoder_of(self, live: Release) -> ListingEncoder:
         """Return the encoder of the live release; it is kept until another one is live."""
         kept = self._encoder
         if kept is None or kept[0] != live.collection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from twinvec.settings.group import Group, Operational
 
@@ -90,10 +90,15 @@ class EventSettings(Group):
     folder: Operational[Path | None] = Field(
         None, description="Folder of their Parquet files. If not set, `events` in the home."
     )
+    url: Operational[SecretStr | None] = Field(
+        None,
+        description="SQLAlchemy URL of a PostgreSQL database that keeps them in the table `twinvec_events`, such as "
+        "`postgresql+psycopg://…`. If not set, files.",
+    )
     queue: Operational[int] = Field(
         100_000, ge=1, description="Number of events that wait to be written; more are dropped, and counted."
     )
-    seconds: Operational[float] = Field(5.0, gt=0, description="Seconds between two files.")
+    seconds: Operational[float] = Field(5.0, gt=0, description="Seconds between two writes.")
 
 
 class ArmSettings(Group):
@@ -144,6 +149,12 @@ class ServingSettings(Group):
     max_age: Operational[int] = Field(
         60, ge=0, description="Seconds for which a caller may use an answer again without asking."
     )
+    cache: Operational[int] = Field(
+        64,
+        ge=0,
+        description="Mebibytes of answers that each process keeps as they were sent; 0 keeps none. One of another "
+        "release, or of other attributes, is another answer.",
+    )
     rules: RuleSettings = Field(RuleSettings(), description="Rules of every question.")
     attributes: Operational[Path | None] = Field(
         None,
@@ -156,6 +167,11 @@ class ServingSettings(Group):
     )
     events: EventSettings = Field(EventSettings(), description="What visitors did with answers.")
     experiment: ExperimentSettings = Field(ExperimentSettings(), description="Several releases at once.")
+    telemetry: Operational[bool] = Field(
+        False,
+        description="Record traces and durations for OpenTelemetry, and send them where the environment says "
+        "(`OTEL_EXPORTER_OTLP_ENDPOINT`), which needs `pip install twinvec[otel]`.",
+    )
     log: Operational[bool] = Field(True, description="Write a line of JSON for each request to stderr.")
 
     @field_validator("link")

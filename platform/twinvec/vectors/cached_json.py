@@ -24,7 +24,8 @@ class JsonFiles:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._cached: dict[tuple[str, ...], tuple[Path, Signature, dict[str, Any]]] = {}
+        self._cached: dict[tuple[str, ...], tuple[Signature, dict[str, Any]]] = {}
+        self._paths: dict[tuple[str, ...], str] = {}
 
     def read(self, *names: str) -> dict[str, Any] | None:
         """Return the object in the file `root`/names, a copy of it, or None if there is no such file.
@@ -32,11 +33,13 @@ class JsonFiles:
         Raises:
             StoreError: If the file holds no JSON object.
         """
-        cached = self._cached.get(names)
+        path = self._paths.get(names) or self._paths.setdefault(names, str(self._root.joinpath(*names)))
         try:
-            if cached is not None and cached[1] == _signature(cached[0].stat()):
-                return dict(cached[2])
-            file = self._root.joinpath(*names)
+            signature = _signature(os.stat(path))  # noqa: PTH116 - a path takes as long again
+            cached = self._cached.get(names)
+            if cached is not None and cached[0] == signature:
+                return dict(cached[1])
+            file = Path(path)
             with file.open(encoding="utf-8") as opened:
                 # Of the file that is read, which may not be the one that had the name a moment ago.
                 signature = _signature(os.fstat(opened.fileno()))
@@ -45,7 +48,7 @@ class JsonFiles:
             self._cached.pop(names, None)
             return None
         if time.time_ns() - signature[1] > SETTLED_NS:
-            self._cached[names] = (file, signature, values)
+            self._cached[names] = (signature, values)
         return dict(values)
 
 

@@ -56,12 +56,13 @@ class Lists:
         return answers.astype(np.str_)
 
     @cached_property
-    def _markets(self) -> tuple[list[str], npt.NDArray[np.int32]]:
+    def markets(self) -> tuple[list[str], npt.NDArray[np.int32]]:
+        """Names of the marketplaces, and the number of each product's, int32 [n]."""
         return self.marketplaces.dictionary.to_pylist(), self.marketplaces.indices.to_numpy()
 
     def pair(self, row: int) -> tuple[str, str]:
         """Return the marketplace and the id of the product of a row."""
-        names, codes = self._markets
+        names, codes = self.markets
         return names[codes[row]], self.product_ids[row].as_py()
 
 

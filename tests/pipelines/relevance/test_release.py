@@ -34,6 +34,7 @@ from twinvec.releases.gates import GateError
 from twinvec.serving.api import create_app
 from twinvec.serving.http.routes.relevance import RelevanceAnswer
 from twinvec.serving.opening import open_answerer
+from twinvec.serving.related import NewProduct
 from twinvec.settings import Settings
 from twinvec.settings.serving import ServingSettings
 from twinvec.tracking import alias_uri
@@ -169,6 +170,19 @@ def test_relevance_over_http_is_that_of_the_home(live: Any) -> None:
         for one, wanted in zip(found.products, expected.products, strict=True):
             assert (one.product_id, one.label) == (wanted.product_id, wanted.label)
             assert one.probabilities == pytest.approx(wanted.probabilities, abs=1e-5)
+    # A product that is described is read by its text alone, after those of the catalogue.
+    described = [{"title": "Case for a phone, red"}, {"category": "Phones > Cases"}]
+    mixed = client.post("/relevance", json={**asked, "products": described, "release": "v1"})
+    assert mixed.status_code == 200, mixed.text
+    found = RelevanceAnswer.model_validate(mixed.json())
+    assert [each.product_id for each in found.products] == [*products, None, None]
+    assert not any(each.by_graph for each in found.products[-2:])
+    assert found.products[0].probabilities == pytest.approx(expected.products[0].probabilities, abs=1e-5)
+    alone = Home(live.workspace).relevance(
+        "phone case", [NewProduct(category="Phones > Cases")], "us", release="search_relevance@v1"
+    )
+    assert alone.products[0].probabilities == pytest.approx(found.products[-1].probabilities, abs=1e-5)
+    assert client.post("/relevance", json={**asked, "release": "v9"}).status_code == 404
     unknown = client.post("/relevance", json={**asked, "product_ids": ["nothing"]})
     assert unknown.status_code == 404
     assert "has no product nothing" in unknown.json()["detail"]
@@ -178,6 +192,7 @@ def test_relevance_over_http_is_that_of_the_home(live: Any) -> None:
         {"product_ids": []},
         {"product_ids": ["x"] * 1001},
         {"lokale": "us"},
+        {"products": [{}]},
     ]
     for each in wrong:
         assert client.post("/relevance", json={**asked, **each}).status_code == 422, each
@@ -249,6 +264,9 @@ def test_the_command_answers(live: Any, monkeypatch: pytest.MonkeyPatch, tmp_pat
     answer = json.loads(result.stdout)
     assert [each["product_id"] for each in answer["products"]] == products
     assert {each["label"] for each in answer["products"]} <= set("ESCI")
+    new = ["relevance", "phone case", "--title", "Case for a phone", "--release", "v1", "--json"]
+    (one,) = json.loads(CliRunner().invoke(app, new).stdout)["products"]
+    assert one["product_id"] is None
     refused = CliRunner().invoke(app, ["relevance", "phone case"])
     assert refused.exit_code == 2
     status = CliRunner().invoke(app, ["status", "--release", NAME, "--json"])
@@ -279,6 +297,10 @@ def test_a_second_release_passes_gates_and_is_rolled_back(live: Any, monkeypatch
     assert alias_uri(settings, "relevance", f"{NAME}_live") == "models:/relevance/2"
     service = RelevanceService(live.workspace)
     assert service.opened()[1].version.name == second.name
+    assert service.opened("v1")[0].label == f"{NAME}@v1"
+    assert not service.opened()[1].warm
+    service.warm()
+    assert service.opened()[1].warm
     assert not service.opened()[1].node_ids
     assert releases.rollback(live.workspace, name=NAME).label == f"{NAME}@v1"
     assert RelevanceService(live.workspace).opened()[0].label == f"{NAME}@v1"

@@ -133,6 +133,12 @@ def test_a_seller_is_recommended_the_nearest_candidates_it_does_not_offer(
     rules = Rules(exclude=(wanted[0],), where=(Condition.parse(f"product_id!={wanted[1]}"),))
     ruled = Home(home).sellers(seller, 3, rules=rules)
     assert [hit.product.product_id for hit in ruled.hits] == wanted[2:5]
+    # Three that meet a rule are found, however far down they are.
+    every = sorted((name for name in candidates if name not in own), key=lambda name: -scores[name])
+    last = every[-3:]
+    rules = Rules(where=tuple(Condition.parse(f"product_id!={name}") for name in every[:-3]))
+    ruled = Home(home).sellers(seller, 3, rules=rules)
+    assert {hit.product.product_id for hit in ruled.hits} == set(last)
     monkeypatch.setenv("TWINVEC_HOME", str(home.settings.home))
     shown = CliRunner().invoke(
         app, ["sellers", "recommend", seller, "-n", "3", "--exclude", wanted[0], "--json"]
@@ -189,6 +195,11 @@ def test_published_candidates_are_recommended_as_by_an_exact_search(
     assert home.index.aliases() == {"seller_recommendations": published.collection}
     found = recommend(home, seller, 9)
     assert found.release == published.collection == "seller_recommendations__v1"
+    client = TestClient(create_app(open_answerer(home), ServingSettings(log=False), workspace=home))
+    first = client.get(f"/sellers/{seller}?k=3")
+    held = {"if-none-match": first.headers["etag"]}
+    assert client.get(f"/sellers/{seller}?k=3", headers=held).status_code == 304
+    assert client.get(f"/sellers/{seller}?k=4", headers=held).status_code == 200
     # Scores that are equal may come in another order.
     scores = [[hit.score for hit in each.hits] for each in (found, exact)]
     np.testing.assert_allclose(scores[0], scores[1], atol=1e-5)

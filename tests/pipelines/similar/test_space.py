@@ -153,6 +153,12 @@ def test_listings_are_found_over_http(made: Made) -> None:
     assert [hit["item_id"] for hit in found.json()["hits"]] == [hit.item_id for hit in expected.hits]
     SimilarAnswer.model_validate(found.json())
     assert client.get("/similar/nothing").status_code == 404
+    refused = client.get(f"/similar/{item}?marketplace=uk")
+    assert refused.status_code == 422
+    assert refused.json()["detail"] == f"no product of {made.release.collection} is of the marketplace 'uk'"
+    path, held = f"/similar/{item}?k=3&marketplace=mx", {"if-none-match": found.headers["etag"]}
+    assert client.get(path, headers=held).status_code == 304
+    assert client.get(f"/similar/{item}?k=4&marketplace=mx", headers=held).status_code == 200
     new = client.post("/similar?k=2", json={"title": "Red shoe", "attributes": {"heel": "flat"}})
     wanted = made.home.similar(NewListing(title="Red shoe", attributes={"heel": "flat"}), k=2)
     assert [hit["item_id"] for hit in new.json()["hits"]] == [hit.item_id for hit in wanted.hits]

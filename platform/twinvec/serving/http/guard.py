@@ -10,7 +10,7 @@ import asyncio
 import re
 import time
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,7 @@ class Guard:
         limits: Limits of requests.
         images: Paths whose body may hold an image.
         observe: Called with each request once it is answered.
+        announce: Called with the state of each request as its answer begins.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Guard:
         limits: LimitSettings,
         images: Collection[str] = (),
         observe: Callable[[Served], None] = lambda _served: None,
+        announce: Callable[[Mapping[str, Any]], None] = lambda _state: None,
     ) -> None:
         self._app = app
         self._keys = keys
@@ -81,6 +83,7 @@ class Guard:
         self._limiter = Limiter(limits.rate, limits.concurrency)
         self._images = frozenset(images)
         self._observe = observe
+        self._announce = announce
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -95,7 +98,7 @@ class Guard:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         state = {**scope.get("state", {}), "request_id": _request_id(headers)}
         asked = {**scope, "method": "GET" if method == "HEAD" else method, "state": state}
-        reply = _Reply(send, state["request_id"], without_body=method == "HEAD")
+        reply = _Reply(send, state, self._announce, without_body=method == "HEAD")
         caller = ANONYMOUS
         try:
             if is_open(asked["path"]):
@@ -179,15 +182,25 @@ class Guard:
 class _Reply:
     """Sends an answer with the request's id, and remembers its status."""
 
-    def __init__(self, send: Send, request_id: str, *, without_body: bool) -> None:
+    def __init__(
+        self,
+        send: Send,
+        state: Mapping[str, Any],
+        announce: Callable[[Mapping[str, Any]], None],
+        *,
+        without_body: bool,
+    ) -> None:
         self.status = 0
         self._send = send
-        self._header = (b"x-request-id", request_id.encode("ascii"))
+        self._state = state
+        self._announce = announce
+        self._header = (b"x-request-id", state["request_id"].encode("ascii"))
         self._without_body = without_body
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            self._announce(self._state)
             message = {**message, "headers": [*message.get("headers", ()), self._header]}
         elif self._without_body:
             message = {**message, "body": b""}

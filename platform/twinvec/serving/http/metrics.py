@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from twinvec.serving.http.guard import Served
-from twinvec.serving.related import Related
+from twinvec.serving.http.telemetry import TRACER
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -22,6 +23,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        # As many as the library itself keeps.
+        self._children: dict[tuple[Any, tuple[str, ...]], Any] = {}
         self._requests = Counter(
             "twinvec_requests", "Requests.", ["route", "method", "code", "arm"], registry=self.registry
         )
@@ -58,14 +61,15 @@ class Metrics:
     def served(self, request: Served) -> None:
         """Count a request."""
         route = request.route or "other"
-        self._requests.labels(route, request.method, str(request.status), request.arm or "").inc()
-        self._seconds.labels(route, request.release or "").observe(request.seconds)
+        counter = self._child(self._requests, (route, request.method, str(request.status), request.arm or ""))
+        counter.inc()
+        self._child(self._seconds, (route, request.release or "")).observe(request.seconds)
 
-    def answered(self, route: str, answer: Related) -> None:
+    def answered(self, route: str, *, empty: bool, fallback: str | None = None) -> None:
         """Count an answer that is empty or stands in for another."""
-        if answer.fallback is not None:
-            self._fallbacks.labels(answer.fallback).inc()
-        if not answer.hits:
+        if fallback is not None:
+            self._fallbacks.labels(fallback).inc()
+        if empty:
             self._empty.labels(route).inc()
 
     def event(self, kind: str, fate: str, count: int = 1) -> None:
@@ -75,8 +79,15 @@ class Metrics:
     @contextmanager
     def encoding(self) -> Iterator[None]:
         """Measure the block as the answer for a new product."""
-        with self._encoder.time():
+        with self._encoder.time(), TRACER.start_as_current_span("new product"):
             yield
+
+    def _child(self, metric: Any, labels: tuple[str, ...]) -> Any:
+        """Return a metric with labels; the library takes as long to find it as to count."""
+        key = metric, labels
+        if key not in self._children:
+            self._children[key] = metric.labels(*labels)
+        return self._children[key]
 
     def text(self, live: str | None) -> bytes:
         """Return all figures."""

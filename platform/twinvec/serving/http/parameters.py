@@ -14,6 +14,8 @@ from twinvec.serving.rules import Condition, Rules, parse_boosts
 from twinvec.vectors.index import Filters
 
 LONGEST = 2000
+# Query strings that are not validated again, and the longest of them.
+KEPT, KEPT_LENGTH = 10_000, 200
 NUL_FREE = r"^[^\x00]*$"
 
 
@@ -130,6 +132,25 @@ class RelatedParameters(BaseModel):
             self.explain,
             tuple(self.fields),
         )
+
+
+class Questions:
+    """Questions by their query strings, as they were validated. A long string is not kept."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Question] = {}
+
+    def find(self, query: bytes) -> Question | None:
+        """Return the question of a query string, or None if it was not kept."""
+        return self._known.get(query)
+
+    def keep(self, query: bytes, question: Question) -> None:
+        """Keep the question of a query string."""
+        if len(query) > KEPT_LENGTH:
+            return
+        if len(self._known) >= KEPT:
+            self._known.clear()
+        self._known[query] = question
 
 
 def decode_base64(text: object) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from fastapi.responses import Response
 
 from twinvec.serving.answering import Answerer, Question
 from twinvec.serving.experiment import assigned
+from twinvec.serving.http.kept import KeptAnswers, Written
 from twinvec.serving.http.metrics import Metrics
 from twinvec.serving.http.warming import Warmer
 from twinvec.settings.serving import ServingSettings
@@ -45,6 +46,60 @@ class Service:
     warmer: Warmer
     workspace: Workspace | None = None
     probes: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "probe"))
+    _kept: KeptAnswers = field(init=False, repr=False)
+    _rules: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Compute what is the same for all requests."""
+        object.__setattr__(self, "_kept", KeptAnswers(self.settings.cache << 20))
+        object.__setattr__(self, "_rules", repr(self.answerer.defaults))
+
+    async def related(
+        self, route: str, product_ids: Sequence[str], question: Question, collection: str
+    ) -> list[bytes]:
+        """Return the answer for each of some products as JSON; an unknown one, if there are several, has no hits.
+
+        An answer that was written before is not computed again, unless it gives reasons, which may be learned anew.
+
+        Args:
+            route: Route for the metrics.
+            product_ids: Products, each once or more.
+            question: The question.
+            collection: Collection that answers.
+
+        Raises:
+            UnknownProductError: If the only product is unknown.
+        """
+        answerer, kind = self.answerer, (collection, question, self._version())
+        kept = self._kept.find(kind) if not question.explain else {}
+        written = {name: kept[name] for name in product_ids if name in kept}
+        missing = [name for name in dict.fromkeys(product_ids) if name not in written]
+        if len(product_ids) == 1 and missing:
+            answers = [
+                await self.run(
+                    lambda: answerer.related(missing[0], question, collection), collection, question
+                )
+            ]
+        elif missing:
+            answers = await self.run(
+                lambda: answerer.batch(missing, question, collection), collection, question, len(missing)
+            )
+        else:
+            answers = []
+        for name, answer in zip(missing, answers, strict=True):
+            written[name] = Written(write(answer), not answer.hits, answer.fallback)
+            if not question.explain and answer.fallback is None:
+                self._kept.keep(kind, name, written[name])
+        chosen = [written[name] for name in product_ids]
+        for each in chosen:
+            if each.empty or each.fallback is not None:
+                self.metrics.answered(route, empty=each.empty, fallback=each.fallback)
+        return [each.content for each in chosen]
+
+    def _version(self) -> str:
+        """Return the version of the attributes, as they are now."""
+        self.answerer.attributes.refresh()
+        return self.answerer.attributes.version
 
     async def run(self, work: Callable[[], T], collection: str, question: Question, asked: int = 1) -> T:
         """Return what `work` returns, computed between requests if it is quick, else in a thread.
@@ -81,8 +136,9 @@ class Service:
 
     def etag(self, request: Request, collection: str) -> str:
         """Return the tag of the answer to a request: the same as long as the answer is."""
-        what = f"{request.url.path}?{request.url.query}|{self.answerer.attributes.version}|{self.answerer.defaults}"
-        digest = hashlib.blake2b(what.encode("utf-8", "replace"), digest_size=9).hexdigest()
+        scope = request.scope
+        what = f"{scope['path']}|{self.answerer.attributes.version}|{self._rules}?".encode("utf-8", "replace")
+        digest = hashlib.blake2b(what + scope["query_string"], digest_size=9).hexdigest()
         return f'W/"{collection}-{digest}"'
 
     def unchanged(self, request: Request, collection: str) -> Response | None:
@@ -90,7 +146,7 @@ class Service:
         given = request.headers.get("if-none-match")
         if given is None:
             return None
-        self.answerer.attributes.refresh()
+        self._version()
         tag = self.etag(request, collection)
         if tag not in (each.strip() for each in given.split(",")):
             return None
@@ -98,20 +154,19 @@ class Service:
         return Response(status_code=304, headers=self._headers(request, collection, tag))
 
     def respond(self, request: Request, answer: Any, collection: str | None) -> Response:
-        """Return an answer as JSON, written once."""
+        """Return an answer as JSON, written once; bytes are JSON already."""
         headers = {}
         if collection is not None:
             request.state.release = collection
             tag = self.etag(request, collection) if request.method == "GET" else None
             headers = self._headers(request, collection, tag)
-        return Response(
-            orjson.dumps(answer, default=str, option=OPTIONS), headers=headers, media_type="application/json"
-        )
+        content = answer if isinstance(answer, bytes) else write(answer)
+        return Response(content, headers=headers, media_type="application/json")
 
     def _headers(self, request: Request, collection: str, tag: str | None) -> dict[str, str]:
-        headers = {"x-release": collection}
+        headers = {"x-release": collection, "vary": "Accept-Encoding"}
         if self.settings.experiment.arms:
-            headers["vary"] = "X-Visitor"
+            headers["vary"] = "Accept-Encoding, X-Visitor"
         arm = getattr(request.state, "arm", None)
         if arm is not None:
             headers["x-arm"] = arm
@@ -121,3 +176,8 @@ class Service:
             age = self.settings.max_age if arm is None else 0
             headers["cache-control"] = f"private, max-age={age}"
         return headers
+
+
+def write(answer: Any) -> bytes:
+    """Return an answer as JSON."""
+    return orjson.dumps(answer, default=str, option=OPTIONS)

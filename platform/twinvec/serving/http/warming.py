@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from twinvec.errors import TwinvecError
 from twinvec.serving.related import ColdStart, Recommender
@@ -24,13 +25,20 @@ class Warmer:
         self.warmed: set[str] = set()
         self._recommender = recommender
         self._cold_start = cold_start
+        self._followed: list[Callable[[], None]] = []
+        self._looked = False
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
     @property
     def ready(self) -> bool:
-        """True once a release was loaded, or if nobody loads any ahead."""
-        return self._thread is None or bool(self.warmed)
+        """True once all that is live was loaded, or if nobody loads any ahead."""
+        return self._thread is None or (bool(self.warmed) and self._looked)
+
+    def follow(self, warm: Callable[[], None]) -> None:
+        """Call `warm` at each look, too; it loads what another question needs, if it is not loaded yet."""
+        if self._cold_start is not None:  # encoders are loaded ahead
+            self._followed.append(warm)
 
     def start(self) -> None:
         """Begin to look."""
@@ -52,6 +60,12 @@ class Warmer:
                     self._warm(collection)
             except Exception as error:  # the next look may find the store again
                 LOG.error("what is live cannot be loaded: %s", error)
+            for warm in self._followed:
+                try:
+                    warm()
+                except Exception as error:  # the first question says it to who asks
+                    LOG.error("what is live cannot be loaded: %s", error)
+            self._looked = True
             if self._stopped.wait(SECONDS):
                 return
 

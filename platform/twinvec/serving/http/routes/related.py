@@ -2,32 +2,40 @@
 
 # No `from __future__ import annotations`: FastAPI reads the annotations of functions inside a function.
 
-from dataclasses import dataclass
 from typing import Annotated
 
+import orjson
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 
+from twinvec.serving.answering import Question
 from twinvec.serving.http.answers import BatchAnswer, RelatedAnswer
-from twinvec.serving.http.parameters import ManyBody, NewProductBody, RelatedParameters
-from twinvec.serving.http.service import Service
-from twinvec.serving.related import NewProduct, Related
+from twinvec.serving.http.parameters import ManyBody, NewProductBody, Questions, RelatedParameters
+from twinvec.serving.http.service import Service, write
+from twinvec.serving.related import NewProduct
 
 TAG = "related products"
 Parameters = Annotated[RelatedParameters, Query()]
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Answers of one release."""
+async def answer_one(service: Service, request: Request, product_id: str, question: Question) -> Response:
+    """Return the answer to a question about one product: its body, or status 304 if the caller holds it."""
+    collection = await service.collection(request, question.release)
+    unchanged = service.unchanged(request, collection)
+    if unchanged is not None:
+        return unchanged
+    (content,) = await service.related("/related/{product_id}", [product_id], question, collection)
+    return service.respond(request, content, collection)
 
-    release: str
-    answers: list[Related]
 
+def related_router(service: Service, known: Questions) -> APIRouter:
+    """Return the routes of related products.
 
-def related_router(service: Service) -> APIRouter:
-    """Return the routes of related products."""
+    Args:
+        service: Service.
+        known: Gets the questions of query strings that were validated.
+    """
     router = APIRouter()
     answerer = service.answerer
 
@@ -44,27 +52,18 @@ def related_router(service: Service) -> APIRouter:
         The first explanation after a start, or after another release went live, loads the ranker and the graph.
         """
         question = parameters.question()
-        collection = await service.collection(request, question.release)
-        unchanged = service.unchanged(request, collection)
-        if unchanged is not None:
-            return unchanged
-        answer = await service.run(
-            lambda: answerer.related(product_id, question, collection), collection, question
-        )
-        service.metrics.answered("/related/{product_id}", answer)
-        return service.respond(request, answer, answer.release)
+        answer = await answer_one(service, request, product_id, question)
+        known.keep(request.scope["query_string"], question)
+        return answer
 
     @router.post("/related/batch", tags=[TAG], response_model=BatchAnswer)
     async def batch(request: Request, body: ManyBody) -> Response:
         """Return an answer for each of up to 1,000 products, all of one release; an unknown one has no hits."""
         question = body.question()
         collection = await service.collection(request, question.release)
-        answers = await service.run(
-            lambda: answerer.batch(body.ids, question, collection), collection, question, len(body.ids)
-        )
-        for answer in answers:
-            service.metrics.answered("/related/batch", answer)
-        return service.respond(request, Batch(collection, answers), collection)
+        answers = await service.related("/related/batch", body.ids, question, collection)
+        content = write({"release": collection, "answers": list(map(orjson.Fragment, answers))})
+        return service.respond(request, content, collection)
 
     @router.post("/related/basket", tags=[TAG], response_model=RelatedAnswer)
     async def basket(request: Request, body: ManyBody) -> Response:
@@ -77,7 +76,7 @@ def related_router(service: Service) -> APIRouter:
         answer = await service.run(
             lambda: answerer.basket(body.ids, question, collection), collection, question, len(body.ids)
         )
-        service.metrics.answered("/related/basket", answer)
+        service.metrics.answered("/related/basket", empty=not answer.hits, fallback=answer.fallback)
         return service.respond(request, answer, answer.release)
 
     if answerer.cold_start is not None:
@@ -92,7 +91,7 @@ def related_router(service: Service) -> APIRouter:
             collection = await service.collection(request, question.release)
             with service.metrics.encoding():
                 answer = await run_in_threadpool(answerer.related_to_new, new, question, collection)
-            service.metrics.answered("/related", answer)
+            service.metrics.answered("/related", empty=not answer.hits, fallback=answer.fallback)
             return service.respond(request, answer, answer.release)
 
     return router

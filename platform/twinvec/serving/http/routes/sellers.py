@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from twinvec.serving.http.answers import SellerAnswer
 from twinvec.serving.http.parameters import SellerParameters
 from twinvec.serving.http.service import Service
-from twinvec.serving.sellers import recommend_by_rules
+from twinvec.serving.sellers import live_release, recommend_by_rules
 from twinvec.workspace import Workspace
 
 
@@ -25,6 +25,10 @@ def sellers_router(service: Service, workspace: Workspace) -> APIRouter:
         parameters: Annotated[SellerParameters, Query()],
     ) -> Response:
         """Return products that a seller does not offer yet, the nearest first, under the rules."""
+        live = live_release(workspace) if parameters.version is None else None
+        unchanged = service.unchanged(request, live.collection) if live is not None else None
+        if unchanged is not None:
+            return unchanged
         answer = recommend_by_rules(
             workspace, service.answerer, seller_id, parameters.question(), parameters.version
         )

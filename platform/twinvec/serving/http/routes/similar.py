@@ -69,6 +69,7 @@ def similar_router(service: Service, workspace: Workspace) -> APIRouter:
     """Return the routes of similar listings."""
     router = APIRouter()
     finder = Finder(workspace)
+    service.warmer.follow(finder.warm)
 
     def respond(request: Request, answer: Similar) -> Response:
         return service.respond(request, answer, answer.release)
@@ -80,8 +81,12 @@ def similar_router(service: Service, workspace: Workspace) -> APIRouter:
         parameters: Annotated[SimilarParameters, Query()],
     ) -> Response:
         """Return the same product and its substitutes, best first."""
-        found = finder.similar(item_id, parameters.k, parameters.marketplace, parameters.exact_only)
-        return respond(request, found)
+        live = finder.live()
+        unchanged = service.unchanged(request, live.collection)
+        if unchanged is not None:
+            return unchanged
+        asked = parameters.k, parameters.marketplace, parameters.exact_only
+        return respond(request, finder.similar(item_id, *asked, live))
 
     @router.post("/similar", tags=[TAG], response_model=SimilarAnswer)
     def similar_to_new(
