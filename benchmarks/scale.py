@@ -1,8 +1,8 @@
 """One epoch of training and inference of every product, on graphs that grow to 6.5 million products.
 
-    python benchmarks/scale.py --products 65000 --output benchmarks/results/scale_65000.json
+    python benchmarks/scale.py --products 50000 --output benchmarks/results/scale_50000.json
     python benchmarks/scale.py --products 650000 --output benchmarks/results/scale_650000.json
-    python benchmarks/scale.py --chart benchmarks/results/scale_*.json
+    python benchmarks/scale.py --chart benchmarks/results/scale_[0-9]*.json
 
 The graph has 9 co-purchase and 65 co-view edges to 6.5 products, as the largest described has; content is random.
 The model is that of `related.recipe`, as `twinvec run` trains it. Its plan has the proximity of all products and its

@@ -69,18 +69,23 @@ def measured_on(record: Record) -> str:
 def growth(records: list[Record]) -> list[str]:
     """Return the table of all sizes of `scale.py`."""
     lines = [
-        "| recipe | products | co-purchases | co-views | plan | epoch | edges/s | inference | nodes/s | peak memory |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| recipe | products | co-purchases | co-views | plan | epoch | edges/s | inference | nodes/s | all epochs "
+        "| peak memory |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in sorted(records, key=lambda record: record["products"]):
         seconds, batches = row["seconds"], row["batches"]
         epoch = f"{seconds['epoch']:,.0f} s"
         if row["epoch_is_extrapolated"]:
             epoch += f" (extrapolated from {batches['run']} of {batches['of an epoch']} batches)"
+        whole = "–"
+        if "epochs" in row:
+            whole = f"{seconds['plan'] + row['epochs'] * seconds['epoch'] + seconds['inference']:,.0f} s"
         lines.append(
             f"| `{row['recipe']}` | {row['products']:,} | {row['edges']['copurchase']:,} | {row['edges']['coview']:,} "
             f"| {seconds['plan']:,.1f} s | {epoch} | {row['edges_per_second']['trained']:,.0f} "
-            f"| {seconds['inference']:,.1f} s | {row['nodes_per_second']:,.0f} | {row['peak_mib'] / 1024:.1f} GiB |"
+            f"| {seconds['inference']:,.1f} s | {row['nodes_per_second']:,.0f} | {whole} "
+            f"| {row['peak_mib'] / 1024:.1f} GiB |"
         )
     sizes: dict[str, list[str]] = {}
     for row in sorted(records, key=lambda record: record["products"]):

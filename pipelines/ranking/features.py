@@ -185,7 +185,9 @@ def compute(known: Known, rows: Mapping[str, sp.csr_array], pairs: Pairs) -> dic
     values = {name: values_at(matrix, pairs) for name, matrix in rows.items()}
     values |= _degrees(known.relations, pairs)
     values |= _content(known, pairs)
-    values |= {f"rank_{name}": ranks_within(pairs, values[name]) for name in RANKED}
+    # Known co-purchases are no candidates where the ranker learns, so ranks do not count them where it makes lists.
+    bought = values_at(rows_of(known.relations.out, pairs.sources), pairs) > 0
+    values |= {f"rank_{name}": ranks_within(pairs, values[name], bought) for name in RANKED}
     return values
 
 

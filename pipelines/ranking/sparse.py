@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import scipy.sparse as sp
 
 FloatArray = npt.NDArray[np.float32]
@@ -91,10 +90,34 @@ def scaled(
     return sp.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
-def ranks_within(pairs: Pairs, scores: FloatArray) -> FloatArray:
-    """Return the rank of each pair's score among those of its source, from 0, float32 [pairs].
+def ranks_within(pairs: Pairs, scores: FloatArray, known: npt.NDArray[np.bool_] | None = None) -> FloatArray:
+    """Return the number of a source's candidates with a higher score, float32 [pairs].
 
-    Equal scores share the best of their ranks, so that it does not matter in which order candidates come.
+    Equal scores have equal ranks, so that it does not matter in which order candidates come.
+
+    Args:
+        pairs: Pairs.
+        scores: A score of each, float32 [pairs].
+        known: Pairs that are not counted, bool [pairs]; they have ranks, too.
+
+    Example:
+        >>> import numpy as np
+        >>> pairs = Pairs(np.array([5]), np.zeros(4, int), np.arange(4), 4)
+        >>> scores = np.array([2, 9, 2, 1], np.float32)
+        >>> ranks_within(pairs, scores).tolist()
+        [1.0, 0.0, 1.0, 3.0]
+        >>> ranks_within(pairs, scores, np.array([False, True, False, False])).tolist()
+        [0.0, 0.0, 0.0, 2.0]
     """
-    ranks = pd.Series(scores).groupby(pairs.row).rank(method="min", ascending=False)
-    return (ranks - 1).to_numpy(np.float32)
+    order = np.lexsort((-scores, pairs.row))
+    row, sorted_scores = pairs.row[order], scores[order]
+    counted = np.ones(len(order), np.int64) if known is None else (~known[order]).astype(np.int64)
+    before = np.cumsum(counted) - counted
+    first_of_row = np.r_[True, row[1:] != row[:-1]] if len(row) else np.zeros(0, np.bool_)
+    first_of_score = first_of_row | np.r_[True, sorted_scores[1:] != sorted_scores[:-1]][: len(row)]
+    places = np.arange(len(row))
+    start_of_row = np.maximum.accumulate(np.where(first_of_row, places, 0))
+    start_of_score = np.maximum.accumulate(np.where(first_of_score, places, 0))
+    ranks = np.empty(len(row), np.float32)
+    ranks[order] = before[start_of_score] - before[start_of_row]
+    return ranks

@@ -90,8 +90,9 @@ def factorise(
         >>> np.allclose(source @ target.T, np.log1p(near.toarray() / 0.1), atol=1e-5)
         True
     """
-    logarithm = proximity.copy()
-    logarithm.data = np.log1p(logarithm.data / least)
+    data = np.log1p(proximity.data / least)
+    # The places of the entries are shared: at millions of products they are half of the memory.
+    logarithm = sp.csr_array((data, proximity.indices, proximity.indptr), shape=proximity.shape)
     rank = min(dimension, *proximity.shape)
     left, values, right = randomized_svd(logarithm, rank, n_iter=POWER_ITERATIONS, random_state=seed)
     root = np.sqrt(values)

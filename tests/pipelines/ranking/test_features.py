@@ -175,6 +175,18 @@ def test_ranks_within_a_source(random: np.random.Generator) -> None:
     assert ranks_within(pairs, scores).tolist() == [2, 0, 0, 3, 1, 0, 0]
 
 
+def test_known_pairs_do_not_count(random: np.random.Generator) -> None:
+    """Ranks are those among the other candidates, as where the ranker learns."""
+    row = np.sort(random.integers(0, 6, 80))
+    pairs = Pairs(np.arange(6), row, np.arange(80), 80)
+    scores = random.integers(0, 9, 80).astype(np.float32)
+    known = random.random(80) < 0.3
+    ranks = ranks_within(pairs, scores, known)
+    for place in range(80):
+        others = scores[(row == row[place]) & ~known]
+        assert ranks[place] == (others > scores[place]).sum()
+
+
 def test_values_at_pairs(random: np.random.Generator) -> None:
     dense = np.where(random.random((5, 13)) < 0.4, random.random((5, 13)), 0).astype(np.float32)
     pairs = all_pairs(13, np.arange(5))
