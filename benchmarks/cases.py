@@ -1,9 +1,9 @@
-"""Run the small inputs that failed once through `twinvec ingest` and the decoder of images; write what happens now.
+"""Run small inputs that failed once, and homes that were moved, copied or attacked; write what happens now.
 
     python benchmarks/cases.py [FOLDER OF CASES] [PAGE]
 
 The folder is `../shared/cases` beside the repository, the page `docs/results/cases.md`. Without the folder nothing is
-written, and the exit status is 0.
+written, and the exit status is 0. With a folder, the cases of homes, which take a few minutes, are left out.
 """
 
 from __future__ import annotations
@@ -33,6 +33,13 @@ HEAD = """# Inputs as people have them
 
 Made by `python benchmarks/cases.py`: what `twinvec ingest` says of small inputs, each of which stands for a kind that
 [catalogue.md](../catalogue.md) describes. Settings are given as in the environment.
+
+"""
+HOMES = """
+# Homes as people treat them
+
+F: homes that move. G: each store's own client. H: readers and full disks. I: attacks. Each has a copy of a home with
+200 products, two versions of `related` and a live release; see [operations.md](../operations.md).
 
 """
 
@@ -88,10 +95,23 @@ def main(arguments: list[str]) -> None:
         HEAD
         + markdown_table(columns, ingests)
         + "\nImages, decoded to 32 × 32:\n\n"
-        + markdown_table(("file", "what happens"), pictures),
+        + markdown_table(("file", "what happens"), pictures)
+        + ("" if arguments else homes()),
         encoding="utf-8",
     )
     print(f"{len(ingests)} ingests and {len(pictures)} images: {page}")
+
+
+def homes() -> str:
+    """Return the part of the page on homes."""
+    from benchmarks import home_cases
+
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [
+            (kind, done, outcome.replace("|", "\\|").replace("\n", "<br>"))
+            for kind, done, outcome in home_cases.rows(Path(folder))
+        ]
+    return HOMES + markdown_table(("kind", "what was done", "what happens"), rows)
 
 
 def ingested(cases: Path, case: Case, home: Path) -> tuple[str, str, str, str]:
