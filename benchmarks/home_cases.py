@@ -160,12 +160,12 @@ def contents(home: Path) -> dict[str, str]:
 
 def moved(home: Path, product: str) -> str:
     """Ask a home that lies elsewhere than where it was made."""
-    named = run(home, "doctor")
+    named = run(home, "doctor", "--json")
     said = [
         run(home, *command) for command in (["related", product], ["status"], ["doctor", "--fix"], ["doctor"])
     ]
-    first = " ".join(next(line for line in named.out.splitlines() if "copied" in line).split())
-    return f"`doctor` before: exit {named.status}, {first}\n" + "; ".join(
+    first = next(each for each in json.loads(named.out)["findings"] if each["store"] == "home")
+    return f"`doctor` before: exit {named.status}, the home {first['what']}\n" + "; ".join(
         f"{name} {each.short()}"
         for name, each in zip(("`related`", "`status`", "`doctor --fix`", "`doctor`"), said, strict=True)
     )
