@@ -2,8 +2,8 @@
 
     python benchmarks/mlflow_page.py [PICTURE]
 
-Two versions of `related`, by two recipes, are made of a small synthetic store in a temporary home. The picture is
-`docs/results/mlflow-compare.png`. It needs Chromium, and Playwright of the group `dev`.
+Two versions of `related`, of two dimensions and learning rates, are made of a small synthetic store in a temporary
+home. The picture is `docs/results/mlflow-compare.png`. It needs Chromium, and Playwright of the group `dev`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from registry.models import Version
 from twinvec.catalogue.synthetic import generate
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "results" / "mlflow-compare.png"
-RECIPES = ("twinvec", "sage")
+# Dimension and learning rate of each version.
+VERSIONS = ((32, 0.003), (64, 0.01))
 WAIT = 60
 # Milliseconds in which the charts are drawn; the page never stops to ask the server.
 SETTLED = 4_000
@@ -62,14 +63,18 @@ def main(arguments: list[str]) -> None:
 
 
 def make_versions(folder: Path) -> list[Version]:
-    """Make a version of `related` by each recipe."""
+    """Make the versions of `related`, by the recipe `sage`."""
     generate(folder / "store", 300, seed=1, images=False)
     versions = []
-    for recipe in RECIPES:
+    for dimension, rate in VERSIONS:
         options: dict[str, Any] = {
             "device": "cpu",
             "text": {"scheme": "pretrained"},
-            "related": {"recipe": recipe, "dimension": 32, recipe: {"epochs": 6}},
+            "related": {
+                "recipe": "sage",
+                "dimension": dimension,
+                "sage": {"epochs": 6, "learning_rate": rate},
+            },
         }
         with twinvec.open(folder / "home", **options) as home:
             home.ingest(folder / "store")
