@@ -121,6 +121,13 @@ def train(home: Home) -> tuple[ProductGraph, Tested]:
     return load_graph(Path(graph.path)), tested
 
 
+def held_out_mrr(real: ProductGraph, tested: Tested) -> float:
+    """Return the MRR@10 of all validation edges, which `graph.lent_half` is chosen by."""
+    held_out, known = real.edges(Split.VALIDATION), real.edges(Split.TRAIN).matrix(real.products)
+    source, target = (torch.from_numpy(np.ascontiguousarray(each)) for each in (tested.source, tested.target))
+    return ranking_metrics(rank_targets(source, target, held_out.ends, known)).mrr_at_10
+
+
 def judge(
     real: ProductGraph, graph: ProductGraph, tested: Tested, slices: Slices
 ) -> dict[str, dict[str, float]]:
@@ -140,24 +147,27 @@ def judge(
     return figures
 
 
-def measure(products: int, seeds: int) -> dict[str, Any]:
-    """Measure both arms on stores of several seeds, and average."""
+def measure(products: int, seeds: int, halves: list[float]) -> dict[str, Any]:
+    """Measure all arms on stores of several seeds, and average."""
     runs = []
     for seed in range(seeds):
         with TemporaryDirectory() as temporary:
-            runs.append(measure_one(Path(temporary), products, seed))
+            runs.append(measure_one(Path(temporary), products, seed, halves))
+    arms = list(runs[0]["arms"])
     means = {
         f"{part}, {arm}": {
-            figure: float(np.mean([run[arm][part][figure] for run in runs])) for figure in runs[0][arm][part]
+            figure: float(np.mean([run["arms"][arm][part][figure] for run in runs]))
+            for figure in runs[0]["arms"][arm][part]
         }
-        for part in runs[0]["without"]
-        for arm in ("without", "with")
+        for part in runs[0]["arms"]["without"]
+        for arm in arms
     }
-    return {"figures": means, "transfers": [run["transfers"] for run in runs]}
+    validation = {arm: float(np.mean([run["validation"][arm] for run in runs])) for arm in arms}
+    return {"figures": means, "validation": validation, "transfers": [run["transfers"] for run in runs]}
 
 
-def measure_one(folder: Path, products: int, seed: int) -> dict[str, Any]:
-    """Measure both arms on one store."""
+def measure_one(folder: Path, products: int, seed: int, halves: list[float]) -> dict[str, Any]:
+    """Measure related products without lent behaviour, with all of it, and with `graph.lent_half` of each value."""
     new = make_store(folder / "store", products, seed)
     with twinvec.open(folder / "home", seed=seed, **SETTINGS) as home:
         home.ingest(folder / "store")
@@ -170,12 +180,21 @@ def measure_one(folder: Path, products: int, seed: int) -> dict[str, Any]:
         ]
         real, tested = train(home)
         slices = slices_of(real, folder / "store", new)
-        figures: dict[str, Any] = {"without": judge(real, real, tested, slices)}
-    lent = {**SETTINGS, "graph": {"transferred": [each.name for each in made]}}
-    with twinvec.open(folder / "home", seed=seed, **lent) as home:
-        figures["with"] = judge(real, *train(home), slices)
+        arms = {"without": judge(real, real, tested, slices)}
+        validation = {"without": held_out_mrr(real, tested)}
+    for half in (None, *halves):
+        name = "with" if half is None else f"with, half at {half:g}"
+        graph = {"transferred": [each.name for each in made], "lent_half": half}
+        with twinvec.open(folder / "home", seed=seed, **SETTINGS, graph=graph) as home:
+            lent, tested = train(home)
+            arms[name], validation[name] = judge(real, lent, tested, slices), held_out_mrr(real, tested)
+        print(f"seed {seed}, {name}: {arms[name]}, {validation[name]:.4f}", file=sys.stderr, flush=True)
     counted = ("to", "products", "mapped", "lenders", "copurchase", "coview", "unsold", "threshold")
-    return {**figures, "transfers": [{name: getattr(each, name) for name in counted} for each in made]}
+    return {
+        "arms": arms,
+        "validation": validation,
+        "transfers": [{name: getattr(each, name) for name in counted} for each in made],
+    }
 
 
 def main() -> None:
@@ -183,9 +202,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--products", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--halves", type=float, nargs="*", default=[1.0], help="values of graph.lent_half")
     add_output(parser)
     arguments = parser.parse_args()
-    measured = measure(arguments.products, arguments.seeds)
+    measured = measure(arguments.products, arguments.seeds, arguments.halves)
     finish(arguments.output, vars(arguments), [], measured, ("torch", "qdrant-client"))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twinvec.spaces import Carry, Space
+from twinvec.spaces import Carry, Space, Worth
 
 SPACE = Space(
     name="aligned",
@@ -15,4 +15,5 @@ SPACE = Space(
     settings=("aligned",),
     revision=2,
     update=Carry("carry", "pipelines.update.aligned:carry_aligned", reads=("graph", "text", "image")),
+    worth=Worth("MRR@10 of held-out co-views", "untrained_mrr_at_10", "validation_mrr_at_10"),
 )

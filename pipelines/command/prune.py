@@ -33,7 +33,7 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove old releases and versions from all stores; what is kept, and what that was made from, stays.
+    """Remove old releases, versions and transfers from all stores; what is kept, and what that was made from, stays.
 
     The live release stays, and the one that a rollback goes back to. Of what is removed, the registry keeps the rows,
     with metrics, lineage and history. Killed, it is finished by running it again.
@@ -62,6 +62,7 @@ def _record(pruned: Pruned, dry_run: bool) -> dict[str, object]:
         "releases": [release.label for release in pruned.plan.releases],
         "versions": [version.name for version in pruned.plan.versions],
         "spare_snapshots": [snapshot.id for snapshot in pruned.plan.snapshots],
+        "transfers": list(pruned.plan.transfers),
         "kept": pruned.plan.kept,
         "freed": [_holding(holding) for holding in pruned.taken],
         "bytes": sum(holding.size or 0 for holding in pruned.taken),
@@ -75,6 +76,7 @@ def _holding(holding: Holding) -> dict[str, object]:
 
 def _print(pruned: Pruned, dry_run: bool, snapshots: bool) -> None:
     names = [*(each.label for each in pruned.plan.releases), *(each.name for each in pruned.plan.versions)]
+    names += [f"transfer {name}" for name in pruned.plan.transfers]
     typer.echo(f"{'Would be removed' if dry_run else 'Removed'}: {', '.join(names) or 'nothing'}")
     print_table("Kept", ["what", "why"], list(pruned.plan.kept.items()))
     if pruned.taken:

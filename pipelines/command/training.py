@@ -13,6 +13,7 @@ from pipelines.command.progress import shown
 
 if TYPE_CHECKING:
     from twinvec.dag import Step
+    from twinvec.estimates import Estimate
 
 SnapshotId = Annotated[
     str | None,
@@ -22,8 +23,11 @@ Force = Annotated[bool, typer.Option("--force", help="Make new versions even if 
 
 
 def run(snapshot: SnapshotId = None, force: Force = False, as_json: AsJson = False) -> None:
-    """Run every stage that is out of date, in order; publish and promote what is new."""
-    from twinvec import dag
+    """Run every stage that is out of date, in order; publish and promote what is new.
+
+    A plan comes first: the stages that will run, how long each is likely to take, and what it was worth.
+    """
+    from twinvec import dag, estimates
     from twinvec.engine.together import asks_for_trainers, train_together
     from twinvec.nn import processes
     from twinvec.releases.refresh import refresh
@@ -35,18 +39,28 @@ def run(snapshot: SnapshotId = None, force: Force = False, as_json: AsJson = Fal
             workspace.settings, _train_spaces, {"snapshot": snapshot, "spaces": None, "force": force}
         )
         force = False
-    with processes.process_group(), shown() as progress:
+    with processes.process_group():
+        opened = workspace.snapshot(snapshot)
         if not processes.is_first():
-            dag.run(workspace, workspace.snapshot(snapshot), None, force)
+            dag.run(workspace, opened, None, force)
             return
-        refreshed = refresh(workspace, workspace.snapshot(snapshot), force, progress, progress.count)
+        plan = estimates.plan(workspace, opened, force)
+        if not as_json:
+            print_plan(plan)
+        with shown() as progress:
+            refreshed = refresh(workspace, opened, force, progress, progress.count)
     release = refreshed.live
     if as_json:
         print_json(
-            {"steps": _records(refreshed.steps), "live": release and release.collection} | refreshed.refusal()
+            {
+                "plan": plan,
+                "steps": _records(refreshed.steps),
+                "live": release and release.collection,
+            }
+            | refreshed.refusal()
         )
     else:
-        print_steps(refreshed.steps)
+        print_steps(refreshed.steps, plan)
         typer.echo(
             f"live: {release.collection}, of {release.version.name}" if release else "no release is live"
         )
@@ -117,14 +131,43 @@ def _train_spaces(arguments: Mapping[str, Any]) -> None:
         )
 
 
-def print_steps(steps: Sequence[Step]) -> None:
-    """Print the result of each space."""
-    print_table("Stages", ["space", "version", "what", "seconds", "vectors", "dimension"], map(_row, steps))
+def print_plan(plan: Sequence[Estimate]) -> None:
+    """Print what will run, how long it is likely to take, and what it was worth."""
+    from twinvec.estimates import total
+
+    if not plan:
+        return
+    print_table(
+        "Plan",
+        ["space", "why", "seconds", "as measured by", "worth"],
+        [(each.space, each.reason, _seconds(each.seconds), each.basis, each.worth) for each in plan],
+    )
+    seconds, unknown = total(plan)
+    told = f"about {seconds:,.0f} s" if len(unknown) < len(plan) else "no time is known yet"
+    typer.echo(told + (f", without {', '.join(unknown)}" if unknown and len(unknown) < len(plan) else ""))
+
+
+def print_steps(steps: Sequence[Step], plan: Sequence[Estimate] = ()) -> None:
+    """Print the result of each space, with its estimated seconds if there was a plan."""
+    estimated = {each.space: each.seconds for each in plan}
+    columns = ["space", "version", "what", "seconds", "vectors", "dimension"]
+    rows = [_row(step) for step in steps]
+    if estimated:
+        columns.insert(4, "estimated")
+        rows = [
+            (*row[:4], _seconds(estimated.get(step.space)) if step.made else None, *row[4:])
+            for step, row in zip(steps, rows, strict=True)
+        ]
+    print_table("Stages", columns, rows)
+
+
+def _seconds(value: float | None) -> str | None:
+    return None if value is None else f"{value:.1f}"
 
 
 def _row(step: Step) -> tuple[object, ...]:
     version = step.version
-    seconds = f"{step.seconds:.1f}" if step.made else None
+    seconds = _seconds(step.seconds) if step.made else None
     if version is None:
         return step.space, None, step.reason, seconds, None, None
     return step.space, version.name, step.reason, seconds, version.rows, version.dimension

@@ -60,7 +60,13 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     borrowed = {}
     for behaviour in ("copurchase", "coview") if lent else ():
         borrowed[f"lent_{behaviour}_edges"] = add_lent(
-            connection, lent, behaviour, f"{behaviour}_edge", direction == "source", options.min_lent
+            connection,
+            lent,
+            behaviour,
+            f"{behaviour}_edge",
+            direction == "source",
+            options.min_lent,
+            options.lent_half,
         )
         progress(f"{borrowed[f'lent_{behaviour}_edges']:,} {behaviour} edges are lent")
     counts = _count(connection)

@@ -18,6 +18,7 @@ def add_lent(
     edges: str,
     directed: bool,
     least: float,
+    half: float | None = None,
 ) -> int:
     """Add lent edges to the training edges of the table `edges`, which is divided already.
 
@@ -30,7 +31,10 @@ def add_lent(
         behaviour: `copurchase` or `coview`.
         edges: Name of the table to add to.
         directed: Whether pairs have a direction of their own; otherwise the edge of a pair may run against its order.
-        least: Least sum of counts, each times its confidence, of a lent edge.
+        least: Least sum of counts, each times its confidence and weight, of a lent edge.
+        half: Number of own training edges of a product at which what is lent to it weighs half; None weighs all in
+            full. A product with many keeps the answers that its own edges give. Of a co-purchase, the source's edges
+            count; of a co-view, those of the end with fewer.
 
     Returns:
         Number of edges that were added.
@@ -40,19 +44,28 @@ def add_lent(
     if not directed:
         ways.append("target AS source, source AS target, lender_target AS s, lender_source AS t")
     both = " UNION ALL ".join(f"SELECT {way}, count FROM own" for way in ways)
+    # A co-view has no direction.
+    own = "coalesce(first.own, 0)"
+    fewest = own if behaviour == "copurchase" else f"least({own}, coalesce(second.own, 0))"
+    weight = "1.0" if half is None else f"({half} / ({half} + {fewest}))"
+    degrees = "leaving" if behaviour == "copurchase" else "touching"
     before = _count(connection, edges)
     connection.execute(
         f"""
         INSERT INTO {edges}
         WITH own AS (SELECT DISTINCT * FROM read_parquet([{listed}]) WHERE behaviour = $behaviour),
              ways AS ({both}),
-             trained AS (SELECT source, target FROM {edges} WHERE split = $train)
-        SELECT a.node, b.node, greatest(1, round(sum(ways.count)))::BIGINT, $train::TINYINT
+             trained AS (SELECT source, target FROM {edges} WHERE split = $train),
+             leaving AS (SELECT source AS node, count(*) AS own FROM trained GROUP BY 1),
+             touching AS (SELECT node, count(*) AS own FROM (
+                 SELECT unnest([source, target]) AS node FROM trained) GROUP BY 1)
+        SELECT a.node, b.node, greatest(1, round(sum(ways.count * {weight})))::BIGINT, $train::TINYINT
         FROM ways JOIN node s ON s.product_id = ways.s JOIN node t ON t.product_id = ways.t
         JOIN node a ON a.product_id = ways.source JOIN node b ON b.product_id = ways.target
         JOIN trained ON trained.source = s.node AND trained.target = t.node
+        LEFT JOIN {degrees} first ON first.node = a.node LEFT JOIN {degrees} second ON second.node = b.node
         WHERE (a.node, b.node) NOT IN (SELECT (source, target) FROM trained)
-        GROUP BY a.node, b.node HAVING sum(ways.count) >= $least ORDER BY 1, 2
+        GROUP BY a.node, b.node HAVING sum(ways.count * {weight}) >= $least ORDER BY 1, 2
         """,
         {"behaviour": behaviour, "train": int(Split.TRAIN), "least": least},
     )

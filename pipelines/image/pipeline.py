@@ -21,10 +21,12 @@ from pipelines.graph.coviews import coview_metrics
 from pipelines.graph.product_graph import ProductGraph, load_graph
 from pipelines.image.decoding import preprocessing_digest
 from pipelines.image.encoder import encode_images, load_encoder
+from pipelines.image.on_cluster import encode_on_cluster
 from pipelines.image.pairs import Pairs, coview_pairs
 from pipelines.image.pixels import CHUNK, decode_images, open_images
 from pipelines.image.space import SPACE
 from pipelines.image.training import distil
+from twinvec.engine import Cluster, open_cluster
 from twinvec.nn import processes
 from twinvec.nn.device import resolve_device
 from twinvec.nn.models.image import ImageEncoder
@@ -34,7 +36,7 @@ from twinvec.stage import Inputs, Outcome
 from twinvec.tracking import model_digest
 
 if TYPE_CHECKING:
-    from twinvec.settings import ImageSettings
+    from twinvec.settings import ImageSettings, Settings
     from twinvec.tracking import Run
 
 (FIELD,) = SPACE.fields
@@ -73,7 +75,8 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         elif options.scheme == "coview-pair":
             progress("no two products with images were viewed together: the encoder is not trained")
         vectors = disk_matrix(settings.home, len(images.product_ids), options.dimension)
-        rate = _encode(encoder, images.pixels, vectors, options, progress)
+        with open_cluster(settings) as cluster:
+            rate = _encode(encoder, images.pixels, vectors, settings, cluster, progress)
     model = model_digest(encoder)
     preprocessing = preprocessing_digest(options.size)
     example = torch.zeros(2, 3, options.size, options.size)
@@ -123,16 +126,23 @@ def _encode(
     encoder: ImageEncoder,
     pixels: npt.NDArray[np.uint8],
     vectors: npt.NDArray[np.float32],
-    options: ImageSettings,
+    settings: Settings,
+    cluster: Cluster | None,
     progress: Progress,
 ) -> float:
     """Fill `vectors`, float32 [n, d], chunk by chunk, and return images a second."""
-    started = time.perf_counter()
-    rate = 0.0
-    for first in range(0, len(pixels), CHUNK):
-        chunk = slice(first, first + CHUNK)
-        vectors[chunk] = encode_images(encoder, pixels[chunk], options.batch, options.precision)
-        done = min(first + CHUNK, len(pixels))
+    options = settings.image
+    if cluster is None:
+        encoded: Iterator[npt.NDArray[np.float32]] = (
+            encode_images(encoder, pixels[first : first + CHUNK], options.batch, options.precision)
+            for first in range(0, len(pixels), CHUNK)
+        )
+    else:
+        encoded = encode_on_cluster(cluster, encoder, pixels, CHUNK, options, settings.ray.encoders)
+    started, done, rate = time.perf_counter(), 0, 0.0
+    for part in encoded:
+        vectors[done : done + len(part)] = part
+        done += len(part)
         rate = done / (time.perf_counter() - started)
         progress(f"{done:,} of {len(pixels):,} images encoded, {rate:,.0f} images/s")
     return rate

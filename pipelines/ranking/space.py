@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twinvec.spaces import Carry, Listing, Space
+from twinvec.spaces import Carry, Listing, Space, Worth
 
 SPACE = Space(
     name="ranking",
@@ -21,4 +21,5 @@ SPACE = Space(
     update=Carry(
         "carry", "pipelines.update.ranking:carry_ranking", reads=("graph", "related", "text", "aligned")
     ),
+    worth=Worth("MRR@10 of held-out edges", "vectors_mrr_at_10", "mrr_at_10"),
 )

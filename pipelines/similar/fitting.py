@@ -42,7 +42,9 @@ class Epoch:
 
 def make_loss(options: HrmsSettings) -> HRMSLoss:
     """Return HRMS with the parameters of the settings."""
-    levels = [Level(*values) for values in zip(options.alpha, options.beta, options.epsilon, strict=True)]
+    weights = options.weights or (1.0,) * len(options.levels)
+    values = zip(options.alpha, options.beta, options.epsilon, weights, strict=True)
+    levels = [Level(*each) for each in values]
     return HRMSLoss(levels, options.offset, options.deconflict)
 
 

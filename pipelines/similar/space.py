@@ -25,4 +25,5 @@ SPACE = Space(
         cold_start="pipelines.similar.serving:NewListings",
         aliases=("similar_products_live", "similar_products_previous"),
     ),
+    transfer="pipelines.transfer.pipeline:transfer",
 )

@@ -25,10 +25,13 @@ from pipelines.graph.product_graph import ProductGraph, Split
 from pipelines.graph.renumbering import renumbered
 from pipelines.text.coviews import open_coviewed, write_coviewed
 from pipelines.text.encoder import encode_texts
+from pipelines.text.forward import build_forward
+from pipelines.text.freezing import frozen
 from pipelines.text.losses import make_loss
 from pipelines.text.triplets import count_pairs, open_graph, write_epochs
 from twinvec.metrics.coviews import rank_coviews
 from twinvec.nn import processes
+from twinvec.nn.device import Precision, training_precision
 from twinvec.nn.training.encoder_loop import Reporter, ValidatedTrainer, train_encoder, training_arguments
 
 if TYPE_CHECKING:
@@ -70,6 +73,7 @@ def fine_tune(
     """
     settings, options = inputs.settings, inputs.settings.text.training
     with (
+        frozen(encoder, options.frozen),
         _scratch(inputs) as folder,
         open_graph(
             inputs.snapshot, inputs.folder("graph"), options.min_hard_count, settings.ingest.memory_limit
@@ -86,7 +90,8 @@ def fine_tune(
         rows = Dataset.from_file(str(mined))
         if not len(rows):
             return {}
-        validate = _validation(connection, graph, options.validation_products, settings.text.batch)
+        precision = training_precision(options.precision, device)
+        validate = _validation(connection, graph, options.validation_products, settings.text.batch, precision)
         connection.close()
         # With fewer rows than a batch for each process, there is one step with the rows there are.
         batch = max(2, min(options.batch, len(rows) // processes.count()))
@@ -97,7 +102,7 @@ def fine_tune(
             steps,
             settings.seed,
             device,
-            **training_options(options.model_copy(update={"batch": batch})),
+            **training_options(options.model_copy(update={"batch": batch, "precision": precision})),
             validated=validate is not None,
             batch_sampler=in_order,
             dataloader_drop_last=len(rows) >= batch * processes.count(),
@@ -132,7 +137,11 @@ def in_order(dataset: Dataset, batch_size: int, drop_last: bool, **_: Any) -> De
 
 
 def _validation(
-    connection: duckdb.DuckDBPyConnection, graph: ProductGraph, products: int, batch: int
+    connection: duckdb.DuckDBPyConnection,
+    graph: ProductGraph,
+    products: int,
+    batch: int,
+    precision: Precision,
 ) -> Validate | None:
     """Return a function that measures the MRR@10 of held-out co-views among at most `products` products.
 
@@ -161,7 +170,8 @@ def _validation(
 
     def validate(model: nn.Module) -> float:
         assert isinstance(model, SentenceTransformer)
-        vectors = torch.from_numpy(encode_texts(model, [text for (text,) in texts], batch))
+        forward = build_forward(model, "torch", precision)
+        vectors = torch.from_numpy(encode_texts(model, [text for (text,) in texts], batch, forward))
         return rank_coviews(vectors, held_out.ends, training).mrr_at_10
 
     return validate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from pipelines.transfer.lending import lend
 from pipelines.transfer.mapping import choose_targets, count_events, map_products
 from twinvec import digest, releases
 from twinvec.catalogue.snapshot import open_snapshot, quoted
-from twinvec.catalogue.transfers import LENT_FILE, MAPPING_FILE, RECORD_FILE
+from twinvec.catalogue.transfers import LENT_FILE, MAPPING_FILE, RECORD_FILE, Transfer
 from twinvec.errors import CatalogueError, StateError
 from twinvec.files import new_folder, write_text
 from twinvec.progress import Progress
@@ -21,42 +21,6 @@ from twinvec.workspace import Workspace
 
 SPACE = "similar"
 LENDERS, ESTABLISHED = 3, 5
-
-
-@dataclass(frozen=True)
-class Transfer:
-    """Counts of a transfer.
-
-    Attributes:
-        name: Digest of what it was made from, for `graph.transferred`.
-        snapshot: Snapshot whose pairs are lent: that of the live release.
-        release: Release that mapped the products.
-        stores: Marketplaces that lend.
-        to: Marketplace that borrows.
-        threshold: Least cosine of a lender.
-        k: Most lenders of a product.
-        established: Least number of events of a lender; products with fewer borrow.
-        products: Products of `to` with fewer.
-        mapped: Those of them with a lender.
-        lenders: Products that lend.
-        copurchase, coview: Lent pairs.
-        unsold: Pairs of lenders that lead to nothing that `to` sells.
-    """
-
-    name: str
-    snapshot: str
-    release: str
-    stores: tuple[str, ...]
-    to: str
-    threshold: float
-    k: int
-    established: int
-    products: int
-    mapped: int
-    lenders: int
-    copurchase: int
-    coview: int
-    unsold: int
 
 
 def transfer(

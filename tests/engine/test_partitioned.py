@@ -71,7 +71,7 @@ def test_files_of_names_are_split_and_counted(tmp_path: Path) -> None:
         query = 'SELECT "order" AS name, number AS item FROM line JOIN names USING (sku) WHERE "order" IS NOT NULL'
         expected = count_cooccurrence(connection, query, names, "at_once", LARGEST)
         parts = partitioned.split_files(cluster, folder, files, "order", "sku")
-        counted = partitioned.count(cluster, folder, parts, LARGEST, partitioned.BY_HASH)
+        counted = partitioned.count(cluster, folder, parts, LARGEST, None)
         found = f"SELECT * FROM {partitioned.read(counted.files)} WHERE source <> target ORDER BY ALL"
         assert connection.execute(found).fetchall() == connection.execute("FROM at_once").fetchall()
     assert (counted.baskets, counted.too_large) == (expected.baskets, expected.too_large)

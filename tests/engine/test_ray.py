@@ -14,6 +14,9 @@ import pyarrow as pa
 import pytest
 import torch
 
+from pipelines.image import on_cluster as images
+from pipelines.image.encoder import encode_images
+from pipelines.image.encoder import load_encoder as load_image_encoder
 from pipelines.text.encoder import encode_texts, load_encoder
 from pipelines.text.on_cluster import encode_on_cluster
 from tests.encoders import write_small_encoder
@@ -22,7 +25,7 @@ from twinvec.engine import Cluster, open_cluster
 from twinvec.engine.on_ray import run_with
 from twinvec.engine.together import train_together
 from twinvec.errors import CatalogueError, SettingsError, StoreError
-from twinvec.settings import Settings, TextSettings
+from twinvec.settings import ImageSettings, Settings, TextSettings
 
 pytestmark = pytest.mark.slow
 ITEMS, LARGEST = 400, 20
@@ -127,6 +130,18 @@ def test_texts_are_encoded_as_on_one_machine(nodes: Any, tmp_path: Path) -> None
         found = list(encode_on_cluster(cluster, encoder, chunks, options, 1))
     assert [len(each) for each in found] == [25, 25, 25, 15]
     np.testing.assert_allclose(np.concatenate(found), encode_texts(encoder, texts, 8), atol=1e-5)
+    assert not [*(tmp_path / ".spill").rglob("*.parquet")]
+
+
+def test_images_are_encoded_as_on_one_machine(nodes: Any, tmp_path: Path) -> None:
+    options = ImageSettings(size=16, dimension=24, batch=8)
+    encoder = load_image_encoder(options.model, 16, 24, seed=1)
+    pixels = np.random.default_rng(2).integers(0, 256, (61, 3, 16, 16), np.uint8)
+    with open_cluster(Settings(home=tmp_path, engine="ray")) as cluster:
+        assert cluster is not None
+        found = list(images.encode_on_cluster(cluster, encoder, pixels, 20, options, 1))
+    assert [len(each) for each in found] == [20, 20, 20, 1]
+    np.testing.assert_allclose(np.concatenate(found), encode_images(encoder, pixels, 8), atol=1e-5)
     assert not [*(tmp_path / ".spill").rglob("*.parquet")]
 
 

@@ -20,10 +20,13 @@ ALLOWED: Mapping[str, str] = {
     "benchmarks": (
         "pipelines.baselines pipelines.category pipelines.cold_start pipelines.command pipelines.comparisons "
         "pipelines.evaluation pipelines.graph pipelines.image pipelines.ranking pipelines.related "
-        "pipelines.relevance pipelines.sellers pipelines.text pipelines.transfer pipelines.update registry twinvec "
+        "pipelines.relevance pipelines.sellers pipelines.similar pipelines.text pipelines.transfer pipelines.update "
+        "registry twinvec "
         "twinvec.catalogue twinvec.columns "
-        "twinvec.dag twinvec.errors twinvec.features twinvec.files twinvec.home twinvec.metrics twinvec.nn "
-        "twinvec.plugins twinvec.releases twinvec.serving twinvec.settings twinvec.spaces twinvec.tracking "
+        "twinvec.dag twinvec.engine twinvec.errors twinvec.estimates twinvec.features twinvec.files twinvec.home "
+        "twinvec.metrics "
+        "twinvec.nn twinvec.plugins twinvec.releases twinvec.serving twinvec.settings twinvec.spaces twinvec.stage "
+        "twinvec.tracking "
         "twinvec.vectors twinvec.workspace"
     ),
     "feature_repo": "twinvec.features twinvec.settings",
@@ -46,8 +49,8 @@ ALLOWED: Mapping[str, str] = {
         "pipelines.cold_start pipelines.comparisons pipelines.evaluation pipelines.image "
         "pipelines.ranking pipelines.related pipelines.relevance pipelines.transfer pipelines.update "
         "pipelines.versions registry twinvec twinvec.access twinvec.catalogue twinvec.dag twinvec.disk "
-        "twinvec.doctor twinvec.engine twinvec.errors twinvec.exchange twinvec.features twinvec.files "
-        "twinvec.ingesting twinvec.nn twinvec.releases twinvec.secrets twinvec.serving twinvec.settings "
+        "twinvec.doctor twinvec.engine twinvec.errors twinvec.estimates twinvec.exchange twinvec.features "
+        "twinvec.files twinvec.ingesting twinvec.nn twinvec.releases twinvec.secrets twinvec.serving twinvec.settings "
         "twinvec.spaces twinvec.startup twinvec.text twinvec.tracking twinvec.vectors twinvec.workspace"
     ),
     "pipelines.comparisons": (
@@ -56,7 +59,7 @@ ALLOWED: Mapping[str, str] = {
         "twinvec.catalogue twinvec.dag twinvec.errors twinvec.metrics twinvec.nn twinvec.plugins "
         "twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking twinvec.workspace"
     ),
-    "pipelines.encoding": "twinvec.digest twinvec.errors twinvec.settings",
+    "pipelines.encoding": "twinvec.digest twinvec.engine twinvec.errors twinvec.settings",
     "pipelines.evaluation": (
         "pipelines.graph pipelines.related registry twinvec.catalogue twinvec.errors twinvec.features "
         "twinvec.metrics twinvec.nn twinvec.progress twinvec.vectors twinvec.workspace"
@@ -66,8 +69,8 @@ ALLOWED: Mapping[str, str] = {
         "twinvec.progress twinvec.spaces twinvec.stage twinvec.tracking"
     ),
     "pipelines.image": (
-        "pipelines.encoding pipelines.graph twinvec.catalogue twinvec.digest twinvec.draws twinvec.errors "
-        "twinvec.files twinvec.nn twinvec.paths twinvec.progress twinvec.serving twinvec.settings "
+        "pipelines.encoding pipelines.graph twinvec.catalogue twinvec.digest twinvec.draws twinvec.engine "
+        "twinvec.errors twinvec.files twinvec.nn twinvec.paths twinvec.progress twinvec.serving twinvec.settings "
         "twinvec.spaces twinvec.stage twinvec.tracking"
     ),
     "pipelines.ranking": (
@@ -132,6 +135,9 @@ ALLOWED: Mapping[str, str] = {
         "twinvec.settings twinvec.spaces twinvec.tracking twinvec.vectors twinvec.workspace"
     ),
     "twinvec.engine": "twinvec.errors twinvec.settings",
+    "twinvec.estimates": (
+        "registry twinvec.catalogue twinvec.dag twinvec.nn twinvec.settings twinvec.spaces twinvec.workspace"
+    ),
     "twinvec.exchange": (
         "registry twinvec.catalogue twinvec.columns twinvec.dag twinvec.errors twinvec.features "
         "twinvec.progress twinvec.spaces twinvec.stage twinvec.tracking twinvec.workspace"

@@ -9,7 +9,7 @@ turned from rows to columns and back.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -23,6 +23,8 @@ from scipy.sparse import coo_array
 
 Ints = NDArray[np.int64]
 Items = NDArray[np.int32]
+Keep = Callable[[Ints | Items, Ints | Items, Ints | Items], None]
+"""Takes lower items, higher items and counts."""
 
 LINES = 2**18
 """Number of lines of baskets that are processed at once."""
@@ -103,20 +105,43 @@ def count_cooccurrence(
         largest: Distinct items of the largest basket that makes pairs.
         processors: Number of threads that count.
     """
-    items = len(names)
+    create_pairs(connection, table, names)
+
+    def insert(one: Ints | Items, other: Ints | Items, count: Ints | Items) -> None:
+        insert_pairs(connection, table, names, one, other, count)
+
+    return count_positions(connection, lines, len(names), table, largest, insert, processors)
+
+
+def count_positions(
+    connection: duckdb.DuckDBPyConnection,
+    lines: str,
+    items: int,
+    table: str,
+    largest: int,
+    keep: Keep,
+    processors: int = THREADS,
+) -> BasketCounts:
+    """Count the pairs of positions below `items`, and hand them to `keep`; see `count_cooccurrence`.
+
+    Args:
+        connection, lines, largest, processors: As there.
+        items: Number of items.
+        table: Beginning of the names of temporary tables.
+        keep: Called with lower items, higher items and counts, sorted by both; lower items rise from call to call.
+    """
     _sort(connection, lines, f"{table}_lines")
     few = [_Counters(items)] if items**2 <= FEW else []
     all_lines = _Lines(items, 0 if few else KEPT)
-    create_pairs(connection, table, names)
     with ThreadPoolExecutor(processors) as threads:
         _add(threads, [all_lines, *few], _read(connection, f"{table}_lines", largest))
         for counters in few:
-            insert_pairs(connection, table, names, *counters.count())
+            keep(*counters.count())
         ranges = iter([] if few else _ranges(all_lines.pairs, max(1, PAIRS // processors)))
         while counters_of_pairs := [_Pairs(all_lines.pairs, *each) for each in islice(ranges, processors)]:
             _add(threads, counters_of_pairs, all_lines.kept or _read(connection, f"{table}_lines", largest))
             for counted in threads.map(_Pairs.count, counters_of_pairs):
-                insert_pairs(connection, table, names, *counted)
+                keep(*counted)
     connection.execute(f"DROP TABLE {table}_lines")
     return BasketCounts(all_lines.baskets, all_lines.too_large, all_lines.alone)
 
@@ -227,18 +252,32 @@ class _Pairs:
 
     def count(self) -> tuple[Items, Items, Items]:
         """Return lower item, higher item and count of each pair; nothing can be added afterwards."""
-        self.one -= self.start
-        shape = self.stop - self.start, self.items
-        matrix = coo_array((np.ones(len(self.one), np.int32), (self.one, self.other)), shape)
+        one, other = self.one, self.other
         del self.one, self.other
-        matrix.has_canonical_format = True  # or equal ones would be looked for before they are neighbours
-        columns = matrix.tocsc()
-        del matrix
-        rows = columns.tocsr()
-        del columns
-        rows.sum_duplicates()
-        one = np.repeat(np.arange(self.start, self.stop, dtype=np.int32), np.diff(rows.indptr))
-        return one, rows.indices, rows.data
+        one, other, count = add_up(one, other, np.ones(len(one), np.int32), self.items)
+        return one, other, count.astype(np.int32, copy=False)
+
+
+def add_up(one: Items, other: Items, count: Ints | Items, items: int) -> tuple[Items, Items, Ints | Items]:
+    """Return the distinct pairs, sorted, with the sums of their counts; `one` is changed.
+
+    Equal pairs become neighbours without a comparison: as entries of a sparse matrix that is turned from rows to
+    columns and back.
+    """
+    if not len(one):
+        return one, other, count
+    start, stop = int(one.min()), int(one.max()) + 1
+    one -= start
+    matrix = coo_array((count, (one, other)), (stop - start, items))
+    del one, other, count
+    matrix.has_canonical_format = True  # or equal ones would be looked for before they are neighbours
+    columns = matrix.tocsc()
+    del matrix
+    rows = columns.tocsr()
+    del columns
+    rows.sum_duplicates()
+    lower = np.repeat(np.arange(start, stop, dtype=np.int32), np.diff(rows.indptr))
+    return lower, rows.indices, rows.data
 
 
 def _add(

@@ -36,14 +36,12 @@ def count_pairs(
     create_pairs(connection, table, names)
     with cluster.folder() as folder:
         parts = partitioned.split(connection, lines, f"{folder}/lines", cluster.partitions)
-        counted = partitioned.count(cluster, folder, parts, largest, partitioned.by_range(len(names)))
+        counted = partitioned.count(cluster, folder, parts, largest, len(names))
         alone = np.zeros(len(names), np.int64)
-        with partitioned.connect(folder) as reader:
-            for file in counted.files:  # in the order of the lower items
-                for batch in reader.sql(f"FROM {partitioned.read([file])}").to_arrow_reader(INSERTED):
-                    source, target, count = (batch[name].to_numpy() for name in ("source", "target", "count"))
-                    single = source == target
-                    alone[source[single]] = count[single]
-                    pair = ~single
-                    insert_pairs(connection, table, names, source[pair], target[pair], count[pair])
+        for batch in partitioned.batches(counted.files, INSERTED):  # in the order of the lower items
+            source, target, count = (column.to_numpy() for column in batch.columns)
+            single = source == target
+            alone[source[single]] = count[single]
+            pair = ~single
+            insert_pairs(connection, table, names, source[pair], target[pair], count[pair])
     return BasketCounts(counted.baskets, counted.too_large, alone)

@@ -18,18 +18,25 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
 import duckdb
 import fsspec
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from twinvec.catalogue.cooccurrence import count_cooccurrence
+from twinvec.catalogue.cooccurrence import PAIRS, add_up, count_cooccurrence, count_positions
 from twinvec.catalogue.snapshot import identifier, quoted
 from twinvec.engine import Cluster
 
 Parts = Mapping[int, Sequence[str]]
 """Number of a partition → its files."""
+SUMMED = PAIRS // 4
+"""Number of counts that a task adds up in memory, in at most 48 bytes each; DuckDB adds up more."""
+PAIRS_OF_POSITIONS = pa.schema([("source", pa.int32()), ("target", pa.int32()), ("count", pa.int64())])
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,8 @@ class _Count:
     files: Sequence[str]
     folder: str
     largest: int
-    place: str
+    items: int | None
+    partitions: int
     memory_limit: str
 
 
@@ -70,22 +78,20 @@ class _Count:
 class _Total:
     files: Sequence[str]
     folder: str
+    items: int | None
     memory_limit: str
 
 
-def by_range(items: int) -> str:
-    """Return SQL, with a place for `{partitions}`, of the partition of a pair of positions below `items`.
+def part_of(position: NDArray[Any], items: int, partitions: int) -> NDArray[np.int64]:
+    """Return the partition of pairs whose lower items are at these positions below `items`.
 
     Partitions rise with the lower item, so that their files one after another are sorted.
 
     The lower items of random pairs are dense at the lower end: a share s of the items has 1 − (1 − s)² of the pairs.
     """
-    below = f"(1 - source / {max(1, items)}.0)"
-    return f"floor({{partitions}} * (1 - {below} * {below}))::BIGINT"
-
-
-BY_HASH = "(hash(source) % {partitions})::BIGINT"
-"""SQL of the partition of a pair of names."""
+    share = 1 - (1 - position / max(1, items)) ** 2
+    part: NDArray[np.int64] = (partitions * share).astype(np.int64)
+    return part
 
 
 def split(connection: duckdb.DuckDBPyConnection, lines: str, folder: str, partitions: int) -> Parts:
@@ -110,7 +116,7 @@ def split_files(cluster: Cluster, folder: str, files: Sequence[str], basket: str
     return _merged(cluster.run(_split, tasks))
 
 
-def count(cluster: Cluster, folder: str, parts: Parts, largest: int, place: str) -> Counted:
+def count(cluster: Cluster, folder: str, parts: Parts, largest: int, items: int | None) -> Counted:
     """Count the pairs of the baskets in `parts`.
 
     Args:
@@ -118,16 +124,18 @@ def count(cluster: Cluster, folder: str, parts: Parts, largest: int, place: str)
         folder: Folder of the files.
         parts: Partitions of whole baskets.
         largest: Distinct items of the largest basket that makes pairs.
-        place: `by_range` of positions, or `BY_HASH` of names.
+        items: Number of items if they are positions; None if they are names, whose pairs are partitioned by hash.
     """
-    limit = cluster.memory_limit
-    chosen = place.format(partitions=cluster.partitions)
+    limit, number = cluster.memory_limit, cluster.partitions
     counts = cluster.run(
         _count,
-        [_Count(files, f"{folder}/counts", largest, chosen, limit) for _, files in sorted(parts.items())],
+        [
+            _Count(files, f"{folder}/counts", largest, items, number, limit)
+            for _, files in sorted(parts.items())
+        ],
     )
     pairs = _merged([each for each, _, _ in counts])
-    totals = [_Total(files, f"{folder}/totals", limit) for _, files in sorted(pairs.items())]
+    totals = [_Total(files, f"{folder}/totals", items, limit) for _, files in sorted(pairs.items())]
     return Counted(
         cluster.run(_total, totals),
         sum(baskets for _, baskets, _ in counts),
@@ -153,6 +161,14 @@ def read(files: Sequence[str]) -> str:
     return f"read_parquet([{names}], hive_partitioning = false)"
 
 
+def batches(files: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of some Parquet files, one after another, in batches of at most `rows`."""
+    for file in files:
+        filesystem, path = fsspec.core.url_to_fs(file)
+        with filesystem.open(path, "rb") as opened, pq.ParquetFile(opened) as parquet:
+            yield from parquet.iter_batches(rows)
+
+
 def _reach(connection: duckdb.DuckDBPyConnection, location: str) -> None:
     """Let the connection read and write where `location`, a path or an fsspec URL, lies."""
     filesystem, _ = fsspec.core.url_to_fs(location)
@@ -173,7 +189,17 @@ def _split(task: _Split) -> Parts:
 def _count(task: _Count) -> tuple[Parts, int, int]:
     """Return the files of the counts by partition, the number of baskets, and of those too large."""
     with connect(task.folder, task.memory_limit) as connection:
-        connection.execute(f"CREATE TABLE log AS FROM {read(task.files)}")
+        folder = f"{task.folder}/{uuid4().hex}"
+        lines = f"SELECT name, item FROM {read(task.files)}"
+        if task.items is not None:
+            with _PairFiles(folder, task.items, task.partitions) as pairs:
+                counted = count_positions(
+                    connection, lines, task.items, "pairs", task.largest, pairs.add, processors=1
+                )
+                single = np.flatnonzero(counted.alone)
+                pairs.add(single, single, counted.alone[single])
+            return pairs.files, counted.baskets, counted.too_large
+        connection.execute(f"CREATE TABLE log AS {lines}")
         connection.execute(
             "CREATE TABLE items AS SELECT item, row_number() OVER (ORDER BY item) - 1 AS number "
             "FROM (SELECT DISTINCT item FROM log)"
@@ -181,22 +207,73 @@ def _count(task: _Count) -> tuple[Parts, int, int]:
         names = (
             connection.sql("SELECT item FROM items ORDER BY number").to_arrow_table()["item"].combine_chunks()
         )
-        lines = "SELECT log.name, items.number AS item FROM log JOIN items USING (item)"
-        counted = count_cooccurrence(connection, lines, names, "pairs", task.largest, processors=1)
+        numbered = "SELECT log.name, items.number AS item FROM log JOIN items USING (item)"
+        counted = count_cooccurrence(connection, numbered, names, "pairs", task.largest, processors=1)
         connection.register("alone", pa.table({"item": names, "count": counted.alone}))
         both = "SELECT * FROM pairs UNION ALL SELECT item, item, count FROM alone WHERE count > 0"
-        files = _write(
-            connection, f"SELECT *, {task.place} AS part FROM ({both})", f"{task.folder}/{uuid4().hex}"
-        )
+        place = f"(hash(source) % {task.partitions})::BIGINT"
+        files = _write(connection, f"SELECT *, {place} AS part FROM ({both})", folder)
         return files, counted.baskets, counted.too_large
+
+
+class _PairFiles:
+    """Counts of pairs of positions, written into a file for each partition as they come.
+
+    Args:
+        folder: Folder of the files.
+        items: Number of items.
+        partitions: Number of partitions.
+    """
+
+    def __init__(self, folder: str, items: int, partitions: int) -> None:
+        self.folder, self.items, self.partitions = folder, items, partitions
+        self.files: dict[int, list[str]] = {}
+        self._writers: dict[int, pq.ParquetWriter] = {}
+        self._filesystem, self._path = fsspec.core.url_to_fs(folder)
+        self._filesystem.makedirs(self._path, exist_ok=True)
+
+    def __enter__(self) -> _PairFiles:
+        """Return the object; leaving the context closes the files."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the files."""
+        for writer in self._writers.values():
+            writer.close()
+
+    def add(self, one: NDArray[Any], other: NDArray[Any], count: NDArray[Any]) -> None:
+        """Add pairs that are sorted by their lower item."""
+        part = part_of(one, self.items, self.partitions)
+        for number in np.unique(part).tolist():
+            first, last = np.searchsorted(part, [number, number + 1])
+            if number not in self._writers:
+                name = f"{number:06}.parquet"
+                self.files[number] = [f"{self.folder}/{name}"]
+                self._writers[number] = pq.ParquetWriter(
+                    f"{self._path}/{name}", PAIRS_OF_POSITIONS, filesystem=self._filesystem
+                )
+            columns = (one[first:last], other[first:last], count[first:last])
+            self._writers[number].write_table(_pairs_table(*columns))
+
+
+def _pairs_table(one: NDArray[Any], other: NDArray[Any], count: NDArray[Any]) -> pa.Table:
+    columns = (one.astype(np.int32), other.astype(np.int32), count.astype(np.int64))
+    return pa.table([pa.array(each) for each in columns], PAIRS_OF_POSITIONS)
 
 
 def _total(task: _Total) -> str:
     """Add up the counts of one partition of the pairs, and return the file of the sums."""
     file = f"{task.folder}/{uuid4().hex}.parquet"
+    filesystem, path = fsspec.core.url_to_fs(file)
+    filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+    paths = [fsspec.core.url_to_fs(each)[1] for each in task.files]
+    if task.items is not None and _rows(paths, filesystem) <= SUMMED:
+        table = pa.concat_tables([pq.read_table(each, filesystem=filesystem) for each in paths])
+        one, other, count = (table[name].to_numpy() for name in table.column_names)
+        sums = add_up(one.copy(), other, count, task.items)
+        pq.write_table(_pairs_table(*sums), path, filesystem=filesystem)
+        return file
     with connect(task.folder, task.memory_limit) as connection:
-        filesystem, path = fsspec.core.url_to_fs(task.folder)
-        filesystem.makedirs(path, exist_ok=True)
         connection.execute(
             f"""COPY (
                 SELECT source, target, sum(count)::BIGINT AS count FROM {read(task.files)}
@@ -204,6 +281,10 @@ def _total(task: _Total) -> str:
             ) TO '{file}' (FORMAT parquet)"""
         )
     return file
+
+
+def _rows(paths: Sequence[str], filesystem: Any) -> int:
+    return sum(pq.read_metadata(each, filesystem=filesystem).num_rows for each in paths)
 
 
 def _write(connection: duckdb.DuckDBPyConnection, rows: str, folder: str) -> Parts:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from twinvec.doctor import configuration, features, files, models, orphans, schema, unfinished, vectors
+from twinvec.doctor import (
+    configuration,
+    features,
+    files,
+    models,
+    orphans,
+    schema,
+    transfers,
+    unfinished,
+    vectors,
+)
 from twinvec.doctor.finding import Finding
 from twinvec.errors import TwinvecError
 from twinvec.settings import Settings
@@ -20,6 +30,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("releases", unfinished.check_building),
     ("files", unfinished.check_temporary),
     ("files", files.check),
+    ("files", transfers.check),
     ("Feast", features.check_views),
     ("MLflow", models.check_versions),
     ("Qdrant", vectors.check_collections),

@@ -99,7 +99,7 @@ def check_temporary(workspace: Workspace, _deep: bool) -> Iterator[Finding]:
     from twinvec.releases.storage import size_of
 
     paths = workspace.settings.paths
-    kept = (paths.versions, paths.snapshots, paths.qdrant, paths.checkpoints, paths.home)
+    kept = (paths.versions, paths.snapshots, paths.transfers, paths.qdrant, paths.checkpoints, paths.home)
     for folder in (*sorted(paths.versions.glob("*")), *kept):
         for leftover in sorted(folder.glob(".*")):
             if HIDDEN.fullmatch(leftover.name) and time.time() - _newest(leftover) > IDLE_SECONDS:

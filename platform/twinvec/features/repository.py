@@ -25,6 +25,7 @@ from twinvec.features.definitions import (
     scalars_view,
     version_view,
 )
+from twinvec.features.spark import spark_view
 from twinvec.paths import HomePaths
 from twinvec.place import require_place
 from twinvec.settings import Settings, load_settings
@@ -60,7 +61,7 @@ def feast_objects(settings: Settings) -> list[FeastObject]:
     engine = open_engine(settings.registry_url(), settings.home)
     try:
         with Session(engine) as session:
-            return _objects(session, settings.paths)
+            return _objects(session, settings.paths, spark=settings.feast.sources == "spark")
     except SQLAlchemyError as error:
         raise StoreError(
             f"the registry at {url.render_as_string()} cannot be read: {error}", "bring its tables up to date"
@@ -69,11 +70,12 @@ def feast_objects(settings: Settings) -> list[FeastObject]:
         engine.dispose()
 
 
-def _objects(session: Session, paths: HomePaths) -> list[FeastObject]:
+def _objects(session: Session, paths: HomePaths, *, spark: bool) -> list[FeastObject]:
     usable = operations.versions(session, [State.READY])
-    views = {version.view: version_view(version) for version in usable if version.has_view}
+    over = spark_view if spark else _as_it_is
+    views = {version.view: over(version_view(version)) for version in usable if version.has_view}
     scalars = {
-        snapshot.id: scalars_view(snapshot.id, paths.product_scalars(snapshot.id))
+        snapshot.id: over(scalars_view(snapshot.id, paths.product_scalars(snapshot.id)))
         for snapshot in all_snapshots(session)
         if paths.product_scalars(snapshot.id).is_dir()
     }
@@ -87,5 +89,9 @@ def _objects(session: Session, paths: HomePaths) -> list[FeastObject]:
                 parts.append(scalars[release.version.snapshot_id])
             services += release_services(release, parts, live=release.state == State.LIVE)
     written = any(paths.products_history.glob("*.parquet"))
-    history = [history_view(paths.products_history)] if written else []
+    history = [over(history_view(paths.products_history))] if written else []
     return [*entities().values(), *views.values(), *scalars.values(), *history, *services]
+
+
+def _as_it_is(view: FeatureView) -> FeatureView:
+    return view

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from twinvec.access import make_home
 from twinvec.errors import StateError
 from twinvec.home.reading import ReadableHome
+from twinvec.plugins import load_reference
 from twinvec.progress import Progress
 from twinvec.settings import load_settings
-from twinvec.spaces import served_as
+from twinvec.spaces import find_space, served_as
 from twinvec.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from registry.models import Release, Version
     from twinvec.catalogue.ingest import IngestReport
+    from twinvec.catalogue.transfers import Transfer
     from twinvec.dag import Step
     from twinvec.releases.refresh import Refreshed
 
@@ -147,6 +149,39 @@ class Home(ReadableHome):
         chosen = {version.space: version for version in map(self.workspace.version, inputs)}
         opened = self.workspace.snapshot(snapshot)
         return dag.run(self.workspace, opened, {space}, force, self._progress, chosen)
+
+    def transfer(
+        self,
+        stores: Iterable[str],
+        to: str,
+        threshold: float | None = None,
+        k: int = 3,
+        established: int = 5,
+    ) -> Transfer:
+        """Lend the behaviour of established products to like ones that have little, by the live release of `similar`.
+
+        Args:
+            stores: Marketplaces that lend; `to` itself lends to its own new products.
+            to: Marketplace whose products with few events borrow.
+            threshold: Least cosine of a lender; the bound of substitutes that the live version found if not given.
+            k: Most lenders of a product.
+            established: Least number of orders and views of a lender; products with fewer borrow.
+
+        Returns:
+            Counts, and the name for `graph.transferred`.
+
+        Raises:
+            StateError: If no release of `similar` is live.
+            NotFoundError: If a marketplace has no listing.
+            CatalogueError: If no product borrows, or none has a lender; nothing is written.
+        """
+        reference = find_space("similar").transfer
+        if reference is None:
+            raise StateError("the space similar lends no behaviour", "install the package that declares it")
+        made: Transfer = load_reference(reference)(
+            self.workspace, list(stores), to, threshold, k, established, self._progress
+        )
+        return made
 
     def import_vectors(
         self,

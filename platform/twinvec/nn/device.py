@@ -24,6 +24,22 @@ def resolve_precision(name: Precision, device: torch.device) -> Literal["float32
     return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
 
 
+def training_precision(name: Precision, device: torch.device) -> Literal["float32", "bfloat16"]:
+    """Return the precision of a text encoder's training; `auto` is bfloat16 where the device multiplies in it.
+
+    On a CPU that has no such instruction, bfloat16 is computed in float32 and slower than that.
+    """
+    if name == "auto" and device.type == "cpu" and cpu_has_bfloat16():
+        return "bfloat16"
+    return resolve_precision(name, device)
+
+
+def cpu_has_bfloat16() -> bool:
+    """Return whether this machine's CPU multiplies matrices in bfloat16 (AVX-512 BF16, or AMX)."""
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+
+
 def resolve_device(name: str) -> torch.device:
     """Return the device called `name`; `auto` is a GPU if there is one, else the CPU.
 

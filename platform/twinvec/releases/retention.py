@@ -7,9 +7,9 @@ the data belongs to rows in state `removed`, and the next call removes it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -18,10 +18,12 @@ from registry import journal, operations
 from registry.database import held, lock, transaction
 from registry.models import WHOLE, Release, Snapshot, State, Version
 from registry.snapshots import all_snapshots, latest_snapshot
-from twinvec.errors import StateError, TwinvecError
+from twinvec.catalogue.transfers import read_transfer, transfer_folders
+from twinvec.errors import StateError, StoreError, TwinvecError
 from twinvec.progress import Count, silent
 from twinvec.releases.storage import Holding, holdings
 from twinvec.releases.switching import settle_alone
+from twinvec.settings import Settings
 from twinvec.settings.stores import RetentionSettings
 from twinvec.spaces import release_names
 from twinvec.workspace import Workspace
@@ -39,7 +41,9 @@ class Plan:
     snapshots: Sequence[Snapshot]
     """Snapshots that no kept version needs; removed only on request."""
     kept: Mapping[str, str]
-    """Name of a release, version or snapshot → why it is kept."""
+    """Name of a release, version, snapshot or transfer → why it is kept."""
+    transfers: Sequence[str] = ()
+    """Names of transfers that no kept graph, setting or store needs; see `spare_transfers`."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +199,30 @@ def _plan(workspace: Workspace, keep: RetentionSettings, decided: bool = False) 
             why = f"not among the last {keep.versions} of its space, nor needed"
             for version in planned.versions:
                 operations.move(session, version, State.REMOVED, why, who)
-        return planned
+        staying = {*operations.versions(session, [State.READY, State.BUILDING])} - {*planned.versions}
+        spare, kept = spare_transfers(workspace.settings, staying)
+        return replace(planned, transfers=spare, kept={**planned.kept, **kept})
+
+
+def spare_transfers(settings: Settings, versions: Iterable[Version]) -> tuple[list[str], dict[str, str]]:
+    """Return the names of transfers that can be removed, and why each of the others is kept.
+
+    Args:
+        settings: Settings, which may name transfers in `graph.transferred`.
+        versions: Versions that stay; a graph of lent behaviour is made again from the transfers that it names.
+    """
+    folders = {folder.name: folder for folder in transfer_folders(settings.paths)}
+    newest: dict[str, str] = {}
+    for name, folder in folders.items():
+        with suppress(StoreError):  # a damaged record: the doctor names it
+            newest[read_transfer(folder).to] = name
+    kept = {name: f"the last one to {store}" for store, name in newest.items()}
+    for version in versions:
+        for name in (version.settings or {}).get("graph", {}).get("transferred", ()):
+            kept[name] = f"{version.name} was made with it"
+    kept |= dict.fromkeys(settings.graph.transferred, "graph.transferred names it")
+    spare = [name for name in folders if name not in kept]
+    return spare, {f"transfer {name}": why for name, why in kept.items() if name in folders}
 
 
 def _aliased(workspace: Workspace) -> Mapping[str, Sequence[str]]:
@@ -218,6 +245,7 @@ def _holdings(workspace: Workspace, planned: Plan, snapshots: bool) -> list[Hold
         [*releases, *(release for release in planned.releases if release.id not in going[0])],
         [*versions, *(version for version in planned.versions if version.id not in going[1])],
         planned.snapshots if snapshots else [],
+        planned.transfers,
     )
 
 

@@ -45,15 +45,29 @@ def holdings(
     releases: Iterable[Release],
     versions: Iterable[Version],
     snapshots: Iterable[Snapshot] = (),
+    transfers: Sequence[str] = (),
 ) -> list[Holding]:
     """Return all that the stores hold of these rows, in an order of removal in which no name outlives its data.
 
     Services come before their views, views before their files, and the largest items last.
     """
     releases, versions, snapshots = list(releases), list(versions), list(snapshots)
+    paths = workspace.settings.paths
+    lent = [
+        Holding(
+            "files",
+            str(folder),
+            f"transfer {name}",
+            size_of(folder),
+            partial(remove_folder, folder, paths.home),
+        )
+        for name in transfers
+        if (folder := paths.transfers / name).is_dir()
+    ]
     if not (releases or versions or snapshots):
-        return []
+        return lent
     return [
+        *lent,
         *_features(workspace, releases, versions, snapshots),
         *_collections(workspace, releases),
         *_models(workspace, versions),

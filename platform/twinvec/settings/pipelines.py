@@ -82,12 +82,20 @@ class GraphSettings(Group):
         ge=0,
         description="Least sum of counts, each times its confidence, of an edge of lent behaviour.",
     )
+    lent_half: float | None = Field(
+        None,
+        gt=0,
+        description="Number of a product's own edges at which what is lent to it counts half; it falls with their "
+        "number, so that products with many keep the answers they have. If not set, all counts in full.",
+    )
 
     def deciding_as_before(self) -> dict[str, Any]:
         """Leave out what is said of transfers where there are none: graphs without them stay as they were."""
         values = super().deciding_as_before()
-        lent = () if self.transferred else ("transferred", "min_lent")
-        return {name: value for name, value in values.items() if name not in lent}
+        absent = [] if self.transferred else ["transferred", "min_lent"]
+        if self.lent_half is None or not self.transferred:
+            absent.append("lent_half")
+        return {name: value for name, value in values.items() if name not in absent}
 
 
 class EncoderTraining(Group):
@@ -149,6 +157,17 @@ class TextTraining(EncoderTraining):
         3e-4,
         gt=0,
         description="Learning rate of AdamW. The margin loss needs a lower one: the paper has 1e-5 (4.1.3).",
+    )
+    frozen: int = Field(
+        0,
+        ge=0,
+        description="Number of lowest parts of the encoder that are not trained: 1 is the embeddings of the tokens, "
+        "each further one a layer above them. The top layer is always trained.",
+    )
+    precision: Precision = Field(
+        "auto",
+        description="`bfloat16` runs the model in mixed precision, with weights in float32. `auto` does so on a GPU, "
+        "and on a CPU that multiplies in bfloat16.",
     )
     pairs: int = Field(
         100_000,
@@ -246,7 +265,10 @@ class TextSettings(Group):
 
     def deciding_as_before(self) -> dict[str, Any]:
         """Return the settings of that time, which are fewer; see `Group.deciding_as_before`."""
-        return {name: value for name, value in super().deciding_as_before().items() if name != "tokens"}
+        values = {name: value for name, value in super().deciding_as_before().items() if name != "tokens"}
+        if not self.training.frozen:
+            del values["training"]["frozen"]
+        return values
 
 
 class ImageSettings(Group):

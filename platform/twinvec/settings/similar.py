@@ -5,7 +5,7 @@ Defaults that the paper does not give were chosen on validation data; numbers in
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -26,6 +26,11 @@ class HrmsSettings(Group):
     alpha: tuple[float, ...] = Field((2.0, 1.0, 0.5), description="Sharpness of positive pairs, α.")
     beta: tuple[float, ...] = Field((40.0, 20.0, 10.0), description="Sharpness of negative pairs, β.")
     epsilon: tuple[float, ...] = Field((0.05, 0.1, 0.2), description="Margins of the miner, ε.")
+    weights: tuple[float, ...] | None = Field(
+        None,
+        description="Weights of the levels in the loss; 1 each if not set. A larger one of the finest level keeps more "
+        "exact matches.",
+    )
     offset: float = Field(-0.7, description="Offset λ of all levels, a negative distance.")
     deconflict: Literal["mined", "labelled", "never"] = Field(
         "mined",
@@ -38,6 +43,8 @@ class HrmsSettings(Group):
         for name in ("alpha", "beta", "epsilon"):
             if len(getattr(self, name)) != len(self.levels):
                 raise ValueError(f"{name} needs {len(self.levels)} values, one for each of `levels`")
+        if self.weights is not None and len(self.weights) != len(self.levels):
+            raise ValueError(f"weights needs {len(self.levels)} values, one for each of `levels`")
         return self
 
 
@@ -80,3 +87,10 @@ class SimilarSettings(Group):
     test: float = Field(0.1, gt=0, lt=0.5, description="Share of the groups for the test.")
     k: int = Field(20, ge=1, description="Length of the rankings that are judged.")
     encode_batch: Operational[int] = Field(64, ge=1, description="Texts or images in one forward pass.")
+
+    def deciding_as_before(self) -> dict[str, Any]:
+        """Leave out the weights of levels where there are none: versions without them stay as they were."""
+        values = super().deciding_as_before()
+        if self.loss.weights is None:
+            del values["loss"]["weights"]
+        return values

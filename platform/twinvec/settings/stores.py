@@ -113,6 +113,11 @@ class FeastSettings(Group):
     config: Operational[Path | None] = Field(
         None, description="Path of a `feature_store.yaml` that replaces the one in `feature_repo/`."
     )
+    sources: Operational[Literal["file", "spark"]] = Field(
+        "file",
+        description="Kind of the sources that `feast apply` registers. Feast's Spark store reads `spark` alone, all "
+        "others `file`.",
+    )
     materialize: Operational[bool] = Field(
         True, description="Write the vectors of a live release to the online store."
     )

@@ -31,6 +31,7 @@ from twinvec.spaces.space import (
     Listing,
     Serving,
     Space,
+    Worth,
 )
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "Listing",
     "Serving",
     "Space",
+    "Worth",
     "all_spaces",
     "content_spaces",
     "find_space",

@@ -133,6 +133,22 @@ class Listing:
     explain: Reference | None = None
 
 
+class Worth(NamedTuple):
+    """What a training is worth, by two figures of a version.
+
+    Attributes:
+        figure: Name of the figure for people.
+        before: Metric without the training.
+        after: Metric with it.
+        example: Sentence about what was measured elsewhere, for a home that has no version yet.
+    """
+
+    figure: str
+    before: str
+    after: str
+    example: str = ""
+
+
 @dataclass(frozen=True)
 class Space:
     """A space: a kind of vectors, and how its versions are made, updated and served.
@@ -161,6 +177,9 @@ class Space:
             rest is this space's.
         serving: Release of the versions; None if they are not released.
         description: Sentence for the readers of MLflow's page.
+        worth: Figures that say what the training is worth; None if a version has none.
+        transfer: `(workspace, stores, to, threshold, k, established, progress) -> Transfer`: lends behaviour between
+            products that the live release has near each other.
     """
 
     name: str
@@ -182,6 +201,8 @@ class Space:
     companions: tuple[Space, ...] = ()
     serving: Serving | None = None
     description: str = ""
+    worth: Worth | None = None
+    transfer: Reference | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:

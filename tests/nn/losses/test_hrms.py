@@ -61,7 +61,8 @@ def by_loops(
         for i in anchors:
             p = sum(math.exp(-level.alpha * (s[i][k] - offset)) for a, k in chosen_p if a == i)
             q = sum(math.exp(level.beta * (s[i][k] - offset)) for a, k in kept if a == i)
-            total += (math.log(1 + p) / level.alpha + math.log(1 + q) / level.beta) / len(anchors)
+            of_anchor = math.log(1 + p) / level.alpha + math.log(1 + q) / level.beta
+            total += level.weight * of_anchor / len(anchors)
     return total
 
 
@@ -73,7 +74,7 @@ def test_the_loss_is_the_papers_by_loops(items: int, dimension: int, deconflict:
     for distance in (None, LpDistance()):
         loss = HRMSLoss(deconflict=deconflict, distance=distance)
         assert loss(vectors, labels).item() == pytest.approx(expected, rel=1e-6)
-    four = (*LEVELS, Level(0.25, 5.0, 0.4))
+    four = (*LEVELS, Level(0.25, 5.0, 0.4, weight=3.0))
     wider = torch.cat([labels, labels[:, 2:] // 2], dim=1)
     expected = by_loops(vectors, wider, four, -0.5, deconflict)
     assert HRMSLoss(four, -0.5, deconflict)(vectors, wider).item() == pytest.approx(expected, rel=1e-6)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from twinvec.nn.device import resolve_precision
+from twinvec.nn.device import cpu_has_bfloat16, resolve_precision, training_precision
 from twinvec.nn.losses.margin import MarginBatch
 from twinvec.nn.training.transfer import to_device
 
@@ -26,3 +26,9 @@ def test_auto_is_bfloat16_on_a_gpu_only() -> None:
     assert resolve_precision("bfloat16", torch.device("cpu")) == "bfloat16"
     if torch.cuda.is_available():
         assert resolve_precision("auto", torch.device("cuda")) == "bfloat16"
+
+
+def test_text_trains_in_bfloat16_where_the_cpu_multiplies_in_it() -> None:
+    expected = "bfloat16" if cpu_has_bfloat16() else "float32"
+    assert training_precision("auto", torch.device("cpu")) == expected
+    assert training_precision("float32", torch.device("cpu")) == "float32"

@@ -14,6 +14,7 @@ import torch
 from pipelines.graph.product_graph import load_graph
 from pipelines.text.encoder import load_encoder
 from pipelines.text.finetuning import fine_tune
+from pipelines.text.freezing import lowest_parts
 from registry.models import Version
 from tests import forked
 from twinvec.catalogue.snapshot import Snapshot
@@ -47,6 +48,8 @@ def trained(
         "epochs": 2,
         "learning_rate": 1e-3,
         "log_steps": 1,
+        # The same on all machines.
+        "precision": "float32",
         **training,
     }
     text = {"model": model, "scheme": scheme, "training": options}
@@ -145,6 +148,23 @@ def test_in_bfloat16_it_learns_much_the_same(given: Callable[..., list[Any]], lo
     )
     assert full != half
     assert half == pytest.approx(full, rel=0.05)
+
+
+def test_frozen_parts_stay_as_they_are_and_the_others_learn(
+    given: Callable[..., list[Any]], small_encoder: Path
+) -> None:
+    before = load_encoder(str(small_encoder), 16, CPU)
+    _, figures, encoder = trained(*given("coview", "frozen", frozen=2))
+    moved = {
+        name
+        for name, weights in encoder.state_dict().items()
+        if not torch.equal(weights, before.state_dict()[name])
+    }
+    assert moved
+    assert all(".layer.1." in name for name in moved), "the pooled top layer alone is trained"
+    assert figures["validation_mrr_at_10"] >= figures["untrained_mrr_at_10"]
+    assert all(parameter.requires_grad for parameter in encoder.parameters())
+    assert len(lowest_parts(encoder, 9)) == 2, "the top layer is always trained"
 
 
 def test_accumulated_batches_are_one_larger_batch(given: Callable[..., list[Any]]) -> None:

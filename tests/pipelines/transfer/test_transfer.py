@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -21,12 +23,16 @@ from pipelines.graph.transferred import add_lent
 from pipelines.transfer.lending import lend
 from pipelines.transfer.mapping import choose_targets
 from pipelines.transfer.pipeline import transfer
+from registry.models import Version
 from twinvec.catalogue.synthetic import generate
 from twinvec.catalogue.transfers import LENT
+from twinvec.doctor import transfers
 from twinvec.errors import CatalogueError, NotFoundError, StateError
 from twinvec.home import Home
+from twinvec.releases import retention
 from twinvec.serving.related import UnusableProductError
 from twinvec.serving.similar import NewListing
+from twinvec.workspace import Workspace
 
 SETTINGS = {
     "words": ["title", "attributes"],
@@ -180,6 +186,51 @@ def test_only_training_edges_lend_and_as_they_run(directed: bool, tmp_path: Path
     assert added == len(expected)
 
 
+@pytest.mark.parametrize("behaviour", ["copurchase", "coview"])
+def test_products_with_many_own_edges_borrow_less(tmp_path: Path, behaviour: str) -> None:
+    random = np.random.default_rng(8)
+    own = {(int(a), int(b)) for a, b in random.integers(0, 12, (70, 2)) if a < b}
+    lent: list[dict[str, Any]] = [
+        {
+            "behaviour": behaviour,
+            "source": f"p{a}",
+            "target": f"p{b}",
+            "count": 1.0,
+            "confidence": 1.0,
+            "lender_source": f"p{s}",
+            "lender_target": f"p{t}",
+        }
+        for (s, t), a, b in zip(sorted(own), *random.integers(0, 12, (2, len(own))), strict=True)
+        if a != b
+    ]
+    pq.write_table(pa.Table.from_pylist(lent, LENT), tmp_path / "lent.parquet")
+    half, least, found = 2.0, 0.4, {}
+    for each in (None, half):
+        with duckdb.connect() as connection:
+            connection.register(
+                "node", pa.table({"node": range(12), "product_id": [f"p{n}" for n in range(12)]})
+            )
+            connection.execute(
+                "CREATE TABLE edges (source BIGINT, target BIGINT, count BIGINT, split TINYINT)"
+            )
+            connection.executemany(
+                "INSERT INTO edges VALUES (?, ?, 1, 0)", [list(pair) for pair in sorted(own)]
+            )
+            add_lent(connection, [tmp_path / "lent.parquet"], behaviour, "edges", True, least, each)
+            rows = connection.execute("SELECT source, target FROM edges").fetchall()
+            found[each] = set(rows) - own
+    leaving = Counter(source for source, _ in own)
+    touching = Counter(end for pair in own for end in pair)
+
+    def fewest(pair: tuple[int, int]) -> int:
+        return leaving[pair[0]] if behaviour == "copurchase" else min(touching[end] for end in pair)
+
+    sums = Counter((int(each["source"][1:]), int(each["target"][1:])) for each in lent)
+    assert found[None] == set(sums) - own
+    assert found[half] == {pair for pair in found[None] if sums[pair] * half / (half + fewest(pair)) >= least}
+    assert 0 < len(found[half]) < len(found[None])
+
+
 def test_the_graph_uses_it_only_if_told_and_logs_stay_as_they_are(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,3 +286,34 @@ def test_nothing_is_written_where_nothing_can_be_lent(home: Home) -> None:
 def test_an_image_alone_says_nothing_to_a_release_that_reads_none(home: Home) -> None:
     with pytest.raises(UnusableProductError, match=r"nothing is said(.|\n)*give it a title or attributes$"):
         home.similar(NewListing(image=b"an image"))
+
+
+def test_doctor_and_prune_know_transfers(home: Home) -> None:
+    first, second = (home.transfer(["us"], "mx", threshold=each, established=4) for each in (0.3, 0.35))
+    other = home.transfer(["es"], "us", threshold=0.3, established=4)
+    folders = {each: home.settings.paths.transfers / each.name for each in (first, second, other)}
+    for age, folder in enumerate(folders.values()):
+        os.utime(folder, (4_000_000_000 + age,) * 2)  # after those of the other tests
+    named = home.settings.model_copy(
+        update={"graph": home.settings.graph.model_copy(update={"transferred": (first.name, "feed")})}
+    )
+    (folders[other] / "mapping.parquet").write_bytes(b"no table")
+
+    findings = {each.where: each for each in transfers.check(Workspace(named), False)}
+    assert findings.keys() == {f"transfer {other.name}", "graph.transferred feed"}
+    assert "cannot be read" in findings[f"transfer {other.name}"].what
+
+    kept_all, reasons = retention.spare_transfers(named, [])
+    assert first.name not in kept_all
+    assert reasons[f"transfer {first.name}"] == "graph.transferred names it"
+    graph = Version(space="graph", number=3, settings={"graph": {"transferred": [first.name]}})
+    assert first.name not in retention.spare_transfers(home.settings, [graph])[0]
+
+    pruned = retention.prune(home.workspace, home.settings.retention)
+    assert first.name in pruned.plan.transfers
+    assert pruned.plan.kept[f"transfer {second.name}"] == "the last one to mx"
+    assert [folders[each].is_dir() for each in (first, second, other)] == [False, True, True]
+    fix = findings[f"transfer {other.name}"].fix
+    assert fix is not None
+    fix()
+    assert not folders[other].exists()

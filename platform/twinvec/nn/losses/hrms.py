@@ -34,11 +34,13 @@ class Level:
         alpha: α^l, the sharpness of the positive pairs' weights.
         beta: β^l, the sharpness of the negative pairs' weights.
         epsilon: ε^l, the margin of the miner. A finer level has the smaller one.
+        weight: Factor of the level's loss in the sum, which the paper does not have.
     """
 
     alpha: float
     beta: float
     epsilon: float
+    weight: float = 1.0
 
 
 LEVELS = (Level(2.0, 40.0, 0.05), Level(1.0, 20.0, 0.1), Level(0.5, 10.0, 0.2))
@@ -152,15 +154,15 @@ class HRMSLoss(nn.Module):
             positive, negative = mine(similarity.detach(), labels, epsilon, self.deconflict)
         else:
             positive, negative = self._masks(indices_tuples, labels)
-        alpha, beta = (
+        alpha, beta, weight = (
             similarity.new_tensor([getattr(level, name) for level in self.levels]).view(-1, 1)
-            for name in ("alpha", "beta")
+            for name in ("alpha", "beta", "weight")
         )
         centred = similarity - self.offset
         losses = _log_one_plus(-alpha.unsqueeze(2) * centred, positive) / alpha
         losses = losses + _log_one_plus(beta.unsqueeze(2) * centred, negative) / beta
         has_pairs = (positive | negative).any(2)
-        return self._reduce(losses, has_pairs, embeddings, labels)
+        return self._reduce(losses * weight, has_pairs, embeddings, labels)
 
     def _reduce(self, losses: Tensor, has_pairs: Tensor, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Reduce the losses of the anchors, [levels, n], within each level, and sum over levels."""
