@@ -7,23 +7,24 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
 
+from benchmarks.browser import ARGUMENTS, BROWSERS
 from pipelines.evaluation.layout import map_of
 from tests.homes import copied
 from twinvec.serving.api import create_app
 from twinvec.serving.opening import open_answerer
+from twinvec.serving.related import NewProduct, Recommender, Related
 from twinvec.settings import QdrantSettings, Settings
 from twinvec.settings.serving import ServingSettings
 from twinvec.workspace import Workspace
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-# WebGL 2 without a GPU.
-ARGUMENTS = ["--headless=new", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: `apt-get install chromium`")
 
@@ -36,7 +37,9 @@ def address(released: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     workspace = Workspace(Settings(home=home, qdrant=QdrantSettings(verify_sample=20)))
     map_of(workspace, workspace.version("related@v1"))
     (Path(workspace.version("related@v2").path) / "map.arrow").unlink(missing_ok=True)
-    app = create_app(open_answerer(workspace), ServingSettings(log=False), workspace=workspace)
+    answerer = open_answerer(workspace)
+    answerer = replace(answerer, cold_start=Cold(answerer.recommender))
+    app = create_app(answerer, ServingSettings(log=False), workspace=workspace)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -48,6 +51,25 @@ def address(released: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     server.should_exit = True
     thread.join(10)
     workspace.close()
+
+
+class Cold:
+    """Answers for a new product with those of one that is there: the page is tested here, not the encoders."""
+
+    def __init__(self, recommender: Recommender) -> None:
+        self._recommender = recommender
+
+    def related(
+        self, product: NewProduct, k: int = 10, filters: Any = None, collection: str | None = None
+    ) -> Related:
+        assert product.title or product.category or product.image
+        ids, _, _ = next(self._recommender.index.pages(collection or "", 1))
+        (payload,) = self._recommender.index.payloads(collection or "", ids)
+        assert payload is not None
+        return self._recommender.related(payload["product_id"], k, filters, collection)
+
+    def warm(self, collection: str) -> None:
+        """Nothing is loaded."""
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +158,19 @@ def test_a_click_on_the_map_opens_the_product(open_page: Any) -> None:
             break
     page.wait_for_selector("#hits .hit")
     assert "product=" in page.url
+
+
+def test_a_new_product_is_answered_by_what_is_known_of_it(open_page: Any) -> None:
+    page = open_page("?view=new")
+    page.wait_for_selector("body[data-drawn]")
+    for field in ("title", "category"):
+        page.fill("input[name=title]", "")
+        page.fill(f"input[name={field}]", "Red shoe")
+        page.click("button[type=submit]")
+        page.wait_for_selector("#answer .hit")
+        page.fill(f"input[name={field}]", "")
+    page.click("button[type=submit]")
+    page.wait_for_selector("#answer .problem")
 
 
 def test_labels_are_downloaded_as_edges(open_page: Any, tmp_path: Path) -> None:

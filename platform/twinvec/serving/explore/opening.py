@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,6 +25,8 @@ from twinvec.workspace import Workspace
 
 # Releases that are open at once.
 OPENED = 4
+# Seconds for which a release is what the registry said it was: the requests of one click.
+SEEN = 1.0
 
 
 class NoMapError(NotFoundError):
@@ -91,14 +94,24 @@ class Explorer:
         self.workspace = workspace
         self._opened: OrderedDict[tuple[str, str], Explored] = OrderedDict()
         self._mutex = threading.Lock()
+        self._seen: dict[str | None, tuple[float, Release]] = {}
 
     def find(self, label: str | None) -> Release:
-        """Return a release that can answer; the live one if none is named.
+        """Return a release that can answer, as it was at most a second ago; the live one if none is named.
 
         Raises:
             UnknownNameError: If there is none of this name.
             StateError: If none is named and none is live.
         """
+        at, release = self._seen.get(label, (float("-inf"), None))
+        if release is None or time.monotonic() - at > SEEN:
+            release = self._find(label)
+            if len(self._seen) > OPENED:
+                self._seen.clear()
+            self._seen[label] = (time.monotonic(), release)
+        return release
+
+    def _find(self, label: str | None) -> Release:
         if label is None:
             release = releases.live(self.workspace)
             if release is None:

@@ -55,7 +55,7 @@ async function ask(out, k) {
   out.replaceChildren(h('p', {}, 'It is being encoded …'));
   try {
     const answer = await api.json('/related', { release, k }, { method: 'POST', headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ title: title ?? '', category: category ?? '', image: image?.data ?? '' }) });
+      body: JSON.stringify({ title: title || undefined, category: category || undefined, image: image?.data }) });
     out.replaceChildren(h('h3', {}, `Related products in ${answer.release.replace('__', '@')}`),
       h('ol', { className: 'hits', id: 'hits' }, answer.hits.map((hit, at) => hitOf(hit, at + 1, null, release))));
   } catch (error) {

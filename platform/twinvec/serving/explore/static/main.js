@@ -157,7 +157,7 @@ function wire() {
   });
   map.listen({
     on: async (row) => {
-      const { products: [found] } = await api.json('/explore/api/rows', { release: map.current().release, row });
+      const found = map.known(row) ?? (await api.json('/explore/api/rows', { release: map.current().release, row })).products[0];
       go({ view: 'product', product: found.product_id, lasso: null });
     },
     many,

@@ -6,9 +6,13 @@ import { go, state } from './state.js';
 
 export const COLOURS = ['#4e79a7', '#f28e2b', '#e15759', '#3fa39b', '#59a14f', '#c9a400', '#b07aa1', '#ff7f93',
   '#9c755f', '#6b8cff'];
+// From low to high; the low end of the one for light grounds would not be seen on a dark one.
 const RAMP = ['#440154', '#482878', '#3e4a89', '#31688e', '#26828e', '#1f9e89', '#35b779', '#6ece58', '#b5de2b', '#fde725'];
+const DARK_RAMP = ['#8f7ae6', '#7c86ee', '#6593ee', '#4f9fe6', '#41abd6', '#3fb7bd', '#4fc39c', '#74cf78', '#a9d95a', '#fde725'];
 const REST = '#9aa0a6';
-const EDGES = { 'bought after': '#e8833a', 'bought before': '#8a63d2', bought: '#e8833a', viewed: '#3fa39b', related: '#2a6fdb' };
+// The last kind is drawn over the others.
+const EDGES = { viewed: '#3fa39b', bought: '#e8833a', 'bought before': '#8a63d2', 'bought after': '#e8833a', related: '#2a6fdb' };
+const KINDS = Object.keys(EDGES);
 const PAGE = 250000;
 
 let plot = null;
@@ -52,12 +56,17 @@ function shades(description, values, name) {
   return { shade, about };
 }
 
+const isDark = () => document.documentElement.dataset.theme === 'dark';
+
+const rgba = (hex, alpha) => [...[1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16) / 255), alpha];
+
 function legend(about) {
   const box = byId('legend');
+  const ramp = isDark() ? DARK_RAMP : RAMP;
   const entry = (colour, text) => h('span', {}, h('i', { style: `background:${colour}` }), text);
   if (about.kind === 'number') {
-    box.replaceChildren(h('span', {}, `${about.name} `), entry(RAMP[0], `≤ ${number(about.low, 2)}`),
-      entry(RAMP[5], 'between'), entry(RAMP[9], `≥ ${number(about.high, 2)}`), entry(REST, 'unknown'));
+    box.replaceChildren(h('span', {}, `${about.name} `), entry(ramp[0], `≤ ${number(about.low, 2)}`),
+      entry(ramp[5], 'between'), entry(ramp[9], `≥ ${number(about.high, 2)}`), entry(REST, 'unknown'));
   } else if (about.kind === 'flag') {
     box.replaceChildren(entry(COLOURS[0], 'has co-purchases or co-views'), entry(COLOURS[1], 'cold start: has none'));
   } else {
@@ -65,7 +74,7 @@ function legend(about) {
     box.replaceChildren(...named, about.groups > named.length
       ? entry(REST, `${number(about.groups - named.length)} others`) : '');
   }
-  return about.kind === 'number' ? [...RAMP, REST] : [...COLOURS, REST];
+  return about.kind === 'number' ? [...ramp, REST] : [...COLOURS, REST];
 }
 
 function make() {
@@ -75,7 +84,9 @@ function make() {
     pointSize: 5, pointSizeSelected: 4, pointOutlineWidth: 3, colorBy: 'valueA', lassoMinDelay: 5 });
   new ResizeObserver(() => {
     const size = byId('plot').getBoundingClientRect();
-    if (size.width && size.height) plot.set({ width: size.width, height: size.height });
+    if (!size.width || !size.height) return;
+    plot.set({ width: size.width, height: size.height });
+    if (drawn && !state().at) plot.zoomToLocation([0, 0], wholeDistance());
   }).observe(byId('plot'));
   plot.subscribe('select', ({ points }) => {
     if (points.length === 1) chosen.on(points[0]); else if (points.length > 1) chosen.many(points);
@@ -98,7 +109,7 @@ function make() {
     waiting = setTimeout(() => {
       const [x, y] = plot.get('cameraTarget');
       const far = plot.get('cameraDistance');
-      const whole = Math.abs(far - 1) < 1e-3 && Math.hypot(x, y) < 1e-3;
+      const whole = Math.abs(far - wholeDistance()) < 1e-3 && Math.hypot(x, y) < 1e-3;
       go({ at: whole ? null : [x, y, far].map((value) => value.toFixed(3)).join(',') }, { quiet: true });
     }, 400);
   });
@@ -115,13 +126,22 @@ function make() {
   });
 }
 
+// Products that the pointer was over, by their rows: a click on one asks no more what it is.
+const seen = new Map();
+const place = (row) => `${drawn.release} ${drawn.token} ${row}`;
+
+export const known = (row) => (drawn ? seen.get(place(row)) : undefined);
+
 async function over(row) {
   over.row = row;
   await new Promise((resolve) => { setTimeout(resolve, 60); });
   if (over.row !== row || !drawn) return;
   const { release } = drawn;
   const { products: [product] } = await api.json('/explore/api/rows', { release, row });
-  if (over.row !== row || drawn.release !== release) return;
+  if (drawn?.release !== release) return;
+  if (seen.size > 500) seen.delete(seen.keys().next().value);
+  seen.set(place(row), product);
+  if (over.row !== row) return;
   const tip = byId('tip');
   const picture = product.image ? api.image(h('img', { alt: '' }), product.product_id, release) : null;
   tip.replaceChildren(...[picture, h('div', {}, product.title ?? product.product_id),
@@ -139,11 +159,18 @@ export function press(on) {
   plot?.set({ mouseMode: on ? 'lasso' : 'panZoom' });
 }
 
-export function whole() { plot?.zoomToOrigin({ transition: true, transitionDuration: 300 }); }
+// The plot fits −1…1 into its height; from so far away it fits into a narrow one, too.
+function wholeDistance() {
+  const { width, height } = byId('plot').getBoundingClientRect();
+  return width && height > width ? (1.04 * height) / width : 1;
+}
+
+export function whole() { plot?.zoomToLocation([0, 0], wholeDistance(), { transition: true, transitionDuration: 300 }); }
 
 function paint() {
   if (!plot) return;
-  const dark = document.documentElement.dataset.theme === 'dark';
+  const dark = isDark();
+  if (drawn) plot.set({ pointColor: legend(drawn.about) });
   plot.set({ backgroundColor: dark ? '#101315' : '#f4f4f1', pointColorActive: dark ? '#ffffff' : '#000000',
     pointColorHover: dark ? '#ffffff' : '#000000' });
 }
@@ -171,11 +198,13 @@ export async function draw() {
   await plot.draw({ x, y, z: shade }, { zDataType: 'categorical', transition: Boolean(moves),
     spatialIndex: same ? plot.get('spatialIndex') : undefined });
   const first = drawn === null;
-  drawn = { description, x, y, role, release: description.release, token: description.token };
+  drawn = { description, about, x, y, role, release: description.release, token: description.token };
   controls(description, role, colour);
   if (first && wanted.at) {
     const [a, b, far] = wanted.at.split(',').map(Number);
     if ([a, b, far].every(Number.isFinite) && far > 0) await plot.zoomToLocation([a, b], far);
+  } else if (first && wholeDistance() > 1) {
+    await plot.zoomToLocation([0, 0], wholeDistance());
   }
   byId('empty').hidden = true;
   if (wanted.lasso && !wanted.product) {
@@ -198,15 +227,22 @@ function controls(description, role, colour) {
     { value: each.name, selected: each.name === colour }, each.name === 'cold' ? 'cold start' : each.name)));
 }
 
+function ties(kinds) {
+  byId('ties').hidden = !kinds.length;
+  byId('ties').replaceChildren(...kinds.map((kind) => h('span', {}, h('i', { className: 'line', style: `background:${EDGES[kind]}` }), kind)));
+}
+
 // Mark a product, and draw its edges: [{ row, kind }] each from the row `from`.
 export function tie(edges) {
   lines = edges;
   if (!plot || !drawn) return;
   const at = (row) => [drawn.x[row], drawn.y[row]];
   const usable = edges.filter((edge) => edge.row !== null && edge.from !== null && edge.row < drawn.x.length);
+  ties(KINDS.filter((kind) => usable.some((edge) => edge.kind === kind)));
   if (!usable.length) { plot.clearAnnotations(); return; }
+  usable.sort((one, two) => KINDS.indexOf(one.kind) - KINDS.indexOf(two.kind));
   plot.drawAnnotations(usable.map((edge) => ({ vertices: [at(edge.from), at(edge.row)],
-    lineColor: EDGES[edge.kind] ?? REST, lineWidth: edge.kind === 'related' ? 1 : 2 })));
+    lineColor: rgba(EDGES[edge.kind] ?? REST, edge.kind === 'related' ? 0.9 : 0.4), lineWidth: edge.kind === 'related' ? 2 : 1 })));
 }
 
 export function mark(row) {
@@ -222,6 +258,7 @@ export function empty(content) {
   if (plot) { plot.clearAnnotations(); plot.clear(); }
   drawn = null;
   byId('legend').replaceChildren();
+  ties([]);
   byId('empty').replaceChildren(content);
   byId('empty').hidden = false;
   document.body.dataset.drawn = 'empty';

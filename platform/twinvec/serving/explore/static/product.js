@@ -44,13 +44,16 @@ function movement(hits, others) {
   });
 }
 
+const shade = (value, at) => (value < 0 ? 'var(--bad)' : SHADES[at]);
+
 function reasonsOf(reasons) {
   const all = Object.entries(reasons);
   const total = all.reduce((sum, [, value]) => sum + Math.abs(value), 0) || 1;
   const shown = all.slice(0, 4);
   return [h('div', { className: 'why', 'aria-hidden': 'true' }, shown.map(([, value], at) => h('span',
-    { style: `width:${(100 * Math.abs(value)) / total}%;background:${value < 0 ? 'var(--bad)' : SHADES[at]}` }))),
-  h('div', { className: 'whytext' }, shown.map(([name, value]) => `${name} ${value < 0 ? '−' : '+'}${number(Math.abs(value), 2)}`).join(', '))];
+    { style: `width:${(100 * Math.abs(value)) / total}%;background:${shade(value, at)}` }))),
+  h('div', { className: 'whytext' }, shown.map(([name, value], at) => h('span', {}, h('i', { style: `background:${shade(value, at)}` }),
+    `${name} ${value < 0 ? '−' : '+'}${number(Math.abs(value), 2)} `)))];
 }
 
 async function explain(id, list, note) {
