@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# Numbers of the errors of a file that this process may not write.
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 _BLOCK = 1 << 20
 _ZEROS = bytes(_BLOCK)
 
@@ -32,6 +35,21 @@ def new_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+@contextmanager
+def new_file(target: Path) -> Iterator[Path]:
+    """Yield a path beside `target`; the file that is written there becomes `target` when the block ends.
+
+    An error removes what was written. An existing `target` is replaced.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        yield staging
+        staging.replace(target)
+    finally:
+        staging.unlink(missing_ok=True)
+
+
 def write_text(target: Path, text: str) -> None:
     """Write `text` to `target` under a temporary name, then rename."""
     write_bytes(target, text.encode("utf-8"))
@@ -39,13 +57,8 @@ def write_text(target: Path, text: str) -> None:
 
 def write_bytes(target: Path, content: bytes) -> None:
     """Write `content` to `target` under a temporary name, then rename."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    try:
+    with new_file(target) as staging:
         staging.write_bytes(content)
-        staging.replace(target)
-    finally:
-        staging.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -87,8 +87,8 @@ def test_old_releases_and_versions_leave_every_store(world: Any, anywhere: Works
     scalars = f"products__{world.versions[0].snapshot_id}"
     assert stored(old) == {
         "collections": {f"{NAME}__v3", f"{NAME}__v4"},
-        "views": {"related__v3", "related__v4", "text__v1", "text__v3", scalars},
-        "sources": {"related__v3", "related__v4", "text__v1", "text__v3", scalars},
+        "views": {"related__v3", "related__v4", "text__v1", "text__v3", scalars, "products_history"},
+        "sources": {"related__v3", "related__v4", "text__v1", "text__v3", scalars, "products_history"},
         "services": {NAME, f"{NAME}__v3", f"{NAME}__v4"},
         "folders": {
             "versions/related/v3", "versions/related/v4", "versions/text/v1", "versions/text/v3",

@@ -139,7 +139,7 @@ ALLOWED: Mapping[str, str] = {
         "registry twinvec.catalogue twinvec.dag twinvec.nn twinvec.settings twinvec.spaces twinvec.workspace"
     ),
     "twinvec.exchange": (
-        "registry twinvec.catalogue twinvec.columns twinvec.dag twinvec.errors twinvec.features "
+        "registry twinvec.catalogue twinvec.columns twinvec.dag twinvec.errors twinvec.features twinvec.files "
         "twinvec.progress twinvec.spaces twinvec.stage twinvec.tracking twinvec.workspace"
     ),
     "twinvec.features": (
@@ -155,8 +155,8 @@ ALLOWED: Mapping[str, str] = {
     "twinvec.nn": "twinvec.draws twinvec.errors",
     "twinvec.plugins": "twinvec.errors",
     "twinvec.releases": (
-        "registry twinvec.catalogue twinvec.dag twinvec.errors twinvec.features twinvec.plugins twinvec.progress "
-        "twinvec.settings twinvec.spaces twinvec.tracking twinvec.vectors twinvec.workspace"
+        "registry twinvec.catalogue twinvec.dag twinvec.errors twinvec.features twinvec.files twinvec.plugins "
+        "twinvec.progress twinvec.settings twinvec.spaces twinvec.tracking twinvec.vectors twinvec.workspace"
     ),
     "twinvec.serving": (
         "registry twinvec twinvec.catalogue twinvec.columns twinvec.errors twinvec.features twinvec.files "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,6 +11,7 @@ from registry.models import Version
 from twinvec.errors import StateError
 from twinvec.features.manifest import Manifest
 from twinvec.features.vectors import FOLDER, ROWS_PER_GROUP
+from twinvec.files import new_file
 
 METADATA = b"twinvec.manifest"
 
@@ -32,10 +32,8 @@ def export_version(version: Version, target: Path) -> int:
     parts = [pq.ParquetFile(part) for part in sorted((Path(version.path) / FOLDER).glob("*.parquet"))]
     described = {METADATA: json.dumps(manifest.to_json()).encode()}
     target = target.expanduser().absolute()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     rows = 0
-    try:
+    with new_file(target) as staging:
         writer: pq.ParquetWriter | None = None
         try:
             for part in parts:
@@ -48,7 +46,4 @@ def export_version(version: Version, target: Path) -> int:
         finally:
             if writer is not None:
                 writer.close()
-        staging.replace(target)
-    finally:
-        staging.unlink(missing_ok=True)
     return rows

@@ -7,7 +7,6 @@ Vectors have no history: those of two versions cannot be compared.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -120,12 +119,8 @@ def _write(part: Part, target: Path, before: Path | None, memory_limit: str) -> 
         parameters["moment"] = micros(part.as_of)
     if before is not None:
         query, parameters["before"] = query + GONE, str(before)
-    staging = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    try:
+    with files.new_file(target) as staging:
         write_query(query, parameters, staging, memory_limit)
-        staging.rename(target)
-    finally:
-        staging.unlink(missing_ok=True)
 
 
 def _products(snapshot: Snapshot) -> Path | None:

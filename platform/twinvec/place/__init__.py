@@ -7,7 +7,6 @@ or a database elsewhere, belongs to whoever runs it.
 
 from __future__ import annotations
 
-import errno
 import logging
 from pathlib import Path
 
@@ -20,8 +19,6 @@ from twinvec.settings import Settings
 __all__ = ["ensure_place", "former_place", "require_place", "stale_paths"]
 
 log = logging.getLogger(__name__)
-
-UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def ensure_place(settings: Settings) -> int:
@@ -39,7 +36,7 @@ def ensure_place(settings: Settings) -> int:
             changed = _rebase(settings, write=True)
             files.write_text(settings.paths.place, f"{settings.home}\n")
     except OSError as error:
-        if error.errno not in UNWRITABLE:
+        if error.errno not in files.UNWRITABLE:
             raise
         require_place(settings)
         return 0

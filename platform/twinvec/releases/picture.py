@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-import uuid
 from collections import defaultdict
 from pathlib import Path
 
+from twinvec.files import write_bytes
 from twinvec.releases.lineage import Lineage, Node, depths
 
 FORMATS = (".svg", ".png", ".pdf")
@@ -64,12 +64,7 @@ def draw(lineage: Lineage, file: Path) -> None:
         )
     drawn = io.BytesIO()
     figure.savefig(drawn, format=file.suffix[1:], dpi=150)
-    staging = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
-    try:
-        staging.write_bytes(drawn.getvalue())
-        staging.replace(file)
-    finally:
-        staging.unlink(missing_ok=True)
+    write_bytes(file, drawn.getvalue())
 
 
 def layout(lineage: Lineage) -> dict[str, tuple[float, float]]:

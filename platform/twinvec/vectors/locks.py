@@ -7,7 +7,6 @@ made, there can be no writer either.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import time
@@ -16,8 +15,8 @@ from pathlib import Path
 from typing import IO
 
 from twinvec.errors import StoreError
+from twinvec.files import UNWRITABLE
 
-UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 KERNEL_LOCKS = Path("/proc/locks")
 POLL_SECONDS = 0.02
 

@@ -14,12 +14,12 @@ The table has a row for each product, sorted by its id:
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 
 import pyarrow as pa
 
 from twinvec.errors import NotFoundError, StoreError
+from twinvec.files import new_file
 
 FILE = "map.arrow"
 X, Y = "_x", "_y"
@@ -30,14 +30,12 @@ FLAGS = ("cold",)
 
 def write_map(folder: Path, table: pa.Table) -> None:
     """Write the map of a version into its folder; the file appears whole or not at all."""
-    target = folder / FILE
-    staging = target.with_name(f".{FILE}.{uuid.uuid4().hex}")
-    try:
-        with pa.OSFile(str(staging), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-            writer.write_table(table.combine_chunks())
-        staging.replace(target)
-    finally:
-        staging.unlink(missing_ok=True)
+    with (
+        new_file(folder / FILE) as staging,
+        pa.OSFile(str(staging), "wb") as file,
+        pa.ipc.new_file(file, table.schema) as writer,
+    ):
+        writer.write_table(table.combine_chunks())
 
 
 def open_map(folder: Path, version: str) -> pa.Table:

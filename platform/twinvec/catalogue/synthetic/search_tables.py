@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from twinvec import columns
+from twinvec.catalogue.judgements import LABELS
 from twinvec.catalogue.synthetic import vocabulary
 from twinvec.catalogue.synthetic.batches import batches, numbered
 from twinvec.catalogue.synthetic.layout import Layout, index_of, places_of
 from twinvec.catalogue.synthetic.products import by_model, products_at
 from twinvec.catalogue.synthetic.searches import (
-    LABELS,
     REGIONS,
     Queries,
     judgements,

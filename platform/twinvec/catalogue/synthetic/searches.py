@@ -48,7 +48,6 @@ REGIONS = (
 QUERIES_PER_PRODUCT = 2
 JUDGED = 4
 """Judged products of a query."""
-LABELS = "ESCI"
 CLASS_SHARES = (0.719, 0.151, 0.081, 0.049)
 """Shares of the labels (SALAM, appendix B); those printed lack a thousandth, which is given to E."""
 NAMED = 0.5

@@ -96,7 +96,9 @@ def blend(edges: Positives, nearness: sp.csr_array, share: float) -> Positives:
         >>> blend(edges, nearness, share=0.5).matrix.toarray().tolist()
         [[0.0, 1.0], [1.0, 0.0]]
     """
-    return Positives(rows_to_one(sp.csr_array((1 - share) * edges.matrix + share * nearness)))
+    # The places of the entries are shared: at millions of products they are half of the memory.
+    near = sp.csr_array((share * nearness.data, nearness.indices, nearness.indptr), shape=nearness.shape)
+    return Positives(rows_to_one(sp.csr_array((1 - share) * edges.matrix + near)))
 
 
 def rows_to_one(matrix: sp.csr_array) -> sp.csr_array:
@@ -109,6 +111,7 @@ def rows_to_one(matrix: sp.csr_array) -> sp.csr_array:
         [[0.25, 0.75], [0.0, 0.0]]
     """
     total = np.asarray(matrix.sum(1)).ravel()
-    scaled = sp.csr_array(sp.diags_array(1 / np.where(total > 0, total, 1)) @ matrix).astype(np.float32)
+    scaled = sp.csr_array(sp.diags_array(1 / np.where(total > 0, total, 1)) @ matrix)
+    scaled = scaled.astype(np.float32, copy=False)
     scaled.sort_indices()
     return scaled
