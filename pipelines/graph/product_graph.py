@@ -73,7 +73,9 @@ class Edges:
     def matrix(self, products: int) -> sp.csr_array:
         """Return the adjacency matrix, float32 [products, products], with 1 for each edge."""
         ones = np.ones(len(self), np.float32)
-        matrix = sp.csr_array((ones, self.ends), shape=(products, products))
+        # SciPy keeps the integers that it is given; all that is computed from the graph has 32 bits then.
+        source, target = (each.astype(np.int32) for each in self.ends)
+        matrix = sp.csr_array((ones, (source, target)), shape=(products, products))
         matrix.data[:] = 1
         return matrix
 
