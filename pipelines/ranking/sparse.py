@@ -109,15 +109,14 @@ def ranks_within(pairs: Pairs, scores: FloatArray, known: npt.NDArray[np.bool_] 
         >>> ranks_within(pairs, scores, np.array([False, True, False, False])).tolist()
         [0.0, 0.0, 0.0, 2.0]
     """
-    order = np.lexsort((-scores, pairs.row))
-    row, sorted_scores = pairs.row[order], scores[order]
+    order = np.lexsort((-scores, pairs.row))  # rows ascend already, so that they stay where they are
     counted = np.ones(len(order), np.int64) if known is None else (~known[order]).astype(np.int64)
-    before = np.cumsum(counted) - counted
-    first_of_row = np.r_[True, row[1:] != row[:-1]] if len(row) else np.zeros(0, np.bool_)
-    first_of_score = first_of_row | np.r_[True, sorted_scores[1:] != sorted_scores[:-1]][: len(row)]
-    places = np.arange(len(row))
-    start_of_row = np.maximum.accumulate(np.where(first_of_row, places, 0))
-    start_of_score = np.maximum.accumulate(np.where(first_of_score, places, 0))
-    ranks = np.empty(len(row), np.float32)
-    ranks[order] = before[start_of_score] - before[start_of_row]
+    above = np.cumsum(counted) - counted
+    sorted_scores = scores[order]
+    tied = np.zeros(len(order), np.bool_)
+    tied[1:] = (pairs.row[1:] == pairs.row[:-1]) & (sorted_scores[1:] == sorted_scores[:-1])
+    first_of_tie = np.maximum.accumulate(np.where(tied, 0, np.arange(len(order))))
+    first_of_row = (np.cumsum(pairs.counts) - pairs.counts)[pairs.row]
+    ranks = np.empty(len(order), np.float32)
+    ranks[order] = above[first_of_tie] - above[first_of_row]
     return ranks
