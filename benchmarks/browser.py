@@ -1,4 +1,4 @@
-"""A served home and a headless Chromium, for pictures and timings of the page at /explore."""
+"""A served home and a headless Chromium, for pictures and timings of pages."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # WebGL 2 without a GPU.
 ARGUMENTS = ["--headless=new", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 
+# Seconds in which a server answers.
+WAIT = 90
+
 
 @contextmanager
 def served(home: Path, port: int) -> Iterator[str]:
@@ -28,21 +31,33 @@ def served(home: Path, port: int) -> Iterator[str]:
         command, stderr=subprocess.DEVNULL, env={**os.environ, "TWINVEC_HOME": str(home.absolute())}
     )
     try:
-        for _ in range(300):
-            try:
-                urlopen(f"{address}/ready").close()
-                break
-            except URLError:
-                time.sleep(0.3)
+        wait_for(f"{address}/ready")
         yield address
     finally:
         process.terminate()
         process.wait()
 
 
+def wait_for(address: str) -> None:
+    """Return once an address answers.
+
+    Raises:
+        URLError: If it does not within `WAIT` seconds.
+    """
+    deadline = time.monotonic() + WAIT
+    while True:
+        try:
+            urlopen(address, timeout=1).close()
+            return
+        except (URLError, TimeoutError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.3)
+
+
 @contextmanager
-def opened() -> Iterator[Any]:
-    """Yield an installed Chromium.
+def opened(*arguments: str) -> Iterator[Any]:
+    """Yield an installed Chromium, started with further arguments.
 
     Raises:
         SystemExit: If there is none.
@@ -53,6 +68,6 @@ def opened() -> Iterator[Any]:
     if found is None:
         raise SystemExit("there is no Chromium: `apt-get install chromium`")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=found, args=[*ARGUMENTS, *arguments])
         yield browser
         browser.close()

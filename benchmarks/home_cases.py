@@ -1,4 +1,4 @@
-"""What happens to a home that is moved, copied, changed by other clients, only read, or attacked.
+"""Cases of homes: moved, copied, changed by other clients, only read, or attacked.
 
 `benchmarks/cases.py` writes the rows. A small home is made once; each case has a copy of its own.
 """

@@ -9,33 +9,28 @@ home. The picture is `docs/results/mlflow-compare.png`. It needs Chromium, and P
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.parse import quote
-from urllib.request import urlopen
 
 from mlflow import MlflowClient
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 import twinvec
+from benchmarks.browser import WAIT, opened, wait_for
 from registry.models import Version
 from twinvec.catalogue.synthetic import generate
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "results" / "mlflow-compare.png"
 # Dimension and learning rate of each version.
 VERSIONS = ((32, 0.003), (64, 0.01))
-WAIT = 60
 # Milliseconds in which the charts are drawn; the page never stops to ask the server.
 SETTLED = 4_000
 # Pixels; the part between the menu and the assistant; and colours, with which the file is a fifth as large.
@@ -104,15 +99,7 @@ def serve_page(store: str) -> Iterator[str]:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             address = f"http://127.0.0.1:{port}"
-            deadline = time.monotonic() + WAIT
-            while True:
-                try:
-                    urlopen(f"{address}/health", timeout=1).close()
-                    break
-                except (URLError, TimeoutError):
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.3)
+            wait_for(f"{address}/health")
             yield address
         finally:
             process.terminate()
@@ -120,16 +107,13 @@ def serve_page(store: str) -> Iterator[str]:
 
 def take(address: str, awaited: str, picture: Path) -> None:
     """Write a picture of a page, once it shows a text, with few colours."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", OFFLINE])
+    with opened(OFFLINE) as browser:
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         page.goto(address, wait_until="domcontentloaded")
         page.get_by_text(awaited).first.wait_for(timeout=1_000 * WAIT)
         page.get_by_role("switch").first.click()  # only parameters that differ
         page.wait_for_timeout(SETTLED)
         taken = page.screenshot(clip={"x": LEFT, "y": 0, "width": SHOWN_WIDTH, "height": SHOWN_HEIGHT})
-        browser.close()
     with Image.open(BytesIO(taken)) as image:
         image.convert("RGB").quantize(COLOURS).save(picture, optimize=True)
 

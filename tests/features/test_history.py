@@ -51,7 +51,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 
 def joined(path: Path, asked: Sequence[tuple[str, datetime]], configuration: str | None = None) -> list[Any]:
-    """What Feast's own client answers: a row of title, category and price for each product and time."""
+    """Ask Feast's own client for a row of title, category and price for each product and time."""
     store = FeatureStore(
         repo_path=str(path), fs_yaml_file=path / configuration if configuration is not None else None
     )

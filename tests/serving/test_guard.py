@@ -28,6 +28,7 @@ from twinvec.serving.api import create_app
 from twinvec.serving.http.errors import describe
 from twinvec.serving.http.keys import Keys, new_key, remove_key
 from twinvec.serving.http.logs import JsonLines
+from twinvec.serving.http.metrics import SHARED
 from twinvec.serving.http.warming import Warmer
 from twinvec.serving.related import NewProduct, Related
 from twinvec.settings.serving import LimitSettings, ServingSettings
@@ -291,6 +292,17 @@ def test_traces_tell_what_answered(live: Any, monkeypatch: pytest.MonkeyPatch) -
     exporter.clear()
     TestClient(create_app(answerer, ServingSettings(log=False))).get("/related/B0009")
     assert not exporter.get_finished_spans()
+
+
+def test_figures_are_counted_though_feast_wants_them_in_files(
+    live: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    client = serve(live)
+    # Feast does so at its import, which may come with the first question.
+    if not SHARED:
+        monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    client.get("/related/B0009")
+    assert 'twinvec_requests_total{arm="",code="200"' in client.get("/metrics").text
 
 
 def test_figures_are_counted(live: Any) -> None:

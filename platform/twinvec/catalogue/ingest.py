@@ -262,9 +262,11 @@ def _record(report: IngestReport, engine: Engine, as_of: datetime | None) -> Ing
             shutil.rmtree(snapshot.path, ignore_errors=True)
         raise
     own = [each.as_of for each in times if each.snapshot_id == snapshot.id]
-    later = times[-1].snapshot_id != snapshot.id
-    said = (
-        f"snapshot {times[-1].snapshot_id} is of {times[-1].as_of.isoformat(timespec='seconds')} and stays the latest, "
-        "which the stages start from",
-    )
-    return replace(report, as_of=as_of or own[-1], warnings=report.warnings + (said if later else ()))
+    warnings, latest = report.warnings, times[-1]
+    if latest.snapshot_id != snapshot.id:
+        moment = latest.as_of.isoformat(timespec="seconds")
+        said = (
+            f"snapshot {latest.snapshot_id} is of {moment} and stays the latest, which the stages start from"
+        )
+        warnings = (*warnings, said)
+    return replace(report, as_of=as_of or own[-1], warnings=warnings)

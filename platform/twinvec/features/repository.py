@@ -72,7 +72,7 @@ def feast_objects(settings: Settings) -> list[FeastObject]:
 
 def _objects(session: Session, paths: HomePaths, *, spark: bool) -> list[FeastObject]:
     usable = operations.versions(session, [State.READY])
-    over = spark_view if spark else _as_it_is
+    over = spark_view if spark else lambda view: view
     views = {version.view: over(version_view(version)) for version in usable if version.has_view}
     scalars = {
         snapshot.id: over(scalars_view(snapshot.id, paths.product_scalars(snapshot.id)))
@@ -91,7 +91,3 @@ def _objects(session: Session, paths: HomePaths, *, spark: bool) -> list[FeastOb
     written = any(paths.products_history.glob("*.parquet"))
     history = [over(history_view(paths.products_history))] if written else []
     return [*entities().values(), *views.values(), *scalars.values(), *history, *services]
-
-
-def _as_it_is(view: FeatureView) -> FeatureView:
-    return view

@@ -170,7 +170,6 @@ class ReadableHome(OpenHome):
 
         Args:
             query: Words of a search. A query of the snapshot is recognised, whatever its case.
-            product_ids: Products of the catalogue.
             products: Ids of products of the catalogue, or descriptions of others,
                 `NewProduct("Case for a phone, red")`.
             locale: Region whose customer asks, such as `us`; that with most judgements if not given.

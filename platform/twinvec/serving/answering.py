@@ -9,6 +9,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +34,7 @@ from twinvec.vectors.index import Filters, stored_points
 MOST = 1000
 # Currencies or marketplaces that are looked at.
 NAMES = 10_000
-# Filters that are known to be good, and questions whose rules are.
+# Filters that are known to be good, and questions whose rules are known.
 CHECKED = 10_000
 ANY = "*"
 # Reciprocal rank fusion (Cormack, Clarke and Buettcher, 2009): its constant.
@@ -87,8 +88,6 @@ class Answerer:
     popular: Popular | None = None
     cold_start: ColdStart | None = None
     explainer: Explainer | None = None
-    _own: dict[tuple[Filters, str], Filters] = field(default_factory=dict, compare=False, repr=False)
-    _rules: dict[Question, Rules] = field(default_factory=dict, compare=False, repr=False)
     _checked: set[tuple[str, Filters]] = field(default_factory=set, compare=False, repr=False)
     _names: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict, compare=False, repr=False)
 
@@ -206,12 +205,7 @@ class Answerer:
         collection = collection or self.recommender.collection_of(question.release)
         self.attributes.refresh()
         self._check_names(collection, question.filters)
-        rules = self._rules.get(question)
-        if rules is None:
-            if len(self._rules) >= CHECKED:
-                self._rules.clear()
-            rules = self._rules[question] = question.rules.over(self.defaults, question.named)
-        return collection, rules
+        return collection, _rules_of(question, self.defaults)
 
     def _related(self, collection: str, product_id: str, question: Question, rules: Rules) -> Related:
         recommender = self.recommender
@@ -302,13 +296,7 @@ class Answerer:
         elif (
             not filters.marketplace and rules.own_marketplace and product is not None and product.marketplace
         ):
-            own = self._own.get((filters, product.marketplace))
-            if own is None:
-                if len(self._own) >= CHECKED:
-                    self._own.clear()
-                own = replace(filters, marketplace=(product.marketplace,))
-                self._own[filters, product.marketplace] = own
-            filters = own
+            filters = _in_marketplace(filters, product.marketplace)
         if (filters.min_price is None and filters.max_price is None) or filters.currency:
             return filters
         if product is not None and product.currency is not None:
@@ -356,3 +344,15 @@ class Answerer:
                 self._names.clear()
             self._names[key] = frozenset(self.recommender.index.values(collection, kind, NAMES))
         return self._names[key]
+
+
+@lru_cache(CHECKED)
+def _rules_of(question: Question, defaults: Rules) -> Rules:
+    """Return the rules of a question, over those of the settings."""
+    return question.rules.over(defaults, question.named)
+
+
+@lru_cache(CHECKED)
+def _in_marketplace(filters: Filters, marketplace: str) -> Filters:
+    """Return the filters for one marketplace."""
+    return replace(filters, marketplace=(marketplace,))

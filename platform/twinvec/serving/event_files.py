@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from twinvec.errors import StoreError
+from twinvec.files import new_file
 from twinvec.serving.event_table import EventTable
 from twinvec.settings import Settings
 
@@ -44,14 +45,11 @@ def write_file(folder: Path, events: Sequence[Mapping[str, Any]]) -> None:
         StoreError: If it cannot be written, as on a full disk.
     """
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}-{uuid.uuid4().hex[:8]}.parquet"
-    staging = folder / f".{name}.part"  # no reader takes it for a file of events
     pieces = (events[first : first + PIECE] for first in range(0, len(events), PIECE))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _write(staging, pieces)
-        staging.rename(folder / name)
+        with new_file(folder / name) as staging:
+            _write(staging, pieces)
     except OSError as error:
-        staging.unlink(missing_ok=True)
         raise StoreError(
             f"events cannot be written into {folder}: {error.strerror or error}",
             "free space, or let it be written",

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from twinvec.catalogue.snapshot import quoted
 from twinvec.errors import NotFoundError, StoreError
+from twinvec.files import new_file
 from twinvec.serving.event_files import files_of_events, write_file
 from twinvec.serving.event_table import EventTable
 from twinvec.settings import Settings
@@ -122,12 +123,10 @@ def export_events(settings: Settings, target: Path) -> dict[str, int]:
     """
     rows = {}
     with open_events(settings) as connection:
-        target.mkdir(parents=True, exist_ok=True)
         for name, query in TABLES.items():
             file = target / f"{name}.parquet"
-            staging = target / f".{name}.parquet"
-            connection.execute(f"COPY ({query} ORDER BY ALL) TO {quoted(staging)} (FORMAT parquet)")
-            staging.rename(file)
+            with new_file(file) as staging:
+                connection.execute(f"COPY ({query} ORDER BY ALL) TO {quoted(staging)} (FORMAT parquet)")
             rows[name] = pq.read_metadata(file).num_rows
     return rows
 

@@ -83,7 +83,6 @@ class ListedProducts:
         self._mutex = threading.Lock()
         # Without the costs of numpy's class for files, which come again with each slice.
         self._targets, self._scores = (np.asarray(values) for values in (lists.targets, lists.scores))
-        self._accepted: dict[tuple[str, ...], Mask] = {}
 
     @property
     def product_ids(self) -> list[str]:
@@ -131,12 +130,7 @@ class ListedProducts:
         places = np.arange(len(rows))
         if filters.marketplace:
             names, codes = self._lists.markets
-            accepted = self._accepted.get(filters.marketplace)
-            if accepted is None:
-                if len(self._accepted) >= KEPT_CONDITIONS:
-                    self._accepted.clear()
-                accepted = np.array([name in filters.marketplace for name in names], bool)
-                self._accepted[filters.marketplace] = accepted
+            accepted = np.array([name in filters.marketplace for name in names], bool)
             places = np.flatnonzero(accepted[codes[rows]])
         priced = filters.min_price is not None or filters.max_price is not None
         if not (filters.category or filters.currency or priced):

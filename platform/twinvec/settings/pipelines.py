@@ -83,10 +83,10 @@ class GraphSettings(Group):
         description="Least sum of counts, each times its confidence, of an edge of lent behaviour.",
     )
     lent_half: float | None = Field(
-        None,
+        1.0,
         gt=0,
-        description="Number of a product's own edges at which what is lent to it counts half; it falls with their "
-        "number, so that products with many keep the answers they have. If not set, all counts in full.",
+        description="Number of a product's own edges at which what is lent to it counts half: what is lent falls with "
+        "their number, so that products with many keep more of the answers they have. If none, all counts in full.",
     )
 
     def deciding_as_before(self) -> dict[str, Any]:

@@ -134,7 +134,7 @@ class Listing:
 
 
 class Worth(NamedTuple):
-    """What a training is worth, by two figures of a version.
+    """Two figures of a version that tell the worth of its training.
 
     Attributes:
         figure: Name of the figure for people.

@@ -1,9 +1,8 @@
 """Twinvec's own contract: a folder of Parquet files with the columns of `twinvec.columns`.
 
 `products.parquet` is required; any other table of `twinvec.columns.TABLES` may be there, each a file or a folder of
-part files. An optional `catalogue.json`
-says whether co-purchase pairs are directed: `{"copurchase_directed": false}`; they are if it says nothing. Images with
-a relative path start at the folder.
+part files. An optional `catalogue.json` says whether co-purchase pairs are directed: `{"copurchase_directed": false}`;
+they are if it says nothing. Images with a relative path start at the folder.
 """
 
 from __future__ import annotations

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
+
+# A cache must not give a packed answer to a caller who takes none.
+VARY = (b"vary", b"Accept-Encoding")
 
 
 class Compression(GZipMiddleware):
@@ -14,6 +17,12 @@ class Compression(GZipMiddleware):
         if scope["type"] == "http" and not any(
             name == b"accept-encoding" and b"gzip" in value for name, value in scope["headers"]
         ):
-            await self.app(scope, receive, send)
+
+            async def marked(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    message = {**message, "headers": [*message.get("headers", ()), VARY]}
+                await send(message)
+
+            await self.app(scope, receive, marked)
             return
         await super().__call__(scope, receive, send)

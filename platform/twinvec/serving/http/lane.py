@@ -17,7 +17,7 @@ PREFIX = "/related/"
 
 @dataclass(frozen=True)
 class Route:
-    """What metrics and the log call a route by."""
+    """Path by which metrics and the log know a route."""
 
     path: str
 

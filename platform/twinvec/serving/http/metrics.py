@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.values import MutexValue, ValueClass
 
 from twinvec.serving.http.guard import Served
 from twinvec.serving.http.telemetry import TRACER
 
-MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+# As the library decided when it was imported. Feast sets the variable that it looks at later, at its own import.
+SHARED = ValueClass is not MutexValue
 BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -94,7 +95,7 @@ class Metrics:
         self._live.clear()
         if live is not None:
             self._live.labels(live).set(1)
-        if MULTIPROCESS not in os.environ:
+        if not SHARED:
             return generate_latest(self.registry)
         shared = CollectorRegistry()
         MultiProcessCollector(shared)  # type: ignore[no-untyped-call]

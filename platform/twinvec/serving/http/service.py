@@ -164,9 +164,9 @@ class Service:
         return Response(content, headers=headers, media_type="application/json")
 
     def _headers(self, request: Request, collection: str, tag: str | None) -> dict[str, str]:
-        headers = {"x-release": collection, "vary": "Accept-Encoding"}
+        headers = {"x-release": collection}
         if self.settings.experiment.arms:
-            headers["vary"] = "Accept-Encoding, X-Visitor"
+            headers["vary"] = "X-Visitor"
         arm = getattr(request.state, "arm", None)
         if arm is not None:
             headers["x-arm"] = arm
