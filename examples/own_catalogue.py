@@ -22,6 +22,7 @@ BRIEF: dict[str, Any] = {
     "category": {"epochs": 20},
     "text": {"scheme": "none"},  # no content: related products by the graph alone
     "related": {"dimension": 16, "twinvec": {"epochs": 2}},
+    "ranking": {"trees": 30},
 }
 
 

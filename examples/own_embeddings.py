@@ -26,6 +26,7 @@ BRIEF: dict[str, Any] = {
     "category": {"epochs": 20},
     "aligned": {"dimension": 16, "epochs": 1},
     "related": {"dimension": 16, "twinvec": {"epochs": 2}},
+    "ranking": {"trees": 30},
 }
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 

@@ -9,12 +9,8 @@ from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
-from twinvec.startup import skip_unused_imports
-
-skip_unused_imports()
 CONTEXT = multiprocessing.get_context("forkserver")
-# This module first, for what it leaves out of the imports of the others.
-CONTEXT.set_forkserver_preload(["tests.forked", "pipelines.image.training", "pipelines.text.finetuning"])
+CONTEXT.set_forkserver_preload(["tests.warmed", "pipelines.image.training", "pipelines.text.finetuning"])
 
 
 def start(function: Callable[..., None], *arguments: Any, together: int = 1) -> list[ForkServerProcess]:

@@ -47,6 +47,7 @@ def small(home: Path, **changes: Any) -> Settings:
         "image": {"size": 32, "dimension": 32, "training": {"pairs": 64, "epochs": 1}},
         "aligned": {"dimension": 64, "epochs": 4},
         "related": {"dimension": 32, "twinvec": {"epochs": 5}, "paper": {"epochs": 5, "batch": 200}},
+        "ranking": {"trees": 30},
     }
     for name, group in changes.items():
         groups[name] = {**groups.get(name, {}), **group}

@@ -1,15 +1,18 @@
-"""Each example runs as a script, and the notebook cell by cell."""
+"""Each example runs as a script in a process of its own, and the notebook cell by cell."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
+import runpy
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests import forked
 
 pytestmark = pytest.mark.slow
 
@@ -17,11 +20,15 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 def output(script: str, home: Path) -> str:
-    environment = {**os.environ, "TWINVEC_HOME": str(home)}
-    command = [sys.executable, str(EXAMPLES / script)]
-    result = subprocess.run(command, env=environment, cwd=home.parent, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
+    printed = home.parent / "printed.txt"
+    assert forked.run(run_script, str(EXAMPLES / script), str(home), str(printed)) == [0], printed.read_text()
+    return printed.read_text()
+
+
+def run_script(script: str, home: str, printed: str) -> None:
+    os.environ["TWINVEC_HOME"], sys.argv = home, [script]
+    with Path(printed).open("w") as file, redirect_stdout(file), redirect_stderr(file):
+        runpy.run_path(script, run_name="__main__")
 
 
 def test_a_catalogue_is_released_and_read(

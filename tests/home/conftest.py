@@ -18,6 +18,7 @@ BRIEF: dict[str, Any] = {
     "text": {"scheme": "pretrained"},
     "aligned": {"dimension": 16, "epochs": 1},
     "related": {"dimension": 16, "twinvec": {"epochs": 2}},
+    "ranking": {"trees": 30},
 }
 
 

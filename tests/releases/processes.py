@@ -6,7 +6,6 @@ A line of JSON in, `{"answer": FILE, "task": "command", …}`; when the process 
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import sys
@@ -16,23 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from twinvec.startup import skip_unused_imports
-
-skip_unused_imports()
-
-# What MLflow and Feast import when they open their stores.
-import feast.infra.offline_stores.duckdb
-import feast.infra.online_stores.postgres_online_store.postgres
-import feast.infra.online_stores.sqlite
-import feast.infra.passthrough_provider
-import feast.infra.registry.sql
-import feast.repo_operations  # noqa: F401
-import mlflow.store.model_registry.sqlalchemy_store
-import mlflow.store.tracking.sqlalchemy_store
-import mlflow.tracing.export
-import mlflow.tracing.processor  # noqa: F401
-import sqlalchemy.orm
-
+import tests.warmed  # noqa: F401
 from tests.releases import live_reader, pruner, publisher, switcher
 
 TASKS: dict[str, Callable[..., Any]] = {
@@ -78,8 +61,6 @@ def reap(options: int) -> None:
 
 def main() -> None:
     warnings.simplefilter("ignore")
-    sqlalchemy.orm.configure_mappers()
-    gc.freeze()  # what was imported is not looked through again in each process
     for line in sys.stdin:
         if os.fork() == 0:
             mind(json.loads(line))

@@ -37,6 +37,7 @@ OPTIONS: dict[str, Any] = {
     "image": {"scheme": "none"},
     "category": {"epochs": 20},
     "related": {"dimension": 16, "twinvec": {"epochs": 2}},
+    "ranking": {"trees": 30},
     "sellers": {"dimension": 16, "epochs": 1, "blocks": 1},
     "seed": 1,
 }

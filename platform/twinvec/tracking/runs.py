@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import mlflow
 import mlflow.data
-from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
@@ -108,6 +107,8 @@ class Run:
 
     def log_curves(self) -> None:
         """Draw the metrics over the epochs, one panel for all names with the same part before a slash."""
+        from matplotlib.figure import Figure  # half a second, which a promotion need not wait for
+
         panels: dict[str, list[str]] = {}
         for name in self._history:
             panels.setdefault(name.partition("/")[0] if "/" in name else name, []).append(name)

@@ -30,6 +30,7 @@ def small(home: Path, size: int) -> Settings:
         "image": {"scheme": "pretrained", "size": size, "dimension": 32},
         "aligned": {"dimension": 64, "epochs": 3},
         "related": {"dimension": 32, "twinvec": {"epochs": 4}},
+        "ranking": {"trees": 30},
     }
     return Settings(home=home, device="cpu", **groups)
 

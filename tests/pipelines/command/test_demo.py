@@ -59,17 +59,17 @@ def test_the_demo_shows_complements_and_is_quick_when_nothing_is_stale(
     spent = used.children_user + used.children_system - cpu.children_user - cpu.children_system
     assert spent < 5, f"{spent:.1f} s of CPU, {seconds:.1f} s in all"
 
-    status = json.loads(twinvec("status", "--json"))
+    # In this process from here on, which has done their imports.
+    status = json.loads(twinvec_here("status", "--json"))
     assert not any(stage["stale"] for stage in status["stages"] if stage["version"])
     assert len(status["releases"]) == 1
-    figures = json.loads(twinvec("evaluate", "--json"))
+    figures = json.loads(twinvec_here("evaluate", "--json"))
     assert figures["version"] == "related@v1"
     assert 0 < figures["mrr_at_10"] < 1
 
     # Rolled back from on purpose: a later run must not bring it back.
     monkeypatch.setenv("TWINVEC_QDRANT__EF_CONSTRUCT", "100")
-    # In this process, which has done their imports.
     twinvec_here("publish")
     assert json.loads(twinvec_here("promote", "--json"))["release"] == "related_products@v2"
     assert json.loads(twinvec_here("rollback", "--json"))["release"] == "related_products@v1"
-    assert json.loads(twinvec("run", "--json"))["live"] == "related_products__v1"
+    assert json.loads(twinvec_here("run", "--json"))["live"] == "related_products__v1"

@@ -37,6 +37,7 @@ GROUPS: dict[str, Any] = {
     "text": {"scheme": "pretrained", "max_length": 16},
     "image": {"scheme": "none"},
     "aligned": {"dimension": 24, "epochs": 2},
+    "ranking": {"trees": 30},
 }
 
 

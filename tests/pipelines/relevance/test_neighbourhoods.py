@@ -65,7 +65,8 @@ def test_neighbourhoods_are_those_of_a_naive_traversal(tmp_path: Path, seed: int
         for (query, product), count in zip(sorted(pairs), draw.integers(1, 4, 80), strict=False)
     ]
     expected = naive(rows, limit)
-    with open_purchases(snapshot_of(tmp_path / "s", rows), limit, "500MB", tmp_path / "spill") as graph:
+    purchases = snapshot_of(tmp_path / "s", rows).table("query_purchases")
+    with open_purchases(purchases, limit, "500MB", tmp_path / "spill") as graph:
         write_neighbourhoods(tmp_path, graph.node_ids, graph.neighbourhoods(limit, chunk=7))
     ids = graph.node_ids.to_pylist()
     assert ids == sorted(expected)

@@ -15,28 +15,13 @@ import traceback
 import warnings
 from typing import Any
 
-from twinvec.startup import skip_unused_imports
-
-skip_unused_imports()
-
-import feast.infra.offline_stores.duckdb
-import feast.infra.online_stores.sqlite
-import feast.infra.registry.sql  # noqa: F401
-import mlflow.sentence_transformers
-import mlflow.store.model_registry.sqlalchemy_store
-import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
-
-import pipelines.update.aligned
-import pipelines.update.content
-import pipelines.update.models
-import pipelines.update.related  # noqa: F401
+import tests.warmed  # noqa: F401
 from pipelines.update import pipeline
 from registry import operations
 from twinvec import stage
 from twinvec.features import store
 from twinvec.releases import stores, updating
 from twinvec.settings import Settings
-from twinvec.tracking import exporting, loading, reports  # noqa: F401
 from twinvec.vectors import edge
 from twinvec.workspace import Workspace
 
