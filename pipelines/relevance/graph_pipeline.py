@@ -38,8 +38,9 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Mapping[str, Outcome]
     """Build the neighbourhoods of all queries and products that were bought, and the vectors of these nodes."""
     settings, options = inputs.settings, inputs.settings.neighbourhoods
     limit, spill = settings.ingest.memory_limit, settings.paths.spill
+    purchases = inputs.snapshot.table("query_purchases")
     with scratch_folder(spill, ".neighbourhoods-") as folder:
-        with open_purchases(inputs.snapshot, options.nodes, limit, spill) as graph:
+        with open_purchases(purchases, options.nodes, limit, spill) as graph:
             progress(f"neighbourhoods of {len(graph.node_ids):,} queries and products")
             write_neighbourhoods(folder, graph.node_ids, graph.neighbourhoods(options.nodes, options.chunk))
             node_ids = graph.node_ids

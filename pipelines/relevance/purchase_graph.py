@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from twinvec.catalogue.snapshot import Snapshot, quoted
+from twinvec.catalogue.snapshot import quoted
 
 QUERY, PRODUCT = "q:", "p:"
 Ints = npt.NDArray[np.int64]
@@ -145,13 +145,11 @@ class PurchaseGraph:
 
 
 @contextmanager
-def open_purchases(
-    snapshot: Snapshot, nodes: int, memory_limit: str, folder: Path
-) -> Iterator[PurchaseGraph]:
-    """Yield the graph of a snapshot's purchases; its database is deleted at the end of the block.
+def open_purchases(purchases: Path, nodes: int, memory_limit: str, folder: Path) -> Iterator[PurchaseGraph]:
+    """Yield the graph of purchases; its database is deleted at the end of the block.
 
     Args:
-        snapshot: Snapshot with the table `query_purchases`.
+        purchases: Parquet file of a snapshot's table `query_purchases`.
         nodes: Largest number of nodes of a neighbourhood.
         memory_limit: DuckDB's memory limit.
         folder: Folder for the database.
@@ -163,8 +161,7 @@ def open_purchases(
     ):
         connection.execute("SET memory_limit = $limit", {"limit": memory_limit})
         connection.execute("SET preserve_insertion_order = false")
-        source = quoted(snapshot.table("query_purchases"))
-        connection.execute(f"CREATE VIEW purchases AS FROM read_parquet({source})")
+        connection.execute(f"CREATE VIEW purchases AS FROM read_parquet({quoted(purchases)})")
         connection.execute(_NODES)
         connection.execute("SET preserve_insertion_order = true")  # `adjacent` is read by ranges of its nodes
         connection.execute(_ADJACENT, {"nodes": nodes})

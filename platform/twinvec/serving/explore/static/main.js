@@ -160,6 +160,7 @@ function wire() {
       const found = map.known(row) ?? (await api.json('/explore/api/rows', { release: map.current().release, row })).products[0];
       go({ view: 'product', product: found.product_id, lasso: null });
     },
+    near: product.prepare,
     many,
   });
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', theme);

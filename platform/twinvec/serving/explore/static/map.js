@@ -19,7 +19,7 @@ let plot = null;
 let drawn = null; // { description, x, y, z, role, release }
 let lines = [];
 let marked = null;
-let chosen = { on: () => {}, many: () => {} };
+let chosen = { on: () => {}, near: () => {}, many: () => {} };
 
 export const current = () => drawn;
 export const listen = (handlers) => { chosen = handlers; };
@@ -141,6 +141,7 @@ async function over(row) {
   if (drawn?.release !== release) return;
   if (seen.size > 500) seen.delete(seen.keys().next().value);
   seen.set(place(row), product);
+  if (over.row === row) chosen.near(product.product_id);
   if (over.row !== row) return;
   const tip = byId('tip');
   const picture = product.image ? api.image(h('img', { alt: '' }), product.product_id, release) : null;

@@ -14,6 +14,24 @@ const related = (id, release, more = {}) => api.json(`/related/${encodeURICompon
 const rowsOf = async (release, ids) => (ids.length
   ? (await api.json('/explore/api/rows', { release, id: ids }).catch(() => ({ rows: ids.map(() => null) }))).rows : []);
 
+// Answers of the last seconds, asked when the pointer came near: a click on what it is over waits for nothing.
+const FRESH = 10000;
+const ahead = new Map();
+
+function answersOf(id) {
+  const { release, k, all } = state();
+  const key = JSON.stringify([id, release, k, all]);
+  const kept = ahead.get(key);
+  if (kept && performance.now() - kept.at < FRESH) return kept.answers;
+  const answers = Promise.all([api.json(api.product(id), { release }), related(id, release)]);
+  answers.catch(() => ahead.delete(key));
+  if (ahead.size >= 50) ahead.clear();
+  ahead.set(key, { at: performance.now(), answers });
+  return answers;
+}
+
+export function prepare(id) { answersOf(id).catch(() => {}); }
+
 export const titleOf = (product) => product.title ?? product.product_id ?? 'a new product';
 
 export function hitOf(hit, place, source, release, moved = null) {
@@ -115,7 +133,7 @@ export async function show(panel, releases) {
   const similar = h('div', { id: 'similar' });
   const head = h('div', {});
   try {
-    const [detail, answer] = await Promise.all([api.json(api.product(id), { release }), related(id, release)]);
+    const [detail, answer] = await answersOf(id);
     if (turn !== asked) return;
     const title = Object.values(detail.titles)[0] ?? detail.product_id;
     const picture = detail.image ? api.image(h('img', { alt: title }), id, release) : null;
