@@ -51,12 +51,14 @@ def test_other_errors_are_no_full_disk(error: Exception) -> None:
     assert not is_full(error)
 
 
-# Edge, DuckDB, SQLite, Arrow and NumPy, each on the disk that is full, in one process.
+# Edge, DuckDB, SQLite, Arrow and NumPy, and stages that use several, each on the disk that is full, in one process.
 SCRIPT = """
 import json, os, sys
 from pathlib import Path
 from uuid import UUID
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import twinvec
 from pipelines.command.app import explain
 from pipelines.encoding.disk_matrix import disk_matrix
@@ -76,6 +78,9 @@ index, config = home.workspace.index, CollectionConfig(8, 16, 100, 10, {})
 index.create("vectors__v1", config)
 rows = np.ones((3, 8), np.float32)
 points = PointBatch([str(UUID(int=place)) for place in range(3)], rows, rows, [{"product_id": "p"}] * 3)
+ids = pq.read_table(snapshot.table("products"))["product_id"]
+vectors = {f"{role}_vector": list(np.eye(len(ids), 8, dtype=np.float32) + 1) for role in ("source", "target")}
+version = home.import_vectors("related", pa.table({"product_id": ids, **vectors}))
 noise = np.random.default_rng(1).random((400_000, 1))
 with open(disk / "filling", "wb") as filling:
     free = os.statvfs(disk)
@@ -97,6 +102,8 @@ tries = {
     "arrow": lambda: files.write_bytes(disk / "home" / "text", bytes(4_000_000)),
     "numpy": folder,
     "matrix": lambda: disk_matrix(disk / "home", 1_000, 1_000),
+    "train": lambda: home.train("graph"),
+    "publish": lambda: home.publish(version.name),
     "edge upload": lambda: index.insert("vectors__v1", points),
     "edge create": lambda: index.create("vectors__v2", config),
 }
@@ -107,7 +114,8 @@ for name, attempt in tries.items():
         said[name] = None
     except Exception as error:
         said[name] = explain(error)
-left = {str(each) for each in (disk / "home").rglob("*") if ".locks" not in each.parts} - before
+locks = (".locks", "releases")
+left = {str(each) for each in (disk / "home").rglob("*") if not set(locks) & set(each.parts)} - before
 print(json.dumps({"said": said, "left": sorted(left)}), flush=True)
 os._exit(0)  # what Edge would write at its end has no room either
 """
