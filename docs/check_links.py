@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -61,10 +62,12 @@ def _leads_somewhere(page: Path, link: str) -> bool:
     target = page.parent / unquote(parts.path) if parts.path else page
     if not target.exists():
         return False
-    anchored = parts.fragment and target.suffix in (".md", ".html")
-    return not anchored or unquote(parts.fragment) in _anchors(target)
+    # pdoc's index lists a constructor that is inherited, and has no text on it.
+    anchor = unquote(parts.fragment).removesuffix(".__init__")
+    return not anchor or target.suffix not in (".md", ".html") or anchor in _anchors(target)
 
 
+@cache  # other pages link to it hundreds of times
 def _anchors(page: Path) -> set[str]:
     text = page.read_text(encoding="utf-8")
     if page.suffix == ".html":
