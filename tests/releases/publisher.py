@@ -36,7 +36,7 @@ def die_at(step: str, engine: str) -> None:
     index: Any = edge.EdgeIndex if engine == "edge" else server.ServerIndex
     places: dict[str, tuple[Any, str, str, int]] = {
         "begun": (index, "create", "before", 1),
-        "collection created": (edge, "_create_shard", "after", 1)
+        "collection created": (edge, "create_shard", "after", 1)
         if engine == "edge"
         else (QdrantClient, "create_payload_index", "before", 1),
         "payload indexes created": (index, "create", "after", 1),
