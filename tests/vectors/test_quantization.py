@@ -162,7 +162,7 @@ def test_a_server_is_asked_for_codes_and_for_rescoring(monkeypatch: pytest.Monke
     monkeypatch.setattr(client, "update_collection", lambda _name, **values: sent.append(values))
     monkeypatch.setattr("twinvec.vectors.server.POLL_SECONDS", 0.0)
     for quantization in ("none", "scalar", "product", "binary", "none"):
-        index.build(NAME, quantization)  # type: ignore[arg-type]
+        index.build(NAME, quantization)
         notes.update(sent[-1].get("metadata", {}))
     assert "vectors_config" not in sent[0], "a collection that never had codes is built as before"
     asked = [
