@@ -43,8 +43,6 @@ from twinvec.vectors import PointBatch, make_points, publish, shard_queries
 from twinvec.vectors.edge import EdgeIndex
 from twinvec.workspace import Workspace
 
-# Bytes of the codebook of product quantisation for each dimension: 256 centres of float32.
-CODEBOOK = 4 * 256
 COLLECTION, K = "related_products__v1", 10
 QUANTIZATIONS = ("none", "scalar", "product", "binary")
 Floats = npt.NDArray[np.float32]
@@ -145,7 +143,7 @@ def measure(
             mrr_at_10=listed_mrr(index, graph, edges, source, found.ef),
             recall_at_10=found.recall_at_10,
             ef=found.ef,
-            memory_bytes=len(ids) * found.vector_bytes + (CODEBOOK * dimension if kind == "product" else 0),
+            memory_bytes=found.code_bytes,
             index_bytes=size(folder / kind / COLLECTION / "shard"),
             build_seconds=found.index_seconds,
         )

@@ -154,9 +154,9 @@ def _show(release: Release, as_json: bool) -> None:
     checked = {name: value for name, value in release.verification.items() if not isinstance(value, dict)}
     print_table("Release", ["", "value"], [*rows.items(), *checked.items()])
     if trials := release.verification.get("trials"):
-        columns = ("recall_at_10", "least", "vector_bytes")
+        columns = ("recall_at_10", "least", "code_bytes")
         print_table(
             f"Quantisation ({release.verification['quantization']} was chosen)",
-            ["", "recall@10", "least under a filter", "bytes a vector"],
+            ["", "recall@10", "least under a filter", "bytes of codes"],
             [[name, *(trial[column] for column in columns)] for name, trial in trials.items()],
         )

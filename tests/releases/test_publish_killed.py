@@ -25,7 +25,7 @@ from twinvec.serving.related import Recommender
 from twinvec.settings import QdrantSettings, Settings
 from twinvec.vectors import point_ids
 from twinvec.vectors.edge import EdgeIndex
-from twinvec.vectors.quantization import choose
+from twinvec.vectors.quantization import by_size, choose
 from twinvec.vectors.recall import Trial
 from twinvec.vectors.server import ServerIndex
 from twinvec.workspace import Workspace
@@ -228,9 +228,9 @@ def test_killed_while_it_tries_quantisations_it_goes_on_and_chooses_once(
     chosen = release.verification["quantization"]
     assert (release.state, release.verification["trials"]) == (State.READY, noted)
     assert workspace.index.notes(release.collection)["quantization"] == chosen
-    dimension = world.vectors[0][1].shape[1]
+    order = by_size(*world.vectors[0][1].shape)
     trials = {name: Trial(**trial) for name, trial in noted.items()}
-    assert chosen == choose(trials, dimension, QDRANT.model_copy(update=settings))
+    assert chosen == choose(trials, order, QDRANT.model_copy(update=settings))
     workspace.close()
 
 

@@ -17,7 +17,7 @@ from twinvec.settings import QdrantSettings, Settings
 from twinvec.vectors import CollectionConfig, VectorIndex, Verification, open_index, publish
 from twinvec.vectors.edge import EdgeIndex
 from twinvec.vectors.index import OVERSAMPLING, TRIALS
-from twinvec.vectors.quantization import KINDS, choose
+from twinvec.vectors.quantization import KINDS, by_size, choose
 from twinvec.vectors.recall import Trial
 from twinvec.vectors.server import ServerIndex
 
@@ -74,23 +74,24 @@ def test_codes_are_searched_and_exact_search_ignores_them(
 
     codes = list(tmp_path.glob(f"{NAME}/shard/segments/*/vector_storage-target/quantized.data"))
     assert len(codes) == (quantization != "none")
+    codebook = 1024 * DIMENSION if quantization == "product" else 0
     for file in codes:
-        assert file.stat().st_size == POINTS * found.vector_bytes
+        assert file.stat().st_size + codebook == found.code_bytes
 
 
 def test_the_smallest_that_loses_little_is_taken(edge: EdgeIndex, random: Catalogue) -> None:
     found = put(edge, random, settings("auto", quantization_loss=0.02))
     recalls = {name: trial.recall_at_10 for name, trial in found.trials.items()}
-    assert list(recalls) == ["none", "product", "binary", "scalar"][: len(recalls)], "by size, at this length"
+    assert list(recalls) == ["none", "binary", "scalar", "product"][: len(recalls)]
     assert found.quantization == list(recalls)[-1]
     assert found.recall_at_10 == recalls[found.quantization] >= 0.98 * recalls["none"]
-    assert found.vector_bytes == found.trials[found.quantization].vector_bytes
+    assert found.code_bytes == found.trials[found.quantization].code_bytes
     assert edge.notes(NAME)["quantization"] == found.quantization
 
 
 def test_vectors_that_are_scanned_whole_are_not_quantised(edge: EdgeIndex, random: Catalogue) -> None:
     found = put(edge, random, settings("auto", full_scan_threshold=10_000))
-    assert (found.quantization, found.vector_bytes, found.trials) == ("none", 4 * DIMENSION, {})
+    assert (found.quantization, found.code_bytes, found.trials) == ("none", 4 * DIMENSION * POINTS, {})
     assert edge.notes(NAME) == {"attempt": "1", "ef": "64"}
 
 
@@ -104,7 +105,7 @@ def test_an_interrupted_choice_goes_on_where_it_was(
 ) -> None:
     """Every publish is interrupted at its second build, before or after the results of the first were noted."""
     built: list[str] = []
-    original, options = edge.build, settings("auto", quantization_loss=0.0)
+    original, options = edge.build, settings("auto", quantization_loss=0.0, verify_sample=50)
 
     def build(collection: str, quantization: Any) -> None:
         if when == "before" and len(built) == 1:
@@ -128,8 +129,14 @@ def test_an_interrupted_choice_goes_on_where_it_was(
         else:
             break
     assert built == [found.quantization], "the last one had nothing left to try"
-    assert found.quantization == choose(found.trials, DIMENSION, options)
+    assert found.quantization == choose(found.trials, by_size(POINTS, DIMENSION), options)
     assert {name: vars(trial) for name, trial in found.trials.items()} == noted
+
+
+def test_a_codebook_counts_where_there_are_few_points() -> None:
+    assert by_size(700, 26) == ["binary", "scalar", "product", "none"]
+    assert by_size(7_000, 128) == ["binary", "product", "scalar", "none"]
+    assert by_size(1_000_000, 26) == ["product", "binary", "scalar", "none"]
 
 
 def test_the_choice_is_by_loss_and_by_the_least_recall_under_a_filter() -> None:
@@ -138,15 +145,15 @@ def test_the_choice_is_by_loss_and_by_the_least_recall_under_a_filter() -> None:
 
     options = QdrantSettings(quantization="auto", quantization_loss=0.1, min_recall=0.5)
     trials = {"none": trial(0.9, 0.6)}
-    assert choose({}, 128, options) is None
-    assert choose(trials, 128, options) is None
+    assert choose({}, KINDS, options) is None
+    assert choose(trials, KINDS, options) is None
     trials["binary"] = trial(0.8, 0.6)
-    assert choose(trials, 128, options) is None, "0.8 is less than 0.9 of 0.9"
+    assert choose(trials, KINDS, options) is None, "0.8 is less than 0.9 of 0.9"
     trials["product"] = trial(0.82, 0.4)
-    assert choose(trials, 128, options) is None, "a filter is under min_recall"
-    assert choose(trials | {"scalar": trial(0.82, 0.5)}, 128, options) == "scalar"
-    assert choose(trials | {"scalar": trial(0.7, 0.5)}, 128, options) == "none"
-    assert choose(trials | {"binary": trial(0.81 + 1e-9, 0.5)}, 128, options) == "binary"
+    assert choose(trials, KINDS, options) is None, "a filter is under min_recall"
+    assert choose(trials | {"scalar": trial(0.82, 0.5)}, KINDS, options) == "scalar"
+    assert choose(trials | {"scalar": trial(0.7, 0.5)}, KINDS, options) == "none"
+    assert choose(trials | {"binary": trial(0.81 + 1e-9, 0.5)}, KINDS, options) == "binary"
 
 
 def test_a_server_is_asked_for_codes_and_for_rescoring(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,7 +89,7 @@ def publish(
         upload_seconds=uploaded - started,
         index_seconds=built - uploaded,
         quantization=choice.quantization,
-        vector_bytes=choice.vector_bytes,
+        code_bytes=choice.code_bytes,
         trials=choice.trials,
     )
 

@@ -7,7 +7,7 @@ has to return, and orders these by their vectors. An exact search does not look 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from twinvec.settings.stores import QdrantSettings
@@ -24,18 +24,25 @@ class Choice:
     """Quantisation of a collection, and what was tried to choose it."""
 
     quantization: Quantization
-    vector_bytes: int
+    code_bytes: int
     trials: Mapping[str, Trial]
 
 
-def vector_bytes(quantization: Quantization, dimension: int) -> int:
-    """Return the bytes that Qdrant keeps for the code of a vector; of `product`, without the collection's codebook."""
-    return {
+def code_bytes(quantization: Quantization, points: int, dimension: int) -> int:
+    """Return the bytes that Qdrant keeps for the codes of so many vectors."""
+    vector = {
         "binary": 16 * -(-dimension // 128),  # words of 128 bits
         "product": -(-dimension // 4),  # one byte for four numbers
         "scalar": 16 * -(-dimension // 16) + 4,  # sixteen bytes at a time, and an offset
         "none": 4 * dimension,
     }[quantization]
+    codebook = 4 * 256 * dimension if quantization == "product" else 0  # 256 centres for each four numbers
+    return points * vector + codebook
+
+
+def by_size(points: int, dimension: int) -> list[Quantization]:
+    """Return all quantisations, that with the fewest bytes first."""
+    return sorted(KINDS, key=lambda kind: code_bytes(kind, points, dimension))
 
 
 def build(
@@ -52,35 +59,36 @@ def build(
     Args:
         require_turn: Called before each build of a trial; raises an error if this process should stop.
     """
-    dimension = sent.source.shape[1]
-    small = 4 * dimension * sent.points < 1024 * settings.full_scan_threshold
+    shape = sent.points, sent.source.shape[1]
+    small = code_bytes("none", *shape) < 1024 * settings.full_scan_threshold
     wanted = "none" if small else settings.quantization
     if wanted != "auto":
         index.build(collection, wanted)
-        return Choice(wanted, vector_bytes(wanted, dimension), {})
+        return Choice(wanted, code_bytes(wanted, *shape), {})
     trials = _try_by_size(index, collection, sent, settings, require_turn)
-    chosen = choose(trials, dimension, settings)
+    chosen = choose(trials, by_size(*shape), settings)
     assert chosen is not None
     index.build(collection, chosen)
-    return Choice(chosen, vector_bytes(chosen, dimension), trials)
+    return Choice(chosen, code_bytes(chosen, *shape), trials)
 
 
-def choose(trials: Mapping[str, Trial], dimension: int, settings: QdrantSettings) -> Quantization | None:
-    """Return the smallest quantisation that loses at most `quantization_loss` of the recall there is without.
+def choose(
+    trials: Mapping[str, Trial], order: Sequence[Quantization], settings: QdrantSettings
+) -> Quantization | None:
+    """Return the first quantisation that loses at most `quantization_loss` of the recall there is without.
 
     It must also have `min_recall` under every filter. None is returned if it depends on what is left to try.
+
+    Args:
+        order: All quantisations, see `by_size`.
     """
-    for quantization in _by_size(dimension):
+    for quantization in order:
         if not trials.keys() >= {"none", quantization}:
             return None
         trial, least = trials[quantization], (1 - settings.quantization_loss) * trials["none"].recall_at_10
         if trial.recall_at_10 >= least and trial.least >= settings.min_recall:
             return quantization
     return "none"
-
-
-def _by_size(dimension: int) -> list[Quantization]:
-    return sorted(KINDS, key=lambda kind: vector_bytes(kind, dimension))
 
 
 def _try_by_size(
@@ -97,10 +105,10 @@ def _try_by_size(
     trials = {
         name: Trial(**trial) for name, trial in json.loads(index.notes(collection).get(TRIALS, "{}")).items()
     }
-    dimension, queries = sent.source.shape[1], None
-    while choose(trials, dimension, settings) is None:
-        left = (kind for kind in ("none", *_by_size(dimension)) if kind not in trials)
-        quantization: Quantization = next(left)
+    shape, queries = (sent.points, sent.source.shape[1]), None
+    order, without = by_size(*shape), KINDS[-1]
+    while choose(trials, order, settings) is None:
+        quantization = next(kind for kind in (without, *order) if kind not in trials)
         require_turn()
         index.build(collection, quantization)
         queries = queries or recall_queries(index, collection, sent)
@@ -109,9 +117,7 @@ def _try_by_size(
         else:
             ef = trials["none"].ef
             recalls = {name: query.recall(index, collection, ef) for name, query in queries.items()}
-        trials[quantization] = Trial(
-            recalls[""], min(recalls.values()), ef, vector_bytes(quantization, dimension)
-        )
+        trials[quantization] = Trial(recalls[""], min(recalls.values()), ef, code_bytes(quantization, *shape))
         noted = {name: asdict(trial) for name, trial in trials.items()}
         require_turn()
         index.annotate(collection, {TRIALS: json.dumps(noted)})

@@ -48,8 +48,8 @@ class Trial:
     least: float
     """The smallest of this share and of the shares under each filter that was tried."""
     ef: int
-    vector_bytes: int
-    """Bytes of a target vector's code."""
+    code_bytes: int
+    """Bytes of the codes of all target vectors."""
 
 
 def search_exactly(

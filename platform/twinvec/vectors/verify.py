@@ -51,8 +51,8 @@ class Verification:
     index_seconds: float = 0.0
     quantization: Quantization = "none"
     """Codes that were searched when recall was measured, and that readers search."""
-    vector_bytes: int = 0
-    """Bytes of a target vector's code; those of the vector itself without quantisation."""
+    code_bytes: int = 0
+    """Bytes of the codes of all target vectors; those of the vectors themselves without quantisation."""
     trials: Mapping[str, Trial] = field(default_factory=dict)
     """Quantisations that were tried to choose one; empty if the settings name it."""
 
@@ -140,5 +140,6 @@ def raise_ef(
         f"recall@10 of {collection}{f' under {worst}' if worst else ''} is {recalls[worst]:.3f} "
         f"over {len(queries[worst].queries)} products at ef={ef}, "
         f"under qdrant.min_recall={settings.min_recall}",
-        "raise qdrant.max_ef, or qdrant.m and qdrant.ef_construct for a new release",
+        "raise qdrant.max_ef, or qdrant.m and qdrant.ef_construct for a new release"
+        + ("" if settings.quantization == "none" else ", or set qdrant.quantization to auto or none"),
     )
