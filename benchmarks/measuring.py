@@ -151,14 +151,15 @@ def lines(
     x: str,
     y: str,
     series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    y_scale: str = "log",
 ) -> None:
-    """Draw series of (x, y) on two logarithmic axes beside the JSON file."""
+    """Draw series of (x, y) beside the JSON file, x on a logarithmic axis."""
     if output is None:
         return
     figure, axes = _figure(height=4.5)
     for name, (places, values) in series.items():
         axes.plot(places, values, marker="o", label=name)
-    axes.set(xscale="log", yscale="log", xlabel=x, ylabel=y, title=title)
+    axes.set(xscale="log", yscale=y_scale, xlabel=x, ylabel=y, title=title)
     axes.grid(visible=True, which="major", alpha=0.4)
     axes.legend()
     figure.savefig(output.with_suffix(".png"), dpi=120)

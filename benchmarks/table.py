@@ -1,4 +1,4 @@
-"""Fill the tables of docs/performance.md, between its markers, from benchmarks/results/*.json.
+"""Fill the tables of docs/performance.md and docs/dimension.md, between markers, from benchmarks/results/*.json.
 
     python benchmarks/table.py
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "performance.md"
+PAGE, DIMENSION_PAGE = ROOT / "docs" / "performance.md", ROOT / "docs" / "dimension.md"
 BEGIN, END = "<!-- {name}: made by `python benchmarks/table.py` -->", "<!-- end of {name} -->"
 # Benchmark → rows of its table while there is no result: what is measured, against what, bound.
 EXPECTED = {
@@ -94,6 +94,23 @@ def growth(records: list[Record]) -> list[str]:
     return [*lines, "", *notes]
 
 
+def dimensions(record: Record) -> list[str]:
+    """Return the table of `dimension.py`."""
+    lines = [
+        "| `related.dimension` | `qdrant.quantization` | MRR@10 | recall@10 | memory a product | index on disk | build "
+        "| query, p50 |",
+        "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {row['dimension']} | `{row['quantization']}` | {row['mrr_at_10']:.4f} | {row['recall_at_10']:.4f} "
+        f"| {row['memory_bytes'] / record['products']:,.0f} B | {row['index_bytes'] / 2**20:.1f} MiB "
+        f"| {row['build_seconds']:.1f} s | {row['query_p50_ms']:.2f} ms |"
+        for row in record["rows"]
+    ]
+    of = f"{record['products']:,} products, {record['test_edges']:,} test edges."
+    return [*lines, "", f"{of} {measured_on(record)}"]
+
+
 def put(text: str, name: str, lines: list[str]) -> str:
     """Return the page with the lines between the markers of a table replaced."""
     begin, end = BEGIN.format(name=name), END.format(name=name)
@@ -111,10 +128,16 @@ def fill(text: str, results: Path) -> str:
 
 
 def main() -> None:
-    """Rewrite the page."""
-    page = fill(PAGE.read_text("utf-8"), ROOT / "benchmarks" / "results")
-    PAGE.write_text(page, encoding="utf-8")
-    print(f"{PAGE.relative_to(ROOT)} says what benchmarks/results holds")
+    """Rewrite the pages."""
+    results = ROOT / "benchmarks" / "results"
+    lines = dimensions(json.loads((results / "dimension.json").read_text("utf-8")))
+    pages = {
+        PAGE: fill(PAGE.read_text("utf-8"), results),
+        DIMENSION_PAGE: put(DIMENSION_PAGE.read_text("utf-8"), "dimension", lines),
+    }
+    for page, text in pages.items():
+        page.write_text(text, encoding="utf-8")
+        print(f"{page.relative_to(ROOT)} says what benchmarks/results holds")
 
 
 if __name__ == "__main__":

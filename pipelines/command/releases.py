@@ -153,3 +153,10 @@ def _show(release: Release, as_json: bool) -> None:
     # Recalls by filter and the queries' answers are for --json.
     checked = {name: value for name, value in release.verification.items() if not isinstance(value, dict)}
     print_table("Release", ["", "value"], [*rows.items(), *checked.items()])
+    if trials := release.verification.get("trials"):
+        columns = ("recall_at_10", "least", "code_bytes")
+        print_table(
+            f"Quantisation ({release.verification['quantization']} was chosen)",
+            ["", "recall@10", "least under a filter", "bytes of codes"],
+            [[name, *(trial[column] for column in columns)] for name, trial in trials.items()],
+        )

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import qdrant_edge as edge
 
-from benchmarks import features, gpu, graph_build, inference, publish, scale, table, training
+from benchmarks import dimension, features, gpu, graph_build, inference, publish, scale, table, training
+from benchmarks.graphs import generate_graph
 from benchmarks.measuring import Ratio, finish
+from pipelines.graph.product_graph import Edges
 from twinvec.serving.related import Recommender
 from twinvec.settings import RelatedSettings
 from twinvec.settings.stores import QdrantSettings
@@ -43,6 +47,33 @@ def test_publish_and_queries_are_timed_on_the_same_points(tmp_path: Path) -> Non
         assert all(parts["p99"] >= parts["p50"] > 0 for parts in queried.values())
     index.close()
     assert figures["seconds"]["twinvec"] > figures["of_which_verifying"] > 0
+
+
+def test_every_quantisation_is_measured_on_the_same_vectors(tmp_path: Path) -> None:
+    random = np.random.default_rng(7)
+    source, target = (random.standard_normal((300, 16), np.float32) for _ in range(2))
+    starts = random.integers(20, size=40)
+    ends = (starts + random.integers(1, 300, size=40)) % 300
+    edges = Edges(starts, ends, np.ones(40, np.int64))
+    ids = pa.array([f"product {row:03d}" for row in range(300)])
+    graph = replace(generate_graph(300, seed=0), product_ids=ids, copurchase=edges)
+    rows = dimension.measure(graph, edges, (source, target), 0.5, queries=3, folder=tmp_path)
+    assert [row.quantization for row in rows] == [*dimension.QUANTIZATIONS]
+    assert [row.memory_bytes for row in rows] == [300 * 64, 300 * 20, 300 * 4 + 16 * 1024, 300 * 16]
+    assert all(row.query_p50_ms > 0 and row.index_bytes > 2 * source.nbytes for row in rows)
+
+    scores = source @ target.T
+    ranks = []
+    for start, end in zip(starts, ends, strict=True):
+        others = np.delete(scores[start], [start, *ends[starts == start]])
+        ranks.append(1 + int((others > scores[start, end]).sum()))
+    expected = float(np.mean([1 / rank if rank <= 10 else 0 for rank in ranks]))
+    assert expected > 0
+    assert rows[0].mrr_at_10 == pytest.approx(expected, abs=0.03), "but for what the graph does not find"
+    record = {"products": 300, "test_edges": 40, "rows": [asdict(row) for row in rows]}
+    finish(tmp_path / "dimension.json", {}, [], record, ("numpy",))
+    lines = table.dimensions(json.loads((tmp_path / "dimension.json").read_text()))
+    assert lines[3].startswith(f"| 16 | `scalar` | {rows[1].mrr_at_10:.4f} |")
 
 
 def test_both_trainings_and_both_inferences_run() -> None:

@@ -23,9 +23,9 @@ DIED = 77
 QDRANT = QdrantSettings(full_scan_threshold=1, batch=64, verify_sample=8)
 
 
-def open_home(home: Path, engine: str) -> Workspace:
+def open_home(home: Path, engine: str, **qdrant: Any) -> Workspace:
     """A home over Edge, or over the engine of qdrant-client's in-memory mode, kept in a folder."""
-    workspace = Workspace(Settings(home=home, qdrant=QDRANT))
+    workspace = Workspace(Settings(home=home, qdrant=QDRANT.model_copy(update=qdrant)))
     if engine == "local":
         vars(workspace)["index"] = server.ServerIndex(QdrantClient(path=str(home / "local")))
     return workspace
@@ -36,7 +36,7 @@ def die_at(step: str, engine: str) -> None:
     index: Any = edge.EdgeIndex if engine == "edge" else server.ServerIndex
     places: dict[str, tuple[Any, str, str, int]] = {
         "begun": (index, "create", "before", 1),
-        "collection created": (edge, "_create_shard", "after", 1)
+        "collection created": (edge, "create_shard", "after", 1)
         if engine == "edge"
         else (QdrantClient, "create_payload_index", "before", 1),
         "payload indexes created": (index, "create", "after", 1),
@@ -45,6 +45,7 @@ def die_at(step: str, engine: str) -> None:
         "uploaded": (index, "build", "before", 1),
         "building": (index, "build", "within", 1),
         "built": (index, "build", "after", 1),
+        "another built": (index, "build", "after", 2),
         "reading back": (index, "pages", "before", 1),
         "verified": (publishing, "_require_same_answers", "before", 1),
         "before the service": (store, "apply_release", "before", 1),
@@ -69,11 +70,11 @@ def die_at(step: str, engine: str) -> None:
     setattr(owner, name, hooked)
 
 
-def publish(home: str, engine: str, version: str, die: str | None = None) -> None:
-    """Publish a version, or die at a step of it."""
+def publish(home: str, engine: str, version: str, die: str | None = None, **qdrant: Any) -> None:
+    """Publish a version, or die at a step of it; `qdrant` are settings that differ."""
     if die is not None:
         die_at(die, engine)
-    workspace = open_home(Path(home), engine)
+    workspace = open_home(Path(home), engine, **qdrant)
     releases.publish(workspace, workspace.version(version))
     workspace.index.close()
     workspace.engine.dispose()

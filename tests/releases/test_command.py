@@ -59,6 +59,17 @@ def test_releases_are_published_promoted_and_rolled_back(home: Path) -> None:
     assert "`twinvec promote related_products@v4`" in words("publish").stdout
 
 
+def test_what_was_tried_to_choose_a_quantisation_is_printed(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TWINVEC_QDRANT__QUANTIZATION", "auto")
+    monkeypatch.setenv("TWINVEC_QDRANT__FULL_SCAN_THRESHOLD", "1")
+    table = words("publish", "related@v2").stdout
+    (chosen,) = re.findall(r"Quantisation \((\w+) was chosen\)", table)
+    assert re.search(rf"quantization +{chosen} ", table)
+    assert re.search(r"none +[01]\.\d+ +[01]\.\d+ +14,400", table)
+
+
 def test_status_lists_everything(world: Any, home: Path) -> None:
     status = twinvec("status")
     assert status["home"] == str(home)

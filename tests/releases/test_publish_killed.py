@@ -16,7 +16,7 @@ from qdrant_client import QdrantClient
 
 from registry.models import State
 from tests.homes import copied
-from tests.releases.publisher import publish
+from tests.releases.publisher import QDRANT, publish
 from twinvec import releases
 from twinvec.features.reading import read_vectors
 from twinvec.features.store import find_service
@@ -24,6 +24,9 @@ from twinvec.releases.lookup import all_releases
 from twinvec.serving.related import Recommender
 from twinvec.settings import QdrantSettings, Settings
 from twinvec.vectors import point_ids
+from twinvec.vectors.edge import EdgeIndex
+from twinvec.vectors.quantization import by_size, choose
+from twinvec.vectors.recall import Trial
 from twinvec.vectors.server import ServerIndex
 from twinvec.workspace import Workspace
 
@@ -199,6 +202,36 @@ def test_killed_once_and_finished_by_the_next(
             "seen": "finished by the next: 300 points, same ids, same vectors",
         },
     )
+
+
+def test_killed_while_it_tries_quantisations_it_goes_on_and_chooses_once(
+    world: Any, forks: Any, tmp_path: Path
+) -> None:
+    """Each publish is killed after its second build: trials that were noted stay, and decide."""
+    home, version = tmp_path / "home", world.versions[0].name
+    world.copied(home)
+    settings = {"quantization": "auto", "quantization_loss": 0.0}
+    noted: dict[str, Any] = {}
+    killed = 0
+    while forks.run(
+        "publish", home=str(home), engine="edge", version=version, die="another built", **settings
+    ).status:
+        killed += 1
+        index = EdgeIndex(home / "qdrant")
+        trials = json.loads(index.notes("related_products__v1")["trials"])
+        index.close()
+        assert noted.items() <= trials.items()
+        noted = trials
+    assert killed >= 2
+    workspace = opened(home, "edge")
+    (release,) = all_releases(workspace)
+    chosen = release.verification["quantization"]
+    assert (release.state, release.verification["trials"]) == (State.READY, noted)
+    assert workspace.index.notes(release.collection)["quantization"] == chosen
+    order = by_size(*world.vectors[0][1].shape)
+    trials = {name: Trial(**trial) for name, trial in noted.items()}
+    assert chosen == choose(trials, order, QDRANT.model_copy(update=settings))
+    workspace.close()
 
 
 def test_a_publish_of_sellers_is_killed_at_every_step_while_readers_go_on(

@@ -18,7 +18,7 @@ from twinvec.features.store import find_service
 from twinvec.releases import smoke
 from twinvec.releases.lookup import all_releases
 from twinvec.releases.points import read_points
-from twinvec.settings import Settings
+from twinvec.settings import QdrantSettings, Settings
 from twinvec.vectors import point_ids
 from twinvec.vectors.locks import take_lock
 from twinvec.vectors.publish import SupersededError
@@ -186,6 +186,28 @@ def test_what_was_verified_is_kept_with_the_release(world: Any, served: Workspac
     for product, hits in found["smoke"].items():
         scores = target @ source[ids.index(product)]
         assert [id_ for id_, _ in hits] == [ids[row] for row in np.argsort(-scores)[:10]]
+
+
+def test_another_quantisation_makes_another_release(world: Any, workspace: Workspace) -> None:
+    def published(**qdrant: Any) -> Release:
+        settings = QdrantSettings.model_validate({"full_scan_threshold": 1, "verify_sample": 20, **qdrant})
+        changed = Workspace(workspace.settings.model_copy(update={"qdrant": settings}))
+        release = releases.publish(changed, world.versions[0])
+        notes = changed.index.notes(release.collection)
+        assert notes.get("quantization", "none") == release.verification["quantization"]
+        changed.close()
+        return release
+
+    plain = published()
+    assert "quantization" not in plain.verification["graph"], "as in releases before there was any"
+    scalar = published(quantization="scalar")
+    assert (scalar.number, scalar.verification["quantization"]) == (2, "scalar")
+    assert scalar.verification["code_bytes"] == 300 * 20
+    assert published(quantization="scalar").number == 2
+    auto = published(quantization="auto")
+    assert auto.number == 3
+    assert auto.verification["trials"]["none"]["code_bytes"] == 300 * 48
+    assert published(quantization="auto").number == 3
 
 
 def test_smoke_queries_are_spread_by_popularity(world: Any) -> None:

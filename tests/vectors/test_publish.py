@@ -159,8 +159,8 @@ def test_damage_after_the_upload_is_found(
 ) -> None:
     honest = index.build
 
-    def build(name: str) -> None:
-        honest(name)
+    def build(name: str, *arguments: Any) -> None:
+        honest(name, *arguments)
         monkeypatch.undo()
         batch = catalogue.points(7, 8)
         if damage == "lost payload":

@@ -143,9 +143,8 @@ def test_the_layout_on_several_machines_is_requested_and_waited_for(monkeypatch:
     config = CollectionConfig(4, 16, 100, 100)
     monkeypatch.setattr(index, "_config", lambda _name: config)
     monkeypatch.setattr(client, "update_collection", lambda *_, **__: None)
-    monkeypatch.setattr(
-        client, "get_collection", lambda _name: SimpleNamespace(status=models.CollectionStatus.GREEN)
-    )
+    green = SimpleNamespace(status=models.CollectionStatus.GREEN, config=SimpleNamespace(metadata={}))
+    monkeypatch.setattr(client, "get_collection", lambda _name: green)
     monkeypatch.setattr(client, "collection_cluster_info", shards)
     monkeypatch.setattr(server, "POLL_SECONDS", 0.0)
     index.build("shop__v1")

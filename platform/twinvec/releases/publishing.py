@@ -190,5 +190,11 @@ def _require_same_answers(release: Release, earlier: Release | None, answers: sm
         )
 
 
-def _graph(settings: QdrantSettings) -> dict[str, int]:
-    return settings.model_dump(include=set(GRAPH))
+def _graph(settings: QdrantSettings) -> dict[str, Any]:
+    """Return the settings that the index of a release was built with; releases before quantisation had none."""
+    names = set(GRAPH)
+    if settings.quantization != "none":
+        names.add("quantization")
+    if settings.quantization == "auto":
+        names.add("quantization_loss")
+    return settings.model_dump(include=names)

@@ -159,6 +159,19 @@ class QdrantSettings(Group):
         "that is tried. A release below it does not become ready.",
     )
     verify_sample: int = Field(200, ge=1, description="Number of products queried to measure that recall.")
+    quantization: Literal["none", "scalar", "product", "binary", "auto"] = Field(
+        "none",
+        description="Codes that a search compares before it rescores with the vectors: `scalar`, a byte a number; "
+        "`product`, a byte for four; `binary`, a bit a number. `auto` builds the index with each and takes the "
+        "smallest that loses no more than `quantization_loss`. Vectors below `full_scan_threshold` have none.",
+    )
+    quantization_loss: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Share of the recall@10 of the index without quantisation, against exact search, that `auto` may "
+        "lose.",
+    )
     shard_number: Operational[int | None] = Field(
         None, ge=1, description="Server: number of shards of a collection. If not set, one a machine."
     )

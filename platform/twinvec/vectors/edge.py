@@ -37,21 +37,22 @@ from twinvec.vectors import shard_queries
 from twinvec.vectors.cached_json import JsonFiles
 from twinvec.vectors.index import (
     EF,
-    FLOAT_FIELDS,
-    KEYWORD_FIELDS,
+    QUANTIZATION,
     SOURCE,
     TARGET,
     CollectionConfig,
     Filters,
     Hit,
     Neighbours,
+    Quantization,
     as_arrays,
     in_order,
     same_config,
 )
 from twinvec.vectors.locks import take_lock
 from twinvec.vectors.points import FloatArray, PointBatch
-from twinvec.vectors.shard_queries import as_filter
+from twinvec.vectors.shard_config import create_shard, shard_config
+from twinvec.vectors.shard_queries import as_filter, search_params
 from twinvec.vectors.shards import Shards, explained
 
 PATIENCE_SECONDS = 3.0
@@ -98,7 +99,7 @@ class EdgeIndex:
             shutil.rmtree(abandoned)
         with explained(f"create {collection}"), new_folder(self._root / collection) as staging:
             require_room(staging, 2 * ROOM)
-            _create_shard(staging / "shard", config)
+            create_shard(staging / "shard", config)
             text = json.dumps(asdict(config), indent=2)
             (staging / "collection.json").write_text(text, encoding="utf-8")
 
@@ -122,10 +123,15 @@ class EdgeIndex:
             require_room(self._root, ROOM + 4 * batch.source.nbytes)
             shard.update(edge.UpdateOperation.upsert_points(points, update_mode=mode))
 
-    def build(self, collection: str) -> None:
+    def build(self, collection: str, quantization: Quantization = "none") -> None:
         """Run the optimisers, which Edge never does by itself, and release the collection for readers."""
         collection = self._existing(collection)
-        with self._shards.using(collection, "index", writable=True) as shard:
+        config = None
+        if quantization != "none" or QUANTIZATION in self.notes(collection):
+            # Noted first: a shard that may have another quantisation than its collection asks for has a note.
+            self.annotate(collection, {QUANTIZATION: quantization})
+            config = shard_config(self._config(collection), quantization)
+        with self._shards.using(collection, "index", writable=True, config=config) as shard:
             shard.optimize()
         self._shards.release(collection)
 
@@ -214,7 +220,7 @@ class EdgeIndex:
     ) -> list[list[Hit]]:
         """Return the k best targets of each query vector, best first."""
         collection = self._existing(collection)
-        conditions, parameters = as_filter(filters), edge.SearchParams(hnsw_ef=ef, exact=exact)
+        conditions, parameters = as_filter(filters), search_params(ef, exact=exact)
         with self._shards.using(collection, "search") as shard:
             if len(queries) == 1:
                 return [shard_queries.search(shard, queries[0].tolist(), k, conditions, parameters)]
@@ -225,7 +231,7 @@ class EdgeIndex:
     ) -> Neighbours | None:
         """Return the k best targets of a product's source vector, or None if there is no such product."""
         collection = self._existing(collection)
-        conditions, parameters = as_filter(filters), edge.SearchParams(hnsw_ef=ef)
+        conditions, parameters = as_filter(filters), search_params(ef)
         with self._shards.using(collection, "search") as shard:
             record = shard_queries.find(shard, product_id, self._common_markets(shard, collection), [SOURCE])
             if record is None:
@@ -307,27 +313,3 @@ class EdgeIndex:
                 f"there are: {', '.join([*self._aliases(), *self.collections()]) or 'none'}",
             )
         return CollectionConfig(**config)
-
-
-def _create_shard(folder: Path, config: CollectionConfig) -> None:
-    def vector(m: int) -> edge.EdgeVectorParams:
-        graph = edge.HnswIndexConfig(
-            m=m, ef_construct=config.ef_construct, full_scan_threshold=config.full_scan_threshold
-        )
-        return edge.EdgeVectorParams(config.dimension, edge.Distance.Dot, hnsw_config=graph)
-
-    # Kept with the shard, so that loading it needs no config.
-    shard = edge.EdgeShard.create(
-        str(folder),
-        edge.EdgeConfig(
-            vectors={SOURCE: vector(0), TARGET: vector(config.m)},
-            optimizers=edge.EdgeOptimizersConfig(indexing_threshold=config.full_scan_threshold),
-            wal_enabled=False,
-        ),
-    )
-    for name in KEYWORD_FIELDS:
-        shard.update(edge.UpdateOperation.create_field_index(name, edge.PayloadSchemaType.Keyword))
-    for name in FLOAT_FIELDS:
-        shard.update(edge.UpdateOperation.create_field_index(name, edge.PayloadSchemaType.Float))
-    shard.flush()
-    shard.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -20,10 +20,17 @@ TARGET = "target"
 # a marketplace and a price range.
 KEYWORD_FIELDS = ("product_id", "category", "marketplace", "release", "currency", "brand")
 FLOAT_FIELDS = ("price",)
-# Notes of a collection: which attempt to publish it may write to it, and the ef it was verified with.
+# Notes of a collection: which attempt to publish it may write to it, the ef it was verified with, its quantisation, and
+# the trials that this was chosen by.
 ATTEMPT = "attempt"
 EF = "ef"
-NOTES = (ATTEMPT, EF)
+QUANTIZATION = "quantization"
+TRIALS = "trials"
+NOTES = (ATTEMPT, EF, QUANTIZATION, TRIALS)
+Quantization = Literal["none", "scalar", "product", "binary"]
+# A search takes so many times the targets that it returns by their codes, and orders these by their vectors: the first
+# of 2, 4 and 8 at which `product` lost less than 0.005 of recall@10, in about the same time (docs/dimension.md).
+OVERSAMPLING = 8.0
 # Key of the metadata of a collection whose release answers from lists: the name of their version.
 LISTS = "lists"
 
@@ -114,8 +121,13 @@ class VectorIndex(Protocol):
     def insert(self, collection: str, batch: PointBatch) -> None:
         """Write the points of the batch that do not exist yet; existing points stay as they are."""
 
-    def build(self, collection: str) -> None:
-        """Build the HNSW graph of the targets and wait until it serves; everything written is durable."""
+    def build(self, collection: str, quantization: Quantization = "none") -> None:
+        """Build the HNSW graph of the targets and wait until it serves; everything written is durable.
+
+        Args:
+            quantization: Codes that a search compares in place of the vectors; see `twinvec.vectors.quantization`.
+                What was built with another is built again.
+        """
 
     def count(self, collection: str, filters: Filters | None = None) -> int:
         """Return the exact number of points, of those that meet the filters."""
@@ -171,7 +183,7 @@ class VectorIndex(Protocol):
         Args:
             queries: [q, d] float32, source vectors.
             ef: Number of candidates of HNSW; the engine's default if None.
-            exact: Compare with every point, without HNSW.
+            exact: Compare with the vector of every point, without HNSW and without quantisation.
         """
 
     def related(

@@ -12,6 +12,7 @@ from twinvec.settings.stores import QdrantSettings
 from twinvec.vectors.checksum import UploadSummary
 from twinvec.vectors.index import ATTEMPT, EF, CollectionConfig, VectorIndex
 from twinvec.vectors.points import PointBatch
+from twinvec.vectors.quantization import build
 from twinvec.vectors.verify import Verification, verify
 
 __all__ = ["SupersededError", "Verification", "publish", "silent"]
@@ -32,7 +33,7 @@ def publish(
     progress: Count = silent,
     attempt: int = 1,
 ) -> Verification:
-    """Create the collection, upload, build its HNSW graph once, verify it, and note the ef that it needs.
+    """Create the collection, upload, build its HNSW graph, verify it, and note the ef that it needs.
 
     No alias changes, so the live collection keeps serving if this fails or is interrupted. Call it again for the same
     collection to finish: every point has its own id, and existing points stay as they are, with the graph that was
@@ -77,13 +78,20 @@ def publish(
         )
     uploaded = time.perf_counter()
     progress("index", 0, expected)
-    index.build(collection)
+    choice = build(index, collection, sent, settings, lambda: _require_turn(index, collection, attempt))
     built = time.perf_counter()
     progress("index", expected, expected)
     verification = verify(index, collection, sent, settings, progress)
     _require_turn(index, collection, attempt)
     index.annotate(collection, {EF: str(verification.ef)})
-    return replace(verification, upload_seconds=uploaded - started, index_seconds=built - uploaded)
+    return replace(
+        verification,
+        upload_seconds=uploaded - started,
+        index_seconds=built - uploaded,
+        quantization=choice.quantization,
+        code_bytes=choice.code_bytes,
+        trials=choice.trials,
+    )
 
 
 def _require_turn(index: VectorIndex, collection: str, attempt: int) -> None:

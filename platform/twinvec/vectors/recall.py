@@ -39,6 +39,19 @@ class RecallQuery:
         return float((scores >= tenth - 1e-5 * np.abs(tenth)).sum() / present.sum())
 
 
+@dataclass(frozen=True)
+class Trial:
+    """Recall of the whole collection with one quantisation, at the ef that it needs without any."""
+
+    recall_at_10: float
+    """Share of the 10 best targets that the index finds, over the sampled products."""
+    least: float
+    """The smallest of this share and of the shares under each filter that was tried."""
+    ef: int
+    code_bytes: int
+    """Bytes of the codes of all target vectors."""
+
+
 def search_exactly(
     index: VectorIndex,
     collection: str,

@@ -17,18 +17,27 @@ from twinvec.vectors.index import (
     FLOAT_FIELDS,
     KEYWORD_FIELDS,
     NOTES,
+    QUANTIZATION,
     SOURCE,
     TARGET,
     CollectionConfig,
     Filters,
     Hit,
     Neighbours,
+    Quantization,
     as_arrays,
     in_order,
     same_config,
     stored_points,
 )
 from twinvec.vectors.points import FloatArray, PointBatch
+from twinvec.vectors.server_requests import (
+    as_filter,
+    as_hit,
+    quantization_config,
+    search_params,
+    vector_params,
+)
 
 POLL_SECONDS = 0.2
 
@@ -83,8 +92,8 @@ class ServerIndex:
                 self._client.create_collection(
                     collection,
                     vectors_config={
-                        SOURCE: _vector(config, 0, self._layout.on_disk),
-                        TARGET: _vector(config, config.m, self._layout.on_disk),
+                        SOURCE: vector_params(config, 0, self._layout.on_disk),
+                        TARGET: vector_params(config, config.m, self._layout.on_disk),
                     },
                     shard_number=self._layout.shard_number,
                     replication_factor=self._layout.replication_factor,
@@ -113,12 +122,18 @@ class ServerIndex:
         with _explained(f"upload to {collection}"):
             self._client.upsert(collection, points, wait=True, update_mode=mode)
 
-    def build(self, collection: str) -> None:
+    def build(self, collection: str, quantization: Quantization = "none") -> None:
         """Switch indexing on and wait until the server has nothing left to optimise, and all shards answer."""
         with _explained(f"index {collection}"):
             threshold = self._config(collection).full_scan_threshold
+            changed: dict[str, Any] = {}
+            if quantization != "none" or QUANTIZATION in self.notes(collection):
+                codes = models.VectorParamsDiff(quantization_config=quantization_config(quantization))
+                changed = {"vectors_config": {TARGET: codes}, "metadata": {QUANTIZATION: quantization}}
             self._client.update_collection(
-                collection, optimizers_config=models.OptimizersConfigDiff(indexing_threshold=threshold)
+                collection,
+                optimizers_config=models.OptimizersConfigDiff(indexing_threshold=threshold),
+                **changed,
             )
             # The optimiser starts a moment after the call: green once may mean not begun.
             green = 0
@@ -150,7 +165,7 @@ class ServerIndex:
     def count(self, collection: str, filters: Filters | None = None) -> int:
         """Return the exact number of points, of those that meet the filters."""
         with _explained(f"count {collection}"):
-            return self._client.count(collection, count_filter=_filter(filters), exact=True).count
+            return self._client.count(collection, count_filter=as_filter(filters), exact=True).count
 
     def metadata(self, collection: str) -> dict[str, str]:
         """Return the metadata that the collection was created with."""
@@ -212,7 +227,7 @@ class ServerIndex:
         self, collection: str, ids: Sequence[str], filters: Filters | None = None
     ) -> list[dict[str, Any] | None]:
         """Return the payload of each of these points; None where it is not there or does not meet the filters."""
-        conditions = _filter(filters)
+        conditions = as_filter(filters)
         with _explained(f"read {collection}"):
             if conditions is None:
                 records = self._client.retrieve(collection, list(ids), with_payload=True)
@@ -246,8 +261,8 @@ class ServerIndex:
             models.QueryRequest(
                 query=query,
                 using=TARGET,
-                filter=_filter(filters),
-                params=models.SearchParams(hnsw_ef=ef, exact=exact),
+                filter=as_filter(filters),
+                params=search_params(ef, exact=exact),
                 limit=k,
                 with_payload=True,
             )
@@ -255,7 +270,7 @@ class ServerIndex:
         ]
         with _explained(f"search {collection}"):
             responses = self._client.query_batch_points(collection, requests)
-        return [list(map(_hit, response.points)) for response in responses]
+        return [list(map(as_hit, response.points)) for response in responses]
 
     def related(
         self, collection: str, product_id: str, k: int, filters: Filters | None = None, ef: int | None = None
@@ -273,12 +288,12 @@ class ServerIndex:
                 lookup_from=models.LookupLocation(collection=collection, vector=SOURCE),
                 # The server leaves the point out by itself only if both collections have the same name
                 # letter for letter, which an alias in `lookup_from` never has.
-                query_filter=_filter(filters, without=point),
-                search_params=models.SearchParams(hnsw_ef=ef),
+                query_filter=as_filter(filters, without=point),
+                search_params=search_params(ef),
                 limit=k,
                 with_payload=True,
             )
-        return Neighbours(payload, list(map(_hit, response.points)))
+        return Neighbours(payload, list(map(as_hit, response.points)))
 
     def switch_alias(self, alias: str, collection: str) -> None:
         """Delete and create the alias in one call, then read it back."""
@@ -349,38 +364,3 @@ def _explained(action: str) -> Iterator[None]:
         raise StoreError(
             f"Qdrant could not {action}: {error}", "see that the server at qdrant.url runs and takes the key"
         ) from error
-
-
-def _vector(config: CollectionConfig, m: int, on_disk: bool) -> models.VectorParams:
-    stored = on_disk or None  # None is the server's own choice.
-    graph = models.HnswConfigDiff(
-        m=m, ef_construct=config.ef_construct, full_scan_threshold=config.full_scan_threshold, on_disk=stored
-    )
-    return models.VectorParams(
-        size=config.dimension, distance=models.Distance.DOT, hnsw_config=graph, on_disk=stored
-    )
-
-
-def _hit(point: models.ScoredPoint) -> Hit:
-    payload = point.payload or {}
-    return Hit(str(payload.get("product_id")), point.score, payload)
-
-
-def _filter(filters: Filters | None, without: str | None = None) -> models.Filter | None:
-    filters = filters or Filters()
-    must: list[models.Condition] = [
-        models.FieldCondition(key=name, match=models.MatchAny(any=list(values)))
-        for name, values in (
-            ("category", filters.category),
-            ("marketplace", filters.marketplace),
-            ("currency", filters.currency),
-        )
-        if values
-    ]
-    if filters.min_price is not None or filters.max_price is not None:
-        bounds = models.Range(gte=filters.min_price, lte=filters.max_price)
-        must.append(models.FieldCondition(key="price", range=bounds))
-    must_not: list[models.Condition] = (
-        [models.HasIdCondition(has_id=[without])] if without is not None else []
-    )
-    return models.Filter(must=must, must_not=must_not) if must or must_not else None

@@ -7,7 +7,7 @@ from typing import Any
 
 import qdrant_edge as edge
 
-from twinvec.vectors.index import TARGET, Filters, Hit
+from twinvec.vectors.index import OVERSAMPLING, TARGET, Filters, Hit
 from twinvec.vectors.points import point_id
 
 
@@ -91,6 +91,12 @@ def values(shard: edge.EdgeShard, field: str, most: int) -> dict[str, int]:
     if field not in shard.info().payload_schema:
         return {}
     return {str(each.value): each.count for each in shard.facet(edge.FacetRequest(field, limit=most)).hits}
+
+
+def search_params(ef: int | None, *, exact: bool = False) -> edge.SearchParams:
+    """Return the parameters of a search; quantisation counts in shards that have it, and not if it is exact."""
+    codes = edge.QuantizationSearchParams(ignore=exact, rescore=True, oversampling=OVERSAMPLING)
+    return edge.SearchParams(hnsw_ef=ef, exact=exact, quantization=codes)
 
 
 def as_filter(filters: Filters | None) -> edge.Filter | None:

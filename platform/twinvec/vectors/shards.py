@@ -51,17 +51,20 @@ class Shards:
         self._changed = threading.Condition(self._lock)
 
     @contextmanager
-    def using(self, collection: str, doing: str, *, writable: bool = False) -> Iterator[edge.EdgeShard]:
+    def using(
+        self, collection: str, doing: str, *, writable: bool = False, config: edge.EdgeConfig | None = None
+    ) -> Iterator[edge.EdgeShard]:
         """Yield the shard, open for as long as the block runs and usually longer.
 
         Args:
             doing: Verb of what the block does, for the error if Edge refuses.
+            config: Config that the shard is opened with anew, and keeps; its own if None.
 
         Raises:
             StoreError: If it cannot be opened, other processes hold it, or Edge refuses.
         """
         with self._lock:
-            opened = self._acquire(collection, writable=writable)
+            opened = self._acquire(collection, writable, config)
             opened.users += 1
         try:
             yield opened.shard
@@ -120,10 +123,10 @@ class Shards:
                 ):
                     self.release(collection)
 
-    def _acquire(self, collection: str, *, writable: bool) -> _Open:
+    def _acquire(self, collection: str, writable: bool, config: edge.EdgeConfig | None) -> _Open:
         while (opened := self._open.get(collection)) is not None and opened.closing:
             self._changed.wait()
-        if opened is not None and (opened.writable or not writable):
+        if opened is not None and (opened.writable or not writable) and config is None:
             return opened
         self.release(collection)
         lock = self.lock(collection, exclusive=writable)
@@ -133,7 +136,7 @@ class Shards:
                 folder = folder if writable else openable(folder)
                 if in_memory(folder):
                     require_room(folder, bytes_of_holes(folder.glob(INDEXES)))
-                shard = edge.EdgeShard.load(str(folder))
+                shard = edge.EdgeShard.load(str(folder), config)
         except StoreError:
             lock.close()
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,8 +14,8 @@ from twinvec.progress import Count
 from twinvec.settings.stores import QdrantSettings
 from twinvec.vectors.checksum import UploadSummary
 from twinvec.vectors.fingerprint import MODULUS, fingerprint
-from twinvec.vectors.index import VectorIndex
-from twinvec.vectors.recall import RecallQuery, search_exactly
+from twinvec.vectors.index import Quantization, VectorIndex
+from twinvec.vectors.recall import RecallQuery, Trial, search_exactly
 
 # A filter, of which there are a dozen, is tried with this part of the sampled products.
 FILTER_SHARE = 1 / 8
@@ -49,6 +49,12 @@ class Verification:
     verify_seconds: float
     upload_seconds: float = 0.0
     index_seconds: float = 0.0
+    quantization: Quantization = "none"
+    """Codes that were searched when recall was measured, and that readers search."""
+    code_bytes: int = 0
+    """Bytes of the codes of all target vectors; those of the vectors themselves without quantisation."""
+    trials: Mapping[str, Trial] = field(default_factory=dict)
+    """Quantisations that were tried to choose one; empty if the settings name it."""
 
 
 def verify(
@@ -62,17 +68,22 @@ def verify(
     """
     started = time.perf_counter()
     nonzero = _read_back(index, collection, sent, settings.batch, progress)
-    tried = sent.filters()
-    few = sent.source[: math.ceil(len(sent.source) * FILTER_SHARE)]
-    questions = {"": search_exactly(index, collection, sent.source)} | {
-        name: search_exactly(index, collection, few, filters, products)
-        for name, (filters, products) in tried.items()
-    }
-    ef, recalls = _raise_ef(index, collection, questions, sent.points, settings)
+    queries = recall_queries(index, collection, sent)
+    ef, recalls = raise_ef(index, collection, queries, sent.points, settings)
     overall = recalls.pop("")
+    tried = sent.filters()
     filters = {name: FilterRecall(tried[name][1], recall) for name, recall in recalls.items()}
     seconds = time.perf_counter() - started
     return Verification(sent.points, nonzero, overall, len(sent.source), ef, filters, seconds)
+
+
+def recall_queries(index: VectorIndex, collection: str, sent: UploadSummary) -> dict[str, RecallQuery]:
+    """Return the queries that recall is measured by: over all products under the empty name, then by filter."""
+    few = sent.source[: math.ceil(len(sent.source) * FILTER_SHARE)]
+    return {"": search_exactly(index, collection, sent.source)} | {
+        name: search_exactly(index, collection, few, filters, products)
+        for name, (filters, products) in sent.filters().items()
+    }
 
 
 def _read_back(index: VectorIndex, collection: str, sent: UploadSummary, rows: int, progress: Count) -> float:
@@ -104,17 +115,21 @@ def _read_back(index: VectorIndex, collection: str, sent: UploadSummary, rows: i
     return nonzero / points
 
 
-def _raise_ef(
+def raise_ef(
     index: VectorIndex,
     collection: str,
-    questions: Mapping[str, RecallQuery],
+    queries: Mapping[str, RecallQuery],
     points: int,
     settings: QdrantSettings,
 ) -> tuple[int, dict[str, float]]:
-    """Return the first of ef, 2 ef, 4 ef … at which every recall suffices, and the recalls there."""
+    """Return the first of ef, 2 ef, 4 ef … at which every recall suffices, and the recalls there.
+
+    Raises:
+        VerificationError: If one stays under `settings.min_recall` at `settings.max_ef`.
+    """
     ef, bound = settings.ef, max(settings.ef, settings.max_ef)
     while True:
-        recalls = {name: question.recall(index, collection, ef) for name, question in questions.items()}
+        recalls = {name: query.recall(index, collection, ef) for name, query in queries.items()}
         worst = min(recalls, key=recalls.__getitem__)
         if recalls[worst] >= settings.min_recall:
             return ef, recalls
@@ -123,7 +138,8 @@ def _raise_ef(
         ef = min(2 * ef, bound)
     raise VerificationError(
         f"recall@10 of {collection}{f' under {worst}' if worst else ''} is {recalls[worst]:.3f} "
-        f"over {len(questions[worst].queries)} products at ef={ef}, "
+        f"over {len(queries[worst].queries)} products at ef={ef}, "
         f"under qdrant.min_recall={settings.min_recall}",
-        "raise qdrant.max_ef, or qdrant.m and qdrant.ef_construct for a new release",
+        "raise qdrant.max_ef, or qdrant.m and qdrant.ef_construct for a new release"
+        + ("" if settings.quantization == "none" else ", or set qdrant.quantization to auto or none"),
     )

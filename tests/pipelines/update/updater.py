@@ -33,7 +33,7 @@ STEPS: dict[str, tuple[Any, str, int, str]] = {
     "image made": (stage, "_record", 2, "after"),
     "related written": (stage, "_keep", 2, "after"),
     "embedded": (updating, "publish_update", 1, "before"),
-    "collection created": (edge, "_create_shard", 1, "after"),
+    "collection created": (edge, "create_shard", 1, "after"),
     "uploaded": (edge.EdgeIndex, "build", 1, "before"),
     "built": (edge.EdgeIndex, "build", 1, "after"),
     "published": (updating, "publish_update", 1, "after"),
