@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from twinvec.settings.group import Group, Operational
@@ -67,6 +69,11 @@ class RankingSettings(Group):
     )
     truncation: int = Field(
         20, ge=1, description="Number of first places within which pairs are compared with each other."
+    )
+    cold: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether candidates for products that are not in the catalogue are ranked by a ranker of their "
+        "own: `auto` if that is better than the order of the vectors on validation edges.",
     )
     chunk: Operational[int] = Field(
         1_024, ge=1, description="Number of sources whose candidates are ranked at once."
