@@ -14,7 +14,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from pipelines.ranking.content import NONE
-from pipelines.ranking.features import PRIOR, Known
+from pipelines.ranking.features import PRIOR, Known, Vectors
 from pipelines.ranking.sparse import FloatArray, IntArray, row_numbers, rows_of
 
 Weights = npt.NDArray[np.floating[Any]]
@@ -26,6 +26,8 @@ TEMPERATURE, SHARP = 0.1, 0.03
 NEAREST = 100
 # Candidates that the vectors find.
 CANDIDATES = 150
+# Cosines computed at once.
+BLOCK = 20_000_000
 # Products that a second and a third step start from, those with the most weight.
 SECOND, THIRD = 100, 200
 
@@ -61,6 +63,32 @@ def nearest_rows(cosines: FloatArray, k: int) -> IntArray:
     k = min(k, len(cosines))
     rows = np.argpartition(-cosines, k - 1)[:k]
     return rows[np.argsort(-cosines[rows], kind="stable")]
+
+
+def lend_vectors(vectors: Vectors, text: FloatArray | None, strangers: npt.NDArray[np.bool_]) -> Vectors:
+    """Return the vectors with the source vector of each stranger taken from the ten products that are nearest to it.
+
+    A model of the graph knows nothing of a product without edges; `docs/ranking.md` has the figures. The vector of a
+    stranger without content stays.
+
+    Args:
+        vectors: Source and target vectors of n products.
+        text: Vectors of their content, of length one or zero, float32 [n, d]; None without content.
+        strangers: Products without edges, bool [n].
+    """
+    if text is None:
+        return vectors
+    told = np.abs(text).sum(1) > 0
+    lenders, takers = np.flatnonzero(told & ~strangers), np.flatnonzero(told & strangers)
+    if not len(lenders) or not len(takers):
+        return vectors
+    source = vectors.source.copy()
+    content = text[lenders].T
+    for some in np.array_split(takers, -(-len(takers) * len(lenders) // BLOCK)):
+        for taker, cosines in zip(some, text[some] @ content, strict=True):
+            near = nearest_rows(cosines, NEIGHBOURS)
+            source[taker] = weigh(cosines[near]) @ vectors.source[lenders[near]]
+    return Vectors(source, vectors.target)
 
 
 def compute_cold(known: Known, product: Newcomer, candidates: IntArray) -> dict[str, FloatArray]:

@@ -14,10 +14,11 @@ import pyarrow as pa
 import pytest
 
 from pipelines.graph.product_graph import Edges, ProductGraph, Split
+from pipelines.ranking import cold
 from pipelines.ranking.catalogue import Catalogue
-from pipelines.ranking.cold import Newcomer, compute_cold, nearest_rows, weigh
+from pipelines.ranking.cold import Newcomer, compute_cold, lend_vectors, nearest_rows, weigh
 from pipelines.ranking.cold_learning import Query, StandIns, compare, interval, learn_cold, without
-from pipelines.ranking.content import NONE, Content
+from pipelines.ranking.content import NONE, Content, unit
 from pipelines.ranking.features import PRIOR, Known, Vectors
 from pipelines.ranking.ranker import Examples, Ranker
 from twinvec.settings import RankingSettings
@@ -128,6 +129,41 @@ def test_weights_and_nearest_rows() -> None:
     cosines = np.array([0.1, 0.7, 0.7, 0.9], np.float32)
     assert nearest_rows(cosines, 9).tolist() == [3, 1, 2, 0]
     np.testing.assert_allclose(weigh(cosines[[3, 1]]), [1 / (1 + np.exp(-2)), 1 / (1 + np.exp(2))], rtol=1e-5)
+
+
+@pytest.mark.parametrize("block", [1, 300, 20_000_000])
+def test_strangers_are_lent_the_vectors_of_products_like_them(
+    random: np.random.Generator, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr(cold, "BLOCK", block)
+    text = unit(random.standard_normal((90, 8)).astype(np.float32))
+    text[[4, 50]] = 0
+    strangers = random.random(90) < 0.3
+    strangers[4] = True
+    vectors = Vectors(*random.standard_normal((2, 90, 5)).astype(np.float32))
+    lent = lend_vectors(vectors, text, strangers)
+    np.testing.assert_array_equal(lent.target, vectors.target)
+    for row in range(90):
+        expected = vectors.source[row]
+        if strangers[row] and row != 4:
+            others = [other for other in range(90) if not strangers[other] and other != 50]
+            near = sorted(others, key=lambda other: -float(text[row] @ text[other]))[:10]
+            weights = np.exp(text[near] @ text[row] / 0.1)
+            expected = weights / weights.sum() @ vectors.source[near]
+        np.testing.assert_allclose(lent.source[row], expected, rtol=1e-4, atol=1e-5)
+    assert lend_vectors(vectors, None, strangers) is vectors
+    assert lend_vectors(vectors, text, np.ones(90, np.bool_)) is vectors
+
+
+def test_the_catalogue_lends_to_products_without_edges_only(random: np.random.Generator) -> None:
+    catalogue, _, vectors = planted(random, informed=True)
+    kept = catalogue.graph.copurchase.only(~np.isin(catalogue.graph.copurchase.source, [3, 8]))
+    kept = kept.only(~np.isin(kept.target, [3, 8]))
+    known = catalogue.known(kept, vectors)
+    assert known.vectors is not None
+    changed = np.flatnonzero((known.vectors.source != vectors.source).any(1))
+    assert changed.tolist() == np.flatnonzero(known.strangers(np.arange(known.products))).tolist()
+    assert {3, 8} <= set(changed.tolist())
 
 
 def planted(random: np.random.Generator, informed: bool) -> tuple[Catalogue, npt.NDArray[Any], Vectors]:
