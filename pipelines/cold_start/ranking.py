@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -14,7 +15,7 @@ from pipelines.cold_start.neighbours import AlignedProducts, Floats
 from pipelines.graph.product_graph import load_graph
 from pipelines.ranking.catalogue import Catalogue
 from pipelines.ranking.cold import NEAREST, Newcomer, compute_cold, nearest_rows
-from pipelines.ranking.content import LEVELS, NONE, Content, content_of
+from pipelines.ranking.content import LEVELS, NONE, content_of
 from pipelines.ranking.features import Known
 from pipelines.ranking.loading import load_cold_ranker
 from pipelines.ranking.ranker import Ranker
@@ -41,13 +42,15 @@ class NewProductRanker:
         rows: Product id → row in the graph.
         aligned: Row in the graph of each product with an aligned vector, in their order, int64 [m].
         examples: Category path → row of a product with it.
+        prefixes: Beginning of a category path → row of a product below it.
     """
 
     ranker: Ranker
     known: Known
     rows: Mapping[str, int]
-    aligned: np.ndarray
+    aligned: npt.NDArray[np.int64]
     examples: Mapping[Path_, int]
+    prefixes: Mapping[Path_, int]
 
     def rank(self, hits: Sequence[Hit], cosines: Floats, path: Path_) -> list[Hit]:
         """Return hits in the order of the ranker, with its scores; those with equal scores stay in their order.
@@ -61,7 +64,7 @@ class NewProductRanker:
             return []
         everywhere = np.zeros(self.known.products, np.float32)
         everywhere[self.aligned] = cosines
-        levels, number, category = describe_path(self.known.content, self.examples, path)
+        levels, number, category = self.describe_path(path)
         near = self.aligned[nearest_rows(cosines, NEAREST)]
         product = Newcomer(everywhere, near, levels, number, category)
         candidates = np.array([self.rows[hit.product_id] for hit in hits])
@@ -71,26 +74,21 @@ class NewProductRanker:
             hits[place]._replace(score=float(scores[place])) for place in np.argsort(-scores, kind="stable")
         ]
 
+    def describe_path(self, path: Path_) -> tuple[npt.NDArray[np.int32], int, int]:
+        """Return the numbers of a category path: down to each level, of the whole path, and of its category.
 
-def describe_path(
-    content: Content, examples: Mapping[Path_, int], path: Path_
-) -> tuple[np.ndarray, int, int]:
-    """Return the numbers of a category path down to each level, of the whole path, and of its category.
-
-    Args:
-        content: Content of the catalogue.
-        examples: Category path → row of a product with it.
-        path: Category path, which need not be one of the catalogue's.
-    """
-    levels = np.full(LEVELS, NONE, np.int32)
-    for level in range(min(LEVELS, len(path))):
-        same = (row for other, row in examples.items() if other[: level + 1] == path[: level + 1])
-        row = next(same, None)
-        levels[level] = UNKNOWN if row is None else content.levels[row, level]
-    example = examples.get(path)
-    if example is None:
-        return levels, UNKNOWN if path else NONE, NONE
-    return levels, int(content.path[example]), int(content.category[example])
+        Args:
+            path: Category path, which need not be one of the catalogue's.
+        """
+        content = self.known.content
+        levels = np.full(LEVELS, NONE, np.int32)
+        for level in range(min(LEVELS, len(path))):
+            row = self.prefixes.get(path[: level + 1])
+            levels[level] = UNKNOWN if row is None else content.levels[row, level]
+        example = self.examples.get(path)
+        if example is None:
+            return levels, UNKNOWN if path else NONE, NONE
+        return levels, int(content.path[example]), int(content.category[example])
 
 
 def open_ranker(
@@ -117,6 +115,7 @@ def open_ranker(
     with snapshot.connect() as connection:
         found = connection.execute(ONE_OF_EACH).fetchall()
     examples = {tuple(path or ()): rows[product_id] for path, product_id in found}
+    prefixes = {path[:level]: row for path, row in examples.items() for level in range(1, len(path) + 1)}
     known = Catalogue(graph, content, settings.ranking).known(graph.copurchase, None)
     aligned = pc.index_in(products.product_ids.cast(pa.string()), graph.product_ids.cast(pa.string()))
-    return NewProductRanker(ranker, known, rows, aligned.to_numpy().astype(np.int64), examples)
+    return NewProductRanker(ranker, known, rows, aligned.to_numpy().astype(np.int64), examples, prefixes)

@@ -68,8 +68,8 @@ def nearest_rows(cosines: FloatArray, k: int) -> IntArray:
 def lend_vectors(vectors: Vectors, text: FloatArray | None, strangers: npt.NDArray[np.bool_]) -> Vectors:
     """Return the vectors with the source vector of each stranger taken from the ten products that are nearest to it.
 
-    A model of the graph knows nothing of a product without edges; `docs/ranking.md` has the figures. The vector of a
-    stranger without content stays.
+    A model of the graph knows nothing of a product without edges; the table of `docs/cold_start.md` has both ways. The
+    vector of a stranger without content stays.
 
     Args:
         vectors: Source and target vectors of n products.

@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 
 from pipelines.cold_start.encoders import find_encoders
-from pipelines.cold_start.ranking import UNKNOWN, describe_path
+from pipelines.cold_start.ranking import UNKNOWN
 from pipelines.cold_start.service import ColdStart
 from pipelines.graph.product_graph import load_graph
 from pipelines.ranking.catalogue import Catalogue
@@ -115,10 +115,10 @@ def test_paths_are_numbered_as_the_catalogues(shop: Any, workspace: Workspace) -
     content, ids = ranker.known.content, list(ranker.rows)
     for row in (0, 17, 90):
         path = tuple(shop.products["category"][shop.products["product_id"].index(ids[row])])
-        levels, number, category = describe_path(content, ranker.examples, path)
+        levels, number, category = ranker.describe_path(path)
         assert levels.tolist() == content.levels[row].tolist()
         assert (number, category) == (content.path[row], content.category[row])
-    levels, number, category = describe_path(content, ranker.examples, (*path[:1], "Never seen"))
+    levels, number, category = ranker.describe_path((*path[:1], "Never seen"))
     assert levels.tolist() == [content.levels[row][0], UNKNOWN, NONE, NONE]
     assert (number, category) == (UNKNOWN, NONE)
 
