@@ -70,7 +70,7 @@ def outcome_of(
         metric="dot",
         normalised=False,
         model=model,
-        preprocessing=digest.of_json(catalogue.options.deciding()),
+        preprocessing=digest.of_json(catalogue.options.deciding_lists()),
         metrics=metrics,
         log_model=log_model,
         write=write,

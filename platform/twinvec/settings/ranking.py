@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -81,3 +81,10 @@ class RankingSettings(Group):
     threads: Operational[int] = Field(
         0, ge=0, description="Number of threads of the trees; 0 takes all cores."
     )
+
+    def deciding_lists(self) -> dict[str, Any]:
+        """Return the settings that decide lists, without that of the ranker for products without edges.
+
+        An update takes both rankers as they are, so that it goes on with lists that were made before there were two.
+        """
+        return {name: value for name, value in self.deciding().items() if name != "cold"}
