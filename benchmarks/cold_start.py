@@ -5,7 +5,8 @@
 Reads the latest snapshot and `graph` version of the home (`twinvec train graph` makes it). A tenth of the products
 that others are bought after, 500 at most, is taken out of the catalogue with all its pairs; the rest is ingested
 into a home of its own in the scratch folder and goes the whole road. No model, vector or index has then seen the
-products that were taken out, and their co-purchase edges are ranked for them among all products that are left.
+products that were taken out, and their co-purchase edges are ranked for them among all products that are left. With
+`TWINVEC_RANKING__COLD=on`, the release ranks what it finds even where validation edges speak against it.
 """
 
 from __future__ import annotations
@@ -32,10 +33,11 @@ from PIL import Image
 
 from pipelines.cold_start.description import SEPARATOR
 from pipelines.cold_start.encoders import Encoders, find_encoders
-from pipelines.cold_start.neighbours import weigh
-from pipelines.cold_start.service import NEIGHBOURS, ColdStart
+from pipelines.cold_start.service import ColdStart
 from pipelines.graph.product_graph import ProductGraph, load_graph
 from pipelines.image.reading import read_images
+from pipelines.ranking.cold import CANDIDATES, NEIGHBOURS, weigh
+from pipelines.ranking.cold_learning import interval
 from pipelines.related.pipeline import FACTORS
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.snapshot import Snapshot, quoted
@@ -86,12 +88,19 @@ class New:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table."""
+    """One line of the table.
+
+    Attributes:
+        name: Way of ranking.
+        mrr_at_10, hits_at_1, hits_at_10: Figures.
+        over_vectors: 95% intervals, by products, of the differences of MRR@10 and Hits@10 to the order of the vectors.
+    """
 
     name: str
     mrr_at_10: float
     hits_at_1: float
     hits_at_10: float
+    over_vectors: dict[str, tuple[float, float]] | None = None
 
 
 def choose(graph: ProductGraph, seed: int) -> list[str]:
@@ -197,18 +206,56 @@ def true_edges(full: ProductGraph, left: ProductGraph, left_out: list[str]) -> I
     return np.stack([each.filter(both).to_numpy().astype(np.int64) for each in rows], axis=1)
 
 
-def judge(name: str, scores: Floats, edges: Ints) -> Row:
-    """Rank every edge's target by its source's scores [m, n], without the source's other targets; print the line."""
+def judge(name: str, scores: Floats, edges: Ints, vectors: Floats | None = None) -> Row:
+    """Rank every edge's target by its source's scores [m, n], without the source's other targets; print the line.
+
+    Args:
+        name: Name of the row.
+        scores: Scores of all products for each source, float32 [m, n].
+        edges: Rows of a source and of its true target, int64 [edges, 2].
+        vectors: Scores that the row is compared with, float32 [m, n].
+    """
+    ranks = rank_all(scores, edges)
+    metrics = ranking_metrics(ranks)
+    over = None
+    if vectors is not None:
+        before = rank_all(vectors, edges)
+        over = {
+            figure: interval(of(ranks) - of(before), edges[:, 0])
+            for figure, of in (
+                ("mrr_at_10", lambda each: np.where(each <= 10, 1 / each, 0)),
+                ("hits_at_10", lambda each: (each <= 10).astype(np.float64)),
+            )
+        }
+    row = Row(name, metrics.mrr_at_10, metrics.hits_at_1, metrics.hits_at_10, over)
+    print(
+        f"{name:48} {row.mrr_at_10:8.4f} {row.hits_at_1:8.4f} {row.hits_at_10:8.4f} {over or ''}", flush=True
+    )
+    return row
+
+
+def rank_all(scores: Floats, edges: Ints) -> npt.NDArray[np.float64]:
+    """Return the rank of every edge's target, without the source's other targets, float64 [edges]."""
     listed = np.zeros(scores.shape, np.bool_)
     listed[edges[:, 0], edges[:, 1]] = True
     own = scores[edges[:, 0], edges[:, 1]][:, None]
     others = np.where(listed, -np.inf, scores)[edges[:, 0]]
     # Products that score alike share the mean of their ranks.
-    ranks = 1 + (others > own).sum(1) + (others == own).sum(1) / 2
-    metrics = ranking_metrics(ranks)
-    row = Row(name, metrics.mrr_at_10, metrics.hits_at_1, metrics.hits_at_10)
-    print(f"{name:48} {row.mrr_at_10:8.4f} {row.hits_at_1:8.4f} {row.hits_at_10:8.4f}", flush=True)
-    return row
+    ranks: npt.NDArray[np.float64] = 1 + (others > own).sum(1) + (others == own).sum(1) / 2
+    return ranks
+
+
+def by_release(workspace: Workspace, graph: ProductGraph, products: list[NewProduct]) -> tuple[Floats, int]:
+    """Return 1 / place of each product in the answers of the release, float32 [m, n], and how many it ranked."""
+    cold_start = ColdStart(workspace)
+    answers = [cold_start.related(product, CANDIDATES) for product in products]
+    scores = np.zeros((len(products), graph.products), np.float32)
+    for row, answer in enumerate(answers):
+        found = pa.array([hit.product.product_id for hit in answer.hits], pa.string())
+        scores[row, pc.index_in(found, graph.product_ids.cast(pa.string()))] = 1 / np.arange(
+            1, len(found) + 1
+        )
+    return scores, sum(answer.ranked for answer in answers)
 
 
 def by_model(
@@ -330,6 +377,10 @@ def main() -> None:
     new = New(*encode(encoders, products, paths), edges)
     model = mlflow.pytorch.load_model(encoders.versions["related"].model_uri)
     rows = compare(model, catalogue, new)
+    vectors = by_neighbours(catalogue, new, NEIGHBOURS, weighted=True) @ catalogue.target.T
+    answers, ranked = by_release(reduced, catalogue.graph, products)
+    name = f"its {CANDIDATES} best, " + ("ranked by the release" if ranked else "as the release answers")
+    rows.append(judge(name, answers, edges, vectors))
     seconds = latency(reduced, products)
     print("CPU: " + ", ".join(f"{name} {value:.3f} s" for name, value in seconds.items()))
     if options.output:

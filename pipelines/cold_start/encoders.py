@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.cold_start.description import read_paths
 from pipelines.cold_start.neighbours import AlignedProducts, read_aligned
+from pipelines.cold_start.ranking import NewProductRanker, open_ranker
 from registry.models import Release, Version
 from twinvec.catalogue.snapshot import open_snapshot
 from twinvec.errors import NotFoundError, StateError, VerificationError
@@ -31,11 +32,13 @@ class Encoders:
         settings: Settings, which name MLflow.
         collection: Collection of the release.
         versions: Space → version, all that the release was made from.
+        lists: Version of its lists, which may have a ranker for new products.
     """
 
     settings: Settings
     collection: str
     versions: Mapping[str, Version]
+    lists: Version | None = None
 
     @cached_property
     def paths(self) -> Sequence[tuple[str, ...]]:
@@ -53,6 +56,13 @@ class Encoders:
     def products(self) -> AlignedProducts:
         """Aligned vectors of the catalogue."""
         return read_aligned(self.versions["aligned"])
+
+    @cached_property
+    def ranker(self) -> NewProductRanker | None:
+        """The ranker of new products, if the release has one."""
+        if self.lists is None or "graph" not in self.versions:
+            return None
+        return open_ranker(self.settings, self.lists, self.versions["graph"], self.products)
 
 
 def find_encoders(workspace: Workspace, collection: str) -> Encoders:
@@ -72,7 +82,7 @@ def find_encoders(workspace: Workspace, collection: str) -> Encoders:
             "ingest a catalogue with titles, categories or images; `twinvec run` makes a release of it",
         )
     _verify(workspace.index.metadata(collection), release, versions)
-    return Encoders(workspace.settings, collection, versions)
+    return Encoders(workspace.settings, collection, versions, release.lists)
 
 
 def _refuse_imported(release: Release, versions: Mapping[str, Version]) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers.utils import logging
 
+from pipelines.alignment.loading import load_aligned
 from pipelines.cold_start.description import compose_text
 from pipelines.image import decoding
 from pipelines.text.encoder import encode_texts, preprocessing_digest
@@ -22,7 +23,7 @@ from twinvec.plugins import load_reference
 from twinvec.serving.related import NewProduct, UnusableProductError
 from twinvec.settings import Settings
 from twinvec.spaces import content_spaces, find_space
-from twinvec.tracking import load_model, model_digest
+from twinvec.tracking import load_model
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -195,19 +196,6 @@ def load_models(settings: Settings, versions: Mapping[str, Version]) -> Models:
         if space.name in versions
     }
     return Models(content, load_aligned(settings, versions["aligned"]))
-
-
-def load_aligned(settings: Settings, version: Version) -> nn.Module:
-    """Load the alignment model of a version from MLflow, exported.
-
-    Raises:
-        StoreError: If it is gone, or is another than the version was made by.
-    """
-    # The manifest has the digest of the encoder, without the function of plain tensors around it.
-    model: nn.Module = load_model(
-        settings, version, _hint("aligned"), digest_of=lambda model: model_digest(model.encoder)
-    )
-    return model
 
 
 def _hint(space: str) -> str:

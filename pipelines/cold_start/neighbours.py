@@ -15,8 +15,6 @@ from twinvec.features.vectors import FOLDER
 from twinvec.vectors import point_ids
 
 Floats = npt.NDArray[np.float32]
-# Cosine by which a neighbour is lighter by a factor e.
-TEMPERATURE = 0.1
 # Rows compared at once.
 CHUNK = 65_536
 
@@ -34,24 +32,20 @@ class AlignedProducts:
     marketplaces: pa.ChunkedArray
     vectors: npt.NDArray[np.float16]
 
-    def nearest(self, query: Floats, k: int) -> tuple[list[str], Floats]:
-        """Return the point ids of the k nearest products by cosine, and the cosines, nearest first; all are compared.
-
-        Args:
-            query: Vector of length one, float32 [d].
-            k: Number of neighbours; all products if there are fewer.
-        """
-        cosines = np.concatenate(
+    def cosines(self, query: Floats) -> Floats:
+        """Return the cosine of a query, of length one, float32 [d], and every product, float32 [n]."""
+        return np.concatenate(
             [
                 self.vectors[first : first + CHUNK].astype(np.float32) @ query
                 for first in range(0, len(self.vectors), CHUNK)
             ]
         )
-        k = min(k, len(cosines))
-        rows = np.argpartition(-cosines, k - 1)[:k]
-        rows = rows[np.argsort(-cosines[rows], kind="stable")]
-        ids = (names.take(pa.array(rows)).to_pylist() for names in (self.marketplaces, self.product_ids))
-        return point_ids(*ids), cosines[rows]
+
+    def points(self, rows: npt.NDArray[np.int64]) -> list[str]:
+        """Return the point ids of the products of some rows."""
+        return point_ids(
+            *(names.take(pa.array(rows)).to_pylist() for names in (self.marketplaces, self.product_ids))
+        )
 
 
 def read_aligned(version: Version) -> AlignedProducts:
@@ -75,10 +69,3 @@ def read_aligned(version: Version) -> AlignedProducts:
             done += batch.num_rows
     table = pa.Table.from_batches(names)
     return AlignedProducts(table["product_id"], table["marketplace"], vectors[:done])
-
-
-def weigh(cosines: Floats) -> Floats:
-    """Return the weight of each neighbour, float32 [k], summing to one: a softmax of the cosines, float32 [k]."""
-    weights = np.exp((cosines - cosines.max()) / TEMPERATURE)
-    share: Floats = weights / weights.sum()
-    return share

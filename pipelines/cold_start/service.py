@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from dataclasses import replace
 
 from pipelines.cold_start.description import find_path
 from pipelines.cold_start.encoders import Encoders, find_encoders
-from pipelines.cold_start.neighbours import Floats, weigh
+from pipelines.cold_start.neighbours import AlignedProducts, Floats
+from pipelines.ranking.cold import CANDIDATES, NEIGHBOURS, nearest_rows, weigh
 from twinvec.serving.product import Product
 from twinvec.serving.related import NewProduct, Related, UnusableProductError, found_products, live_collection
 from twinvec.text import is_valid
 from twinvec.vectors.index import Filters
 from twinvec.workspace import Workspace
-
-NEIGHBOURS = 10
 
 
 class ColdStart:
@@ -24,7 +23,7 @@ class ColdStart:
     product without co-views. Its source vector is the mean of those of the ten products of the catalogue that are
     nearest to it there, the nearer the heavier: what goes with products like it. The dual-embedding model itself was
     measured to be no match for that, as its vectors tell a product's place in the graph, and a new product has none
-    (`docs/cold_start.md`).
+    (`docs/cold_start.md`). If the release has a ranker for products without edges, it ranks what the index finds.
 
     Nothing is loaded before the first query. Models and aligned vectors are then kept until another release is asked,
     as when one goes live. In an experiment, those of each arm and of the live release are kept, so that visitors of
@@ -69,30 +68,40 @@ class ColdStart:
         encoders = self._encoders_of(collection)
         path = find_path(product.category, encoders.paths) if product.category is not None else ()
         with self._mutex:  # loaded by one thread, if they are not yet
-            models, products = encoders.models, encoders.products
-        aligned = models.encode(product, path)
-        query = self._source(collection, *products.nearest(aligned, NEIGHBOURS))
+            models, products, ranker = encoders.models, encoders.products, encoders.ranker
+        cosines = products.cosines(models.encode(product, path))
+        query = self._source(collection, products, cosines)
         ef = index.search_ef(collection) or settings.qdrant.ef
-        (hits,) = index.search(collection, query[None], k, filters, ef)
+        most = k if ranker is None else max(k, CANDIDATES)
+        (hits,) = index.search(collection, query[None], most, filters, ef)
         new = Product(None, product.title, path, None, None)
-        return Related(collection, new, found_products(hits, settings.serving.link))
+        if ranker is None:
+            return Related(collection, new, found_products(hits, settings.serving.link))
+        ranked = found_products(ranker.rank(hits, cosines, path)[:k], settings.serving.link)
+        return Related(collection, new, tuple(replace(hit, listed=True) for hit in ranked), len(ranked))
 
     def warm(self, collection: str) -> None:
-        """Load the encoders of a release, and use each once.
+        """Load the encoders and the ranker of a release, and use each once.
 
         Raises:
             StateError: If the release was made without texts and images, or imported.
         """
         encoders = self._encoders_of(collection)
         with self._mutex:
-            models, products = encoders.models, encoders.products
+            models, products, ranker = encoders.models, encoders.products, encoders.ranker
         path = encoders.paths[0] if encoders.paths else ()
-        products.nearest(models.encode(NewProduct("warm", None, None), path), NEIGHBOURS)
+        cosines = products.cosines(models.encode(NewProduct("warm", None, None), path))
+        if ranker is not None:
+            index = self._workspace.index
+            query = self._source(collection, products, cosines)
+            (hits,) = index.search(collection, query[None], CANDIDATES)
+            ranker.rank(hits, cosines, path)
 
-    def _source(self, collection: str, points: Sequence[str], cosines: Floats) -> Floats:
-        """Return the source vector of a product with these neighbours, float32 [d]."""
-        sources, _ = self._workspace.index.vectors(collection, points)
-        source: Floats = weigh(cosines) @ sources
+    def _source(self, collection: str, products: AlignedProducts, cosines: Floats) -> Floats:
+        """Return the source vector of a product of which the cosines with all are these, float32 [d]."""
+        rows = nearest_rows(cosines, NEIGHBOURS)
+        sources, _ = self._workspace.index.vectors(collection, products.points(rows))
+        source: Floats = weigh(cosines[rows]) @ sources
         return source
 
     def _encoders_of(self, collection: str) -> Encoders:

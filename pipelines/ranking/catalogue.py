@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.graph.product_graph import Edges, ProductGraph
+from pipelines.ranking.cold import lend_vectors
 from pipelines.ranking.content import Content
 from pipelines.ranking.features import Known, Marks, Vectors, Walks
 from pipelines.ranking.relations import Relations
@@ -39,8 +40,15 @@ class Catalogue:
         return pd.util.hash_array(ids, categorize=False).astype(np.uint64)
 
     def known(self, observed: Edges, vectors: Vectors | None) -> Known:
-        """Return what is known of the products if these co-purchases are observed."""
+        """Return what is known of the products if these co-purchases are observed.
+
+        Products without edges are lent the source vectors of products like them.
+        """
         options, graph = self.options, self.graph
         relations = Relations.of(observed, graph.coview, graph.products, options.hub, options.similar)
         walks = Walks(options.restart, options.steps, options.least)
-        return Known(relations, self.content, vectors, walks, self.identities)
+        known = Known(relations, self.content, vectors, walks, self.identities)
+        if vectors is None:
+            return known
+        strangers = known.strangers(np.arange(graph.products))
+        return replace(known, vectors=lend_vectors(vectors, self.content.text, strangers))

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines.ranking.sparse import FloatArray, IntArray
+from twinvec.catalogue.snapshot import Snapshot
 from twinvec.stage import Inputs
 
 NONE = -1
@@ -61,14 +62,28 @@ def read_content(inputs: Inputs, product_ids: pa.StringArray) -> tuple[Content, 
         inputs: Inputs with the snapshot; text vectors are those of `aligned`, or of `text` without it.
         product_ids: Ids of the snapshot's products, sorted.
     """
-    query = QUERY.format(levels=", ".join(LEVEL.format(level=level + 1) for level in range(LEVELS)))
-    with inputs.snapshot.connect(inputs.settings.ingest.memory_limit) as connection:
-        table: pa.Table = connection.sql(query).to_arrow_table()
-    assert table["product_id"].combine_chunks().equals(product_ids.cast(table["product_id"].type))
     text = None
     space = next((space for space in ("aligned", "text") if space in inputs.versions), None)
     if space is not None:
         text = unit(inputs.vectors(space, product_ids.to_pylist()).only())
+    return content_of(inputs.snapshot, inputs.settings.ingest.memory_limit, product_ids, text)
+
+
+def content_of(
+    snapshot: Snapshot, memory_limit: str | None, product_ids: pa.StringArray, text: FloatArray | None
+) -> tuple[Content, pa.DictionaryArray]:
+    """Return the content of the products of a snapshot, with these text vectors, and the marketplace of each.
+
+    Args:
+        snapshot: Snapshot.
+        memory_limit: Memory of the query.
+        product_ids: Ids of the snapshot's products, sorted.
+        text: Text vectors of length one, float32 [n, d]; None to do without.
+    """
+    query = QUERY.format(levels=", ".join(LEVEL.format(level=level + 1) for level in range(LEVELS)))
+    with snapshot.connect(memory_limit) as connection:
+        table: pa.Table = connection.sql(query).to_arrow_table()
+    assert table["product_id"].combine_chunks().equals(product_ids.cast(table["product_id"].type))
     levels = np.stack([_numbers(table, f"level_{level + 1}") for level in range(LEVELS)], axis=1)
     price = table["price"].to_numpy().astype(np.float32)
     price = np.where(price > 0, price, np.nan).astype(np.float32)

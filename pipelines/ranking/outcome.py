@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from pipelines.ranking.catalogue import Catalogue
 from pipelines.ranking.listing import Ranked
+from pipelines.ranking.ranker import Ranker
 from pipelines.ranking.space import SPACE
 from twinvec import digest
 from twinvec.stage import Outcome
@@ -20,6 +21,8 @@ NO_RANKER = "order of vectors"
 # Files in the folder of a version: the lists of the sources of test edges, by a ranker that has not seen these edges,
 # and the marks by which an update tells which lists are still the same.
 TESTED_LISTS, MARKS = "tested_lists.npz", "marks.npy"
+# The ranker for products without edges, as text; there is none where the order of the vectors is as good.
+COLD_RANKER = "cold_ranker.txt"
 
 
 def outcome_of(
@@ -30,6 +33,7 @@ def outcome_of(
     model: str,
     log_model: Callable[[], str] | None,
     tested: Ranked | None = None,
+    cold: Ranker | None = None,
 ) -> Outcome:
     """Return the outcome of the stage.
 
@@ -41,6 +45,7 @@ def outcome_of(
         model: Digest of the ranker.
         log_model: Logs the ranker; None without one.
         tested: Lists that the ranker was tested with.
+        cold: Ranker for products without edges.
     """
     ids = catalogue.graph.product_ids.cast(pa.string())
     lists = Lists(ids, marketplaces, ranked.targets, ranked.scores)
@@ -48,6 +53,8 @@ def outcome_of(
     def write(folder: Path) -> None:
         write_lists(folder, lists)
         np.save(folder / MARKS, ranked.marks)
+        if cold is not None:
+            (folder / COLD_RANKER).write_text(cold.booster.model_to_string(), encoding="utf-8")
         if tested is not None:
             np.savez(
                 folder / TESTED_LISTS,
@@ -63,7 +70,7 @@ def outcome_of(
         metric="dot",
         normalised=False,
         model=model,
-        preprocessing=digest.of_json(catalogue.options.deciding()),
+        preprocessing=digest.of_json(catalogue.options.deciding_lists()),
         metrics=metrics,
         log_model=log_model,
         write=write,

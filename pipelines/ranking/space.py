@@ -18,7 +18,7 @@ SPACE = Space(
     needs=("graph", "related"),
     uses=("text", "aligned"),
     settings=("ranking",),
-    revision=2,
+    revision=3,
     update=Carry(
         "carry", "pipelines.update.ranking:carry_ranking", reads=("graph", "related", "text", "aligned")
     ),

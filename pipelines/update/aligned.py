@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipelines.alignment.loading import load_aligned
 from pipelines.alignment.pipeline import FIELD, neighbours_of
-from pipelines.cold_start.models import load_aligned
 from pipelines.graph.product_graph import ProductGraph, Split, load_graph
 from pipelines.graph.renumbering import renumbered, row_of
 from pipelines.update.frontier import part_around, reached, rows_that_differ, touched

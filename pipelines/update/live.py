@@ -116,7 +116,7 @@ def require_same_settings(live: Live, snapshot: Snapshot, settings: Settings) ->
         "category": category,
         "related": settings.related.deciding_as_before(),
         "sellers": settings.sellers.model_dump(),
-        "ranking": settings.ranking.deciding(),
+        "ranking": settings.ranking.deciding_lists(),
         "similar": settings.similar.deciding(),
     }
     for space, values in expected.items():

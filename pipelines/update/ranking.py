@@ -13,7 +13,7 @@ from pipelines.graph.product_graph import load_graph
 from pipelines.ranking.catalogue import Catalogue
 from pipelines.ranking.content import read_content
 from pipelines.ranking.listing import Ranked, make_lists
-from pipelines.ranking.loading import load_ranker
+from pipelines.ranking.loading import load_cold_ranker, load_ranker
 from pipelines.ranking.outcome import MARKS, outcome_of
 from pipelines.ranking.vectors import read_published_vectors
 from pipelines.update.live import Live
@@ -64,6 +64,7 @@ def carry_ranking(workspace: Workspace, live: Live, full: bool) -> Train:
             },
             model=Manifest.from_json(old.manifest).model,
             log_model=(lambda: str(old.model_uri)) if ranker is not None else None,
+            cold=load_cold_ranker(old),
         )
 
     return train

@@ -32,7 +32,7 @@ ALLOWED: Mapping[str, str] = {
     "feature_repo": "twinvec.features twinvec.settings",
     "migrations": "registry twinvec.settings",
     "pipelines.alignment": (
-        "pipelines.graph twinvec.digest twinvec.metrics twinvec.nn twinvec.progress twinvec.settings "
+        "pipelines.graph registry twinvec.digest twinvec.metrics twinvec.nn twinvec.progress twinvec.settings "
         "twinvec.spaces twinvec.stage twinvec.tracking"
     ),
     "pipelines.baselines": "pipelines.graph twinvec.errors twinvec.metrics twinvec.nn",
@@ -41,8 +41,9 @@ ALLOWED: Mapping[str, str] = {
         "twinvec.spaces twinvec.stage twinvec.tracking"
     ),
     "pipelines.cold_start": (
-        "pipelines.image pipelines.text registry twinvec.catalogue twinvec.errors twinvec.features "
-        "twinvec.plugins twinvec.releases twinvec.serving twinvec.settings twinvec.spaces "
+        "pipelines.alignment pipelines.graph pipelines.image pipelines.ranking pipelines.text registry "
+        "twinvec.catalogue twinvec.errors twinvec.features twinvec.plugins twinvec.releases twinvec.serving "
+        "twinvec.settings twinvec.spaces "
         "twinvec.text twinvec.tracking twinvec.vectors twinvec.workspace"
     ),
     "pipelines.command": (
@@ -74,7 +75,8 @@ ALLOWED: Mapping[str, str] = {
         "twinvec.spaces twinvec.stage twinvec.tracking"
     ),
     "pipelines.ranking": (
-        "pipelines.graph pipelines.related registry twinvec.catalogue twinvec.digest twinvec.errors twinvec.features "
+        "pipelines.alignment pipelines.graph pipelines.related registry twinvec.catalogue twinvec.digest "
+        "twinvec.errors twinvec.features "
         "twinvec.metrics twinvec.nn twinvec.progress twinvec.releases twinvec.serving twinvec.settings twinvec.spaces "
         "twinvec.stage twinvec.tracking twinvec.vectors twinvec.workspace"
     ),

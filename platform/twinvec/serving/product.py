@@ -68,11 +68,12 @@ class RelatedProduct:
     """A product of the answer.
 
     Attributes:
-        score: The ranker's score if the product is of a list; else the dot product of the query's source vector and
+        score: The ranker's score if the product is `listed`; else the dot product of the query's source vector and
             its target vector. Scores of the two kinds are on different scales.
         product: The product.
         reasons: Kind of evidence → what it added to the ranker's score, the largest first; None unless asked for.
-        listed: Whether it is of the product's list.
+        listed: Whether a ranker gave it its place: in the product's list, or on the fly if the product is not in the
+            catalogue.
         pinned: Whether the question put it here; its score may then be NaN, which JSON has as null.
     """
 

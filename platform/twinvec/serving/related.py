@@ -57,8 +57,9 @@ class Related:
     hits: tuple[RelatedProduct, ...]
     """Best first."""
     ranked: int = 0
-    """Number of hits that are of the release's lists; the others are found by the vectors. Without rules that change
-    the order, they are the first."""
+    """Number of hits in the order of a ranker of the release: of its lists, or ranked on the fly for a product that is
+    not in the catalogue. The others are found by the vectors. Without rules that change the order, they are the
+    first."""
     fallback: str | None = None
     """`popular` if the product is unknown and popular products stand in for related ones."""
 

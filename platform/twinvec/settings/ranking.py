@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 from pydantic import Field
 
 from twinvec.settings.group import Group, Operational
@@ -68,9 +70,21 @@ class RankingSettings(Group):
     truncation: int = Field(
         20, ge=1, description="Number of first places within which pairs are compared with each other."
     )
+    cold: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether candidates for products that are not in the catalogue are ranked by a ranker of their "
+        "own: `auto` if that is better than the order of the vectors on validation edges.",
+    )
     chunk: Operational[int] = Field(
         1_024, ge=1, description="Number of sources whose candidates are ranked at once."
     )
     threads: Operational[int] = Field(
         0, ge=0, description="Number of threads of the trees; 0 takes all cores."
     )
+
+    def deciding_lists(self) -> dict[str, Any]:
+        """Return the settings that decide lists, without that of the ranker for products without edges.
+
+        An update takes both rankers as they are, so that it goes on with lists that were made before there were two.
+        """
+        return {name: value for name, value in self.deciding().items() if name != "cold"}

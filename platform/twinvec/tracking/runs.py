@@ -65,6 +65,10 @@ class Run:
         MlflowClient().set_tag(self.id, "twinvec.manifest", digest)
         mlflow.log_dict({**manifest}, "manifest.json", run_id=self.id)
 
+    def log_text(self, name: str, text: str) -> None:
+        """Log a text as the artifact `name`."""
+        mlflow.log_text(text, name, run_id=self.id)
+
     def describe(self, description: str) -> None:
         """Show a description, in Markdown, on the page of the run; an empty one shows nothing."""
         if description:

@@ -1,4 +1,4 @@
-"""A small shop whose first release is live and whose second has images of another size: the road, run twice."""
+"""A small shop whose first release is live, and whose second has images of another size and ranks new products."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def small(home: Path, size: int) -> Settings:
         "image": {"scheme": "pretrained", "size": size, "dimension": 32},
         "aligned": {"dimension": 64, "epochs": 3},
         "related": {"dimension": 32, "twinvec": {"epochs": 4}},
-        "ranking": {"trees": 30},
+        "ranking": {"trees": 30, "cold": "on" if size == SIZES[1] else "off"},
     }
     return Settings(home=home, device="cpu", **groups)
 

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from pipelines.cold_start import neighbours
-from pipelines.cold_start.neighbours import AlignedProducts, weigh
+from pipelines.cold_start.neighbours import AlignedProducts
+from pipelines.ranking.cold import nearest_rows, weigh
 from twinvec.vectors import point_id
 
 
@@ -28,10 +29,11 @@ def test_the_nearest_are_those_of_a_full_comparison(monkeypatch: pytest.MonkeyPa
     cosines = vectors.astype(np.float16).astype(np.float32) @ query
     order = np.argsort(-cosines)
     for k in (1, 10, 203, 500):
-        found, scores = products.nearest(query, k)
+        scores = products.cosines(query)
+        rows = nearest_rows(scores, k)
         expected = [point_id("us" if row < 100 else "es", ids[row]) for row in order[:k]]
-        assert found == expected
-        np.testing.assert_allclose(scores, cosines[order[:k]], atol=1e-6)
+        assert products.points(rows) == expected
+        np.testing.assert_allclose(scores[rows], cosines[order[:k]], atol=1e-6)
 
 
 def test_weights_sum_to_one_and_fall_with_the_cosine() -> None:

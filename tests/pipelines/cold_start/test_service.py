@@ -16,9 +16,9 @@ from mlflow import MlflowClient
 from pipelines.cold_start import encoders as encoders_module
 from pipelines.cold_start.description import SEPARATOR
 from pipelines.cold_start.encoders import Encoders, find_encoders
-from pipelines.cold_start.neighbours import weigh
-from pipelines.cold_start.service import NEIGHBOURS, ColdStart
+from pipelines.cold_start.service import ColdStart
 from pipelines.graph.product_graph import load_graph
+from pipelines.ranking.cold import NEIGHBOURS, weigh
 from registry.database import transaction
 from registry.models import Version
 from twinvec import releases

@@ -54,7 +54,7 @@ GROUPS: dict[str, Any] = {
     "image": {"scheme": "pretrained", "size": 16, "dimension": 16},
     "aligned": {"dimension": 24, "epochs": 2},
     "related": {"dimension": 16, "twinvec": {"epochs": 3}},
-    "ranking": {"trees": 30},
+    "ranking": {"trees": 30, "cold": "on"},
     "update": {"min_edges": 1},
 }
 

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from pipelines.cold_start.models import TextEncoder
 from pipelines.command import app
+from pipelines.ranking.loading import load_cold_ranker
 from pipelines.ranking.outcome import as_columns
 from pipelines.text.encoder import encode_texts
 from pipelines.update.live import find_live
@@ -115,6 +116,10 @@ def test_lists_that_are_taken_over_equal_all_anew(made: tuple[Any, ...], plan: A
     assert metrics["taken_over"] > 0 or snapshot.id == plan.after
     assert some["ranking"].model_uri == live.versions["ranking"].model_uri
     assert Manifest.from_json(some["ranking"].manifest).frozen == live.versions["ranking"].name
+    rankers = [load_cold_ranker(version) for version in (some["ranking"], live.versions["ranking"])]
+    assert rankers[0] is not None
+    assert rankers[1] is not None
+    assert rankers[0].digest == rankers[1].digest
 
 
 def test_versions_say_whose_model_made_them(made: tuple[Any, ...]) -> None:
@@ -235,6 +240,7 @@ def test_command(workspace: Workspace, plan: Any, monkeypatch: pytest.MonkeyPatc
         ("CATEGORY", "EPOCHS", 50),
         ("RELATED", "DIMENSION", 16),
         ("RELATED", "TWINVEC__EPOCHS", 3),
+        ("RANKING", "TREES", 30),
     ):
         monkeypatch.setenv(f"TWINVEC_{group}__{name}", str(value))
     result = CliRunner().invoke(app, ["update", "--dry-run", "--json", "--snapshot", plan.after])

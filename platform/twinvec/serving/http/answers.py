@@ -36,7 +36,10 @@ class HitAnswer(Answer):
     )
     product: ProductAnswer
     reasons: dict[str, float] | None = Field(description="Kind of evidence → what it added to the score.")
-    listed: bool = Field(description="Whether it is of the product's list, in the order of a learned ranker.")
+    listed: bool = Field(
+        description="Whether a learned ranker gave it its place: in the product's list, or on the fly for a product "
+        "that is not in the catalogue."
+    )
     pinned: bool = Field(description="Whether the question or the settings put it here.")
 
 
