@@ -12,8 +12,9 @@ export PYTHONDONTWRITEBYTECODE =
 demo: setup
 	$(BIN)/twinvec demo
 
+# A third process, since tests wait for disks, servers and other processes for a fifth of their time on two cores.
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import tests.unsynced  # noqa: F401
 from twinvec.startup import skip_unused_imports
 
 if TYPE_CHECKING:

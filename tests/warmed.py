@@ -7,6 +7,7 @@ from importlib import import_module
 
 from sqlalchemy.orm import configure_mappers
 
+import tests.unsynced  # noqa: F401
 from twinvec.startup import skip_unused_imports
 
 # Those that are imported where they are first used.
