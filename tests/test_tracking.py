@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import py_compile
 import shutil
 import sys
 from collections.abc import Callable
@@ -24,7 +26,8 @@ from twinvec import tracking
 from twinvec.errors import NotFoundError, StoreError
 from twinvec.features.manifest import Manifest
 from twinvec.settings import Settings
-from twinvec.tracking.model_files import model_folder
+from twinvec.tracking.loading import _without_bytecode
+from twinvec.tracking.model_files import files_digest, model_folder
 
 PARAMETERS = {"epochs": 3, "model": {"dimension": 4, "layers": [1, 2]}, **{f"p{i}": i for i in range(120)}}
 
@@ -291,6 +294,27 @@ def test_nothing_is_loaded_from_files_that_were_put_in_place(
     assert not mark.exists()
     assert sys.path == paths
     assert tracking.load_model(settings, version, "").state_dict().keys() == model.state_dict().keys()
+
+
+def test_bytecode_beside_the_code_of_a_model_is_neither_counted_nor_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow's own client writes it; and somebody may put there what the source does not say."""
+    source = tmp_path / "planted_model.py"
+    source.write_text("VALUE = 1\n")
+    times, digest = (source.stat().st_atime_ns, source.stat().st_mtime_ns), files_digest(tmp_path)
+    source.write_text("VALUE = 2\n")
+    os.utime(source, ns=times)
+    py_compile.compile(str(source))
+    source.write_text("VALUE = 1\n")
+    os.utime(source, ns=times)
+    assert files_digest(tmp_path) == digest
+    monkeypatch.syspath_prepend(tmp_path)
+    assert importlib.import_module("planted_model").VALUE == 2
+    del sys.modules["planted_model"]
+    with _without_bytecode():
+        assert importlib.import_module("planted_model").VALUE == 1
+    del sys.modules["planted_model"]
 
 
 def copy_of(folder: Path, target: Path) -> Path:

@@ -90,7 +90,7 @@ def test_ci_stops_at_the_first_failure_and_keeps_the_last_line(root: Path, tmp_p
     elsewhere.mkdir()
 
     def run(lint: str) -> subprocess.CompletedProcess[str]:
-        makefile = f"lint:\n\t@{lint}\ntest:\n\t@cat; echo '3 passed in 0.01s'\n"
+        makefile = f"lint:\n\t@{lint}\ndocs:\n\t@true\ntest:\n\t@cat; echo '3 passed in 0.01s'\n"
         (tmp_path / "Makefile").write_text(makefile)
         return subprocess.run([str(script)], cwd=elsewhere, capture_output=True, text=True, timeout=60)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -91,9 +92,10 @@ def _load(flavour: Flavour, folder: str) -> Any:
 
 @contextmanager
 def _without_bytecode() -> Iterator[None]:
-    """Keep Python from writing bytecode beside a model's code: its files are those that were logged."""
-    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    """Keep Python from reading and writing bytecode beside a model's code: only files that were logged are checked."""
+    before = sys.dont_write_bytecode, sys.pycache_prefix
+    sys.dont_write_bytecode, sys.pycache_prefix = True, os.devnull  # no folder, so that nothing is there
     try:
         yield
     finally:
-        sys.dont_write_bytecode = before
+        sys.dont_write_bytecode, sys.pycache_prefix = before

@@ -18,11 +18,11 @@ from twinvec.settings import Settings
 from twinvec.tracking.models import find_models
 
 MLMODEL = "MLmodel"
-# MLflow writes it beside what it downloads.
-ADDED = "registered_model_meta"
+# What MLflow and Python add to a model that is loaded by pyfunc where it lies. Twinvec reads neither, see `loading`.
+META, BYTECODE = "registered_model_meta", "__pycache__"
 # Files of a model that Twinvec logs. None of them is read with pickle.
 EXPECTED = re.compile(
-    rf"{MLMODEL}|{ADDED}|conda\.yaml|python_env\.yaml|requirements\.txt|(extra_files/|serving_)?input_example\.(json|npz)"
+    rf"{MLMODEL}|{META}|conda\.yaml|python_env\.yaml|requirements\.txt|(extra_files/|serving_)?input_example\.(json|npz)"
     r"|data/model\.pt2|model\.lgb|model\.sentence_transformer/.*\.(json|md|txt|model|safetensors)"
 )
 
@@ -61,7 +61,9 @@ def logged_files(settings: Settings, uri: str) -> str:
 
 
 def files_digest(folder: Path) -> str:
-    """Return the SHA-256 of the names and contents of all files of a model, 64 hexadecimal digits.
+    """Return the SHA-256 of the names and contents of the files of a model, 64 hexadecimal digits.
+
+    Files that are added when it is loaded by pyfunc do not count.
 
     Raises:
         StoreError: If there is none, or one that is not a regular file.
@@ -72,7 +74,7 @@ def files_digest(folder: Path) -> str:
             continue
         if file.is_symlink() or not file.is_file():
             raise StoreError(f"{file} is not a regular file", "a model has no others: remove it")
-        if file.name != ADDED:
+        if not {META, BYTECODE} & {*file.relative_to(folder).parts}:
             with file.open("rb") as opened:
                 digests[str(file.relative_to(folder))] = hashlib.file_digest(opened, "sha256").hexdigest()
     if not digests:
