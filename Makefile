@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE =
 demo: setup
 	$(BIN)/twinvec demo
 
-# A third process, since tests wait for disks, servers and other processes for a fifth of their time on two cores.
+# A third process, since tests wait for disks, servers and processes that they start.
 test: setup
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 

@@ -24,7 +24,7 @@ from twinvec.catalogue.snapshot import open_snapshot
 from twinvec.settings import Settings
 from twinvec.vectors.index import Hit
 
-Path_ = tuple[str, ...]
+CategoryPath = tuple[str, ...]
 # Number of a category path that the catalogue does not have: another than every product's.
 UNKNOWN = -2
 ONE_OF_EACH = "SELECT category, min(product_id) FROM products GROUP BY category"
@@ -49,10 +49,10 @@ class NewProductRanker:
     known: Known
     rows: Mapping[str, int]
     aligned: npt.NDArray[np.int64]
-    examples: Mapping[Path_, int]
-    prefixes: Mapping[Path_, int]
+    examples: Mapping[CategoryPath, int]
+    prefixes: Mapping[CategoryPath, int]
 
-    def rank(self, hits: Sequence[Hit], cosines: Floats, path: Path_) -> list[Hit]:
+    def rank(self, hits: Sequence[Hit], cosines: Floats, path: CategoryPath) -> list[Hit]:
         """Return hits in the order of the ranker, with its scores; those with equal scores stay in their order.
 
         Args:
@@ -74,7 +74,7 @@ class NewProductRanker:
             hits[place]._replace(score=float(scores[place])) for place in np.argsort(-scores, kind="stable")
         ]
 
-    def describe_path(self, path: Path_) -> tuple[npt.NDArray[np.int32], int, int]:
+    def describe_path(self, path: CategoryPath) -> tuple[npt.NDArray[np.int32], int, int]:
         """Return the numbers of a category path: down to each level, of the whole path, and of its category.
 
         Args:

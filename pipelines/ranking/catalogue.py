@@ -50,5 +50,4 @@ class Catalogue:
         known = Known(relations, self.content, vectors, walks, self.identities)
         if vectors is None:
             return known
-        strangers = known.strangers(np.arange(graph.products))
-        return replace(known, vectors=lend_vectors(vectors, self.content.text, strangers))
+        return replace(known, vectors=lend_vectors(vectors, self.content.text, known.degrees))

@@ -28,6 +28,8 @@ NEAREST = 100
 CANDIDATES = 150
 # Cosines computed at once.
 BLOCK = 20_000_000
+# Most products whose vectors are lent to products without edges, so that these cost the same each in any catalogue.
+LENDERS = 50_000
 # Products that a second and a third step start from, those with the most weight.
 SECOND, THIRD = 100, 200
 
@@ -74,23 +76,24 @@ def nearest_rows(cosines: FloatArray, k: int) -> IntArray:
     return np.take_along_axis(rows, order, -1)
 
 
-def lend_vectors(vectors: Vectors, text: FloatArray | None, strangers: npt.NDArray[np.bool_]) -> Vectors:
+def lend_vectors(vectors: Vectors, text: FloatArray | None, degrees: FloatArray) -> Vectors:
     """Return the vectors with the source vector of each stranger taken from the ten products that are nearest to it.
 
     A model of the graph knows nothing of a product without edges; the table of `docs/cold_start.md` has both ways. The
-    vector of a stranger without content stays.
+    vector of a stranger without content stays. In a large catalogue, the products with most edges lend.
 
     Args:
         vectors: Source and target vectors of n products.
         text: Vectors of their content, of length one or zero, float32 [n, d]; None without content.
-        strangers: Products without edges, bool [n].
+        degrees: Number of edges of each product, float32 [n]; strangers have none.
     """
     if text is None:
         return vectors
     told = np.abs(text).sum(1) > 0
-    lenders, takers = np.flatnonzero(told & ~strangers), np.flatnonzero(told & strangers)
+    lenders, takers = np.flatnonzero(told & (degrees > 0)), np.flatnonzero(told & (degrees == 0))
     if not len(lenders) or not len(takers):
         return vectors
+    lenders = np.sort(lenders[np.argsort(-degrees[lenders], kind="stable")[:LENDERS]])
     source = vectors.source.copy()
     content = text[lenders].T
     for some in np.array_split(takers, -(-len(takers) * len(lenders) // BLOCK)):

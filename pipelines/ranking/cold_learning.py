@@ -18,6 +18,7 @@ import scipy.sparse as sp
 from pipelines.graph.product_graph import Edges, Split
 from pipelines.ranking.catalogue import Catalogue
 from pipelines.ranking.cold import (
+    BLOCK,
     CANDIDATES,
     NEAREST,
     NEIGHBOURS,
@@ -28,14 +29,13 @@ from pipelines.ranking.cold import (
 )
 from pipelines.ranking.features import Known, Vectors
 from pipelines.ranking.ranker import Examples, Ranker, fit
-from pipelines.ranking.sparse import FloatArray, IntArray
+from pipelines.ranking.sparse import FloatArray, IntArray, row_numbers, rows_of
 from twinvec.progress import Progress
 
 # Parts of the products that are taken out in turn.
 PARTS = 10
 # Most products that stand in for new ones, in each pass.
 MOST = 4_000
-BATCH = 256
 # Most trees, and leaves of each: there is less to learn than for lists, and it is asked while somebody waits.
 TREES, LEAVES = 150, 15
 # Rank of what is not among the candidates, and half the width of a 95% interval in standard errors.
@@ -166,43 +166,50 @@ class StandIns:
             taken = np.zeros(graph.products, np.bool_)
             taken[some] = True
             known = without(self.catalogue, observed, taken)
-            for first in range(0, len(some), BATCH):
-                batch = some[first : first + BATCH]
-                assert known.content.text is not None
-                cosines = self.alone[batch] @ known.content.text.T
-                for source, row in zip(batch, cosines, strict=True):
-                    mine, others = _row(targets, source), _row(known_targets, source)
-                    left_out = taken.copy()
-                    left_out[np.setdiff1d(others, mine)] = True
-                    yield self._query(known, int(source), row, mine, taken, left_out)
+            # Each has a cosine and a dot product with all products.
+            for batch in np.array_split(some, 1 + len(some) * graph.products // BLOCK):
+                yield from self._asked(
+                    known, taken, batch, rows_of(targets, batch), rows_of(known_targets, batch)
+                )
 
-    def _query(
+    def _asked(
         self,
         known: Known,
-        source: int,
-        cosines: FloatArray,
-        targets: IntArray,
         taken: npt.NDArray[np.bool_],
-        left_out: npt.NDArray[np.bool_],
-    ) -> Query:
-        content = known.content
-        near = nearest_rows(np.where(taken, -np.inf, cosines), NEAREST)
-        near = near[~taken[near]]
-        vector = weigh(cosines[near[:NEIGHBOURS]]) @ self.vectors.source[near[:NEIGHBOURS]]
-        dots = np.where(left_out, -np.inf, self.vectors.target @ vector)
+        batch: IntArray,
+        targets: sp.csr_array,
+        known_targets: sp.csr_array,
+    ) -> Iterator[Query]:
+        """Yield the candidates of some products that were taken out, of which these are the hidden and all targets."""
+        content = self.catalogue.content
+        assert content.text is not None
+        cosines = self.alone[batch] @ content.text.T
+        likeness = np.where(taken, -np.inf, cosines)
+        near = nearest_rows(likeness, NEAREST)
+        weights = weigh(np.take_along_axis(likeness, near[:, :NEIGHBOURS], 1))
+        sources = np.einsum("tk,tkd->td", weights, self.vectors.source[near[:, :NEIGHBOURS]])
+        dots = sources @ self.vectors.target.T
+        dots[:, taken] = -np.inf
+        hidden = row_numbers(targets), targets.indices
+        kept = dots[hidden]
+        dots[row_numbers(known_targets), known_targets.indices] = -np.inf
+        dots[hidden] = kept
         candidates = nearest_rows(dots, CANDIDATES)
-        candidates = candidates[np.isfinite(dots[candidates])]
-        product = Newcomer(
-            cosines, near, content.levels[source], int(content.path[source]), int(content.category[source])
-        )
-        values = compute_cold(known, product, candidates)
-        hidden, count = np.isin(candidates, targets).astype(np.float32), np.array([len(candidates)])
-        examples = Examples(tuple(values), np.stack([*values.values()], axis=1), hidden, count)
-        return Query(source, candidates, examples, len(targets))
-
-
-def _row(matrix: sp.csr_array, row: int) -> IntArray:
-    return matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]].astype(np.int64)
+        for row, source in enumerate(batch):
+            product = Newcomer(
+                cosines[row],
+                near[row][~taken[near[row]]],
+                content.levels[source],
+                int(content.path[source]),
+                int(content.category[source]),
+            )
+            chosen = candidates[row][np.isfinite(dots[row, candidates[row]])]
+            mine = targets.indices[targets.indptr[row] : targets.indptr[row + 1]]
+            values = compute_cold(known, product, chosen)
+            found = np.isin(chosen, mine).astype(np.float32)
+            features = np.stack([*values.values()], axis=1)
+            examples = Examples(tuple(values), features, found, np.array([len(chosen)]))
+            yield Query(int(source), chosen, examples, len(mine))
 
 
 def without(catalogue: Catalogue, observed: Edges, taken: npt.NDArray[np.bool_]) -> Known:

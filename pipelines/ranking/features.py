@@ -92,11 +92,15 @@ class Known:
     walks: Walks
     identities: Marks
 
+    @property
+    def degrees(self) -> FloatArray:
+        """Number of co-purchases and co-views of each product, float32 [n]."""
+        relations = self.relations
+        return relations.out_degree + relations.in_degree + relations.view_degree
+
     def strangers(self, sources: IntArray) -> npt.NDArray[np.bool_]:
         """Return which sources the graph knows nothing of, bool [r]."""
-        relations = self.relations
-        bought = relations.out_degree[sources] + relations.in_degree[sources]
-        strangers: npt.NDArray[np.bool_] = bought + relations.view_degree[sources] == 0
+        strangers: npt.NDArray[np.bool_] = self.degrees[sources] == 0
         return strangers
 
     @property

@@ -131,28 +131,31 @@ def test_weights_and_nearest_rows() -> None:
     np.testing.assert_allclose(weigh(cosines[[3, 1]]), [1 / (1 + np.exp(-2)), 1 / (1 + np.exp(2))], rtol=1e-5)
 
 
-@pytest.mark.parametrize("block", [1, 300, 20_000_000])
+@pytest.mark.parametrize(("block", "most"), [(1, 90), (300, 20), (20_000_000, 90)])
 def test_strangers_are_lent_the_vectors_of_products_like_them(
-    random: np.random.Generator, monkeypatch: pytest.MonkeyPatch, block: int
+    random: np.random.Generator, monkeypatch: pytest.MonkeyPatch, block: int, most: int
 ) -> None:
     monkeypatch.setattr(cold, "BLOCK", block)
+    monkeypatch.setattr(cold, "LENDERS", most)
     text = unit(random.standard_normal((90, 8)).astype(np.float32))
     text[[4, 50]] = 0
     strangers = random.random(90) < 0.3
     strangers[4] = True
     vectors = Vectors(*random.standard_normal((2, 90, 5)).astype(np.float32))
-    lent = lend_vectors(vectors, text, strangers)
+    degrees = np.where(strangers, 0, 1 + random.permutation(90)).astype(np.float32)
+    lent = lend_vectors(vectors, text, degrees)
+    others = [other for other in range(90) if not strangers[other] and other != 50]
+    lenders = sorted(others, key=lambda other: -float(degrees[other]))[:most]
     np.testing.assert_array_equal(lent.target, vectors.target)
     for row in range(90):
         expected = vectors.source[row]
         if strangers[row] and row != 4:
-            others = [other for other in range(90) if not strangers[other] and other != 50]
-            near = sorted(others, key=lambda other: -float(text[row] @ text[other]))[:10]
+            near = sorted(lenders, key=lambda other: -float(text[row] @ text[other]))[:10]
             weights = np.exp(text[near] @ text[row] / 0.1)
             expected = weights / weights.sum() @ vectors.source[near]
         np.testing.assert_allclose(lent.source[row], expected, rtol=1e-4, atol=1e-5)
-    assert lend_vectors(vectors, None, strangers) is vectors
-    assert lend_vectors(vectors, text, np.ones(90, np.bool_)) is vectors
+    assert lend_vectors(vectors, None, degrees) is vectors
+    assert lend_vectors(vectors, text, np.zeros(90, np.float32)) is vectors
 
 
 def test_the_catalogue_lends_to_products_without_edges_only(random: np.random.Generator) -> None:
