@@ -84,13 +84,16 @@ def fit(
     """
     torch.manual_seed(seed)
     features = plan.features.to(device)
+    mixed = resolve_precision(options.precision, device) == "bfloat16"
+    # A step on a GPU mostly waits for memory, and the first layer would round what it reads anyway.
+    read = features.to(device, torch.bfloat16) if mixed and device.type == "cuda" else features
     on_device = {name: neighbours.to(device) for name, neighbours in plan.graph.items()}
     fanouts = {name: fanout(name, options) for name in plan.graph}
     sampler = resolve_sampler(options.sampler)
     sampled = on_device if sampler == "csr" else plan.graph
     history = train(
         plan.model.to(device),
-        features,
+        read,
         make_sampler(sampler, sampled, fanouts, len(plan.model.layers), seed),
         plan.objective,
         plan.epochs,
@@ -100,7 +103,7 @@ def fit(
         validate=(lambda model: validate(*infer_dual(model, features, on_device))) if validate else None,
         patience=options.patience,
         last=last,
-        mixed_precision=resolve_precision(options.precision, device) == "bfloat16",
+        mixed_precision=mixed,
         averaging=plan.averaging,
         report=report,
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from twinvec.errors import SettingsError
 
+_HAS_TRITON = find_spec("triton") is not None
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
@@ -38,6 +41,11 @@ def cpu_has_bfloat16() -> bool:
     """Return whether this machine's CPU multiplies matrices in bfloat16 (AVX-512 BF16, or AMX)."""
     able = torch.cpu.get_capabilities()
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+
+
+def runs_triton(values: Tensor) -> bool:
+    """Return whether Triton, which comes with torch's builds for GPUs, computes on the device of a tensor."""
+    return values.is_cuda and _HAS_TRITON
 
 
 def resolve_device(name: str) -> torch.device:

@@ -59,6 +59,6 @@ class Features:
         )
         return content, proximity, is_target
 
-    def to(self, device: torch.device) -> Features:
-        """Return the features on another device."""
-        return Features(self.content.to(device), self.proximity.to(device))
+    def to(self, device: torch.device, dtype: torch.dtype = torch.float32) -> Features:
+        """Return the features on another device, or in another type."""
+        return Features(self.content.to(device, dtype), self.proximity.to(device, dtype))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from twinvec.nn.sampling.blocks import Neighbours, double_cover, from_edges
+from twinvec.nn.sampling.blocks import Neighbours, double_cover, from_edges, transpose_by_sorting
 
 ROWS, COLUMNS = 7, 5
 EDGES = st.lists(st.tuples(st.integers(0, ROWS - 1), st.integers(0, COLUMNS - 1)), max_size=30)
@@ -52,6 +52,9 @@ def test_transpose(edges: list[tuple[int, int]]) -> None:
     transposed = neighbours.transpose(COLUMNS)
     assert torch.equal(dense(transposed, ROWS), count(rows, columns, (ROWS, COLUMNS)).T)
     assert torch.equal(dense(transposed.transpose(ROWS), COLUMNS), dense(neighbours, COLUMNS))
+    sorted_ = transpose_by_sorting(neighbours, COLUMNS)
+    assert torch.equal(sorted_.offsets, transposed.offsets)
+    assert torch.equal(sorted_.positions, transposed.positions)
 
 
 @settings(max_examples=60, deadline=None)

@@ -85,11 +85,10 @@ class PairBatch:
 
     def loss(self, vectors: Tensor) -> Tensor:
         """Return the loss, a scalar, of the vectors of the seeds, [seeds, d]."""
-        device = vectors.device
-        source, target = vectors[self.source.to(device)], vectors[self.target.to(device)]
+        source, target = vectors[self.source], vectors[self.target]
         if len(self.other):
-            return triplet_loss(source, target, vectors[self.other.to(device)], self.scale)
-        return contrastive_loss(source, target, self.excluded.to(device), self.scale)
+            return triplet_loss(source, target, vectors[self.other], self.scale)
+        return contrastive_loss(source, target, self.excluded, self.scale)
 
 
 @dataclass(frozen=True)

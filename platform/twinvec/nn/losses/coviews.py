@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from twinvec.nn.training.transfer import array_on
+
 
 def coview_loss(first: Tensor, second: Tensor, others: Tensor, excluded: Tensor, scale: float) -> Tensor:
     """Return the mean cross-entropy of finding each end of a pair from the other among `others`.
@@ -55,7 +57,7 @@ class CoviewBatch:
         """Return `coview_loss`, a scalar, of the seeds' vectors, [seeds, d]."""
         pairs, candidates = self.excluded.shape
         first, second, others = torch.split(vectors, [pairs, pairs, candidates])
-        return coview_loss(first, second, others, self.excluded.to(vectors.device), self.scale)
+        return coview_loss(first, second, others, self.excluded, self.scale)
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,13 @@ class CoviewObjective:
     def batches(self, generator: np.random.Generator) -> Iterator[CoviewBatch]:
         """Yield the batches of one epoch, every pair at most once."""
         pairs = len(self.first)
-        order = torch.from_numpy(generator.choice(pairs, min(self.most, pairs), replace=False))
+        device = self.first.device
+        order = array_on(generator.choice(pairs, min(self.most, pairs), replace=False), device)
         for chosen in torch.split(order, self.batch):
             drawn = generator.choice(
                 len(self.candidates), min(self.pool, len(self.candidates)), replace=False
             )
-            pool = self.candidates[torch.from_numpy(drawn)]
+            pool = self.candidates[array_on(drawn, device)]
             excluded = (pool == self.first[chosen, None]) | (pool == self.second[chosen, None])
             ends = chosen + self.offset
             yield CoviewBatch(torch.cat([ends, ends + pairs, pool]), excluded, self.scale)

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from twinvec.nn.training.transfer import array_on
+
 IntArray = npt.NDArray[np.int64]
 
 
@@ -78,13 +80,11 @@ class DirectedBatch:
     def loss(self, vectors: Tensor) -> Tensor:
         """Return `directed_loss`, a scalar, of the seeds' vectors, [seeds, d]."""
         source = vectors[self.source]
-        own = (self.seeds[self.negatives] - self.products == self.seeds[self.source].unsqueeze(1)).to(
-            vectors.device
-        )
+        own = self.seeds[self.negatives] - self.products == self.seeds[self.source].unsqueeze(1)
         return directed_loss(
             (source * vectors[self.target]).sum(1),
             (source @ vectors[self.negatives].T).masked_fill(own, -torch.inf),
-            self.one_way.to(vectors.device),
+            self.one_way,
             (vectors[self.reverse_source] * vectors[self.reverse_target]).sum(1),
             self.asymmetry,
         )
@@ -126,10 +126,11 @@ class DirectedObjective:
 
     def batches(self, generator: np.random.Generator) -> Iterator[DirectedBatch]:
         """Yield the batches of one epoch: every edge once."""
-        order = torch.from_numpy(generator.permutation(len(self.source)))
+        device = self.source.device
+        order = array_on(generator.permutation(len(self.source)), device)
         for chosen in torch.split(order, self.batch):
             source, target = self.source[chosen], self.target[chosen]
-            negatives = torch.from_numpy(generator.integers(0, self.products, self.negatives))
+            negatives = array_on(generator.integers(0, self.products, self.negatives), device)
             one_way = self.one_way[chosen].nonzero().squeeze(1)
             as_target = self.products
             parts = [

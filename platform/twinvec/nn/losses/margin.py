@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from twinvec.nn.sampling.aggregation import rows_at
+from twinvec.nn.training.transfer import array_on
 
 
 def margin_loss(source: Tensor, target: Tensor, negatives: Tensor, margin: float) -> Tensor:
@@ -59,7 +60,7 @@ class MarginBatch:
     def loss(self, vectors: Tensor) -> Tensor:
         """Return `margin_loss`, a scalar, of the seeds' vectors, [seeds, d]."""
         source, target, negatives = (
-            rows_at(vectors, place.to(vectors.device)) for place in (self.source, self.target, self.negatives)
+            rows_at(vectors, place) for place in (self.source, self.target, self.negatives)
         )
         return margin_loss(source, target, negatives, self.margin)
 
@@ -105,14 +106,16 @@ class MarginObjective:
 
     def batches(self, generator: np.random.Generator) -> Iterator[MarginBatch]:
         """Yield the batches of one epoch: every edge once."""
-        order = torch.from_numpy(generator.permutation(len(self.source)))
+        device = self.source.device
+        order = array_on(generator.permutation(len(self.source)), device)
         for chosen in torch.split(order, self.batch):
             source, target = self.source[chosen], self.target[chosen]
-            pool = generator.choice(self.products, min(self.pool, self.products), replace=False)
-            choice = generator.integers(0, len(pool), (len(chosen), self.negatives))
+            drawn = generator.choice(self.products, min(self.pool, self.products), replace=False)
+            pool = array_on(drawn, device)
+            choice = array_on(generator.integers(0, len(pool), (len(chosen), self.negatives)), device)
             # A product is never its own negative: the next of the pool is, which is as likely to be any other.
-            own = pool[choice] == source.unsqueeze(1).numpy()
-            negatives = torch.from_numpy(pool[(choice + own) % len(pool)])
+            own = pool[choice] == source.unsqueeze(1)
+            negatives = pool[(choice + own) % len(pool)]
             nodes = torch.cat([source, target + self.target_offset, negatives.flatten() + self.target_offset])
             seeds, place = torch.unique(nodes, return_inverse=True)
             count = len(chosen)

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 from torch import Tensor
+
+from twinvec.nn.training.transfer import array_on
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,7 @@ class Positives:
 
     Attributes:
         matrix: float32 [n, n], each row summing to one or to zero; rows with entries are trained on.
+        device: Device on which rows are looked up, and of the tensors that are returned.
 
     Example:
         >>> import numpy as np
@@ -32,19 +36,40 @@ class Positives:
 
     matrix: sp.csr_array
 
+    device: torch.device = CPU
+
     @cached_property
-    def cumulative(self) -> npt.NDArray[np.float64]:
-        """Cumulative sum of the entries, row after row. It rises by one a row, so that drawing is a binary search."""
-        return np.cumsum(self.matrix.data, dtype=np.float64)
+    def offsets(self) -> Tensor:
+        """First entry of each row, and the number of entries at the end, int64 [n + 1]."""
+        return array_on(self.matrix.indptr.astype(np.int64), self.device)
+
+    @cached_property
+    def products(self) -> Tensor:
+        """Product of each entry, row after row, int32."""
+        return array_on(self.matrix.indices, self.device)
+
+    @cached_property
+    def chances(self) -> Tensor:
+        """Probability of each entry, float32."""
+        return array_on(self.matrix.data, self.device)
+
+    @cached_property
+    def cumulative(self) -> Tensor:
+        """Cumulative sum of the entries, float64. It rises by one a row, so that drawing is a binary search."""
+        return array_on(np.cumsum(self.matrix.data, dtype=np.float64), self.device)
+
+    def to(self, device: torch.device) -> Positives:
+        """Return the same on another device."""
+        return Positives(self.matrix, device)
 
     def popularity(self) -> Tensor:
         """Return the probability that a positive of a random source is this product, float32 [n]."""
         total = np.asarray(self.matrix.sum(0)).ravel()
-        return torch.from_numpy((total / max(total.sum(), 1e-12)).astype(np.float32))
+        return array_on((total / max(total.sum(), 1e-12)).astype(np.float32), self.device)
 
     def sources(self) -> Tensor:
         """Return the products that have positives, int64."""
-        return torch.from_numpy(np.flatnonzero(np.diff(self.matrix.indptr)).astype(np.int64))
+        return array_on(np.flatnonzero(np.diff(self.matrix.indptr)).astype(np.int64), self.device)
 
     def draw(self, sources: Tensor, count: int, generator: np.random.Generator) -> Tensor:
         """Draw `count` positives of each source from its row of the matrix, with replacement.
@@ -52,15 +77,13 @@ class Positives:
         Returns:
             int64 [sources, count].
         """
-        rows = sources.numpy()
-        first, last = self.matrix.indptr[rows], self.matrix.indptr[rows + 1]
-        before = np.where(first > 0, self.cumulative[first - 1], 0.0)
+        uniform = array_on(generator.random((len(sources), count)), self.device)
+        first, last = self.offsets[sources], self.offsets[sources + 1]
+        before = torch.where(first > 0, self.cumulative[first - 1], 0.0)
         total = self.cumulative[last - 1] - before
-        points = before[:, None] + generator.random((len(rows), count)) * total[:, None]
-        place = np.clip(
-            np.searchsorted(self.cumulative, points, side="right"), first[:, None], last[:, None] - 1
-        )
-        return torch.from_numpy(self.matrix.indices[place].astype(np.int64))
+        points = before.unsqueeze(1) + uniform * total.unsqueeze(1)
+        place = torch.searchsorted(self.cumulative, points, right=True)
+        return self.products[place.clamp(first.unsqueeze(1), last.unsqueeze(1) - 1)].long()
 
     def among(self, sources: Tensor, candidates: Tensor) -> Tensor:
         """Return the probabilities of some products, float32 [sources, candidates].
@@ -69,15 +92,16 @@ class Positives:
             sources: int64 [sources].
             candidates: Distinct products in ascending order, int64 [candidates].
         """
-        rows = self.matrix[sources.numpy()].tocoo()
-        row, product = rows.coords
-        place = np.full(self.matrix.shape[1], -1)
-        place[candidates.numpy()] = np.arange(len(candidates))
-        column = place[product]
-        inside = column >= 0
-        chances = np.zeros((len(sources), len(candidates)), np.float32)
-        chances[row[inside], column[inside]] = rows.data[inside]
-        return torch.from_numpy(chances)
+        first = self.offsets[sources]
+        counts = self.offsets[sources + 1] - first
+        row = torch.repeat_interleave(counts)
+        entry = torch.arange(len(row), device=self.device) + (first + counts - counts.cumsum(0))[row]
+        product = self.products[entry].long()
+        column = torch.searchsorted(candidates, product).clamp_max(len(candidates) - 1)
+        inside = candidates[column] == product
+        chances = self.chances.new_zeros((len(sources), len(candidates)))
+        chances[row[inside], column[inside]] = self.chances[entry[inside]]
+        return chances
 
 
 def blend(edges: Positives, nearness: sp.csr_array, share: float) -> Positives:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from twinvec.nn.losses.positives import Positives
+from twinvec.nn.training.transfer import array_on
 
 
 def soft_target_loss(scores: Tensor, target: Tensor, chance: Tensor, own: Tensor) -> Tensor:
@@ -42,9 +43,7 @@ def soft_target_loss(scores: Tensor, target: Tensor, chance: Tensor, own: Tensor
         4.0
     """
     in_sample = 1 - (1 - chance) * (1 - target)
-    rows = (own >= 0).nonzero().squeeze(1)
-    blocked = torch.zeros_like(scores, dtype=torch.bool)
-    blocked[rows, own[rows]] = True
+    blocked = own.unsqueeze(1) == torch.arange(scores.shape[1], device=scores.device)
     logits = (scores - in_sample.log()).masked_fill(blocked, torch.finfo(scores.dtype).min)
     weight = target / in_sample
     weight = weight / weight.sum(1, keepdim=True)
@@ -72,8 +71,7 @@ class SoftTargetBatch:
     def loss(self, vectors: Tensor) -> Tensor:
         """Return `soft_target_loss`, a scalar, of the seeds' vectors, [seeds, d]."""
         scores = vectors[: self.sources] @ vectors[self.sources :].T
-        target, chance, own = (part.to(scores.device) for part in (self.target, self.chance, self.own))
-        return soft_target_loss(scores, target, chance, own)
+        return soft_target_loss(scores, self.target, self.chance, self.own)
 
 
 @dataclass(frozen=True)
@@ -108,13 +106,15 @@ class SoftTargetObjective:
         sources = self.positives.sources()
         products = self.positives.matrix.shape[0]
         popularity = self.positives.popularity()
-        order = torch.from_numpy(generator.permutation(len(sources)))
+        device = sources.device
+        order = array_on(generator.permutation(len(sources)), device)
         for chosen in torch.split(sources[order], self.batch):
             if products <= self.candidates:
-                candidates, chance = torch.arange(products), torch.ones(products)
+                candidates = torch.arange(products, device=device)
+                chance = torch.ones(products, device=device)
             else:
                 drawn = self.positives.draw(chosen, 1, generator)
-                random = torch.from_numpy(generator.integers(0, products, self.candidates))
+                random = array_on(generator.integers(0, products, self.candidates), device)
                 candidates = torch.unique(torch.cat([drawn.flatten(), random]))
                 expected = len(chosen) * popularity[candidates] + self.candidates / products
                 chance = -torch.expm1(-expected)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from twinvec.nn.losses.positives import Positives
+from twinvec.nn.training.transfer import array_on
 
 
 def sampled_softmax_loss(scores: Tensor, positives: Tensor, log_chance: Tensor, own: Tensor) -> Tensor:
@@ -38,9 +39,7 @@ def sampled_softmax_loss(scores: Tensor, positives: Tensor, log_chance: Tensor, 
         4.0
     """
     scores = scores - log_chance
-    rows = (own >= 0).nonzero().squeeze(1)
-    blocked = torch.zeros_like(scores, dtype=torch.bool)
-    blocked[rows, own[rows]] = True
+    blocked = own.unsqueeze(1) == torch.arange(scores.shape[1], device=scores.device)
     log_likelihood = functional.log_softmax(scores.masked_fill(blocked, -torch.inf), dim=1)
     return -log_likelihood.gather(1, positives).mean()
 
@@ -66,10 +65,7 @@ class SoftmaxBatch:
     def loss(self, vectors: Tensor) -> Tensor:
         """Return `sampled_softmax_loss`, a scalar, of the seeds' vectors, [seeds, d]."""
         scores = vectors[: self.sources] @ vectors[self.sources :].T
-        device = scores.device
-        return sampled_softmax_loss(
-            scores, self.positives.to(device), self.log_chance.to(device), self.own.to(device)
-        )
+        return sampled_softmax_loss(scores, self.positives, self.log_chance, self.own)
 
 
 @dataclass(frozen=True)
@@ -104,14 +100,15 @@ class SoftmaxObjective:
         sources = self.positives.sources()
         products = self.positives.matrix.shape[0]
         popularity = self.positives.popularity()
-        order = torch.from_numpy(generator.permutation(len(sources)))
+        device = sources.device
+        order = array_on(generator.permutation(len(sources)), device)
         for chosen in torch.split(sources[order], self.batch):
             drawn = self.positives.draw(chosen, self.draws, generator)
             if products <= self.candidates:
-                candidates = torch.arange(products)
-                log_chance = torch.zeros(products)
+                candidates = torch.arange(products, device=device)
+                log_chance = torch.zeros(products, device=device)
             else:
-                random = torch.from_numpy(generator.integers(0, products, self.candidates))
+                random = array_on(generator.integers(0, products, self.candidates), device)
                 candidates = torch.unique(torch.cat([drawn.flatten(), random]))
                 expected = drawn.numel() * popularity[candidates] + self.candidates / products
                 log_chance = (-torch.expm1(-expected)).log()

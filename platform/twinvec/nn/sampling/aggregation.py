@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from twinvec.nn.device import runs_triton
 from twinvec.nn.sampling.blocks import Neighbours
 
 
 def sum_neighbours(values: Tensor, neighbours: Neighbours) -> Tensor:
     """Return the sum of the values of each row's neighbours, [rows, d]; zero for a row without neighbours.
 
-    Neither the forward nor the backward pass makes a tensor with a row for each edge: the sum is an embedding bag, and
-    its gradient is an embedding bag over the transposed neighbours, on any device.
+    Neither the forward nor the backward pass makes a tensor with a row for each edge: the gradient is the same sum over
+    the transposed neighbours. On a GPU the sum is `twinvec.nn.sampling.fused.sum_rows`, elsewhere an embedding bag.
 
     Args:
         values: [inputs, d].
@@ -60,6 +61,10 @@ def mean_neighbours(values: Tensor, neighbours: Neighbours) -> Tensor:
 
 
 def _bag(values: Tensor, neighbours: Neighbours) -> Tensor:
+    if runs_triton(values):
+        from twinvec.nn.sampling import fused  # Triton takes a second to import.
+
+        return fused.sum_rows(values.detach(), neighbours)
     # Detached, or the embedding bag would prepare its own gradient.
     return functional.embedding_bag(
         neighbours.positions, values.detach(), neighbours.offsets, mode="sum", include_last_offset=True

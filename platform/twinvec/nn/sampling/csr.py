@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from twinvec.nn.device import runs_triton
 from twinvec.nn.sampling.blocks import Block, Hop, Neighbours, offsets_of
 
 
@@ -41,8 +42,9 @@ class CsrSampler:
             name: fanouts[name] >= 0 and bool((part.degrees() > fanouts[name]).any())
             for name, part in graph.items()
         }
-        # One int64 for each node, to number the inputs of a hop without a sort.
-        self.place = torch.full((first.rows,), -1, dtype=torch.int64, device=self.device)
+        # For each node, to number the inputs of a hop without a sort: its number, and if it was sampled.
+        self.place = torch.empty(first.rows, dtype=torch.int64, device=self.device)
+        self.sampled = torch.zeros(first.rows, dtype=torch.bool, device=self.device)
 
     def sample(self, seeds: Tensor) -> Block:
         """Return the sampled neighbourhood of `seeds`, distinct nodes, int64 [batch]."""
@@ -53,22 +55,23 @@ class CsrSampler:
                 name: take(part, nodes, self.fanouts[name] if self.exceeded[name] else -1, self.generator)
                 for name, part in self.graph.items()
             }
-            inputs = self._append(nodes, [part.positions for part in chosen.values()])
+            inputs = self._number(nodes, [part.positions for part in chosen.values()])
             local = {
                 name: Neighbours(part.offsets, self.place[part.positions]) for name, part in chosen.items()
             }
             hops.insert(0, Hop(local, inputs.shape[0]))
-            self.place[inputs] = -1
             nodes = inputs
         return Block(nodes, tuple(hops))
 
-    def _append(self, nodes: Tensor, positions: list[Tensor]) -> Tensor:
-        # Numbers `nodes` first, then the other nodes among the positions; the numbers stay in `place`.
-        self.place[nodes] = torch.arange(nodes.shape[0], device=self.device)
-        sampled = torch.cat(positions)
-        new = torch.unique(sampled[self.place[sampled] < 0])
-        self.place[new] = torch.arange(nodes.shape[0], nodes.shape[0] + new.shape[0], device=self.device)
-        return torch.cat([nodes, new])
+    def _number(self, nodes: Tensor, positions: list[Tensor]) -> Tensor:
+        """Return `nodes`, then the other nodes among the positions; `place` has the number of each."""
+        for sampled in positions:
+            self.sampled[sampled] = True
+        self.sampled[nodes] = False
+        inputs = torch.cat([nodes, self.sampled.nonzero().squeeze(1)])
+        self.sampled[inputs] = False
+        self.place[inputs] = torch.arange(inputs.shape[0], device=self.device)
+        return inputs
 
 
 def take(graph: Neighbours, nodes: Tensor, fanout: int, generator: torch.Generator | None) -> Neighbours:
@@ -85,15 +88,45 @@ def take(graph: Neighbours, nodes: Tensor, fanout: int, generator: torch.Generat
     """
     starts = graph.offsets[nodes]
     counts = graph.offsets[nodes + 1] - starts
-    device = nodes.device
-    offsets = offsets_of(counts)
-    row = torch.repeat_interleave(torch.arange(nodes.shape[0], device=device), counts)
-    edge = torch.arange(row.shape[0], device=device) - offsets[row] + starts[row]
+    kept = counts if fanout < 0 else counts.clamp_max(fanout)
+    offsets = offsets_of(kept)
+    row = torch.repeat_interleave(kept)
+    place = torch.arange(row.shape[0], device=nodes.device) - offsets[row]
     if fanout >= 0:
-        # Each row is shuffled, and its first `fanout` neighbours are kept.
-        draw = torch.rand(row.shape[0], device=device, generator=generator, dtype=torch.float64)
-        order = torch.argsort(row + draw)
-        rank = torch.arange(row.shape[0], device=device) - offsets[row]
-        edge = edge[order[rank < fanout]]
-        offsets = offsets_of(counts.clamp_max(fanout))
-    return Neighbours(offsets, graph.positions[edge])
+        large = (counts > fanout).nonzero().squeeze(1)
+        chosen = offsets[large].unsqueeze(1) + torch.arange(fanout, device=nodes.device)
+        place[chosen] = draw_distinct(counts[large], fanout, generator)
+    return Neighbours(offsets, graph.positions[starts[row] + place])
+
+
+def draw_distinct(counts: Tensor, size: int, generator: torch.Generator | None) -> Tensor:
+    """Draw `size` distinct numbers below each count, every such set with the same probability.
+
+    Floyd's algorithm (Bentley and Floyd, "A sample of brilliance", Communications of the ACM 30(9), 1987), for all rows
+    at once: the cost of a row does not grow with its count.
+
+    Args:
+        counts: int64 [rows], at least `size`.
+        size: Numbers to draw for each row.
+        generator: Random generator, on the device of `counts`.
+
+    Returns:
+        int64 [rows, size], in no particular order.
+
+    Example:
+        >>> draw_distinct(torch.tensor([3]), 3, None).sort().values.tolist()
+        [[0, 1, 2]]
+    """
+    uniform = torch.rand(
+        size, counts.shape[0], device=counts.device, generator=generator, dtype=torch.float64
+    )
+    if runs_triton(counts):
+        from twinvec.nn.sampling import fused  # Triton takes a second to import.
+
+        return fused.draw_distinct(counts, uniform)
+    drawn = counts.new_empty(uniform.shape)
+    for number in range(size):
+        last = counts - size + number
+        candidate = (uniform[number] * (last + 1)).long()
+        drawn[number] = torch.where((drawn[:number] == candidate).any(0), last, candidate)
+    return drawn.T

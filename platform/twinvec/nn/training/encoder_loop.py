@@ -31,6 +31,7 @@ from twinvec.nn.training.finite import check_loss
 ArgumentsT = TypeVar("ArgumentsT", bound=TrainingArguments)
 Validate = Callable[[nn.Module], float]
 FIGURE = "mrr_at_10"
+WORKERS = 4
 
 
 def training_arguments(
@@ -83,6 +84,8 @@ def training_arguments(
         "seed": seed,
         "train_sampling_strategy": "sequential",
         "dataloader_pin_memory": device.type == "cuda",
+        # Batches are made ahead of a GPU; a CPU would only share its cores with them.
+        "dataloader_num_workers": WORKERS if device.type == "cuda" else 0,
         "logging_steps": log_steps,
         # Or the trainer puts the loss of other steps, or 0, in the place of one that is not finite.
         "logging_nan_inf_filter": False,

@@ -8,18 +8,16 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 
 from twinvec.errors import SettingsError
 from twinvec.nn import processes
 from twinvec.nn.graph_encoder import GraphEncoder, NodeFeatures
 from twinvec.nn.losses.objective import Batch, Objective
 from twinvec.nn.sampling.blocks import Block, Sampler
+from twinvec.nn.training.averaging import RunningAverage
 from twinvec.nn.training.finite import check_loss
 from twinvec.nn.training.memory import freed_memory_kept
 from twinvec.nn.training.transfer import to_device
@@ -120,11 +118,14 @@ def train(
     """
     device = features.device
     generator = np.random.default_rng(seed)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    objective = to_device(objective, device)
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=device.type == "cuda"
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda epoch: 1 - epoch / epochs)
     runner = processes.parallel(model)
-    averaged = AveragedModel(model, avg_fn=_running_average(averaging)) if averaging else None
-    evaluated = model if averaged is None else cast(GraphEncoder, averaged.module)
+    averaged = RunningAverage(model, averaging) if averaging else None
+    evaluated = model if averaged is None else averaged.model
     history: list[Epoch] = []
     best, best_weights, since = -np.inf, copy.deepcopy(model.state_dict()), 0
     for number in range(1, (last or epochs) + 1):
@@ -138,7 +139,7 @@ def train(
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             if averaged is not None:
-                averaged.update_parameters(model)
+                averaged.update(model)
             losses.append(loss.detach())
             edges += sum(len(part.positions) for hop in block.hops for part in hop.neighbours.values())
         schedule.step()
@@ -165,33 +166,38 @@ def train(
     return history
 
 
-def _running_average(share: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """Return the function by which `AveragedModel` updates its average.
-
-    The share rises with the number of steps: a constant share would keep the untrained weights in the average of a
-    short training.
-    """
-
-    def average(so_far: Tensor, weights: Tensor, number: Tensor | int) -> Tensor:
-        return so_far.lerp(weights, 1 - min(share, (1 + int(number)) / (10 + int(number))))
-
-    return average
-
-
 def _prefetch(
     objective: Objective, sampler: Sampler, generator: np.random.Generator, device: torch.device
 ) -> Iterator[tuple[Batch, Block]]:
-    batches = processes.share(objective.batches(generator))
+    """Yield batches and their blocks, on the device; the next is made while the caller uses the last.
 
-    def next_batch() -> tuple[Batch, Block] | None:
-        batch = next(batches, None)
-        if batch is None:
-            return None
-        block = sampler.sample(batch.seeds)
-        return to_device(batch, device), block.to(device)
+    On a GPU it is made on a stream of its own. There it may wait for numbers that it needs from the device, such as the
+    size of a block, without waiting for the step.
+    """
+    batches = processes.share(objective.batches(generator))
+    on_gpu = device.type == "cuda"
+    own = torch.cuda.Stream(device, priority=-1) if on_gpu else None  # type: ignore[no-untyped-call]
+    callers = torch.cuda.current_stream(device) if on_gpu else None
+
+    def next_batch() -> tuple[Batch, Block, torch.cuda.Event | None] | None:
+        with torch.cuda.stream(own):
+            batch = next(batches, None)
+            if batch is None:
+                return None
+            block = sampler.sample(batch.seeds).to(device)
+            return to_device(batch, device), block, own.record_event() if own else None
+
+    def wait_for_caller() -> None:
+        if own is not None and callers is not None:
+            own.wait_event(callers.record_event())
 
     with ThreadPoolExecutor(1) as executor:
+        wait_for_caller()  # It may still write what is sampled from.
         ahead = executor.submit(next_batch)
         while (ready := ahead.result()) is not None:
+            batch, block, made = ready
+            if callers is not None and made is not None:
+                callers.wait_event(made)
             ahead = executor.submit(next_batch)
-            yield ready
+            yield batch, block
+            wait_for_caller()  # It may still read this batch, whose memory is used again.
