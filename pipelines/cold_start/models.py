@@ -15,7 +15,8 @@ from transformers.utils import logging
 from pipelines.alignment.loading import load_aligned
 from pipelines.cold_start.description import compose_text
 from pipelines.image import decoding
-from pipelines.text.encoder import encode_texts, preprocessing_digest
+from pipelines.text.encoder import encode_texts
+from pipelines.text.texts import preprocessing_digest
 from registry.models import Version
 from twinvec.errors import StoreError
 from twinvec.features.manifest import Manifest

@@ -19,8 +19,9 @@ from pipelines.image.encoder import load_encoder as load_image_encoder
 from pipelines.image.pixels import CHUNK as IMAGES
 from pipelines.image.reading import read_images
 from pipelines.similar.listings import Labels, read_texts, text_sql
-from pipelines.text.encoder import dimension, encode_texts, preprocessing_digest
+from pipelines.text.encoder import dimension, encode_texts
 from pipelines.text.encoder import load_encoder as load_text_encoder
+from pipelines.text.texts import preprocessing_digest
 from twinvec import digest
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.nn.device import resolve_device

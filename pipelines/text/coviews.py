@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 @dataclass(frozen=True)
@@ -21,16 +23,20 @@ class CoviewedPairs:
         nodes: Number of nodes.
     """
 
-    keys: npt.NDArray[np.int64]
+    keys: Tensor
     nodes: int
 
     def contains(self, first: Tensor, second: Tensor) -> Tensor:
         """Return whether each of `first`, int64 [m], was viewed with each of `second`, int64 [n]; bool [m, n]."""
-        keys = (first[:, None] * self.nodes + second).cpu().numpy()
+        keys = first[:, None] * self.nodes + second
         if not len(self.keys):
-            return torch.zeros(keys.shape, dtype=torch.bool, device=first.device)
-        position = np.searchsorted(self.keys, keys).clip(max=len(self.keys) - 1)
-        return torch.from_numpy(self.keys[position] == keys).to(first.device)
+            return torch.zeros_like(keys, dtype=torch.bool)
+        position = torch.searchsorted(self.keys, keys).clamp_max(len(self.keys) - 1)
+        return self.keys[position] == keys
+
+    def to(self, device: torch.device) -> CoviewedPairs:
+        """Return the pairs on a device; a file is read as a whole for any other than the CPU."""
+        return CoviewedPairs(self.keys.to(device), self.nodes)
 
 
 def write_coviewed(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
@@ -47,5 +53,6 @@ def write_coviewed(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
 
 def open_coviewed(path: Path, nodes: int) -> CoviewedPairs:
     """Open the file that `write_coviewed` wrote for a graph of `nodes` nodes."""
-    empty = np.zeros(0, np.int64)
-    return CoviewedPairs(np.memmap(path, np.int64, "r") if path.stat().st_size else empty, nodes)
+    # Torch maps no file of no bytes; it takes the memory for its own, so what is written stays in memory.
+    keys = np.memmap(path, np.int64, "c") if path.stat().st_size else np.zeros(0, np.int64)
+    return CoviewedPairs(torch.from_numpy(keys), nodes)

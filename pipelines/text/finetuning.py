@@ -7,18 +7,15 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import duckdb
 import numpy as np
 import torch
 from datasets import Dataset, disable_progress_bars  # type: ignore[import-untyped]
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.sampler import DefaultBatchSampler
-from sentence_transformers.sentence_transformer.trainer import SentenceTransformerTrainer
 from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 from torch import nn
-from torch.utils.data import SequentialSampler
 
 from pipelines.encoding.arguments import training_options
 from pipelines.graph.product_graph import ProductGraph, Split
@@ -28,24 +25,18 @@ from pipelines.text.encoder import encode_texts
 from pipelines.text.forward import build_forward
 from pipelines.text.freezing import frozen
 from pipelines.text.losses import make_loss
+from pipelines.text.trainer import TextTrainer, in_order
 from pipelines.text.triplets import count_pairs, open_graph, write_epochs
 from twinvec.metrics.coviews import rank_coviews
 from twinvec.nn import processes
 from twinvec.nn.device import Precision, training_precision
-from twinvec.nn.training.encoder_loop import Reporter, ValidatedTrainer, train_encoder, training_arguments
+from twinvec.nn.training.encoder_loop import Reporter, train_encoder, training_arguments
 
 if TYPE_CHECKING:
     from twinvec.nn.training.encoder_loop import Validate
     from twinvec.progress import Progress
     from twinvec.stage import Inputs
     from twinvec.tracking import Run
-
-
-class TextTrainer(ValidatedTrainer, SentenceTransformerTrainer):
-    """The library's trainer, validated by a function, and without the model card for the hub."""
-
-    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
-        """Add none: it would read all data to describe it."""
 
 
 def fine_tune(
@@ -129,11 +120,6 @@ def fine_tune(
             figures["untrained_mrr_at_10"] = before
     encoder.eval()
     return figures
-
-
-def in_order(dataset: Dataset, batch_size: int, drop_last: bool, **_: Any) -> DefaultBatchSampler:
-    """Return batches of rows in the order in which they were mined, which is random already."""
-    return DefaultBatchSampler(SequentialSampler(dataset), batch_size=batch_size, drop_last=drop_last)
 
 
 def _validation(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -17,10 +17,14 @@ from torch import Tensor, nn
 
 from pipelines.text.coviews import CoviewedPairs
 from twinvec.nn.losses.ranking import ranking_loss
-from twinvec.settings.pipelines import TextTraining
 
-# Texts in one forward pass, which bounds the memory of the cached loss.
+if TYPE_CHECKING:
+    from twinvec.settings.pipelines import TextTraining
+
+# Texts in one forward pass of the cached loss, which bounds its memory; and on a CPU, which pads less than with more.
 MINI_BATCH = 32
+# On a GPU, a pass over few texts takes as long as one over many.
+ON_GPU = 2048
 
 
 class MarginLoss(nn.Module):
@@ -97,7 +101,8 @@ def make_loss(model: SentenceTransformer, options: TextTraining, coviewed: Covie
     if options.loss == "margin":
         return MarginLoss(model, options.margin)
     kind = CachedRankingLoss if options.loss == "cached-ranking" else RankingLoss
-    return kind(model, coviewed, options.scale)
+    # A step on a GPU that asked the CPU for pairs would wait for it.
+    return kind(model, coviewed.to(model.device), options.scale)
 
 
 def _embed(model: SentenceTransformer, columns: Iterable[dict[str, Tensor]]) -> list[Tensor]:
@@ -107,13 +112,16 @@ def _embed(model: SentenceTransformer, columns: Iterable[dict[str, Tensor]]) -> 
     if merged is None:
         return [model(part)["sentence_embedding"].float() for part in parts]
     lengths = merged["attention_mask"].sum(1)
+    size = ON_GPU if lengths.is_cuda else MINI_BATCH
+    if len(lengths) <= size:
+        return list(model(merged)["sentence_embedding"].float().chunk(len(parts)))
     order = lengths.argsort(descending=True, stable=True)
     vectors = torch.cat(
         [
             model({name: _part(value, chosen, int(lengths[chosen[0]])) for name, value in merged.items()})[
                 "sentence_embedding"
             ].float()
-            for chosen in order.split(MINI_BATCH)
+            for chosen in order.split(size)
         ]
     )
     return list(vectors[order.argsort()].chunk(len(parts)))

@@ -19,12 +19,12 @@ from pipelines.encoding.disk_matrix import disk_matrix
 from pipelines.encoding.registered import log_once
 from pipelines.graph.coviews import coview_metrics
 from pipelines.graph.product_graph import load_graph
-from pipelines.text.encoder import dimension, encode_texts, load_encoder, preprocessing_digest
+from pipelines.text.encoder import dimension, encode_texts, load_encoder
 from pipelines.text.finetuning import fine_tune
 from pipelines.text.forward import build_forward
 from pipelines.text.on_cluster import encode_on_cluster
 from pipelines.text.space import SPACE
-from pipelines.text.texts import count_texts, read_texts
+from pipelines.text.texts import count_texts, preprocessing_digest, read_texts
 from twinvec.engine import open_cluster
 from twinvec.nn.device import resolve_device
 from twinvec.nn.training.encoder_loop import peak_memory

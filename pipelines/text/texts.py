@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
+from sentence_transformers import SentenceTransformer
 
+from twinvec import digest
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.settings import Settings
 
@@ -61,3 +63,16 @@ def reason_to_skip(snapshot: Snapshot, settings: Settings) -> str | None:
     if settings.text.scheme == "none":
         return "text.scheme is `none`"
     return None if count_texts(snapshot) else "no product has a title or a category"
+
+
+def preprocessing_digest(encoder: SentenceTransformer) -> str:
+    """Return the digest of the preprocessing: a product's text, and the text's tokens."""
+    vocabulary = encoder.tokenizer.get_vocab()
+    return digest.of_json(
+        {
+            "text": TEXT_SQL,
+            "max_length": encoder.max_seq_length,
+            "tokenizer": type(encoder.tokenizer).__name__,
+            "vocabulary": digest.of_json(vocabulary),
+        }
+    )

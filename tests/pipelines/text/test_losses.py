@@ -6,7 +6,6 @@ import math
 from itertools import product
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
@@ -19,7 +18,7 @@ from pipelines.text.losses import make_loss
 from twinvec.nn.losses.ranking import ranking_loss
 from twinvec.settings.pipelines import TextTraining
 
-NOTHING = CoviewedPairs(np.zeros(0, np.int64), 100)
+NOTHING = CoviewedPairs(torch.zeros(0, dtype=torch.int64), 100)
 TEXTS = [
     ["a red phone", "case", "a cable that is long and blue and white"],
     ["phone of last year", "a case for a red phone", "cable"],
@@ -52,7 +51,7 @@ def test_ranking_loss_leaves_out_what_is_right() -> None:
     products = torch.randint(nodes, (pairs, width), generator=generator)
     wordings = products // 2
     viewed = {(a, b) for a, b in product(range(nodes), repeat=2) if a != b and (a * b + a + b) % 4 == 0}
-    coviewed = CoviewedPairs(np.array(sorted(a * nodes + b for a, b in viewed)), nodes)
+    coviewed = CoviewedPairs(torch.tensor(sorted(a * nodes + b for a, b in viewed)), nodes)
     unit = [functional.normalize(column, dim=1) for column in vectors]
     expected, left_out = 0.0, 0
     for i in range(pairs):
@@ -82,7 +81,7 @@ def test_the_cached_loss_has_the_same_value_and_gradients(
 ) -> None:
     monkeypatch.setattr("pipelines.text.losses.MINI_BATCH", 2)
     labels = torch.arange(9).reshape(3, 3).T.repeat(1, 2)
-    coviewed = CoviewedPairs(np.array([0 * 100 + 4]), 100)
+    coviewed = CoviewedPairs(torch.tensor([0 * 100 + 4]), 100)
     found = []
     for name in ("ranking", "cached-ranking"):
         encoder.zero_grad()

@@ -10,9 +10,9 @@ from sentence_transformers import SentenceTransformer
 
 from pipelines.graph.coviews import coview_metrics
 from pipelines.graph.product_graph import load_graph
-from pipelines.text.encoder import encode_texts, preprocessing_digest
+from pipelines.text.encoder import encode_texts
 from pipelines.text.pipeline import train
-from pipelines.text.texts import reason_to_skip
+from pipelines.text.texts import preprocessing_digest, reason_to_skip
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.catalogue.synthetic import generate
