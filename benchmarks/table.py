@@ -22,6 +22,21 @@ EXPECTED = {
         (f"edges/s of an epoch, {size} products", "DGL's tutorial", "≥ 3") for size in ("65,000", "650,000")
     ],
     "inference": [("nodes/s of full-graph inference", "the best size of blocks", "≥ 5")],
+    "gpu": [
+        *(
+            (f"edges a second, {model}, {precision}", "the other checkout", "≥ 3")
+            for model in ("merlin", "sage")
+            for precision in ("float32", "bfloat16")
+        ),
+        *(
+            (f"{part}, {what}", "the library alone", "≥ 1")
+            for part, what in (
+                ("texts a second", "encoding"),
+                ("texts a second", "training"),
+                ("images a second", "encoding"),
+            )
+        ),
+    ],
     "features": [("read of a version", "the bare DuckDB join", "≤ 1.3")],
     "publish": [
         ("publish", "bare Edge", "≤ 1.2"),

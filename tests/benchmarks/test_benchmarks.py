@@ -108,17 +108,22 @@ def test_an_epoch_cut_short_says_so_and_the_page_shows_it(
     assert table.fill(page, tmp_path) == page
 
 
-def test_the_gpu_benchmark_runs_without_the_stores(tmp_path: Path) -> None:
-    output = tmp_path / "gpu.json"
-    arguments = ["--products", "500", "--edges", "600", "--batch", "300", "--epochs", "1", "--device", "cpu"]
+@pytest.mark.parametrize("part", ["related", "recipe"])
+def test_the_gpu_benchmark_runs_without_the_stores(part: str, tmp_path: Path) -> None:
+    sizes = ["--products", "500", "--sizes", "3000", "--edges", "600", "--batch", "300", "--epochs", "1"]
     missing = ["dgl", "duckdb", "feast", "mlflow", "pydantic", "qdrant_client", "qdrant_edge", "sqlalchemy"]
     code = f"""
 import runpy, sys
 sys.modules |= dict.fromkeys({missing})
-sys.argv = ["gpu.py", *{arguments}, "--output", {str(output)!r}]
+sys.argv = ["gpu.py", *{sizes}, "--device", "cpu", "--in-process", {part!r}]
 runpy.run_path({str(Path(gpu.__file__))!r}, run_name="__main__")
 """
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
-    runs = json.loads(output.read_text())["runs"]
-    assert [each["precision"] for each in runs] == ["float32", "bfloat16"]
-    assert all(each["edges_per_second"] > 0 and each["loss"] > 0 for each in runs)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True, text=True
+    )
+    rows = json.loads(ran.stdout.splitlines()[-1])
+    assert len(rows) == (4 if part == "related" else 1)
+    assert all(row["edges_per_second"] > 0 and 0 < row["loss"] < 20 for row in rows.values())
+    assert [round(ratio.value, 3) for ratio in gpu.ratios({"related": rows, "related, before": rows})] == [
+        1.0
+    ] * len(rows)
