@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tempfile
@@ -27,6 +28,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # As the command does: eight seconds of imports to every worker.
 skip_unused_imports()
+gc.set_threshold(10_000, 10, 10)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of each later search for garbage: it is never garbage."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
