@@ -31,6 +31,12 @@ skip_unused_imports()
 gc.set_threshold(10_000, 10, 10)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let files with slow tests come first, or a core is idle while the other has the last of them."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def pytest_collection_finish() -> None:
     """Leave what was imported out of each later search for garbage: it is never garbage."""
     gc.freeze()
