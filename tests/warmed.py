@@ -39,6 +39,7 @@ LATE = (
 )
 
 skip_unused_imports()
+gc.set_threshold(10_000, 10, 10)
 for name in LATE:
     import_module(name)
 # Imports the declarations of all spaces.

@@ -21,7 +21,8 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 def output(script: str, home: Path) -> str:
     printed = home.parent / "printed.txt"
-    assert forked.run(run_script, str(EXAMPLES / script), str(home), str(printed)) == [0], printed.read_text()
+    ended = forked.run(run_script, str(EXAMPLES / script), str(home), str(printed))
+    assert ended.status == 0, printed.read_text()
     return printed.read_text()
 
 

@@ -5,15 +5,10 @@ Session-wide, since its Feast and MLflow take most of a minute; a test gets a co
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -224,58 +219,6 @@ def opened(home: Path) -> Iterator[Workspace]:
     yield workspace
     workspace.index.close()
     workspace.engine.dispose()
-
-
-@dataclass(frozen=True)
-class Ended:
-    """The end of a process: its exit status, as `subprocess` gives it, and what its task returned."""
-
-    status: int
-    result: Any
-
-
-class Forks:
-    """Processes that are forked from one that has imported everything; see `processes.py`."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._begun = folder, 0
-        command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("processes.py"))]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
-        )
-
-    def begin(self, task: str, **arguments: object) -> Callable[[], Ended]:
-        """Begin a task; gives a function that waits for its end."""
-        self._begun += 1
-        answer = self._folder / f"{self._begun}.json"
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"task": task, "answer": str(answer)} | arguments) + "\n")
-        self._process.stdin.flush()
-
-        def wait() -> Ended:
-            deadline = time.monotonic() + 120
-            while not answer.exists():
-                assert self._process.poll() is None
-                assert time.monotonic() < deadline, f"{task} {arguments} does not end"
-                time.sleep(0.005)
-            return Ended(**json.loads(answer.read_text()))
-
-        return wait
-
-    def run(self, task: str, **arguments: object) -> Ended:
-        """Do a task and wait for its end."""
-        return self.begin(task, **arguments)()
-
-    def close(self) -> None:
-        """Let the process end."""
-        self._process.communicate(timeout=60)
-
-
-@pytest.fixture(scope="session")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    forks = Forks(tmp_path_factory.mktemp("forks"))
-    yield forks
-    forks.close()
 
 
 @pytest.fixture

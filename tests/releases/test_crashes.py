@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 
+from tests import forked
 from tests.homes import copied
 from tests.releases import switcher
 from twinvec import releases
 from twinvec.settings import Settings
 from twinvec.workspace import Workspace
-
-Run = Callable[..., Any]
 
 SELLERS = "seller_recommendations"
 UNSEEN = [
@@ -28,24 +27,17 @@ UNSEEN = [
 SEEN = ["alias after", "strike after", "registry after", "all after"]
 
 
-@pytest.fixture
-def run(forks: Any) -> Run:
+def run(home: Path, command: str, die: str | None = None, name: str = "related_products") -> Any:
     """Run a command on a home; in a process of its own that is killed at `die`, if that is given."""
-
-    def call(home: Path, command: str, die: str | None = None, name: str = "related_products") -> Any:
-        if die is None:
-            return switcher.run(str(home), command, name=name)
-        ended = forks.run("command", home=str(home), command=command, die=die, name=name)
-        assert ended.status == -signal.SIGKILL, (command, die)
-        return None
-
-    return call
+    if die is None:
+        return switcher.run(str(home), command, name=name)
+    ended = forked.run(switcher.run, str(home), command, die=die, name=name)
+    assert ended.status == -signal.SIGKILL, (command, die)
+    return None
 
 
 @pytest.fixture(params=["promotion", "first promotion", "rollback"])
-def case(
-    request: pytest.FixtureRequest, world: Any, released: Path, tmp_path: Path, run: Run
-) -> tuple[Path, str]:
+def case(request: pytest.FixtureRequest, world: Any, released: Path, tmp_path: Path) -> tuple[Path, str]:
     """A home, and the command that switches its live release."""
     home = tmp_path / "case"
     if request.param != "first promotion":
@@ -77,7 +69,6 @@ def whole(told: dict[str, Any]) -> bool:
 def test_killed_at_every_step(
     case: tuple[Path, str],
     tmp_path: Path,
-    run: Run,
     restore_home: Callable[[Path, Path], None],
     record_property: Callable[[str, object], None],
 ) -> None:
@@ -122,7 +113,7 @@ def test_killed_at_every_step(
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["promote 2", "rollback"])
 def test_a_switch_of_sellers_is_killed_at_every_step(
-    seller_home: Path, tmp_path: Path, run: Run, restore_home: Callable[[Path, Path], None], command: str
+    seller_home: Path, tmp_path: Path, restore_home: Callable[[Path, Path], None], command: str
 ) -> None:
     """The releases of sellers are switched as those of related products are, and leave these alone."""
     home = copied(seller_home, tmp_path / "case")
@@ -147,7 +138,7 @@ def test_a_switch_of_sellers_is_killed_at_every_step(
 
 @pytest.mark.slow
 def test_settling_is_killed_too_and_settled(
-    released: Path, tmp_path: Path, run: Run, record_property: Callable[[str, object], None]
+    released: Path, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     kills = 0
     for crash, again, verb in (

@@ -13,11 +13,14 @@ from sqlalchemy import func, insert, select
 
 from registry.database import migrate, open_engine
 from registry.models import Base, Version
+from tests import forked
 from tests.homes import copied
+from tests.releases import switcher
 from twinvec import releases
 from twinvec.settings import Settings
 from twinvec.workspace import Workspace
 
+Begin = Callable[..., forked.Process]
 ROUNDS = 4
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres]
@@ -65,31 +68,26 @@ def home(
 
 
 @pytest.fixture
-def begin(forks: Any, home: Path, url: str) -> Callable[..., Callable[[], Any]]:
-    """Begin a command in a process of its own; gives a function that waits for how it ended."""
-
-    def call(command: str, die: str | None = None) -> Callable[[], Any]:
-        wait: Callable[[], Any] = forks.begin("command", home=str(home), command=command, die=die, url=url)
-        return wait
-
-    return call
+def begin(home: Path, url: str) -> Begin:
+    """Begin a command in a process of its own."""
+    return lambda command, die=None: forked.start(switcher.run, str(home), command, url, die)
 
 
 def test_exactly_one_of_two_promoters_wins(
-    begin: Callable[..., Callable[[], Any]], record_property: Callable[[str, object], None]
+    begin: Begin, record_property: Callable[[str, object], None]
 ) -> None:
     overtaken = 0
     for _ in range(ROUNDS):
-        assert begin("promote 1")().result == "related_products@v1"
+        assert begin("promote 1").wait().result == "related_products@v1"
         begun = [begin("promote 2"), begin("promote 3")]
-        results = [wait().result for wait in begun]
+        results = [process.wait().result for process in begun]
         won = [result for result in results if isinstance(result, str)]
         lost = [result for result in results if not isinstance(result, str)]
         assert len(won) == 1, results
         assert lost[0]["error"] == "StateError", results
         overtaken += "cannot be switched now" not in lost[0]["message"]
         assert "promote again if it is still wanted" in lost[0]["message"]
-        told = begin("tell")().result
+        told = begin("tell").wait().result
         assert {told["registry"], told["index"], told["service"]} == {won[0].replace("@", "__")}
         assert sorted(told["states"].values()) == ["live", "retired", "retired"]
         assert not told["unfinished"]
@@ -105,17 +103,17 @@ def test_exactly_one_of_two_promoters_wins(
 
 
 def test_what_a_killed_promoter_left_is_settled_by_another(
-    begin: Callable[..., Callable[[], Any]], record_property: Callable[[str, object], None]
+    begin: Begin, record_property: Callable[[str, object], None]
 ) -> None:
-    assert begin("promote 1")().result == "related_products@v1"
-    before = begin("tell")().result
-    assert begin("promote 2", "alias before")().status == -signal.SIGKILL
-    found = begin("settle")().result
+    assert begin("promote 1").wait().result == "related_products@v1"
+    before = begin("tell").wait().result
+    assert begin("promote 2", "alias before").wait().status == -signal.SIGKILL
+    found = begin("settle").wait().result
     assert "it was undone" in found["said"]
     assert found["told"] == before
-    assert begin("promote 2", "alias after")().status == -signal.SIGKILL
-    assert begin("promote 3")().result == "related_products@v3"
-    told = begin("tell")().result
+    assert begin("promote 2", "alias after").wait().status == -signal.SIGKILL
+    assert begin("promote 3").wait().result == "related_products@v3"
+    told = begin("tell").wait().result
     assert told["states"] == {
         "related_products__v1": "retired", "related_products__v2": "retired", "related_products__v3": "live",
     }  # fmt: skip

@@ -15,8 +15,10 @@ import pytest
 from qdrant_client import QdrantClient
 
 from registry.models import State
+from tests import forked
 from tests.homes import copied
-from tests.releases.publisher import QDRANT, publish
+from tests.releases import live_reader
+from tests.releases.publisher import QDRANT, make_sellers, publish
 from twinvec import releases
 from twinvec.features.reading import read_vectors
 from twinvec.features.store import find_service
@@ -49,18 +51,11 @@ STEPS = [
 ]
 READERS = {"edge": 2, "local": 0}  # the other engine lets one process in
 ENGINES = {"edge": "Edge", "local": "the in-memory client, kept in a folder"}
-Publisher = Callable[..., int]
 
 
-@pytest.fixture(scope="module")
-def publisher(forks: Any) -> Publisher:
+def publish_alone(home: Path, engine: str, version: str, die: str | None = None, **qdrant: object) -> int:
     """Publish in a process of its own, which dies at a step if one is given; its exit status."""
-
-    def call(home: Path, engine: str, version: str, die: str | None = None) -> int:
-        status: int = forks.run("publish", home=str(home), engine=engine, version=version, die=die).status
-        return status
-
-    return call
+    return forked.run(publish, str(home), engine, version, die, **qdrant).status
 
 
 def opened(home: Path, engine: str) -> Workspace:
@@ -71,13 +66,11 @@ def opened(home: Path, engine: str) -> Workspace:
 
 
 @pytest.fixture(scope="module", params=["edge", "local"])
-def live(
-    world: Any, publisher: Publisher, tmp_path_factory: pytest.TempPathFactory, request: Any
-) -> tuple[Path, str]:
+def live(world: Any, tmp_path_factory: pytest.TempPathFactory, request: Any) -> tuple[Path, str]:
     """A home in which the first version is live and nothing else is published."""
     home = tmp_path_factory.mktemp("live") / "home"
     world.copied(home)
-    assert publisher(home, request.param, world.versions[0].name) == 0
+    assert publish_alone(home, request.param, world.versions[0].name) == 0
     workspace = opened(home, request.param)
     releases.promote(workspace, releases.find(workspace, "1"))
     workspace.index.close()
@@ -133,8 +126,6 @@ def require_finished(world: Any, home: Path, engine: str) -> dict[str, str]:
 def test_killed_at_every_step_in_turn(
     world: Any,
     home: tuple[Path, str],
-    publisher: Publisher,
-    forks: Any,
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
@@ -144,21 +135,19 @@ def test_killed_at_every_step_in_turn(
     right.write_text(json.dumps({"related_products__v1": {"best": expected(world)}}))
     ready = [tmp_path / f"ready{place}" for place in range(READERS[engine])]
     readers = [
-        forks.begin(
-            "read", kind="edge", home=str(folder), expected=str(right), ready=str(mark), stop=str(stop)
-        )
+        forked.start(live_reader.read, "edge", str(folder), str(right), str(mark), str(stop))
         for mark in ready
     ]
     while not all(mark.exists() for mark in ready):
         time.sleep(0.02)
     for step in STEPS:
-        ended = publisher(folder, engine, world.versions[1].name, step)
+        ended = publish_alone(folder, engine, world.versions[1].name, step)
         assert ended in ({DIED, -signal.SIGALRM} if step == "building" else {DIED}), step
         if engine == "local":
             require_live(world, folder, engine)
-    assert publisher(folder, engine, world.versions[1].name) == 0
+    assert publish_alone(folder, engine, world.versions[1].name) == 0
     stop.touch()
-    told = [reader().result for reader in readers]
+    told = [reader.wait().result for reader in readers]
     for seen in told:
         assert seen["wrong"] == []
         assert seen["reads"]["related_products__v1"] > 100
@@ -184,12 +173,11 @@ def test_killed_at_every_step_in_turn(
 def test_killed_once_and_finished_by_the_next(
     world: Any,
     home: tuple[Path, str],
-    publisher: Publisher,
     step: str,
     record_property: Callable[[str, object], None],
 ) -> None:
     folder, engine = home
-    assert publisher(folder, engine, world.versions[1].name, step) in (DIED, -signal.SIGALRM)
+    assert publish_alone(folder, engine, world.versions[1].name, step) in (DIED, -signal.SIGALRM)
     require_live(world, folder, engine)
     publish(str(folder), engine, world.versions[1].name)
     require_live(world, folder, engine)
@@ -204,18 +192,14 @@ def test_killed_once_and_finished_by_the_next(
     )
 
 
-def test_killed_while_it_tries_quantisations_it_goes_on_and_chooses_once(
-    world: Any, forks: Any, tmp_path: Path
-) -> None:
+def test_killed_while_it_tries_quantisations_it_goes_on_and_chooses_once(world: Any, tmp_path: Path) -> None:
     """Each publish is killed after its second build: trials that were noted stay, and decide."""
     home, version = tmp_path / "home", world.versions[0].name
     world.copied(home)
     settings = {"quantization": "auto", "quantization_loss": 0.0}
     noted: dict[str, Any] = {}
     killed = 0
-    while forks.run(
-        "publish", home=str(home), engine="edge", version=version, die="another built", **settings
-    ).status:
+    while publish_alone(home, "edge", version, "another built", **settings):
         killed += 1
         index = EdgeIndex(home / "qdrant")
         trials = json.loads(index.notes("related_products__v1")["trials"])
@@ -235,7 +219,7 @@ def test_killed_while_it_tries_quantisations_it_goes_on_and_chooses_once(
 
 
 def test_a_publish_of_sellers_is_killed_at_every_step_while_readers_go_on(
-    seller_home: Path, forks: Any, tmp_path: Path
+    seller_home: Path, tmp_path: Path
 ) -> None:
     """The live release of sellers answers throughout, and the last publish finishes what was begun."""
     home = copied(seller_home, tmp_path / "home")
@@ -245,7 +229,7 @@ def test_a_publish_of_sellers_is_killed_at_every_step_while_readers_go_on(
     names = [f"seller {number}" for number in range(40)]
     vectors = read_vectors(workspace.features, live.version, names).only()
     expected = [[hit.product_id for hit in hits] for hits in search(workspace, vectors)]
-    third = forks.run("sellers", home=str(home), seed=13).result
+    third = forked.run(make_sellers, str(home), 13).result
     wrong, reads, stop = [], [], threading.Event()
 
     def read() -> None:
@@ -259,9 +243,9 @@ def test_a_publish_of_sellers_is_killed_at_every_step_while_readers_go_on(
     reader.start()
     try:
         for step in STEPS:
-            status = forks.run("publish", home=str(home), engine="edge", version=third, die=step).status
+            status = publish_alone(home, "edge", third, step)
             assert status in ({DIED, -signal.SIGALRM} if step == "building" else {DIED}), step
-        assert forks.run("publish", home=str(home), engine="edge", version=third).status == 0
+        assert publish_alone(home, "edge", third) == 0
     finally:
         stop.set()
         reader.join()

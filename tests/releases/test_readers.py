@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from tests import forked
+from tests.releases import live_reader
 from twinvec import releases
 from twinvec.workspace import Workspace
 
@@ -48,7 +50,6 @@ def test_readers_see_one_release_or_the_other(
     world: Any,
     served: Workspace,
     tmp_path: Path,
-    forks: Any,
     record_property: Callable[[str, object], None],
 ) -> None:
     releases.promote(served, releases.find(served, "2"))  # so that both have been live, and are online
@@ -57,14 +58,7 @@ def test_readers_see_one_release_or_the_other(
     expected.write_text(json.dumps(expectations(world, served)))
     ready = [tmp_path / f"ready{place}" for place in range(len(KINDS))]
     readers = [
-        forks.begin(
-            "read",
-            kind=kind,
-            home=str(served.settings.home),
-            expected=str(expected),
-            ready=str(mark),
-            stop=str(stop),
-        )
+        forked.start(live_reader.read, kind, str(served.settings.home), str(expected), str(mark), str(stop))
         for kind, mark in zip(KINDS, ready, strict=True)
     ]
     while not all(mark.exists() for mark in ready):
@@ -75,7 +69,7 @@ def test_readers_see_one_release_or_the_other(
         else:
             releases.rollback(served)
     stop.touch()
-    reports = [reader().result for reader in readers]
+    reports = [reader.wait().result for reader in readers]
     for report in reports:
         assert report["wrong"] == []
         assert set(report["reads"]) == {"related_products__v1", "related_products__v2"}

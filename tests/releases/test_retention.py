@@ -18,6 +18,8 @@ from pipelines.command import app
 from registry import journal, operations
 from registry.database import held, transaction
 from registry.models import State, Version
+from tests import forked
+from tests.releases import pruner
 from twinvec import releases, tracking
 from twinvec.errors import StateError
 from twinvec.releases.retention import leftovers, prune
@@ -267,7 +269,7 @@ KILLS = [
 
 @pytest.mark.slow
 def test_a_prune_that_was_killed_is_finished_by_the_next(
-    old: Workspace, aged: tuple[Path, Path], forks: Any, restore_home: Callable[..., None]
+    old: Workspace, aged: tuple[Path, Path], restore_home: Callable[..., None]
 ) -> None:
     home = aged[0]
     product = old.index.search(f"{NAME}__v4", np.ones((1, 12), np.float32), 1)[0][0].product_id
@@ -276,7 +278,7 @@ def test_a_prune_that_was_killed_is_finished_by_the_next(
     wanted = stored(old)
     for kill in KILLS:
         restore_home(*aged)
-        ended = forks.run("prune", home=str(home), die=kill)
+        ended = forked.run(pruner.prune, str(home), kill)
         assert ended.status == -signal.SIGKILL, (kill, ended)
         assert answers(old, product) == before, kill
         # Whoever finds a version or a release to read finds all of it.

@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection, Mapping
 
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from twinvec.errors import NotFoundError
 from twinvec.settings import Settings
@@ -36,8 +38,13 @@ def remove_alias(settings: Settings, space: str, alias: str) -> None:
 def alias_uri(settings: Settings, space: str, alias: str) -> str | None:
     """Return the URI of the version of a registered model that `alias` points at, or None."""
     use_store(settings)
-    models = MlflowClient().search_registered_models(filter_string=f"name = '{space}'")
-    version = models[0].aliases.get(alias) if models else None
+    try:
+        # A search, which raises nothing, takes four times as long.
+        version = MlflowClient().get_registered_model(space).aliases.get(alias)
+    except MlflowException as error:
+        if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            return None
+        raise
     return f"{MODELS}{space}/{version}" if version is not None else None
 
 

@@ -94,7 +94,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_training_that_was_killed_goes_on_and_ends_where_it_would_have(
     tmp_path: Path, whole: dict[str, Any]
 ) -> None:
-    assert forked.run(distil_until, 10, tmp_path) == [-signal.SIGKILL]
+    assert forked.run(distil_until, 10, tmp_path).status == -signal.SIGKILL
     assert (tmp_path / "checkpoints" / "checkpoint-8").is_dir()
     resumed = distil(tmp_path)
     assert len(whole["losses"]) == 15
@@ -104,7 +104,7 @@ def test_training_that_was_killed_goes_on_and_ends_where_it_would_have(
 
 def test_two_processes_are_one_with_a_larger_batch(tmp_path: Path) -> None:
     large = distil(tmp_path / "large", batch=8)
-    assert forked.run(distil_together, tmp_path, together=2) == [0, 0]
+    assert forked.run_together(2, distil_together, tmp_path) == [0, 0]
     shared = json.loads((tmp_path / "out.json").read_text())
     assert len(large["losses"]) == 7
     np.testing.assert_allclose(shared["losses"], large["losses"], rtol=1e-4)

@@ -198,7 +198,7 @@ def train_and_save(given: list[list[Any]]) -> None:
 def test_after_a_kill_it_goes_on_and_ends_where_it_would_have(given: Callable[..., list[Any]]) -> None:
     whole_steps, whole_figures, whole = trained(*given("coview", "whole", checkpoint_steps=4))
     arguments = given("coview", "killed", checkpoint_steps=4)
-    (process,) = forked.start(train_and_save, [arguments])
+    process = forked.start(train_and_save, [arguments])
     first = Path(arguments[-1]) / "checkpoint-4" / "trainer_state.json"
     deadline = time.monotonic() + 180
     while not first.is_file():
@@ -206,7 +206,7 @@ def test_after_a_kill_it_goes_on_and_ends_where_it_would_have(given: Callable[..
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.kill()
-    process.join()
+    process.wait()
     assert not Path(arguments[-1] + "-result").exists()
 
     steps, figures, encoder = trained(*arguments)
@@ -222,7 +222,7 @@ def test_after_a_kill_it_goes_on_and_ends_where_it_would_have(given: Callable[..
 def test_two_processes_have_the_losses_of_one_with_twice_the_batch(given: Callable[..., list[Any]]) -> None:
     names = ("margin", "ranking", "cached-ranking")
     shared = [given("coview", name, loss=name, batch=8, epochs=1) for name in names]
-    assert forked.run(train_and_save, shared, together=2) == [0, 0]
+    assert forked.run_together(2, train_and_save, shared) == [0, 0]
     for name, arguments in zip(names, shared, strict=True):
         result = Path(arguments[-1] + "-result")
         steps, figures = json.loads((result / "figures.json").read_text())

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import signal
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,8 @@ import pytest
 from registry import journal, operations
 from registry.database import transaction
 from registry.models import State
+from tests import forked
+from tests.pipelines.update import updater
 from twinvec import releases, tracking
 from twinvec.features.store import find_service
 from twinvec.releases.lookup import all_releases
@@ -44,26 +43,9 @@ Updater = Callable[[Path, str | None], int]
 
 
 @pytest.fixture(scope="module")
-def updater(groups: dict[str, Any]) -> Iterator[Updater]:
+def update(groups: dict[str, Any]) -> Updater:
     """Update a home in a process of its own; gives its exit status."""
-    command = [sys.executable, str(Path(__file__).parent / "updater.py")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-
-        def update(home: Path, die: str | None) -> int:
-            order = {"home": str(home), "settings": groups, "die": die}
-            process.stdin.write(json.dumps(order) + "\n")  # type: ignore[union-attr]
-            process.stdin.flush()  # type: ignore[union-attr]
-            line = ""
-            while not line.strip().lstrip("-").isdigit():  # libraries print, too
-                line = process.stdout.readline()  # type: ignore[union-attr]
-                assert line
-            return int(line)
-
-        yield update
-        process.stdin.close()
+    return lambda home, die: forked.run(updater.update, str(home), groups, die).status
 
 
 def answers(workspace: Workspace, products: list[str]) -> list[tuple[str, list[str | None]]]:
@@ -72,33 +54,33 @@ def answers(workspace: Workspace, products: list[str]) -> list[tuple[str, list[s
     return [(each.release, [hit.product.product_id for hit in each.hits]) for each in found]
 
 
-def test_killed_at_every_step_in_turn(workspace: Workspace, plan: Any, updater: Updater) -> None:
+def test_killed_at_every_step_in_turn(workspace: Workspace, plan: Any, update: Updater) -> None:
     home, asked = workspace.settings.home, plan.retitled + plan.priced
     before = answers(workspace, asked)
     for die in STEPS:
         workspace.index.close()
-        assert updater(home, die) == -signal.SIGKILL, die
+        assert update(home, die) == -signal.SIGKILL, die
         # Whoever reads meanwhile reads all of the old release or all of the new one.
         meanwhile = answers(workspace, asked)
         (release,) = {release for release, _ in meanwhile}
         assert (meanwhile == before) is (release == "related_products__v1"), die
         assert all(len(set(found)) == len(found) == 10 for _, found in meanwhile)
     workspace.index.close()
-    assert updater(home, None) == 0
+    assert update(home, None) == 0
     require_whole(workspace, plan, asked)
 
 
 @pytest.mark.parametrize("die", ["text written", "uploaded", "alias switched"])
 def test_killed_once_and_finished_by_the_next(
-    workspace: Workspace, plan: Any, updater: Updater, die: str
+    workspace: Workspace, plan: Any, update: Updater, die: str
 ) -> None:
     asked = plan.retitled + plan.priced
     workspace.index.close()
-    assert updater(workspace.settings.home, die) == -signal.SIGKILL
+    assert update(workspace.settings.home, die) == -signal.SIGKILL
     (release,) = {release for release, _ in answers(workspace, asked)}
     assert release == f"related_products__v{2 if die == 'alias switched' else 1}"
     workspace.index.close()
-    assert updater(workspace.settings.home, None) == 0
+    assert update(workspace.settings.home, None) == 0
     require_whole(workspace, plan, asked)
 
 

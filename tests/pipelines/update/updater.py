@@ -1,21 +1,13 @@
-"""Updates homes, each time in a process of its own that may be killed at a step; prints how it ended.
-
-A line of JSON in, `{"home": …, "settings": {…}, "die": "built"}`, and the exit status out. The processes are forked
-from this one, which has only imported: imports take most of a minute.
-"""
+"""Updates a home in a process that may be killed at a step."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import signal
-import sys
-import traceback
-import warnings
+from pathlib import Path
 from typing import Any
 
-import tests.warmed  # noqa: F401
 from pipelines.update import pipeline
 from registry import operations
 from twinvec import stage
@@ -63,24 +55,10 @@ def kill_at(step: str) -> None:
     setattr(owner, name, hooked)
 
 
-def update(order: dict[str, Any]) -> None:
-    if order["die"] is not None:
-        kill_at(order["die"])
-    workspace = Workspace(Settings(home=order["home"], **order["settings"]))
+def update(home: str, settings: dict[str, Any], die: str | None) -> None:
+    """Update a home, or be killed at a step of it."""
+    if die is not None:
+        kill_at(die)
+    workspace = Workspace(Settings(home=Path(home), **settings))
     pipeline.update(workspace, workspace.snapshot())
     workspace.index.close()
-
-
-if __name__ == "__main__":
-    warnings.filterwarnings("ignore")
-    print("ready", flush=True)  # noqa: T201
-    for line in sys.stdin:
-        child = os.fork()
-        if not child:
-            try:
-                update(json.loads(line))
-            except BaseException:
-                traceback.print_exc()
-                os._exit(1)
-            os._exit(0)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)  # noqa: T201
