@@ -17,7 +17,7 @@ from twinvec.nn.device import resolve_precision
 from twinvec.nn.features import Features
 from twinvec.nn.models.full_graph import FullGraph
 from twinvec.nn.sampling.blocks import Neighbours
-from twinvec.nn.sampling.samplers import make_sampler, resolve_sampler
+from twinvec.nn.sampling.samplers import make_sampler
 from twinvec.nn.training.inference import infer_dual
 from twinvec.nn.training.loop import Epoch, train
 from twinvec.settings import RelatedSettings
@@ -89,12 +89,10 @@ def fit(
     read = features.to(device, torch.bfloat16) if mixed and device.type == "cuda" else features
     on_device = {name: neighbours.to(device) for name, neighbours in plan.graph.items()}
     fanouts = {name: fanout(name, options) for name in plan.graph}
-    sampler = resolve_sampler(options.sampler)
-    sampled = on_device if sampler == "csr" else plan.graph
     history = train(
         plan.model.to(device),
         read,
-        make_sampler(sampler, sampled, fanouts, len(plan.model.layers), seed),
+        make_sampler(options.sampler, on_device, fanouts, len(plan.model.layers), seed),
         plan.objective,
         plan.epochs,
         plan.learning_rate,

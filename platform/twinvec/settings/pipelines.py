@@ -18,7 +18,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 # `auto` and `dgl` count as one where settings decide whether a version is up to date: both samplers draw from the same
 # distribution, and versions of a home that moves to a machine without DGL stay usable. An explicit `csr` counts.
 SamplerName = Literal["auto", "dgl", "csr"]
-SAMPLER = "Neighbour sampler: `dgl` (on the CPU), `csr` (torch, on any device); `auto` is DGL where it is installed."
+SAMPLER = "Neighbour sampler: `dgl` (on the CPU) or `csr` (torch, on any device); `auto` is DGL on a CPU that has it."
 
 
 class CategorySettings(Group):

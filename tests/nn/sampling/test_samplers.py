@@ -206,7 +206,8 @@ def test_both_samplers_find_the_same_neighbours_at_full_fanout() -> None:
 
 
 def test_auto_is_dgl_where_it_is_installed() -> None:
-    assert resolve_sampler("auto") == ("dgl" if HAS_DGL else "csr")
+    assert resolve_sampler("auto", torch.device("cpu")) == ("dgl" if HAS_DGL else "csr")
+    assert resolve_sampler("auto", torch.device("meta")) == "csr"
 
 
 @pytest.mark.parametrize("name", ["auto", "csr"])

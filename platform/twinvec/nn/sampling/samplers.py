@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Literal
 
+import torch
+
 from twinvec.errors import SettingsError
 from twinvec.nn.sampling.blocks import Neighbours, Sampler
 from twinvec.nn.sampling.csr import CsrSampler
@@ -13,13 +15,17 @@ from twinvec.nn.sampling.csr import CsrSampler
 SamplerName = Literal["auto", "dgl", "csr"]
 
 
-def resolve_sampler(name: SamplerName) -> Literal["dgl", "csr"]:
-    """Return the sampler that `name` stands for; `auto` is DGL where it is installed, and plain torch elsewhere.
+def resolve_sampler(name: SamplerName, device: torch.device) -> Literal["dgl", "csr"]:
+    """Return the sampler that `name` stands for on a device.
+
+    `auto` is DGL on a CPU where it is installed. Elsewhere it is plain torch: DGL's wheels sample on the CPU alone.
 
     Raises:
         SettingsError: If `name` is `dgl` and DGL is not installed.
     """
     if name == "csr":
+        return "csr"
+    if name == "auto" and device.type != "cpu":
         return "csr"
     if find_spec("dgl") is not None:
         return "dgl"
@@ -39,7 +45,7 @@ def make_sampler(
     Args:
         name: `csr` samples with torch on the graph's device, `dgl` with DGL on the CPU; `auto` is one of the two, see
             `resolve_sampler`.
-        graph: Relation → neighbours of every node.
+        graph: Relation → neighbours of every node, on the device to train on.
         fanouts: Relation → largest number of neighbours to keep; −1 keeps all.
         hops: Number of layers.
         seed: Seed of the choice of neighbours.
@@ -57,7 +63,7 @@ def make_sampler(
         >>> block.hops[0].neighbours["next"].positions  # Among `nodes`.
         tensor([1])
     """
-    if resolve_sampler(name) == "csr":
+    if resolve_sampler(name, next(iter(graph.values())).positions.device) == "csr":
         return CsrSampler(graph, fanouts, hops, seed)
     try:
         from twinvec.nn.sampling.dgl import DglSampler  # DGL takes seconds to import.
