@@ -5,7 +5,8 @@
 
 The home (TWINVEC_HOME) has versions made with the default settings; their seconds are those that the registry recorded.
 A rate is the seconds of the newest version of a space for each row of the table that its time grows with. Rates that
-the output holds of other spaces stay. `platform/twinvec/estimates.py` holds the same table.
+the output holds of other spaces, or that were measured on more rows, stay. `platform/twinvec/estimates.py` holds the
+same table.
 """
 
 from __future__ import annotations
@@ -70,7 +71,10 @@ def main() -> None:
     add_output(parser)
     options = parser.parse_args()
     earlier = options.output and options.output.exists() and json.loads(options.output.read_text("utf-8"))
-    rates = {**(earlier["rates"] if earlier else {}), **measure(Workspace(load_settings()))}
+    rates = dict(earlier["rates"]) if earlier else {}
+    for space, rate in measure(Workspace(load_settings())).items():
+        if space not in rates or rates[space]["rows"] <= rate["rows"]:
+            rates[space] = rate
     finish(options.output, {"threads": torch.get_num_threads()}, [], {"rates": rates}, ("torch", "dgl"))
 
 

@@ -26,17 +26,30 @@ class Rate:
     Attributes:
         table: Table of a snapshot whose rows the time grows with.
         seconds: Seconds for each of its rows.
+        rows: Rows that were measured. The rate says nothing of more than `REACH` times as many, since much of a
+            training has a bound.
     """
 
     table: str
     seconds: float
+    rows: int
 
 
 # `benchmarks/stages.py`, on 2 cores of AMD EPYC; benchmarks/results/stages.json. A test holds them equal.
 RATES: Mapping[str, Rate] = {
-    "category": Rate("products", 0.00163),
-    "graph": Rate("copurchase", 3.43e-05),
+    "category": Rate("products", 0.000596, rows=7_419),
+    "graph": Rate("copurchase", 1.15e-05, rows=36_593),
+    "text": Rate("coview", 0.0321, rows=4_611),
+    "aligned": Rate("coview", 0.00126, rows=4_611),
+    "related": Rate("copurchase", 0.00173, rows=36_593),
+    "ranking": Rate("products", 0.0161, rows=7_419),
+    "image": Rate("products", 0.0884, rows=616),
+    "sellers": Rate("offers", 0.00104, rows=4_620),
+    "similar": Rate("listings", 0.0125, rows=1_094),
+    "search_nodes": Rate("judgements", 0.000698, rows=4_000),
+    "neighbourhoods": Rate("judgements", 0.000698, rows=4_000),
 }
+REACH = 10
 MEASURED = "rate of a benchmark"
 UNKNOWN = "not known yet"
 
@@ -125,7 +138,10 @@ def _seconds(workspace: Workspace, snapshot: Snapshot, space: Space) -> tuple[fl
     rate = RATES.get(space.name)
     if rate is None or settings != dag.parameters(space, _defaults(workspace.settings)):
         return None, UNKNOWN
-    if _computes_on_gpu(workspace.settings) or rate.table not in snapshot.tables:
+    if (
+        _computes_on_gpu(workspace.settings)
+        or not 0 < snapshot.tables.get(rate.table, 0) <= REACH * rate.rows
+    ):
         return None, UNKNOWN
     return rate.seconds * snapshot.tables[rate.table], MEASURED
 

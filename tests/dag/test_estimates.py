@@ -68,20 +68,22 @@ def test_earlier_versions_tell_the_time_and_the_worth(
 def test_measured_rates_are_for_default_settings_on_a_cpu(
     workspace: Workspace, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(estimates, "RATES", {"text": estimates.Rate("products", 2.0)})
+    monkeypatch.setattr(estimates, "RATES", {"text": estimates.Rate("products", 2.0, rows=3)})
     on_cpu = Workspace(workspace.settings.model_copy(update={"device": "cpu"}))
     text, related = estimates.plan(on_cpu, snapshot)
     assert (text.seconds, text.basis) == (6.0, "rate of a benchmark")
     assert related.seconds is None
     assert estimates.total([text, related]) == (6.0, ["related"])
-    monkeypatch.setattr(estimates, "RATES", {"text": estimates.Rate("views", 2.0)})
+    monkeypatch.setattr(estimates, "REACH", 0)
+    assert estimates.plan(on_cpu, snapshot)[0].seconds is None, "of a far smaller catalogue"
+    monkeypatch.setattr(estimates, "RATES", {"text": estimates.Rate("views", 2.0, rows=3)})
     assert estimates.plan(on_cpu, snapshot)[0].seconds is None, "the snapshot has no such table"
 
 
 def test_rates_are_those_of_the_benchmark() -> None:
     path = Path(__file__).parents[2] / "benchmarks" / "results" / "stages.json"
     measured = json.loads(path.read_text("utf-8"))["rates"]
-    assert {name: (rate.table, rate.seconds) for name, rate in estimates.RATES.items()} == {
-        name: (each["table"], each["seconds"]) for name, each in measured.items()
+    assert {name: (rate.table, rate.seconds, rate.rows) for name, rate in estimates.RATES.items()} == {
+        name: (each["table"], each["seconds"], each["rows"]) for name, each in measured.items()
     }
     assert measured
