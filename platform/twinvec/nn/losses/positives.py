@@ -35,7 +35,6 @@ class Positives:
     """
 
     matrix: sp.csr_array
-
     device: torch.device = CPU
 
     @cached_property
