@@ -5,8 +5,10 @@
 Nothing of DGL, DuckDB, Feast, MLflow, pydantic or Qdrant is imported, nor need Twinvec be installed; the parts `text`
 and `image` need sentence-transformers, datasets, timm and open-clip. All data are generated, but for titles in a file.
 
-- `related`: the published models of two hops, in float32 and in bfloat16, each in a process of its own; with
-  `--against`, also with the code of another checkout, in the same call.
+Each part runs in a process of its own.
+
+- `related`: the published models of two hops, in float32 and in bfloat16; with `--against`, also with the code of
+  another checkout, in the same call.
 - `recipe`: an epoch of the default recipe, for each size in `--sizes`.
 - `text`, `image`: encoding and training, beside what the libraries do by themselves.
 """

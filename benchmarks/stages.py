@@ -39,8 +39,7 @@ TABLES: Mapping[str, str] = {
     "ranking": "products",
     "sellers": "offers",
     "similar": "listings",
-    "search_nodes": "judgements",
-    "neighbourhoods": "judgements",
+    "neighbourhoods": "query_purchases",
     "relevance": "judgements",
 }
 

@@ -53,6 +53,6 @@ def write_coviewed(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
 
 def open_coviewed(path: Path, nodes: int) -> CoviewedPairs:
     """Open the file that `write_coviewed` wrote for a graph of `nodes` nodes."""
-    # Torch maps no file of no bytes; it takes the memory for its own, so what is written stays in memory.
+    # An empty file cannot be mapped. Torch warns of memory that is read-only, which mode "c" is not.
     keys = np.memmap(path, np.int64, "c") if path.stat().st_size else np.zeros(0, np.int64)
     return CoviewedPairs(torch.from_numpy(keys), nodes)

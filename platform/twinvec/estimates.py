@@ -46,8 +46,7 @@ RATES: Mapping[str, Rate] = {
     "image": Rate("products", 0.0884, rows=616),
     "sellers": Rate("offers", 0.00104, rows=4_620),
     "similar": Rate("listings", 0.0125, rows=1_094),
-    "search_nodes": Rate("judgements", 0.000698, rows=4_000),
-    "neighbourhoods": Rate("judgements", 0.000698, rows=4_000),
+    "neighbourhoods": Rate("query_purchases", 0.00125, rows=2_226),
 }
 REACH = 10
 MEASURED = "rate of a benchmark"

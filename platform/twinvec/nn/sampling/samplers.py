@@ -23,9 +23,7 @@ def resolve_sampler(name: SamplerName, device: torch.device) -> Literal["dgl", "
     Raises:
         SettingsError: If `name` is `dgl` and DGL is not installed.
     """
-    if name == "csr":
-        return "csr"
-    if name == "auto" and device.type != "cpu":
+    if name == "csr" or (name == "auto" and device.type != "cpu"):
         return "csr"
     if find_spec("dgl") is not None:
         return "dgl"
