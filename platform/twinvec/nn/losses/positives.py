@@ -52,11 +52,6 @@ class Positives:
         """Probability of each entry, float32."""
         return array_on(self.matrix.data, self.device)
 
-    @cached_property
-    def cumulative(self) -> Tensor:
-        """Cumulative sum of the entries, float64. It rises by one a row, so that drawing is a binary search."""
-        return array_on(np.cumsum(self.matrix.data, dtype=np.float64), self.device)
-
     def to(self, device: torch.device) -> Positives:
         """Return the same on another device."""
         return Positives(self.matrix, device)
@@ -77,12 +72,14 @@ class Positives:
             int64 [sources, count].
         """
         uniform = array_on(generator.random((len(sources), count)), self.device)
-        first, last = self.offsets[sources], self.offsets[sources + 1]
-        before = torch.where(first > 0, self.cumulative[first - 1], 0.0)
-        total = self.cumulative[last - 1] - before
-        points = before.unsqueeze(1) + uniform * total.unsqueeze(1)
-        place = torch.searchsorted(self.cumulative, points, right=True)
-        return self.products[place.clamp(first.unsqueeze(1), last.unsqueeze(1) - 1)].long()
+        _, entry, ends = self._entries(sources)
+        # It rises by one a source, so that drawing is one binary search for all.
+        cumulative = self.chances[entry].double().cumsum(0)
+        before = torch.cat([cumulative.new_zeros(1), cumulative[ends[:-1] - 1]])
+        points = before.unsqueeze(1) + uniform * (cumulative[ends - 1] - before).unsqueeze(1)
+        place = torch.searchsorted(cumulative, points, right=True)
+        first = torch.cat([ends.new_zeros(1), ends[:-1]])
+        return self.products[entry[place.clamp(first.unsqueeze(1), ends.unsqueeze(1) - 1)]].long()
 
     def among(self, sources: Tensor, candidates: Tensor) -> Tensor:
         """Return the probabilities of some products, float32 [sources, candidates].
@@ -91,16 +88,27 @@ class Positives:
             sources: int64 [sources].
             candidates: Distinct products in ascending order, int64 [candidates].
         """
-        first = self.offsets[sources]
-        counts = self.offsets[sources + 1] - first
-        row = torch.repeat_interleave(counts)
-        entry = torch.arange(len(row), device=self.device) + (first + counts - counts.cumsum(0))[row]
+        row, entry, _ = self._entries(sources)
         product = self.products[entry].long()
         column = torch.searchsorted(candidates, product).clamp_max(len(candidates) - 1)
         inside = candidates[column] == product
         chances = self.chances.new_zeros((len(sources), len(candidates)))
         chances[row[inside], column[inside]] = self.chances[entry[inside]]
         return chances
+
+    def _entries(self, sources: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the entries of some rows, and where each row ends among them.
+
+        Returns:
+            Position in `sources` and place in `products` of each entry, int64 [entries] each, and the number of entries
+            up to the end of each row, int64 [sources].
+        """
+        first = self.offsets[sources]
+        counts = self.offsets[sources + 1] - first
+        ends = counts.cumsum(0)
+        row = torch.repeat_interleave(counts)
+        entry = torch.arange(len(row), device=self.device) + (first + counts - ends)[row]
+        return row, entry, ends
 
 
 def blend(edges: Positives, nearness: sp.csr_array, share: float) -> Positives:

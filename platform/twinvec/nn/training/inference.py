@@ -1,4 +1,7 @@
-"""Exact vectors of every node, a layer at a time: no sampling, and at most two layers in memory."""
+"""Exact vectors of every node, a layer at a time: no sampling, and at most two layers in memory.
+
+Of a model with one layer, only the outputs are kept of all nodes.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,13 @@ from twinvec.nn.sampling.blocks import Hop, Neighbours
 
 @torch.inference_mode()
 def infer(
-    model: GraphEncoder, features: NodeFeatures, graph: Mapping[str, Neighbours], chunk: int = 65_536
+    model: GraphEncoder, features: NodeFeatures, graph: Mapping[str, Neighbours], chunk: int = 8_192
 ) -> Tensor:
     """Return the vectors of all nodes over all their neighbours.
 
     Each layer is computed for all nodes before the next, `chunk` nodes at a time. So nothing is computed twice, as it
-    is when every node's neighbourhood is sampled.
+    is when every node's neighbourhood is sampled. A single layer reads features, which are gathered for each chunk: they
+    are wider than vectors, and all of them would take more memory than all else.
 
     Args:
         model: The encoder. It is left in evaluation mode.
@@ -32,20 +36,27 @@ def infer(
         float32 [nodes, width], on the features' device.
     """
     model.eval()
-    vectors = _in_chunks(
-        features.nodes,
-        chunk,
-        lambda first, last: model.start(
-            *features.of(torch.arange(first, min(last, features.nodes), device=features.device))
-        ),
-    )
+
+    def start(nodes: Tensor) -> Tensor:
+        return model.start(*features.of(nodes))
+
+    def start_of(first: int, last: int) -> Tensor:
+        return start(torch.arange(first, min(last, features.nodes), device=features.device))
+
+    def only_layer(first: int, last: int) -> Tensor:
+        nodes, hop = _gathered(_hop(graph, first, last))
+        return model.step(0, start_of(first, last), start(nodes), hop)
+
+    if len(model.layers) == 1:
+        return _in_chunks(features.nodes, chunk, only_layer)
+    vectors = _in_chunks(features.nodes, chunk, start_of)
     for index in range(len(model.layers)):
         vectors = _in_chunks(features.nodes, chunk, partial(_layer, model, index, vectors, graph))
     return vectors
 
 
 def infer_dual(
-    model: GraphEncoder, features: Features, graph: Mapping[str, Neighbours], chunk: int = 65_536
+    model: GraphEncoder, features: Features, graph: Mapping[str, Neighbours], chunk: int = 8_192
 ) -> tuple[Tensor, Tensor]:
     """Return the source and the target vectors of all n products, float32 [n, dimension] each; see `infer`.
 
@@ -92,3 +103,15 @@ def _hop(graph: Mapping[str, Neighbours], first: int, last: int) -> Hop:
         {name: neighbours.part(first, last) for name, neighbours in graph.items()},
         next(iter(graph.values())).rows,
     )
+
+
+def _gathered(hop: Hop) -> tuple[Tensor, Hop]:
+    """Return the nodes that are neighbours in a hop, int64 [distinct], and the hop with positions among these."""
+    parts = list(hop.neighbours.values())
+    nodes, places = torch.unique(torch.cat([part.positions for part in parts]), return_inverse=True)
+    split = places.split([len(part.positions) for part in parts])
+    neighbours = {
+        name: Neighbours(part.offsets, some)
+        for (name, part), some in zip(hop.neighbours.items(), split, strict=True)
+    }
+    return nodes, Hop(neighbours, len(nodes))
