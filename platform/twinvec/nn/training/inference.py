@@ -23,8 +23,8 @@ def infer(
     """Return the vectors of all nodes over all their neighbours.
 
     Each layer is computed for all nodes before the next, `chunk` nodes at a time. So nothing is computed twice, as it
-    is when every node's neighbourhood is sampled. A single layer reads features, which are gathered for each chunk: they
-    are wider than vectors, and all of them would take more memory than all else.
+    is when every node's neighbourhood is sampled. A single layer reads features, which are gathered for each chunk:
+    those of all nodes would take more memory than all else.
 
     Args:
         model: The encoder. It is left in evaluation mode.
