@@ -180,6 +180,8 @@ class Version(Base):
     model_uri: Mapped[str | None]
     # SHA-256 of the model's files; older versions have none.
     model_files: Mapped[str | None] = mapped_column(String(64))
+    # SHA-256 of each file of the folder that training wrote, by its path there; older versions have none.
+    files: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     # The settings that decided it, by group; older versions have none.
     settings: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     error: Mapped[str | None]

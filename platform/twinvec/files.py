@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
 import shutil
 import uuid
@@ -48,6 +49,18 @@ def new_file(target: Path) -> Iterator[Path]:
         staging.replace(target)
     finally:
         staging.unlink(missing_ok=True)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file in a folder, 64 hexadecimal digits, by its path there, in order of the paths."""
+    paths = sorted(file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
+    return {str(path): digest(folder / path) for path in paths}
+
+
+def digest(file: Path) -> str:
+    """Return the SHA-256 of a file, 64 hexadecimal digits."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def write_text(target: Path, text: str) -> None:

@@ -271,6 +271,7 @@ def _keep(inputs: Inputs, version: Version, outcome: Outcome, run: Run) -> None:
             types=types or None,
             also=outcome.also or None,
         )
+        version.files = files.digests(folder)
         write_manifest(folder, manifest)
     run.log_manifest(manifest.digest, manifest.to_json())
     version.digest, version.manifest = manifest.digest, manifest.to_json()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -231,10 +232,32 @@ def test_vectors_are_read_if_asked(old: Workspace) -> None:
     assert told(diagnose(old.settings)) == {}
     found = diagnose(old.settings, deep=True)
     assert [f"{finding.where} {finding.what}" for finding in found if finding.where == "text@v2"] == [
+        "text@v2 has other contents than were written in vectors/part-00000.parquet",
         "text@v2 has vectors that are not 12 finite numbers",
         "text@v2 has 1 keys twice",
     ]
     assert "has other contents" in told(found)[f"snapshot {snapshot.name}"]
+
+
+def test_files_of_a_version_that_were_lost_or_changed_are_told(old: Workspace) -> None:
+    folder = old.settings.home / "versions/related/v4"
+    part = folder / "vectors" / "part-00000.parquet"
+    contents = part.read_bytes()
+    assert version(old, "related@v4").files == {
+        "vectors/part-00000.parquet": hashlib.sha256(contents).hexdigest()
+    }
+    (folder / "map.arrow").write_bytes(b"drawn since")
+    assert told(diagnose(old.settings, deep=True)) == {}
+    # The same rows in other bytes.
+    pq.write_table(pq.read_table(part), part, compression="gzip")
+    assert told(diagnose(old.settings)) == {}
+    assert told(diagnose(old.settings, deep=True)) == {
+        "related@v4": "has other contents than were written in vectors/part-00000.parquet"
+    }
+    part.unlink()
+    found = [finding for finding in diagnose(old.settings) if finding.where == "related@v4"]
+    assert found[0].what == "has lost vectors/part-00000.parquet"
+    assert found[0].mend == "bring it back from a backup, or twinvec train related --force"
 
 
 def test_a_switch_that_was_left_is_settled(old: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from registry.snapshots import latest_snapshot
 from twinvec.doctor.finding import Finding
 from twinvec.errors import TwinvecError
 from twinvec.features.manifest import FILE, Manifest, write_manifest
+from twinvec.files import digest
 from twinvec.workspace import Workspace
 
 STORE = "files"
@@ -74,10 +75,10 @@ def _version(version: Version, deep: bool) -> Iterator[Finding]:
         )
         return
     try:
-        digest = Manifest.from_json(json.loads((folder / FILE).read_text("utf-8"))).digest
+        found = Manifest.from_json(json.loads((folder / FILE).read_text("utf-8"))).digest
     except (OSError, ValueError, TwinvecError):
-        digest = None
-    if digest is None:
+        found = None
+    if found is None:
         yield Finding(
             STORE,
             version.name,
@@ -85,10 +86,33 @@ def _version(version: Version, deep: bool) -> Iterator[Finding]:
             "twinvec doctor --fix writes it anew from the registry",
             partial(write_manifest, folder, Manifest.from_json(version.manifest)),
         )
-    elif digest != version.digest:
-        yield Finding(STORE, version.name, f"is manifest {version.digest}, and {folder} has {digest}", again)
+    elif found != version.digest:
+        yield Finding(STORE, version.name, f"is manifest {version.digest}, and {folder} has {found}", again)
+    yield from _contents(version, folder, again, deep)
     if version.has_view:
         yield from _vectors(version, folder / VECTORS, again, deep)
+
+
+def _contents(version: Version, folder: Path, again: str, deep: bool) -> Iterator[Finding]:
+    """Compare the files with those that training wrote. Files that were added since, such as a map, do not count."""
+    written = version.files or {}
+    lost = [name for name in written if not (folder / name).is_file()]
+    if lost:
+        yield Finding(
+            STORE, version.name, f"has lost {', '.join(lost)}", f"bring it back from a backup, or {again}"
+        )
+    changed = (
+        [name for name in written if name not in lost and digest(folder / name) != written[name]]
+        if deep
+        else []
+    )
+    if changed:
+        yield Finding(
+            STORE,
+            version.name,
+            f"has other contents than were written in {', '.join(changed)}",
+            f"bring it back from a backup, or {again}",
+        )
 
 
 def _vectors(version: Version, folder: Path, again: str, deep: bool) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ import mlflow.artifacts
 import yaml
 
 from twinvec.errors import StoreError
+from twinvec.files import digest
 from twinvec.settings import Settings
 from twinvec.tracking.models import find_models
 
@@ -75,8 +76,7 @@ def files_digest(folder: Path) -> str:
         if file.is_symlink() or not file.is_file():
             raise StoreError(f"{file} is not a regular file", "a model has no others: remove it")
         if not {META, BYTECODE} & {*file.relative_to(folder).parts}:
-            with file.open("rb") as opened:
-                digests[str(file.relative_to(folder))] = hashlib.file_digest(opened, "sha256").hexdigest()
+            digests[str(file.relative_to(folder))] = digest(file)
     if not digests:
         raise StoreError(f"there is no model in {folder}", "bring its files back from a backup")
     return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
