@@ -16,17 +16,19 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeAlias
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+import scipy.sparse as sp
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import twinvec
 from benchmarks.measuring import add_output, finish
+from pipelines.comparisons.judging import confidence_interval
 from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
 from pipelines.related.held_out import Tested, read_tested
 from pipelines.transfer.pipeline import transfer
@@ -36,7 +38,10 @@ from twinvec.metrics.ranking import rank_targets, ranking_metrics
 
 SMALL, MARKET = "mx", "us"
 LARGE = ("us", "es", "br")
+AMONG = "established, among themselves"
 NEW_SHARE, NEW_EVENTS = 0.08, 12
+SEED = 0
+Floats: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float64]]
 SETTINGS: dict[str, Any] = {
     "device": "cpu",
     "similar": {"images": False, "words": ["title", "attributes"], "max_length": 32, "epochs": 6},
@@ -94,17 +99,20 @@ def slices_of(graph: ProductGraph, folder: Path, new: list[str]) -> Slices:
     ids = np.array(graph.product_ids.to_pylist())
     own, fresh = np.char.startswith(ids, "M"), np.isin(ids, new)
     test = graph.edges(Split.TEST)
+    established = ~own & ~fresh
     ones = np.ones(len(taken["node"]), np.int64)
     return Slices(
         {
             "small store": test.only(own[test.source]),
             "new products": Edges(taken["node"], taken["other"], ones),
             "established": test.only(~own[test.source] & ~own[test.target]),
+            AMONG: test.only(established[test.source] & established[test.target]),
         },
         {
             "small store": np.flatnonzero(own),
             "new products": np.flatnonzero(fresh),
-            "established": np.flatnonzero(~own & ~fresh),
+            "established": np.flatnonzero(established),
+            AMONG: np.flatnonzero(established),
         },
     )
 
@@ -130,21 +138,32 @@ def held_out_mrr(real: ProductGraph, tested: Tested) -> float:
 
 def judge(
     real: ProductGraph, graph: ProductGraph, tested: Tested, slices: Slices
-) -> dict[str, dict[str, float]]:
-    """Rank the edges of each slice; left out are real edges alone, so that what is lent has to compete."""
+) -> tuple[dict[str, dict[str, float]], dict[str, Floats]]:
+    """Rank the edges of each slice; left out are real edges alone, so that what is lent has to compete.
+
+    Edges of established products are also ranked among these alone: what they lose there, they do not lose to the
+    products that borrow.
+
+    Returns:
+        The figures of each slice, and 1 / rank of each of its edges, zero beyond rank 10.
+    """
     known = real.copurchase.matrix(real.products)
     source, target = (torch.from_numpy(np.ascontiguousarray(each)) for each in (tested.source, tested.target))
     trained = np.union1d(graph.edges(Split.TRAIN).source, graph.edges(Split.TRAIN).target)
-    figures = {}
+    others = np.ones(real.products, np.float32)
+    others[slices.products["established"]] = 0
+    left_out = {AMONG: sp.csr_array(known + sp.csr_array(np.tile(others, (real.products, 1))))}
+    figures, reciprocal = {}, {}
     for name, edges in slices.edges.items():
-        ranked = ranking_metrics(rank_targets(source, target, edges.ends, known))
+        ranks = rank_targets(source, target, edges.ends, left_out.get(name, known))
+        ranked, reciprocal[name] = ranking_metrics(ranks), np.where(ranks <= 10, 1 / ranks, 0)
         figures[name] = {
             "edges": ranked.edges,
             "mrr_at_10": ranked.mrr_at_10,
             "hits_at_10": ranked.hits_at_10,
             "coverage": float(np.isin(slices.products[name], trained).mean()),
         }
-    return figures
+    return figures, reciprocal
 
 
 def measure(products: int, seeds: int, halves: list[float]) -> dict[str, Any]:
@@ -163,6 +182,16 @@ def measure(products: int, seeds: int, halves: list[float]) -> dict[str, Any]:
         for arm in arms
     }
     validation = {arm: float(np.mean([run["validation"][arm] for run in runs])) for arm in arms}
+    ranks = {
+        arm: {
+            part: np.concatenate([run["ranks"][arm][part] for run in runs]) for part in runs[0]["ranks"][arm]
+        }
+        for arm in arms
+    }
+    for arm in arms[1:]:
+        for part, values in ranks[arm].items():
+            low, high = confidence_interval(values - ranks["without"][part], SEED)
+            means[f"{part}, {arm}"] |= {"to_without_low": low, "to_without_high": high}
     return {"figures": means, "validation": validation, "transfers": [run["transfers"] for run in runs]}
 
 
@@ -180,18 +209,20 @@ def measure_one(folder: Path, products: int, seed: int, halves: list[float]) -> 
         ]
         real, tested = train(home)
         slices = slices_of(real, folder / "store", new)
-        arms = {"without": judge(real, real, tested, slices)}
+        arms, ranks = ({"without": each} for each in judge(real, real, tested, slices))
         validation = {"without": held_out_mrr(real, tested)}
     for half in (None, *halves):
         name = "with" if half is None else f"with, half at {half:g}"
         graph = {"transferred": [each.name for each in made], "lent_half": half}
         with twinvec.open(folder / "home", seed=seed, **SETTINGS, graph=graph) as home:
             lent, tested = train(home)
-            arms[name], validation[name] = judge(real, lent, tested, slices), held_out_mrr(real, tested)
+            arms[name], ranks[name] = judge(real, lent, tested, slices)
+            validation[name] = held_out_mrr(real, tested)
         print(f"seed {seed}, {name}: {arms[name]}, {validation[name]:.4f}", file=sys.stderr, flush=True)
     counted = ("to", "products", "mapped", "lenders", "copurchase", "coview", "unsold", "threshold")
     return {
         "arms": arms,
+        "ranks": ranks,
         "validation": validation,
         "transfers": [{name: getattr(each, name) for name in counted} for each in made],
     }
@@ -202,7 +233,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--products", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--halves", type=float, nargs="*", default=[1.0], help="values of graph.lent_half")
+    parser.add_argument("--halves", type=float, nargs="*", default=[0.25], help="values of graph.lent_half")
     add_output(parser)
     arguments = parser.parse_args()
     measured = measure(arguments.products, arguments.seeds, arguments.halves)

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import scipy.sparse as sp
 
 IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float32]
 
 
 class Split(IntEnum):
@@ -31,11 +32,13 @@ class Edges:
         source: Source product of each edge, int64 [edges].
         target: Target product of each edge, int64 [edges].
         count: Number of observations of each edge, int64 [edges].
+        weight: Weight of each edge, over 0 and at most 1, float32 [edges]; None if all weigh 1, as observed edges do.
     """
 
     source: IntArray
     target: IntArray
     count: IntArray
+    weight: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.source)
@@ -47,14 +50,18 @@ class Edges:
 
     def only(self, chosen: npt.NDArray[np.bool_] | IntArray) -> Edges:
         """Return the edges that are `chosen`, a mask bool [edges] or positions int64 [chosen]."""
-        return Edges(self.source[chosen], self.target[chosen], self.count[chosen])
+        weight = None if self.weight is None else self.weight[chosen]
+        return Edges(self.source[chosen], self.target[chosen], self.count[chosen], weight)
 
     def evenly(self, most: int) -> Edges:
         """Return at most `most` of the edges, evenly spaced from the first to the last."""
         return self.only(np.unique(np.linspace(0, len(self) - 1, min(most, len(self)), dtype=np.int64)))
 
     def unordered(self) -> Edges:
-        """Return each pair of products once, the lower number first, with the counts of both directions added."""
+        """Return each pair of products once, the lower number first, with the counts of both directions added.
+
+        Each pair weighs 1.
+        """
         size = int(max(self.source.max(initial=-1), self.target.max(initial=-1))) + 1
         both = self.both_ways()
         matrix = sp.csr_array((both.count, both.ends), shape=(size, size))
@@ -68,15 +75,16 @@ class Edges:
             np.concatenate([self.source, self.target]),
             np.concatenate([self.target, self.source]),
             np.concatenate([self.count, self.count]),
+            None if self.weight is None else np.concatenate([self.weight, self.weight]),
         )
 
     def matrix(self, products: int) -> sp.csr_array:
-        """Return the adjacency matrix, float32 [products, products], with 1 for each edge."""
-        ones = np.ones(len(self), np.float32)
+        """Return the adjacency matrix, float32 [products, products], with the weight of each edge."""
+        weight = np.ones(len(self), np.float32) if self.weight is None else self.weight
         # SciPy keeps the integers that it is given; all that is computed from the graph has 32 bits then.
         source, target = (each.astype(np.int32) for each in self.ends)
-        matrix = sp.csr_array((ones, (source, target)), shape=(products, products))
-        matrix.data[:] = 1
+        matrix = sp.csr_array((weight, (source, target)), shape=(products, products))
+        np.minimum(matrix.data, 1, out=matrix.data)  # an edge may come twice
         return matrix
 
 
@@ -135,4 +143,8 @@ def load_graph(folder: Path) -> ProductGraph:
 
 
 def _edges(table: pa.Table) -> Edges:
-    return Edges(*(table[name].to_numpy().astype(np.int64) for name in ("source", "target", "count")))
+    source, target, count = (
+        table[name].to_numpy().astype(np.int64) for name in ("source", "target", "count")
+    )
+    lent = "weight" in table.column_names
+    return Edges(source, target, count, table["weight"].to_numpy().astype(np.float32) if lent else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -28,4 +29,4 @@ def renumbered(edges: Edges, row: npt.NDArray[np.int64]) -> Edges:
     """
     source, target = row[edges.source], row[edges.target]
     present = (source >= 0) & (target >= 0)
-    return Edges(source[present], target[present], edges.count[present])
+    return replace(edges.only(present), source=source[present], target=target[present])

@@ -23,7 +23,8 @@ def add_lent(
     """Add lent edges to the training edges of the table `edges`, which is divided already.
 
     Only edges on the training side lend, so that no copy of a held-out edge is learned, and a lent edge runs as the
-    lending one does. Held-out edges stay held out, whether lent ones say the same or not.
+    lending one does. Held-out edges stay held out, whether lent ones say the same or not. The table gets a column
+    `weight`: 1 of observed edges, and of a lent one the sum of its counts, at most 1.
 
     Args:
         connection: Connection with `node` and the table `edges(source, target, count, split)`.
@@ -32,7 +33,7 @@ def add_lent(
         edges: Name of the table to add to.
         directed: Whether pairs have a direction of their own; otherwise the edge of a pair may run against its order.
         least: Least sum of counts, each times its confidence and weight, of a lent edge.
-        half: Number of own training edges of a product at which what is lent to it weighs half; None weighs all in
+        half: Number of own training edges of a product at which what is lent to it counts half; None counts all in
             full. A product with many keeps the answers that its own edges give. Of a co-purchase, the source's edges
             count; of a co-view, those of the end with fewer.
 
@@ -50,6 +51,7 @@ def add_lent(
     weight = "1.0" if half is None else f"({half} / ({half} + {fewest}))"
     degrees = "leaving" if behaviour == "copurchase" else "touching"
     before = _count(connection, edges)
+    connection.execute(f"ALTER TABLE {edges} ADD COLUMN weight FLOAT DEFAULT 1")
     connection.execute(
         f"""
         INSERT INTO {edges}
@@ -59,7 +61,8 @@ def add_lent(
              leaving AS (SELECT source AS node, count(*) AS own FROM trained GROUP BY 1),
              touching AS (SELECT node, count(*) AS own FROM (
                  SELECT unnest([source, target]) AS node FROM trained) GROUP BY 1)
-        SELECT a.node, b.node, greatest(1, round(sum(ways.count * {weight})))::BIGINT, $train::TINYINT
+        SELECT a.node, b.node, greatest(1, round(sum(ways.count * {weight})))::BIGINT, $train::TINYINT,
+               least(1, sum(ways.count * {weight}))
         FROM ways JOIN node s ON s.product_id = ways.s JOIN node t ON t.product_id = ways.t
         JOIN node a ON a.product_id = ways.source JOIN node b ON b.product_id = ways.target
         JOIN trained ON trained.source = s.node AND trained.target = t.node

@@ -23,15 +23,16 @@ def walk_matrix(copurchase: sp.csr_array, coview: sp.csr_array, coview_weight: f
     """Return the weighted graph of the walks: co-purchase and co-view edges, in both directions.
 
     Args:
-        copurchase, coview: Adjacency matrices [n, n]; entries over zero are edges.
-        coview_weight: Weight of a co-view edge; a co-purchase edge weighs 1.
+        copurchase, coview: Adjacency matrices [n, n]: the weight of each edge, at most 1. Of two edges against each
+            other, the larger counts.
+        coview_weight: What a co-view edge weighs beside a co-purchase edge.
 
     Returns:
         Symmetric weights, float32 [n, n].
     """
 
     def both(edges: sp.csr_array) -> sp.csr_array:
-        return sp.csr_array(((edges + edges.T) > 0).astype(np.float32))
+        return sp.csr_array(edges.maximum(edges.T)).astype(np.float32)
 
     return sp.csr_array(both(copurchase) + coview_weight * both(coview))
 

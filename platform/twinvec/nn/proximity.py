@@ -29,7 +29,7 @@ def target_share(copurchase: sp.csr_array, weights: sp.csr_array) -> FloatArray:
 
     A product that has seldom been a target is seldom a target again. Nearness alone has no direction.
     """
-    into = np.asarray((copurchase > 0).sum(0)).ravel()
+    into = np.asarray(copurchase.sum(0)).ravel()
     share: FloatArray = ((1 + into) / (1 + np.asarray(weights.sum(1)).ravel())).astype(np.float32)
     return share
 

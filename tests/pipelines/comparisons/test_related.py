@@ -111,7 +111,8 @@ def random_graph(random: np.random.Generator) -> ProductGraph:
     source, target = drawn[drawn[:, 0] != drawn[:, 1]].T
     edges = Edges(source, target, np.ones(len(source), np.int64))
     split = random.choice([Split.TRAIN, Split.VALIDATION, Split.TEST], len(edges)).astype(np.int8)
-    none = Edges(*(np.zeros(0, np.int64) for _ in range(3)))
+    nothing = np.zeros(0, np.int64)
+    none = Edges(nothing, nothing, nothing)
     ids = pa.array([f"p{number:02}" for number in range(20)])
     return ProductGraph(ids, edges, none, split, np.zeros(0, np.int8))
 

@@ -181,8 +181,9 @@ def test_only_training_edges_lend_and_as_they_run(directed: bool, tmp_path: Path
         files = [tmp_path / "lent.parquet"] * 2
         added = add_lent(connection, files, "copurchase", "edges", directed, 0.25)
         edges = connection.execute("FROM edges").fetchall()
-    expected = [(5, 1, 2, 0)] + ([] if directed else [(4, 5, 1, 0)])
-    assert sorted(edges) == sorted(own + expected)
+    # The first has 1.2 and .6 in all, and an edge weighs 1 at most.
+    expected = [(5, 1, 2, 0, 1.0)] + ([] if directed else [(4, 5, 1, 0, 1.0)])
+    assert sorted(edges) == sorted([(*edge, 1.0) for edge in own] + expected)
     assert added == len(expected)
 
 
@@ -217,8 +218,10 @@ def test_products_with_many_own_edges_borrow_less(tmp_path: Path, behaviour: str
                 "INSERT INTO edges VALUES (?, ?, 1, 0)", [list(pair) for pair in sorted(own)]
             )
             add_lent(connection, [tmp_path / "lent.parquet"], behaviour, "edges", True, least, each)
-            rows = connection.execute("SELECT source, target FROM edges").fetchall()
-            found[each] = set(rows) - own
+            rows = connection.execute("SELECT source, target, weight FROM edges").fetchall()
+            weights = {(source, target): weight for source, target, weight in rows}
+            assert {weights.pop(pair) for pair in own} == {1.0}
+            found[each] = weights
     leaving = Counter(source for source, _ in own)
     touching = Counter(end for pair in own for end in pair)
 
@@ -226,8 +229,12 @@ def test_products_with_many_own_edges_borrow_less(tmp_path: Path, behaviour: str
         return leaving[pair[0]] if behaviour == "copurchase" else min(touching[end] for end in pair)
 
     sums = Counter((int(each["source"][1:]), int(each["target"][1:])) for each in lent)
-    assert found[None] == set(sums) - own
-    assert found[half] == {pair for pair in found[None] if sums[pair] * half / (half + fewest(pair)) >= least}
+    assert found[None] == dict.fromkeys(set(sums) - own, 1.0)
+    counted = {pair: sums[pair] * half / (half + fewest(pair)) for pair in found[None]}
+    assert found[half] == pytest.approx(
+        {pair: min(1, sum_) for pair, sum_ in counted.items() if sum_ >= least}
+    )
+    assert min(found[half].values()) < 1
     assert 0 < len(found[half]) < len(found[None])
 
 
