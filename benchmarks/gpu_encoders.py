@@ -119,7 +119,7 @@ def common(learning_rate: float, precision: Any) -> dict[str, Any]:
 
 
 def measure_images(options: argparse.Namespace, device: torch.device) -> dict[str, Any]:
-    """Encode and train with the default image encoder, by timm alone and by Twinvec."""
+    """Encode and train with the untrained ViT, by timm alone and by Twinvec."""
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 256, (options.images, 3, SIZE, SIZE), np.uint8)
     encoder = load_image_encoder(UNTRAINED, SIZE, VECTOR, 0).to(device)

@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 
 SHOWN = 4
 # By the settings it would take minutes; of so few products, a short training of the text encoder does harm.
-BRIEF: dict[str, dict[str, Any]] = {
-    "text": {"scheme": "pretrained"},
-    "image": {"training": {"epochs": 3}},
-}
+BRIEF: dict[str, dict[str, Any]] = {"text": {"scheme": "pretrained"}}
 # The most bought product of each category whose products lead to purchases elsewhere; a category, once.
 MOST_BOUGHT = """
     WITH bought AS (
@@ -50,9 +47,8 @@ def demo(
 ) -> None:
     """Take a synthetic store through the whole road, and show related products.
 
-    Everything goes into the configured home (`twinvec settings`), where a later demo finds it again. The image
-    encoder is trained more briefly than the settings say, and the text encoder not at all, which `twinvec run` makes
-    good.
+    Everything goes into the configured home (`twinvec settings`), where a later demo finds it again. The text encoder
+    is not trained, which `twinvec run` makes good.
     """
     from pipelines.evaluation.layout import map_of
     from twinvec.releases.refresh import refresh
@@ -82,8 +78,7 @@ def demo(
         f"All of it is in {workspace.settings.home}: `twinvec status` shows what, "
         f"`twinvec related {answers[0].product.product_id}` asks for more, "
         "`twinvec serve` has a page to look at, /explore.\n"
-        "The image encoder was trained briefly, and the text encoder taken as it is: `twinvec run` trains them by the "
-        "settings."
+        "The text encoder was taken as it is: `twinvec run` trains it by the settings."
     )
 
 

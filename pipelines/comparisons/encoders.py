@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pipelines.baselines.problem import UnsuitedError
 from pipelines.comparisons.comparison import RELATED, Column, Comparison, Request
 from twinvec.errors import CatalogueError
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from registry.models import Version
     from twinvec.workspace import Workspace
 
-COVIEWS = "coviews"
+COVIEWS, NONE = "coviews", "none"
 # What rows are judged by → prefix of the figures' names in a version's metrics.
 PREFIX = {COVIEWS: "coview_", RELATED: ""}
 FIGURES = {"hits_at_1": "Hits@1", "hits_at_3": "Hits@3", "hits_at_5": "Hits@5", "mrr_at_10": "MRR@10"}
@@ -69,11 +70,14 @@ def fit(problem: EncoderProblem, scheme: str) -> Version:
     """Make the versions with this scheme, and return the one that has the figures.
 
     Raises:
-        CatalogueError: If there is none.
+        UnsuitedError: If the scheme is `none`, and the encoder's own vectors are judged.
+        CatalogueError: If there is no version.
     """
     from twinvec import dag
 
     request, space = problem.request, problem.judged_space
+    if scheme == NONE and space == problem.space:
+        raise UnsuitedError(f"without {space} vectors, they find no {request.by}")
 
     def report(message: str) -> None:
         request.progress(f"{scheme}: {message}")
@@ -181,13 +185,13 @@ def _declare(
 TEXT = _declare(
     "text",
     ("pretrained", "copurchase", "category", "coview", "coview-ml"),
-    ("none",),
+    (NONE,),
     (COVIEWS, RELATED),
     "Training schemes of the text encoder (Table 6).",
 )
 IMAGE = _declare(
     "image",
-    ("none", "pretrained", "same-product", "coview-pair"),
+    (NONE, "pretrained", "same-product", "coview-pair"),
     (),
     (RELATED, COVIEWS),
     "Training schemes of the image encoder (Table 7).",

@@ -44,7 +44,13 @@ def small(home: Path, **changes: Any) -> Settings:
     groups: dict[str, Any] = {
         "category": {"epochs": 100},
         "text": {"training": {"batch": 16, "pairs": 32, "epochs": 1, "validation_products": 40}},
-        "image": {"size": 32, "dimension": 32, "training": {"pairs": 64, "epochs": 1}},
+        "image": {
+            "scheme": "coview-pair",
+            "model": "vit_small_untrained",
+            "size": 32,
+            "dimension": 32,
+            "training": {"pairs": 64, "epochs": 1},
+        },
         "aligned": {"dimension": 64, "epochs": 4},
         "related": {"dimension": 32, "twinvec": {"epochs": 5}, "paper": {"epochs": 5, "batch": 200}},
         "ranking": {"trees": 30},

