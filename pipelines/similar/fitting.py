@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pipelines.similar.tuning import TunedContent
 from twinvec.metrics.graded import Graded, rank_graded
 from twinvec.nn.losses.hrms import HRMSLoss, Level
 from twinvec.nn.models.product_sim import ProductSIM
+from twinvec.nn.training.best import BestWeights
 from twinvec.nn.training.finite import check_loss
 from twinvec.settings.similar import HrmsSettings, SimilarSettings
 
@@ -98,7 +98,7 @@ def fit(
     generator = np.random.default_rng(seed)
     rows = training[with_positives(labels[training])]
     before = float("nan") if fusion is None else _validate(model, content, labels, validation, options.k)
-    best, best_state, since = np.nan_to_num(before, nan=-np.inf), copy.deepcopy(trained.state_dict()), 0
+    best = BestWeights(trained, options.patience, before if np.isfinite(before) else -np.inf)
     for number in range(1, epochs + 1):
         started = time.perf_counter()
         trained.train()
@@ -116,14 +116,10 @@ def fit(
             check_loss(mean, f"epoch {number}")
         trained.eval()
         ndcg = _validate(model, content, labels, validation, options.k)
-        figure = ndcg if np.isfinite(ndcg) else -mean
         report(Epoch(number, mean, ndcg, len(rows) / (time.perf_counter() - started)))
-        since += 1
-        if figure > best:
-            best, best_state, since = figure, copy.deepcopy(trained.state_dict()), 0
-        if since >= options.patience:
+        if best.is_over(ndcg if np.isfinite(ndcg) else -mean):
             break
-    trained.load_state_dict(best_state)
+    best.restore()
     return model.eval()
 
 
