@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import mlflow
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -114,6 +115,24 @@ def test_a_new_listing_gets_the_vector_of_the_version(made: Made) -> None:
         for hit in made.home.similar(NewListing(title, None, brand, colour, size, attributes)).hits
         if hit.score == pytest.approx(1, abs=1e-4)
     ]
+
+
+def test_its_files_are_checked_and_mlflow_loads_the_fusion(made: Made) -> None:
+    settings, version = made.home.settings, made.version
+    (file,) = (settings.home / "mlartifacts" / "similar").rglob("text_encoder/config.json")
+    served = mlflow.pyfunc.load_model(version.model_uri)
+    encoder = load_models(settings, version, CPU).text
+    labels = read_labels(made.home.workspace.snapshot(), 0)
+    content = encode(made.home.workspace.snapshot(), labels, settings, encoder, None, lambda _: None)
+    inputs = [each.name for each in served.metadata.signature.inputs]
+    tensors = [each.numpy() for each in content.of(torch.arange(9), CPU)]
+    answer = served.predict(dict(zip(inputs, tensors, strict=True)))
+    np.testing.assert_allclose(answer, vectors(made, version.name)[:9], atol=1e-5)
+    whole = file.read_text("utf-8")
+    file.write_text(whole + " ", "utf-8")
+    with pytest.raises(StoreError, match="are not those that were logged"):
+        load_models(settings, version, CPU)
+    file.write_text(whole, "utf-8")
 
 
 def test_training_again_gives_the_same(made: Made) -> None:
