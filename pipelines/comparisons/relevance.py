@@ -3,12 +3,17 @@
 All rows share one text encoder. It is trained for one pass over all training pairs, with the text alone, and then left
 as it is; what it makes of each pair is computed once. So a row costs seconds, and rows differ by their graphs alone.
 Each row is fitted with several seeds. Intervals are of the mean difference to the text alone, paired by test query.
+
+The peak memory of a row is what its training and its answers for the test pairs take beyond what was in use before: the
+new weights, their copies, gradients, batches, and the pages of the neighbourhoods that are read, which every row opens
+anew. The text encoder and what it makes of the pairs are shared, and were there before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pipelines.comparisons.comparison import Column, Comparison, Request
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
     from pipelines.relevance.problem import Problem
     from twinvec.nn.models.salam import Salam
     from twinvec.settings import RelevanceSettings
+    from twinvec.stage import Inputs
 
 MAJORITY, COSINE, TEXT = "majority", "bi-encoder", "text"
 SEEDS = 5
@@ -46,6 +52,7 @@ class RelevanceProblem:
     """The problem that all rows share.
 
     Attributes:
+        inputs: Versions that the neighbourhoods are read from.
         judged: Judged pairs by the number of classes, such as `E-S-C-I`.
         problem: The pairs as models read them, with what the text encoder makes of them.
         encoder: Text encoder.
@@ -57,6 +64,7 @@ class RelevanceProblem:
         text_seconds: Seconds an epoch in which the text encoder was trained.
     """
 
+    inputs: Inputs
     judged: Mapping[str, Judged]
     problem: Problem
     encoder: Any
@@ -76,12 +84,15 @@ class Found:
         predicted: Class of each test pair, int64 [seeds, test].
         model: Last model; None for the baselines.
         seconds_an_epoch: Seconds of an epoch; None for the baselines.
+        peak_memory: Bytes that memory rose to above what was in use before; None for the baselines, and where the
+            system does not tell.
     """
 
     classes: str
     predicted: npt.NDArray[Any]
     model: Salam | None
     seconds_an_epoch: float | None
+    peak_memory: int | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +113,7 @@ class RelevanceRow:
         parameters: Number of parameters, those of the text encoder included.
         seconds_an_epoch: Seconds of an epoch.
         ms_a_pair: Milliseconds to classify a pair, alone in its batch, text encoder included.
+        peak_memory_mib: Mebibytes that training and answering took at most beyond what was in use before.
         disk_mb: Megabytes of the weights and, with a graph, of the neighbourhoods.
         seconds: Seconds of fitting all seeds.
     """
@@ -124,6 +136,7 @@ class RelevanceRow:
     parameters: int | None
     seconds_an_epoch: float | None
     ms_a_pair: float | None
+    peak_memory_mib: int | None
     disk_mb: float | None
     seconds: float
 
@@ -160,38 +173,53 @@ def prepare(request: Request) -> RelevanceProblem:
     history = fitter.fit(model.to(device), TEXT_EPOCHS)
     seconds = float(np.mean([epoch.seconds for epoch in history[1:]])) if history[1:] else 0.0
     frozen = freeze(model, problem, text.predict_batch, device)
-    return RelevanceProblem(judged, frozen, model.encoder, files, options, device, {}, seconds)
+    return RelevanceProblem(inputs, judged, frozen, model.encoder, files, options, device, {}, seconds)
 
 
 def fit(problem: RelevanceProblem, name: str) -> Found | None:
     """Fit a row with each seed, and ask it for the test pairs; None for a graph where nothing was bought."""
     import numpy as np
 
-    from pipelines.relevance.fitting import ALL, Fitter
+    from pipelines.comparisons.peak_memory import with_peak_memory
     from pipelines.relevance.judged import Split
-    from pipelines.relevance.problem import build_model, predict
 
     classes, recipe = VARIANTS.get(name, ("E-S-C-I", name))
     judged = problem.judged[classes]
-    test = judged.rows(Split.TEST)
     if name in (MAJORITY, COSINE):
-        return Found(classes, np.repeat(_baseline(problem, name, judged)[None, test], SEEDS, 0), None, None)
-    one_phase = name == ONE_PHASE
-    changes = {**PHASES[TWO_PHASES if one_phase else recipe], "classes": classes}
+        answers = _baseline(problem, name, judged)[None, judged.rows(Split.TEST)]
+        return Found(classes, np.repeat(answers, SEEDS, 0), None, None)
+    changes = {**PHASES[TWO_PHASES if name == ONE_PHASE else recipe], "classes": classes}
     options = problem.options.model_copy(update=changes)
     if options.graph != "none" and problem.files is None:
         return None
-    length = (
-        problem.files.features.shape[1] if problem.files is not None and options.graph != "none" else None
-    )
+    work = partial(_fit, problem, judged, options, name == ONE_PHASE)
+    found, memory = with_peak_memory(work, problem.device)
+    return replace(found, peak_memory=memory)
+
+
+def _fit(problem: RelevanceProblem, judged: Judged, options: RelevanceSettings, one_phase: bool) -> Found:
+    """Fit a model with each seed."""
+    import numpy as np
+    import torch
+
+    from pipelines.relevance.fitting import ALL, Fitter
+    from pipelines.relevance.judged import Split
+    from pipelines.relevance.pipeline import read_files
+    from pipelines.relevance.problem import join, predict
+
+    test = judged.rows(Split.TEST)
+    files = None if options.graph == "none" else read_files(problem.inputs)
+    length = None if files is None else files.features.shape[1]
+    shared = replace(problem.problem, files=files)
     found, seconds = np.zeros((SEEDS, len(test)), np.int64), []
     for seed in range(SEEDS):
-        model, _ = build_model(options, len(judged.names), length, seed, problem.encoder)
-        fitter = Fitter(problem.problem, judged, options, problem.device, seed)
+        torch.manual_seed(seed)
+        model = join(problem.encoder, options, len(judged.names), length).to(problem.device)
+        fitter = Fitter(shared, judged, options, problem.device, seed)
         if one_phase:  # as many epochs as both phases have (SALAM 4.3)
             history = fitter.fit(model, options.pretrain_epochs + options.epochs)
             seconds += [epoch.seconds for epoch in history[1:]]
-            found[seed] = predict(model, problem.problem, test, 256, problem.device).argmax(1)
+            found[seed] = predict(model, shared, test, 256, problem.device).argmax(1)
             continue
         for region, current, history in fitter.phases(model):
             if region == ALL:
@@ -199,9 +227,9 @@ def fit(problem: RelevanceProblem, name: str) -> Found | None:
                 continue
             rows = judged.rows(Split.TEST, region)
             if len(rows):
-                answers = predict(current, problem.problem, rows, 256, problem.device).argmax(1)
+                answers = predict(current, shared, rows, 256, problem.device).argmax(1)
                 found[seed, np.searchsorted(test, rows)] = answers
-    return Found(classes, found, model, float(np.mean(seconds)) if seconds else None)
+    return Found(options.classes, found, model, float(np.mean(seconds)) if seconds else None)
 
 
 def _baseline(problem: RelevanceProblem, name: str, judged: Judged) -> npt.NDArray[Any]:
@@ -293,6 +321,7 @@ def judge(problem: RelevanceProblem, name: str, found: Found, seconds: float) ->
         parameters=parameters,
         seconds_an_epoch=found.seconds_an_epoch,
         ms_a_pair=milliseconds,
+        peak_memory_mib=None if found.peak_memory is None else round(found.peak_memory / 2**20),
         disk_mb=disk,
         seconds=seconds,
     )
@@ -345,6 +374,7 @@ COMPARISON = Comparison(
         Column("parameters", "parameters"),
         Column("seconds_an_epoch", "s an epoch"),
         Column("ms_a_pair", "ms a pair"),
+        Column("peak_memory_mib", "peak MiB"),
         Column("disk_mb", "MB on disk"),
         Column("seconds", "seconds"),
     ),

@@ -1,8 +1,12 @@
-"""Table of the losses of `similar`: HRMS and others on the same listings and encoders (ProductSIM 5, Table 1)."""
+"""Table of the losses of `similar`: HRMS and others on the same listings and encoders (ProductSIM 5, Table 1).
+
+One more row, if it is asked for, trains the text encoder by HRMS along with the fusion.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from pipelines.similar.encoding import Content
     from pipelines.similar.evaluation import Division
     from pipelines.similar.listings import Labels
+    from twinvec.catalogue.snapshot import Snapshot
     from twinvec.settings import Settings
 
     Values = Mapping[str, npt.NDArray[np.float64]]
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
 SEEDS = 5
 RESAMPLES = 2000
 HRMS, FROZEN, REFERENCE = "HRMS", "frozen encoders", "multi-similarity"
+TUNED = "HRMS, text encoder trained"
 FIGURES = ("recall", "ndcg", "exact_recall")
 
 
@@ -63,6 +69,7 @@ class SimilarRow:
 class SimilarProblem:
     """The problem that all losses share: frozen vectors, groups, and held-out families."""
 
+    snapshot: Snapshot
     content: Content
     labels: Labels
     division: Division
@@ -131,7 +138,7 @@ def _himulcon(problem: SimilarProblem) -> nn.Module:
 
 
 def row_names() -> Sequence[str]:
-    """Return the names of all rows."""
+    """Return the names of the rows with frozen encoders."""
     return (FROZEN, *losses())
 
 
@@ -141,7 +148,7 @@ def prepare(request: Request) -> SimilarProblem:
     Raises:
         CatalogueError: If the snapshot has no groups of listings, or none of them is held out.
     """
-    from pipelines.similar.encoding import encode
+    from pipelines.similar.encoding import encode, text_encoder
     from pipelines.similar.evaluation import divide
     from pipelines.similar.listings import read_labels, reason_to_skip
     from twinvec.nn.device import resolve_device
@@ -155,14 +162,18 @@ def prepare(request: Request) -> SimilarProblem:
     division = divide(labels, settings.similar)
     if len(division.test) < 2:
         raise CatalogueError(f"snapshot {snapshot.id} has no held-out families", "ingest a larger catalogue")
-    content = encode(snapshot, labels, settings, None, request.progress)
-    return SimilarProblem(content, labels, division, settings, resolve_device(settings.device))
+    device = resolve_device(settings.device)
+    encoder = text_encoder(settings.similar, device)
+    content = encode(snapshot, labels, settings, encoder, None, request.progress)
+    return SimilarProblem(snapshot, content, labels, division, settings, device)
 
 
 def fit(problem: SimilarProblem, name: str) -> Sequence[Values]:
     """Fit a loss with each seed, and return figure → values of the test listings for each."""
+    from pipelines.similar.encoding import text_encoder
     from pipelines.similar.fitting import fit as fit_fusion
     from pipelines.similar.fitting import judge as judge_fusion
+    from pipelines.similar.tuning import tuned
     from twinvec.metrics.graded import rank_graded
 
     options, division = problem.settings.similar, problem.division
@@ -173,17 +184,16 @@ def fit(problem: SimilarProblem, name: str) -> Sequence[Values]:
         return [{figure: getattr(graded, figure) for figure in FIGURES}]
     made = []
     for seed in range(problem.settings.seed, problem.settings.seed + SEEDS):
-        model = fit_fusion(
-            problem.content,
-            problem.groups,
-            division.training,
-            division.validation,
-            options,
-            losses()[name](problem),
-            problem.device,
-            seed,
-        )
-        graded = judge_fusion(model, problem.content, identity, test, options.k)
+        loss = None if name == TUNED else losses()[name](problem)
+        shared = problem.groups, division.training, division.validation, options, loss, problem.device, seed
+        content = problem.content
+        model = fit_fusion(content, *shared)
+        with ExitStack() as stack:
+            if name == TUNED:
+                encoder = text_encoder(options, problem.device)
+                content = stack.enter_context(tuned(content, problem.snapshot, encoder, problem.settings))
+                fit_fusion(content, *shared, fusion=model)
+            graded = judge_fusion(model, content, identity, test, options.k)
         made.append({figure: getattr(graded, figure) for figure in FIGURES})
     return made
 
@@ -282,6 +292,7 @@ COMPARISON = Comparison(
         Column("seconds", "seconds"),
     ),
     rows=row_names,
+    others=(TUNED,),
     prepare=prepare,
     fit=fit,
     judge=judge,

@@ -16,6 +16,7 @@ from pipelines.relevance.judged import Judged, Split
 from pipelines.relevance.problem import Problem, batches_by_length, predict
 from twinvec.metrics.classification import classification_metrics
 from twinvec.nn.models.salam import Salam
+from twinvec.nn.training.best import BestWeights
 from twinvec.nn.training.finite import check_loss
 from twinvec.settings import RelevanceSettings
 
@@ -89,7 +90,7 @@ class Fitter:
         )
         optimiser = build_optimiser(model, options)
         random = np.random.default_rng([self.seed, *(region or ALL).encode()])
-        best = copy.deepcopy(model.state_dict())
+        best = BestWeights(model, options.patience, _figure(history[0]))
         classes = torch.from_numpy(judged.classes)
         lengths = self.problem.tokens.lengths()[rows]
         for number in range(1, epochs + 1):
@@ -109,11 +110,9 @@ class Fitter:
             check_loss(mean, f"epoch {number} of {region or ALL}")
             history.append(Epoch(region or ALL, number, mean, self._validate(model, held_out), seconds))
             self.report(history[-1])
-            if best_epoch(history) == number:
-                best = copy.deepcopy(model.state_dict())
-            elif number - best_epoch(history) >= options.patience:
+            if best.is_over(_figure(history[-1])):
                 break
-        model.load_state_dict(best)
+        best.restore()
         return history
 
     def phases(self, model: Salam) -> Iterator[tuple[str, Salam, list[Epoch]]]:
@@ -134,10 +133,9 @@ class Fitter:
         return classification_metrics(self.judged.classes[rows], found, self.judged.names)["macro_f1"]
 
 
-def best_epoch(history: list[Epoch]) -> int:
-    """Return the number of the epoch with the best validation, the first of equal ones; the last without validation."""
-    figures = np.array([epoch.validation for epoch in history])
-    return len(history) - 1 if np.isnan(figures).all() else int(np.nanargmax(figures))
+def _figure(epoch: Epoch) -> float:
+    """Return the figure that epochs are judged by: without validation its number, so that the last is the best."""
+    return epoch.number if np.isnan(epoch.validation) else epoch.validation
 
 
 def class_weights(classes: Ints, count: int) -> torch.Tensor:

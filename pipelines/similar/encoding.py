@@ -1,4 +1,4 @@
-"""Frozen vectors of the listings' texts and images, which the fusion encoder reads."""
+"""Vectors of the listings' texts and images, which the fusion encoder reads."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
+from sentence_transformers import SentenceTransformer
 from torch import Tensor
 
 from pipelines.encoding.disk_matrix import disk_matrix
@@ -28,6 +29,7 @@ from twinvec.nn.device import resolve_device
 from twinvec.nn.models.image import ImageEncoder
 from twinvec.progress import Progress
 from twinvec.settings import ImageSettings, Settings
+from twinvec.settings.similar import SimilarSettings
 from twinvec.tracking import model_digest
 
 TEXTS = 4096
@@ -37,7 +39,7 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Content:
-    """Frozen vectors of n listings.
+    """Vectors of n listings.
 
     Attributes:
         text: float32 [n, t], in a file.
@@ -79,7 +81,12 @@ class ListedImages(Snapshot):
 
 
 def encode(
-    snapshot: Snapshot, labels: Labels, settings: Settings, image: int | None, progress: Progress
+    snapshot: Snapshot,
+    labels: Labels,
+    settings: Settings,
+    encoder: SentenceTransformer,
+    image: int | None,
+    progress: Progress,
 ) -> Content:
     """Encode all listings, in the memory of a batch beside the files of the vectors.
 
@@ -87,24 +94,32 @@ def encode(
         snapshot: Snapshot.
         labels: Its listings.
         settings: Settings.
+        encoder: Text encoder.
         image: Length of the image vectors; `NO_IMAGES` reads none, None reads them if there are any and settings say
             so.
         progress: Called with what is done.
     """
-    options = settings.similar
-    encoder = load_text_encoder(options.text_model, options.max_length, resolve_device(settings.device))
-    vectors = disk_matrix(settings.home, len(labels), dimension(encoder))
-    has_text = np.zeros(len(labels), bool)
-    done = 0
-    for texts in read_texts(snapshot, options.words, TEXTS):
-        there = texts.is_valid().to_numpy(zero_copy_only=False)
-        encoded = encode_texts(encoder, texts.drop_null().to_pylist(), options.encode_batch)
-        vectors[done : done + len(texts)][there] = encoded
-        has_text[done : done + len(texts)] = there
-        done += len(texts)
-        progress(f"{done:,} of {len(labels):,} texts")
+    text, has_text = _texts(snapshot, labels, settings, encoder, progress)
     images, has_image = _images(snapshot, labels, settings, image, progress)
-    return Content(*(torch.from_numpy(part) for part in (vectors, has_text, images, has_image)))
+    return Content(*(torch.from_numpy(part) for part in (text, has_text, images, has_image)))
+
+
+def with_texts_by(
+    encoder: SentenceTransformer,
+    content: Content,
+    snapshot: Snapshot,
+    labels: Labels,
+    settings: Settings,
+    progress: Progress,
+) -> Content:
+    """Return the content with the text vectors of another encoder."""
+    text, _ = _texts(snapshot, labels, settings, encoder, progress)
+    return Content(torch.from_numpy(text), content.has_text, content.image, content.has_image)
+
+
+def text_encoder(options: SimilarSettings, device: torch.device) -> SentenceTransformer:
+    """Load the text encoder that the settings name."""
+    return load_text_encoder(options.text_model, options.max_length, device)
 
 
 def image_settings(settings: Settings) -> ImageSettings:
@@ -117,6 +132,28 @@ def image_encoder(settings: Settings) -> ImageEncoder:
     options = settings.similar
     encoder = load_image_encoder(options.image_model, options.image_size, IMAGE_DIMENSION, seed=0)
     return encoder.to(resolve_device(settings.device))
+
+
+def _texts(
+    snapshot: Snapshot,
+    labels: Labels,
+    settings: Settings,
+    encoder: SentenceTransformer,
+    progress: Progress,
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Return the text vectors of the listings and whether each has one."""
+    options = settings.similar
+    vectors = disk_matrix(settings.home, len(labels), dimension(encoder))
+    has = np.zeros(len(labels), bool)
+    done = 0
+    for texts in read_texts(snapshot, options.words, TEXTS):
+        there = texts.is_valid().to_numpy(zero_copy_only=False)
+        encoded = encode_texts(encoder, texts.drop_null().to_pylist(), options.encode_batch)
+        vectors[done : done + len(texts)][there] = encoded
+        has[done : done + len(texts)] = there
+        done += len(texts)
+        progress(f"{done:,} of {len(labels):,} texts")
+    return vectors, has
 
 
 def _images(
@@ -157,10 +194,9 @@ def _rows_by_code(codes: pa.DictionaryArray) -> list[npt.NDArray[np.int64]]:
     return np.split(order, np.cumsum(np.bincount(indices[order], minlength=len(codes.dictionary)))[:-1])
 
 
-def digests(settings: Settings, images: bool) -> Mapping[str, str]:
-    """Return the digests of the frozen encoders and of what they read; part of a version's preprocessing."""
+def digests(settings: Settings, encoder: SentenceTransformer, images: bool) -> Mapping[str, str]:
+    """Return the digests of the encoders, the given one of texts first, and of what they read."""
     options = settings.similar
-    encoder = load_text_encoder(options.text_model, options.max_length, torch.device("cpu"))
     parts = {
         "settings": digest.of_json(options.deciding()),
         "text": text_sql(options.words),

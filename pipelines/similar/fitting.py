@@ -1,8 +1,7 @@
-"""Training of the fusion encoder on listings with any loss of pytorch-metric-learning's form."""
+"""Training of the fusion encoder, and of the text encoder with it, by any loss of pytorch-metric-learning's form."""
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,9 +12,11 @@ from torch import Tensor, nn
 
 from pipelines.similar.batches import Ints, grouped, with_positives
 from pipelines.similar.encoding import Content
+from pipelines.similar.tuning import TunedContent
 from twinvec.metrics.graded import Graded, rank_graded
 from twinvec.nn.losses.hrms import HRMSLoss, Level
 from twinvec.nn.models.product_sim import ProductSIM
+from twinvec.nn.training.best import BestWeights
 from twinvec.nn.training.finite import check_loss
 from twinvec.settings.similar import HrmsSettings, SimilarSettings
 
@@ -58,13 +59,15 @@ def fit(
     device: torch.device,
     seed: int,
     report: Callable[[Epoch], None] = lambda _epoch: None,
+    fusion: ProductSIM | None = None,
 ) -> ProductSIM:
     """Fit on the training listings; the epoch with the best nDCG@k of the validation listings is kept.
 
-    Where no validation listing has anything to find, that with the least loss is.
+    Where no validation listing has anything to find, that with the least loss is. With `TunedContent`, its text encoder
+    is trained along, and keeps the weights of the same epoch.
 
     Args:
-        content: Frozen vectors of all listings.
+        content: Content of all listings.
         labels: Groups that the loss reads, finest level first, int64 [n, levels]; product and family come first.
         training, validation: Rows.
         options: Settings.
@@ -72,25 +75,33 @@ def fit(
         device: Device to compute on.
         seed: Seed of weights, dropout and batches.
         report: Called after each epoch.
+        fusion: Fusion that is trained further, in place; the state before counts as an epoch. A new one if None.
 
     Raises:
         TrainingError: If the loss of an epoch or the weights after it are not finite.
     """
     torch.manual_seed(seed)
     widths = content.text.shape[1], content.image.shape[1]
-    model = ProductSIM(*widths, options.hidden, options.dimension, options.dropout, options.left_out).to(
-        device
-    )
+    model = (
+        ProductSIM(*widths, options.hidden, options.dimension, options.dropout, options.left_out)
+        if fusion is None
+        else fusion
+    ).to(device)
     loss = (make_loss(options.loss) if loss is None else loss).to(device)
-    optimiser = torch.optim.AdamW(
-        [*model.parameters(), *loss.parameters()], options.learning_rate, weight_decay=options.weight_decay
-    )
+    groups = [{"params": [*model.parameters(), *loss.parameters()], "lr": options.learning_rate}]
+    trained, epochs = nn.ModuleList([model]), options.epochs
+    if isinstance(content, TunedContent):
+        groups.append({"params": [*content.encoder.parameters()], "lr": options.tuning.learning_rate})
+        trained.append(content.encoder)
+        epochs = options.tuning.epochs
+    optimiser = torch.optim.AdamW(groups, weight_decay=options.weight_decay)
     generator = np.random.default_rng(seed)
     rows = training[with_positives(labels[training])]
-    best, best_state, since = -np.inf, copy.deepcopy(model.state_dict()), 0
-    for number in range(1, options.epochs + 1):
+    before = float("nan") if fusion is None else _validate(model, content, labels, validation, options.k)
+    best = BestWeights(trained, options.patience, before if np.isfinite(before) else -np.inf)
+    for number in range(1, epochs + 1):
         started = time.perf_counter()
-        model.train()
+        trained.train()
         losses = []
         for batch in grouped(labels, rows, options.batch, generator):
             places = torch.from_numpy(batch)
@@ -101,19 +112,14 @@ def fit(
             losses.append(value.detach())
         mean = float(torch.stack(losses).mean()) if losses else 0.0
         # Groups that are apart by more than the margins leave no pair, and the loss is 0; so do vectors of NaN.
-        if mean or not all(bool(each.isfinite().all()) for each in model.parameters()):
+        if mean or not all(bool(each.isfinite().all()) for each in trained.parameters()):
             check_loss(mean, f"epoch {number}")
-        values = judge(model, content, labels, validation, options.k).ndcg
-        there = np.isfinite(values)
-        ndcg = float(values[there].mean()) if there.any() else float("nan")
-        figure = ndcg if there.any() else -mean
+        trained.eval()
+        ndcg = _validate(model, content, labels, validation, options.k)
         report(Epoch(number, mean, ndcg, len(rows) / (time.perf_counter() - started)))
-        since += 1
-        if figure > best:
-            best, best_state, since = figure, copy.deepcopy(model.state_dict()), 0
-        if since >= options.patience:
+        if best.is_over(ndcg if np.isfinite(ndcg) else -mean):
             break
-    model.load_state_dict(best_state)
+    best.restore()
     return model.eval()
 
 
@@ -127,6 +133,13 @@ def embed(model: nn.Module, content: Content, rows: Ints | None = None) -> Tenso
     # Exported models take no batch of one, which `tensor_split` may leave.
     parts = places.tensor_split(1 + len(places) // ENCODED)
     return torch.cat([model(*content.of(part, device)).cpu() for part in parts])
+
+
+def _validate(model: nn.Module, content: Content, labels: Ints, rows: Ints, k: int) -> float:
+    """Return the mean nDCG@k of some listings; NaN if none has anything to find."""
+    values = judge(model, content, labels, rows, k).ndcg
+    there = np.isfinite(values)
+    return float(values[there].mean()) if there.any() else float("nan")
 
 
 def judge(model: nn.Module, content: Content, labels: Ints, rows: Ints, k: int) -> Graded:

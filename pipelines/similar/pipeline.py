@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import torch
+from sentence_transformers import SentenceTransformer
 from torch import Tensor
 
-from pipelines.similar.encoding import NO_IMAGES, digests, encode
+from pipelines.similar.encoding import NO_IMAGES, digests, encode, text_encoder, with_texts_by
 from pipelines.similar.evaluation import divide, figures, slices, thresholds
 from pipelines.similar.fitting import Epoch, embed, fit, judge
 from pipelines.similar.listings import read_labels, require_levels
 from pipelines.similar.space import SPACE, VECTOR
+from pipelines.similar.tuning import tuned
 from twinvec import digest
 from twinvec.files import write_text
 from twinvec.nn.device import resolve_device
@@ -27,27 +31,35 @@ if TYPE_CHECKING:
     from twinvec.tracking import Run
 
 ENCODERS = "encoders.json"
-"""File in a version's folder: digests of the frozen encoders and of what they read."""
+"""File in a version's folder: digests of the encoders and of what they read."""
+TEXT_ENCODER = "text_encoder"
+"""Folder beside the fusion encoder in MLflow: the text encoder, if it was trained."""
 
 
 def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
-    """Encode the listings, train the fusion on families that are not held out, and embed every listing."""
+    """Encode the listings, train on families that are not held out, and embed every listing."""
     settings, options = inputs.settings, inputs.settings.similar
     labels = read_labels(inputs.snapshot, settings.seed)
     require_levels(labels, inputs.snapshot.id)
     progress(f"{len(labels):,} listings of {labels.levels['product'].max() + 1:,} products")
-    content = encode(inputs.snapshot, labels, settings, None, progress)
+    device, seed = resolve_device(settings.device), settings.seed
+    encoder = text_encoder(options, device)
+    content = encode(inputs.snapshot, labels, settings, encoder, None, progress)
     groups, division = labels.matrix(options.loss.levels), divide(labels, options)
 
-    def report(epoch: Epoch) -> None:
+    def report(prefix: str, epoch: Epoch) -> None:
         values = {"loss": epoch.loss, "validation_ndcg": epoch.ndcg, "listings_per_second": epoch.rate}
-        run.log_epoch(epoch.number, {name: value for name, value in values.items() if value == value})
-        progress(f"epoch {epoch.number}: loss {epoch.loss:.4f}, validation nDCG@{options.k} {epoch.ndcg:.4f}")
+        known = {f"{prefix}{name}": value for name, value in values.items() if value == value}
+        run.log_epoch(epoch.number, known)
+        figures = f"loss {epoch.loss:.4f}, validation nDCG@{options.k} {epoch.ndcg:.4f}"
+        progress(f"{prefix.replace('_', ': ')}epoch {epoch.number}: {figures}")
 
-    device = resolve_device(settings.device)
-    model = fit(
-        content, groups, division.training, division.validation, options, None, device, settings.seed, report
-    )
+    problem = groups, division.training, division.validation, options, None
+    model = fit(content, *problem, device, seed, partial(report, ""))
+    if options.tune == "text":
+        with tuned(content, inputs.snapshot, encoder, settings) as read:
+            fit(read, *problem, device, seed, partial(report, "tuning_"), model)
+        content = with_texts_by(encoder, content, inputs.snapshot, labels, settings, progress)
     identity = labels.matrix(("product", "family"))
     graded = judge(model, content, identity, division.test, options.k)
     validated = judge(model, content, identity, division.validation, options.k)
@@ -60,7 +72,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         "with_image": float(content.has_image.float().mean()),
     }
     model = model.cpu()
-    parts = digests(settings, content.image.shape[1] != NO_IMAGES)
+    parts = digests(settings, encoder, content.image.shape[1] != NO_IMAGES)
     return Outcome(
         keys=labels.items,
         vectors={VECTOR.name: embed(model, content).numpy()},
@@ -70,7 +82,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         preprocessing=digest.of_json(options.deciding()),
         metrics=metrics,
         entity=SPACE.entity.key,
-        log_model=lambda: run.log_model(model, example(model)),
+        log_model=lambda: log_models(run, model, encoder if options.tune == "text" else None),
         write=lambda folder: write_record(folder, parts),
     )
 
@@ -87,6 +99,15 @@ def example(model: ProductSIM) -> dict[str, Tensor]:
     }
 
 
+def log_models(run: Run, model: ProductSIM, encoder: SentenceTransformer | None) -> str:
+    """Log and register the fusion encoder, beside it the text encoder if one is given; return the URI of both."""
+    with TemporaryDirectory() as folder:
+        if encoder is None:
+            return run.log_model(model, example(model))
+        encoder.save(f"{folder}/{TEXT_ENCODER}", create_model_card=False)
+        return run.log_model(model, example(model), [Path(folder) / TEXT_ENCODER])
+
+
 def write_record(folder: Path, parts: Mapping[str, str]) -> None:
-    """Write the digests of the frozen encoders into a version's folder."""
+    """Write the digests of the encoders into a version's folder."""
     write_text(folder / ENCODERS, json.dumps(dict(parts), indent=2) + "\n")

@@ -11,8 +11,8 @@ from pipelines.image.decoding import ImageError, decode
 from pipelines.image.encoder import encode_images
 from pipelines.similar.encoding import NO_IMAGES, image_encoder, image_settings
 from pipelines.similar.listings import LISTED, text_of
-from pipelines.similar.models import image_length, load_fusion
-from pipelines.text.encoder import encode_texts, load_encoder
+from pipelines.similar.models import image_length, load_models
+from pipelines.text.encoder import encode_texts
 from registry.models import Version
 from twinvec.serving.related import UnusableProductError
 from twinvec.serving.similar import NewListing
@@ -20,7 +20,7 @@ from twinvec.workspace import Workspace
 
 
 class NewListings:
-    """The frozen encoders and the fusion encoder of one version.
+    """The encoders of texts and images and the fusion encoder of one version.
 
     Args:
         workspace: Stores.
@@ -32,9 +32,8 @@ class NewListings:
 
     def __init__(self, workspace: Workspace, version: Version) -> None:
         self._settings = workspace.settings
-        options = workspace.settings.similar
-        self._model = load_fusion(workspace.settings, version)
-        self._text = load_encoder(options.text_model, options.max_length, torch.device("cpu"))
+        models = load_models(workspace.settings, version, torch.device("cpu"))
+        self._model, self._text = models.fusion, models.text
         self._image = None
         if image_length(self._model) != NO_IMAGES:
             self._image = image_encoder(workspace.settings).cpu()

@@ -9,12 +9,13 @@ from pipelines.similar.encoding import encode
 from pipelines.similar.evaluation import divide, figures
 from pipelines.similar.fitting import embed
 from pipelines.similar.listings import read_labels
-from pipelines.similar.models import image_length, load_fusion
+from pipelines.similar.models import image_length, load_models
 from pipelines.similar.pipeline import ENCODERS
 from pipelines.similar.space import SPACE, VECTOR
 from pipelines.update.live import Live
 from twinvec.features.manifest import Manifest
 from twinvec.metrics.graded import rank_graded
+from twinvec.nn.device import resolve_device
 from twinvec.progress import Progress
 from twinvec.stage import Inputs, Outcome, Train
 from twinvec.tracking import Run
@@ -24,7 +25,7 @@ from twinvec.workspace import Workspace
 def carry_similar(workspace: Workspace, live: Live, full: bool) -> Train:
     """Return a training that gives the listings of a later snapshot vectors by the live model.
 
-    Every listing is encoded: the encoders are frozen, so that a listing that stayed gets the vector it had.
+    Every listing is encoded by the encoders of the release, so that a listing that stayed gets the vector it had.
 
     Args:
         workspace: Stores.
@@ -36,7 +37,7 @@ def carry_similar(workspace: Workspace, live: Live, full: bool) -> Train:
     """
     old = live.versions[SPACE.name]
     manifest = Manifest.from_json(old.manifest)
-    model = load_fusion(workspace.settings, old)
+    models = load_models(workspace.settings, old, resolve_device(workspace.settings.device))
 
     def write(folder: Path) -> None:
         shutil.copyfile(Path(old.path) / ENCODERS, folder / ENCODERS)
@@ -44,8 +45,9 @@ def carry_similar(workspace: Workspace, live: Live, full: bool) -> Train:
     def train(inputs: Inputs, _run: Run, progress: Progress) -> Outcome:
         settings, options = inputs.settings, inputs.settings.similar
         labels = read_labels(inputs.snapshot, settings.seed)
-        content = encode(inputs.snapshot, labels, settings, image_length(model), progress)
-        vectors = embed(model, content)
+        images = image_length(models.fusion)
+        content = encode(inputs.snapshot, labels, settings, models.text, images, progress)
+        vectors = embed(models.fusion, content)
         test = divide(labels, options).test
         identity = labels.matrix(("product", "family"))[test]
         graded = rank_graded(vectors[test], identity[:, 0], identity[:, 1], options.k)

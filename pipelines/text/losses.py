@@ -45,7 +45,7 @@ class MarginLoss(nn.Module):
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
         """Return the loss of texts in columns: anchor, positive, negatives."""
-        anchor, positive, *negatives = _embed(self.model, sentence_features)
+        anchor, positive, *negatives = embed(self.model, sentence_features)
         of_each = [
             self.triplet.compute_loss_from_embeddings([anchor, positive, negative], labels)
             for negative in negatives
@@ -73,7 +73,7 @@ class RankingLoss(nn.Module):
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
         """Return the loss of texts in columns: anchor, positive, negatives; for `labels` see `ranking_loss`."""
-        vectors = _embed(self.model, sentence_features)
+        vectors = embed(self.model, sentence_features)
         return ranking_loss(vectors, labels, self.coviewed.contains, self.scale)
 
 
@@ -105,7 +105,7 @@ def make_loss(model: SentenceTransformer, options: TextTraining, coviewed: Covie
     return kind(model, coviewed.to(model.device), options.scale)
 
 
-def _embed(model: SentenceTransformer, columns: Iterable[dict[str, Tensor]]) -> list[Tensor]:
+def embed(model: SentenceTransformer, columns: Iterable[dict[str, Tensor]]) -> list[Tensor]:
     """Return vectors of texts in columns, [pairs, d] each; texts of similar length share a batch, to pad less."""
     parts = list(columns)
     merged = merge_feature_batches(parts)

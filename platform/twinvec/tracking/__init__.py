@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from twinvec.tracking.aliases import LIVE, PREVIOUS, alias_uri, aliased_models, remove_alias, set_alias
     from twinvec.tracking.descriptions import describe_model, describe_version, with_figures
     from twinvec.tracking.environment import configure_mlflow
-    from twinvec.tracking.loading import load_model
+    from twinvec.tracking.loading import load_model, read_model
     from twinvec.tracking.model_files import logged_files
     from twinvec.tracking.models import TrackedModel, find_models, registered_models, remove_model
     from twinvec.tracking.naming import flatten, metric_name
@@ -44,6 +44,7 @@ __all__ = [
     "logged_files",
     "metric_name",
     "model_digest",
+    "read_model",
     "register_again",
     "registered_models",
     "remove_alias",
@@ -59,7 +60,7 @@ _MODULES = {
     "aliases": ("LIVE", "PREVIOUS", "alias_uri", "aliased_models", "remove_alias", "set_alias"),
     "descriptions": ("describe_model", "describe_version", "with_figures"),
     "environment": ("configure_mlflow",),
-    "loading": ("load_model",),
+    "loading": ("load_model", "read_model"),
     "model_files": ("logged_files",),
     "models": ("TrackedModel", "find_models", "registered_models", "remove_model"),
     "naming": ("flatten", "metric_name"),

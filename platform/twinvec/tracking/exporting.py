@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow.pytorch
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from lightgbm import Booster
 
 
-def log_exported(space: str, model: nn.Module, inputs: Mapping[str, Tensor]) -> str:
+def log_exported(
+    space: str, model: nn.Module, inputs: Mapping[str, Tensor], files: Sequence[Path] = ()
+) -> str:
     """Log `model` to the active run and register it under the name `space`; see `Run.log_model`."""
     if any(not len(example) > 1 for example in inputs.values()):
         raise ValueError("an example needs at least 2 rows, else the exported model takes 1 row only")
@@ -35,6 +38,7 @@ def log_exported(space: str, model: nn.Module, inputs: Mapping[str, Tensor]) -> 
         "registered_model_name": space,
         "signature": ModelSignature(_schema(examples), _schema(named)),
         "serialization_format": "pt2",
+        "extra_files": [str(file) for file in files],
         # Given, since finding them out loads the model in another process, which takes 15 seconds.
         "pip_requirements": [f"torch=={torch.__version__.split('+')[0]}", f"numpy=={np.__version__}"],
     }

@@ -6,7 +6,8 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 from registry.models import Version
 from twinvec.errors import StoreError
@@ -17,6 +18,7 @@ from twinvec.tracking.model_files import model_folder, require_files
 from twinvec.tracking.store import use_store
 from twinvec.tracking.weights import model_digest
 
+ModelT = TypeVar("ModelT")
 Flavour = Literal["pytorch", "sentence_transformers", "lightgbm", "pyfunc"]
 
 
@@ -45,13 +47,35 @@ def load_model(
     Raises:
         StoreError: If the model is not in MLflow, cannot be loaded, or has other files or weights.
     """
+    model = read_model(settings, version, hint, lambda folder: _load(flavour, str(folder)))
+    actual, expected = digest_of(model), Manifest.from_json(version.manifest).model
+    if actual != expected:
+        raise StoreError(
+            f"{version.model_uri} in MLflow has weights {actual}, and {version.name} was made by {expected}",
+            hint,
+        )
+    return model
+
+
+def read_model(settings: Settings, version: Version, hint: str, read: Callable[[Path], ModelT]) -> ModelT:
+    """Return what `read` makes of the folder of a version's model, whose files are checked as `load_model` does.
+
+    Args:
+        settings: Name the tracking store.
+        version: Version with a model.
+        hint: What the user can do if the model cannot be used.
+        read: Function of the folder, which may be gone later; pickle is off meanwhile.
+
+    Raises:
+        StoreError: If the model is not in MLflow, cannot be read, or has other files.
+    """
     if version.model_uri is None:
         raise StoreError(f"{version.name} has no model in MLflow", hint)
     use_store(settings)
     try:
         with without_pickle(), model_folder(settings, version.model_uri) as folder:
             require_files(folder, version.model_files)
-            model = _load(flavour, str(folder))
+            return read(folder)
     except StoreError as error:
         raise StoreError(
             f"the model of {version.name}, {version.model_uri}, cannot be loaded: {error.message}", hint
@@ -61,13 +85,6 @@ def load_model(
         raise StoreError(
             f"the model of {version.name}, {version.model_uri}, cannot be loaded from MLflow: {reason}", hint
         ) from error
-    actual, expected = digest_of(model), Manifest.from_json(version.manifest).model
-    if actual != expected:
-        raise StoreError(
-            f"{version.model_uri} in MLflow has weights {actual}, and {version.name} was made by {expected}",
-            hint,
-        )
-    return model
 
 
 def _load(flavour: Flavour, folder: str) -> Any:

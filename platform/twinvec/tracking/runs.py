@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mlflow
@@ -79,7 +80,7 @@ class Run:
         for name, value in tags.items():
             MlflowClient().set_tag(self.id, name, value)
 
-    def log_model(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> str:
+    def log_model(self, model: nn.Module, inputs: Mapping[str, Tensor], files: Sequence[Path] = ()) -> str:
         """Log `model` and register it under the space's name, exported by `torch.export`: no pickle.
 
         The exported module computes the same as `model` in evaluation mode, without Twinvec's code.
@@ -89,13 +90,14 @@ class Run:
             model: Takes and returns tensors. It is neither changed nor moved.
             inputs: Name → example of each argument of `forward`, in order. The first axis may have another length
                 when the model is used, so the example needs at least 2 there. Other axes are fixed.
+            files: Files and folders that are kept with the model, in its folder `extra_files`.
 
         Returns:
             The model's URI, `models:/<space>/<MLflow's own version number>`.
         """
         from twinvec.tracking.exporting import log_exported
 
-        return log_exported(self.space, model, inputs)
+        return log_exported(self.space, model, inputs, files)
 
     def log_trees(self, booster: Booster) -> str:
         """Log the trees of LightGBM, as text, and register them under the space's name.

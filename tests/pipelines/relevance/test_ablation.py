@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.comparisons import relevance
+from pipelines.comparisons import peak_memory, relevance
 from pipelines.comparisons.comparison import Request
 from pipelines.comparisons.runner import lay_out, run
 from pipelines.relevance.gains import f1_gain, f1_gains
@@ -44,8 +44,27 @@ def test_rows_are_judged_on_the_same_test_queries(home: Any, monkeypatch: pytest
     assert float(gcn.parameters or 0) > float(text.parameters or 0) > 0
     assert two.gain is None  # its own text was not asked for
     assert two.by_class.count("/") == 4
+    assert majority.peak_memory_mib is None
+    if peak_memory.RESET.exists():
+        # The best weights so far are kept beside the model's, those of the text encoder included.
+        assert int(gcn.peak_memory_mib or 0) * 2**20 > 4 * int(gcn.parameters or 0)
     table = lay_out(relevance.COMPARISON, request, rows)
     assert [cells[0] for cells in table.cells] == NAMES
+    assert table.headings[-4:] == ["ms a pair", "peak MiB", "MB on disk", "seconds"]
+
+
+@pytest.mark.skipif(not peak_memory.RESET.exists(), reason="Linux forgets earlier heights, others do not")
+def test_the_memory_of_a_row_does_not_depend_on_the_rows_before(
+    home: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relevance, "SEEDS", 1)
+    workspace = home.workspace
+    problem = relevance.prepare(Request(workspace, workspace.snapshot(), lambda _message: None, "related"))
+    relevance.fit(problem, "text")  # it may take again what the preparation freed
+    found = [relevance.fit(problem, name) for name in ("text + gcn", "text", "text + gcn")]
+    first, _, again = (0 if each is None else each.peak_memory or 0 for each in found)
+    assert first > 0
+    assert abs(first - again) < 4 * 2**20, (first, again)
 
 
 def test_thresholds_divide_scores_where_the_classes_are_divided() -> None:

@@ -23,7 +23,7 @@ import twinvec
 from pipelines.command import app
 from pipelines.comparisons.comparison import Request
 from pipelines.comparisons.similar import prepare
-from pipelines.similar.encoding import encode
+from pipelines.similar.encoding import encode, text_encoder
 from pipelines.similar.evaluation import divide
 from pipelines.similar.judging import compare
 from pipelines.similar.listings import read_labels, reason_to_skip
@@ -97,7 +97,8 @@ def test_a_version_is_of_all_listings_and_says_how_good_it_is(made: Made) -> Non
     # MLflow's own client computes the same.
     settings, snapshot = made.home.settings, made.home.workspace.snapshot()
     labels = read_labels(snapshot, settings.seed)
-    content = encode(snapshot, labels, settings, None, lambda _message: None)
+    encoder = text_encoder(settings.similar, torch.device("cpu"))
+    content = encode(snapshot, labels, settings, encoder, None, lambda _message: None)
     places = torch.arange(len(content))
     served = mlflow.pyfunc.load_model(made.version.model_uri)
     inputs = [each.name for each in served.metadata.signature.inputs]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from twinvec.nn.graph_encoder import GraphEncoder, NodeFeatures
 from twinvec.nn.losses.objective import Batch, Objective
 from twinvec.nn.sampling.blocks import Block, Sampler
 from twinvec.nn.training.averaging import RunningAverage
+from twinvec.nn.training.best import BestWeights
 from twinvec.nn.training.finite import check_loss
 from twinvec.nn.training.memory import freed_memory_kept
 from twinvec.nn.training.transfer import to_device
@@ -127,7 +127,7 @@ def train(
     averaged = RunningAverage(model, averaging) if averaging else None
     evaluated = model if averaged is None else averaged.model
     history: list[Epoch] = []
-    best, best_weights, since = -np.inf, copy.deepcopy(model.state_dict()), 0
+    best = BestWeights(evaluated, patience)
     for number in range(1, (last or epochs) + 1):
         model.train()
         losses, edges, started = [], 0, time.perf_counter()
@@ -155,14 +155,11 @@ def train(
         figure = validate(evaluated) if validate else None
         history.append(Epoch(number, loss_sum / steps, figure, seconds, edges / seconds))
         report(history[-1])
-        if figure is not None:
-            if figure > best:
-                best, best_weights, since = figure, copy.deepcopy(evaluated.state_dict()), 0
-            else:
-                since += 1
-            if patience is not None and since >= patience:
-                break
-    model.load_state_dict(best_weights if validate else evaluated.state_dict())
+        if figure is not None and best.is_over(figure):
+            break
+    if validate:
+        best.restore()
+    model.load_state_dict(evaluated.state_dict())
     return history
 
 
