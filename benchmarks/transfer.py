@@ -28,19 +28,18 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import twinvec
 from benchmarks.measuring import add_output, finish
-from pipelines.comparisons.judging import confidence_interval
 from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
 from pipelines.related.held_out import Tested, read_tested
 from pipelines.transfer.pipeline import transfer
 from twinvec.catalogue.synthetic import generate
 from twinvec.home import Home
-from twinvec.metrics.ranking import rank_targets, ranking_metrics
+from twinvec.metrics.intervals import confidence_interval
+from twinvec.metrics.ranking import rank_targets, ranking_metrics, reciprocal_ranks
 
 SMALL, MARKET = "mx", "us"
 LARGE = ("us", "es", "br")
 AMONG = "established, among themselves"
 NEW_SHARE, NEW_EVENTS = 0.08, 12
-SEED = 0
 Floats: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float64]]
 SETTINGS: dict[str, Any] = {
     "device": "cpu",
@@ -156,7 +155,7 @@ def judge(
     figures, reciprocal = {}, {}
     for name, edges in slices.edges.items():
         ranks = rank_targets(source, target, edges.ends, left_out.get(name, known))
-        ranked, reciprocal[name] = ranking_metrics(ranks), np.where(ranks <= 10, 1 / ranks, 0)
+        ranked, reciprocal[name] = ranking_metrics(ranks), reciprocal_ranks(ranks)
         figures[name] = {
             "edges": ranked.edges,
             "mrr_at_10": ranked.mrr_at_10,
@@ -190,7 +189,7 @@ def measure(products: int, seeds: int, halves: list[float]) -> dict[str, Any]:
     }
     for arm in arms[1:]:
         for part, values in ranks[arm].items():
-            low, high = confidence_interval(values - ranks["without"][part], SEED)
+            low, high = confidence_interval(values - ranks["without"][part])
             means[f"{part}, {arm}"] |= {"to_without_low": low, "to_without_high": high}
     return {"figures": means, "validation": validation, "transfers": [run["transfers"] for run in runs]}
 

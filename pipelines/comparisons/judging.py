@@ -6,21 +6,17 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from typing import TypeVar
 
-import numpy as np
-import numpy.typing as npt
-from scipy import stats
-
 from pipelines.comparisons.models import ModelRow
 from pipelines.comparisons.ranking_row import Difference, RankingRow
 from pipelines.graph.product_graph import ProductGraph, Split
 from pipelines.related.data import COPURCHASE, relations
 from twinvec.metrics.direction import direction_by
-from twinvec.metrics.ranking import MOST_RANKED, rank_by, ranking_metrics
+from twinvec.metrics.intervals import confidence_interval
+from twinvec.metrics.ranking import MOST_RANKED, rank_by, ranking_metrics, reciprocal_ranks
 from twinvec.metrics.scores import DotProducts, Scores
 from twinvec.nn import calibration
 from twinvec.settings import Settings
 
-RESAMPLES = 1000
 # Seed of the intervals of differences: those of all rows and tables are of the same resampled edges.
 SEED = 0
 ComparedRow = TypeVar("ComparedRow", RankingRow, ModelRow)
@@ -39,8 +35,8 @@ def judge_ranking(
     ranking = asdict(ranking_metrics(ranks))
     del ranking["edges"]
     direction = direction_by(scores, test.ends, known)
-    reciprocal_ranks = np.where(ranks <= 10, 1 / ranks, 0)
-    low, high = confidence_interval(reciprocal_ranks, settings.seed)
+    reciprocal = reciprocal_ranks(ranks)
+    low, high = confidence_interval(reciprocal, settings.seed)
     calibrated_auc = (
         direction_by(calibrate(scores, graph, settings), test.ends, known).auc_dir
         if isinstance(scores, DotProducts)
@@ -55,7 +51,7 @@ def judge_ranking(
         auc_dir_calibrated=calibrated_auc,
         right_way=direction.right_way,
         seconds=seconds,
-        reciprocal_ranks=reciprocal_ranks,
+        reciprocal_ranks=reciprocal,
     )
 
 
@@ -98,18 +94,3 @@ def paired_difference(row: ComparedRow, other: ComparedRow) -> Difference:
     assert other.reciprocal_ranks is not None
     values = row.reciprocal_ranks - other.reciprocal_ranks
     return Difference(float(values.mean()), *confidence_interval(values, SEED))
-
-
-def confidence_interval(values: npt.NDArray[np.float64], seed: int) -> tuple[float, float]:
-    """Return the 95% confidence interval of the mean of `values`, [n], by percentiles of resampled means."""
-    if len(np.unique(values)) == 1:
-        return float(values[0]), float(values[0])
-    interval = stats.bootstrap(
-        (values,),
-        np.mean,
-        n_resamples=RESAMPLES,
-        batch=10,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return float(interval.low), float(interval.high)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -23,7 +23,8 @@ from twinvec.catalogue.snapshot import open_snapshot
 from twinvec.errors import CatalogueError, NotFoundError
 from twinvec.features.reading import read_vectors
 from twinvec.metrics.direction import direction_metrics
-from twinvec.metrics.ranking import rank_by, rank_targets, ranking_metrics
+from twinvec.metrics.intervals import confidence_interval
+from twinvec.metrics.ranking import rank_by, rank_targets, ranking_metrics, reciprocal_ranks
 from twinvec.metrics.scores import SparseScores
 from twinvec.nn.device import resolve_device
 from twinvec.vectors.lists import NONE, open_lists
@@ -50,6 +51,9 @@ class EdgeEvaluation:
         one_way_edges: Number of these edges.
         served_hits_at_10, served_mrr_at_10: The same in what the release answers: its lists, or its index if it has
             none; None without a release.
+        mrr_low, mrr_high: 95% confidence interval of `mrr_at_10`, by a bootstrap over the edges.
+        served_gain, served_gain_low, served_gain_high: What is served less the vectors, in MRR@10, with its interval,
+            paired by edge; None without a release.
     """
 
     version: str
@@ -69,6 +73,11 @@ class EdgeEvaluation:
     one_way_edges: int
     served_hits_at_10: float | None
     served_mrr_at_10: float | None
+    mrr_low: float
+    mrr_high: float
+    served_gain: float | None = None
+    served_gain_low: float | None = None
+    served_gain_high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -122,25 +131,38 @@ def evaluate_edges(workspace: Workspace, edges: Path, version: str | None = None
     device = resolve_device(workspace.settings.device)
     source, target = (torch.from_numpy(field).to(device) for field in vectors.fields.values())
     matrix = known.matrix(len(products))
-    ranking = ranking_metrics(rank_targets(source, target, edges_to_rank.ends, matrix))
+    ranks = rank_targets(source, target, edges_to_rank.ends, matrix)
+    low, high = confidence_interval(reciprocal_ranks(ranks))
     direction = direction_metrics(
         source, target, edges_to_rank.ends, matrix + edges_to_rank.matrix(len(products))
     )
-    served = None
-    if release is not None:
-        queries, *_ = vectors.fields.values()
-        served = ranking_metrics(_served(workspace, release, products, queries, edges_to_rank, matrix))
-    return EdgeEvaluation(
+    evaluation = EdgeEvaluation(
         version=judged.name,
         release=release.collection if release is not None else None,
         read=usable.read,
         unknown=usable.unknown,
         loops=usable.loops,
         repeated=usable.repeated,
-        **asdict(ranking),
+        **asdict(ranking_metrics(ranks)),
         **asdict(direction),
-        served_hits_at_10=None if served is None else served.hits_at_10,
-        served_mrr_at_10=None if served is None else served.mrr_at_10,
+        served_hits_at_10=None,
+        served_mrr_at_10=None,
+        mrr_low=low,
+        mrr_high=high,
+    )
+    if release is None:
+        return evaluation
+    queries, *_ = vectors.fields.values()
+    ranks_served = _served(workspace, release, products, queries, edges_to_rank, matrix)
+    served, gain = ranking_metrics(ranks_served), reciprocal_ranks(ranks_served) - reciprocal_ranks(ranks)
+    low, high = confidence_interval(gain)
+    return replace(
+        evaluation,
+        served_hits_at_10=served.hits_at_10,
+        served_mrr_at_10=served.mrr_at_10,
+        served_gain=float(gain.mean()),
+        served_gain_low=low,
+        served_gain_high=high,
     )
 
 
@@ -148,16 +170,15 @@ def usable_edges(edges: Edges, read: int) -> UsableEdges:
     """Return the edges that can be ranked: no edge from a product to itself, and each edge once.
 
     Args:
-            edges: Edges of a file whose ends are both known, in its order.
-            read: Number of edges in the file.
+        edges: Edges of a file whose ends are both known, in its order.
+        read: Number of edges in the file.
 
     Example:
-            >>> import numpy as np
-    import numpy.typing as npt
-            >>> listed = Edges(np.array([3, 1, 3, 2]), np.array([1, 1, 1, 3]), np.ones(4, np.int64))
-            >>> usable = usable_edges(listed, read=6)
-            >>> usable.edges.source.tolist(), usable.unknown, usable.loops, usable.repeated
-            ([3, 2], 2, 1, 1)
+        >>> import numpy as np
+        >>> listed = Edges(np.array([3, 1, 3, 2]), np.array([1, 1, 1, 3]), np.ones(4, np.int64))
+        >>> usable = usable_edges(listed, read=6)
+        >>> usable.edges.source.tolist(), usable.unknown, usable.loops, usable.repeated
+        ([3, 2], 2, 1, 1)
     """
     different = edges.only(edges.source != edges.target)
     pairs = np.stack(different.ends, axis=1)

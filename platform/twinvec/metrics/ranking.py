@@ -110,6 +110,11 @@ def rank_by(
     return ranks
 
 
+def reciprocal_ranks(ranks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return 1 / rank of ranks [edges], zero beyond 10: their mean is the MRR@10."""
+    return np.where(ranks <= 10, 1 / ranks, 0)
+
+
 def ranking_metrics(ranks: npt.NDArray[np.float64]) -> RankingMetrics:
     """Return Hits@1, 3, 5, 10 and MRR@10 of ranks [edges]; a rank beyond 10 counts as zero.
 
@@ -126,6 +131,6 @@ def ranking_metrics(ranks: npt.NDArray[np.float64]) -> RankingMetrics:
         hits_at_3=float(np.mean(ranks <= 3)),
         hits_at_5=float(np.mean(ranks <= 5)),
         hits_at_10=float(np.mean(ranks <= 10)),
-        mrr_at_10=float(np.mean(np.where(ranks <= 10, 1 / ranks, 0))),
+        mrr_at_10=float(np.mean(reciprocal_ranks(ranks))),
         edges=len(ranks),
     )

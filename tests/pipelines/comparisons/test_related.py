@@ -14,13 +14,13 @@ from pipelines.comparisons import alignment, graph, related
 from pipelines.comparisons.alignment import side_by_side
 from pipelines.comparisons.comparison import Request
 from pipelines.comparisons.graph import with_held_out_edges
-from pipelines.comparisons.judging import confidence_interval
 from pipelines.comparisons.runner import run
 from pipelines.graph.product_graph import Edges, ProductGraph, Split
 from twinvec.catalogue.ingest import ingest
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.catalogue.synthetic.store import generate
 from twinvec.errors import SettingsError
+from twinvec.metrics.intervals import confidence_interval
 from twinvec.settings import Settings
 from twinvec.workspace import Workspace
 

@@ -168,6 +168,8 @@ def test_figures_are_those_of_brute_force(workspace: Workspace, tmp_path: Path, 
     # So few products are searched exactly: what is served is what is ranked.
     assert found["served_mrr_at_10"] == (pytest.approx(expected["mrr_at_10"]) if live else None)
     assert found["served_hits_at_10"] == (pytest.approx(expected["hits_at_10"]) if live else None)
+    assert found["mrr_low"] < found["mrr_at_10"] < found["mrr_high"]
+    assert found["served_gain"] == (pytest.approx(0, abs=1e-12) if live else None)
 
 
 def test_mined_pairs_are_known_in_both_directions(workspace: Workspace, tmp_path: Path) -> None:
