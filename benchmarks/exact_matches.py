@@ -26,9 +26,9 @@ import twinvec
 from benchmarks.measuring import add_output, finish
 from pipelines.comparisons.comparison import Request
 from pipelines.comparisons.similar import FIGURES, SimilarProblem, prepare
-from pipelines.similar.fitting import fit, judge, make_loss
+from pipelines.similar.fitting import fit, judge, make_hrms
 from twinvec.catalogue.synthetic import generate
-from twinvec.settings.similar import HrmsSettings
+from twinvec.settings.similar import HierarchySettings
 
 TITLES = {"words": ["title"], "held_out": "product", "test": 0.2, "epochs": 6, "batch": 512}
 STORE = {
@@ -55,7 +55,7 @@ def measure(problem: SimilarProblem, seeds: int, variants: list[str]) -> dict[st
     for name in variants:
         rows = []
         for seed in range(seeds):
-            loss = make_loss(HrmsSettings.model_validate(VARIANTS[name]))
+            loss = make_hrms(HierarchySettings.model_validate(VARIANTS[name]))
             model = fit(
                 problem.content,
                 problem.groups,

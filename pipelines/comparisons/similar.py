@@ -83,9 +83,9 @@ class SimilarProblem:
 
 
 def losses() -> dict[str, Callable[[SimilarProblem], Any]]:
-    """Return name → a function that makes the loss; None is HRMS by the settings."""
+    """Return name → a function that makes the loss."""
     return {
-        HRMS: lambda problem: None,
+        HRMS: _hrms,
         REFERENCE: _multi_similarity,
         "multi-similarity of families": lambda problem: _multi_similarity(problem, level=1),
         "easy-positive triplets": _easy_positives,
@@ -93,6 +93,12 @@ def losses() -> dict[str, Callable[[SimilarProblem], Any]]:
         "Proxy-NCA": _proxies,
         "HiMulCon": _himulcon,
     }
+
+
+def _hrms(problem: SimilarProblem) -> nn.Module:
+    from pipelines.similar.fitting import make_hrms
+
+    return make_hrms(problem.settings.similar.loss)
 
 
 def _multi_similarity(_problem: SimilarProblem, level: int = 0) -> nn.Module:
@@ -184,7 +190,7 @@ def fit(problem: SimilarProblem, name: str) -> Sequence[Values]:
         return [{figure: getattr(graded, figure) for figure in FIGURES}]
     made = []
     for seed in range(problem.settings.seed, problem.settings.seed + SEEDS):
-        loss = None if name == TUNED else losses()[name](problem)
+        loss = losses()[HRMS if name == TUNED else name](problem)
         shared = problem.groups, division.training, division.validation, options, loss, problem.device, seed
         content = problem.content
         model = fit_fusion(content, *shared)

@@ -18,7 +18,7 @@ from twinvec.nn.losses.hrms import HRMSLoss, Level
 from twinvec.nn.models.product_sim import ProductSIM
 from twinvec.nn.training.best import BestWeights
 from twinvec.nn.training.finite import check_loss
-from twinvec.settings.similar import HrmsSettings, SimilarSettings
+from twinvec.settings.similar import HierarchySettings, SimilarSettings
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 ENCODED = 8192
@@ -41,7 +41,16 @@ class Epoch:
     rate: float
 
 
-def make_loss(options: HrmsSettings) -> HRMSLoss:
+def make_loss(options: HierarchySettings) -> nn.Module:
+    """Return the loss that the settings name."""
+    if options.name == "himulcon":
+        from twinvec.nn.losses.hierarchies import HiMulConLoss  # its library takes seconds to import
+
+        return HiMulConLoss(len(options.levels))
+    return make_hrms(options)
+
+
+def make_hrms(options: HierarchySettings) -> HRMSLoss:
     """Return HRMS with the parameters of the settings."""
     weights = options.weights or (1.0,) * len(options.levels)
     values = zip(options.alpha, options.beta, options.epsilon, weights, strict=True)
@@ -71,7 +80,8 @@ def fit(
         labels: Groups that the loss reads, finest level first, int64 [n, levels]; product and family come first.
         training, validation: Rows.
         options: Settings.
-        loss: Takes vectors [b, d] and groups [b, levels]; its own parameters, if any, are trained, too. HRMS if None.
+        loss: Takes vectors [b, d] and groups [b, levels]; its own parameters, if any, are trained, too. That of the
+            settings if None.
         device: Device to compute on.
         seed: Seed of weights, dropout and batches.
         report: Called after each epoch.

@@ -15,7 +15,7 @@ BEFORE = {
     "category": "550e9a6b04db1ad3",
     "graph": "b3a04b0643965d4b",
     "text": "414d2ea993aec3f7",
-    "image": "22f35bdb005374ff",
+    "image": "bf80fae05e9f9cef",
     "related": "5dd0e5de15552dbf",
     "sellers": "61882758b533b499",
     "similar": "71d675bd526f40f4",

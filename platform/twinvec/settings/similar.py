@@ -16,9 +16,14 @@ Word = Literal["title", "description", "attributes"]
 LevelName = Literal["product", "family", "category"]
 
 
-class HrmsSettings(Group):
-    """The hierarchical ranked multi-similarity loss (2.4, 2.5). Each list has a value for each level."""
+class HierarchySettings(Group):
+    """The loss over the levels of a hierarchy. HRMS has parameters (2.4, 2.5); each list has a value for each level."""
 
+    name: Literal["hrms", "himulcon"] = Field(
+        "hrms",
+        description="`hrms` is the paper's. `himulcon` is contrastive at each level, the finest first (Zhang et al., "
+        "CVPR 2022), and reads `levels` alone; it keeps more of the exact matches.",
+    )
     levels: tuple[LevelName, ...] = Field(
         ("product", "family", "category"),
         min_length=1,
@@ -40,7 +45,7 @@ class HrmsSettings(Group):
     )
 
     @model_validator(mode="after")
-    def _require_a_value_for_each_level(self) -> HrmsSettings:
+    def _require_a_value_for_each_level(self) -> HierarchySettings:
         for name in ("alpha", "beta", "epsilon"):
             if len(getattr(self, name)) != len(self.levels):
                 raise ValueError(f"{name} needs {len(self.levels)} values, one for each of `levels`")
@@ -88,7 +93,7 @@ class SimilarSettings(Group):
     left_out: float = Field(
         0.1, ge=0, lt=0.5, description="Chance in training that a listing's text, or its image, is left out."
     )
-    loss: HrmsSettings = Field(HrmsSettings(), description="The loss.")
+    loss: HierarchySettings = Field(HierarchySettings(), description="The loss.")
     tune: Literal["fusion", "text"] = Field(
         "fusion",
         description="What is trained: the fusion of frozen vectors, or then the text encoder with it, as in the paper. "
@@ -113,10 +118,12 @@ class SimilarSettings(Group):
     encode_batch: Operational[int] = Field(64, ge=1, description="Texts or images in one forward pass.")
 
     def deciding_as_before(self) -> dict[str, Any]:
-        """Leave out weights of levels and tuning where there is none: versions without them stay as they were."""
+        """Leave out what there was none of: versions without it stay as they were."""
         values = super().deciding_as_before()
         if self.loss.weights is None:
             del values["loss"]["weights"]
+        if self.loss.name == "hrms":
+            del values["loss"]["name"]
         if self.tune == "fusion":
             del values["tune"], values["tuning"]
         return values

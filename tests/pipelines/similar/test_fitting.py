@@ -9,10 +9,11 @@ import torch
 
 from pipelines.similar.encoding import Content
 from pipelines.similar.evaluation import figures, thresholds
-from pipelines.similar.fitting import Epoch, fit, judge
+from pipelines.similar.fitting import Epoch, embed, fit, judge
 from twinvec.errors import TrainingError
+from twinvec.nn.losses.hierarchies import HiMulConLoss
 from twinvec.nn.models.product_sim import ProductSIM
-from twinvec.settings.similar import SimilarSettings
+from twinvec.settings.similar import HierarchySettings, SimilarSettings
 
 OPTIONS = SimilarSettings(hidden=16, dimension=8, batch=16, epochs=3)
 CPU = torch.device("cpu")
@@ -44,6 +45,21 @@ def test_without_pairs_to_validate_by_the_epoch_of_the_least_loss_is_kept(valida
     graded = judge(model, given, labels, held_out, OPTIONS.k)
     assert figures(graded, OPTIONS.k) == {"queries": 0}
     assert thresholds(graded) == {}
+
+
+def test_the_loss_is_the_one_that_the_settings_name() -> None:
+    given, labels, rows = content(48), groups(48), np.arange(40)
+    by_name = {
+        name: fit(given, labels, rows, rows, OPTIONS.model_copy(update={"loss": loss}), None, CPU, 0)
+        for name, loss in {
+            "hrms": HierarchySettings(),
+            "himulcon": HierarchySettings(name="himulcon"),
+        }.items()
+    }
+    contrastive = fit(given, labels, rows, rows, OPTIONS, HiMulConLoss(levels=3), CPU, 0)
+    vectors = {name: embed(model, given) for name, model in by_name.items()}
+    assert torch.equal(vectors["himulcon"], embed(contrastive, given))
+    assert not torch.equal(vectors["himulcon"], vectors["hrms"])
 
 
 def test_weights_that_are_not_finite_end_the_training() -> None:
