@@ -111,6 +111,8 @@ class ListedProducts:
         self._currency = np.zeros(n, np.int32)
         self._price = np.full(n, np.nan)
         self._paths, self._currencies = _Names(), _Names()
+        names, self._market = lists.markets
+        self._markets = _Names({name: number for number, name in enumerate(names)})
         self._mutex = threading.Lock()
         # Without the costs of numpy's class for files, which come again with each slice.
         self._targets, self._scores = np.asarray(lists.targets), np.asarray(lists.scores)
@@ -150,19 +152,20 @@ class ListedProducts:
         chosen = rows[0] if one else rows
         targets, scores = self._targets[chosen].ravel(), self._scores[chosen].ravel()
         while True:
-            places = np.flatnonzero(self._state[targets] != ABSENT)
+            (places,) = (self._state[targets] != ABSENT).nonzero()
             if filters is not None and filters != NO_FILTERS:
                 places = places[self._meeting(targets[places], filters)]
             if one:
                 places = places[:k]
+                counts = [len(places)]
             else:
                 lists = places // length
                 begins = np.searchsorted(lists, np.arange(len(rows)))
-                places = places[np.arange(len(places)) - begins[lists] < k]
+                first = np.arange(len(places)) - begins[lists] < k
+                places, counts = places[first], np.bincount(lists[first], minlength=len(rows)).tolist()
             found = self.read(targets[places].tolist())
             products = [each for each in found if each is not None]
             if len(products) == len(found):  # else those without a point are known now, and others come first
-                counts = np.bincount(places // length, minlength=len(rows)).tolist()
                 return Entries(counts, products, scores[places].tolist())
 
     def read_all(self) -> None:
@@ -175,9 +178,7 @@ class ListedProducts:
     def _meeting(self, rows: Rows, filters: Filters) -> Places:
         """Return which of some rows meet the filters, as the index judges it, in their order."""
         if filters.marketplace:
-            names, codes = self._lists.markets
-            accepted = np.array([name in filters.marketplace for name in names], bool)
-            places = np.flatnonzero(accepted[codes[rows]])
+            (places,) = self._markets.matching(filters.marketplace)[self._market[rows]].nonzero()
         else:
             places = np.arange(len(rows))
         priced = filters.min_price is not None or filters.max_price is not None
