@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import torch
 
 from benchmarks.measuring import RESULTS, Ratio, finish
 from pipelines.cold_start.encoders import find_encoders
@@ -260,6 +261,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS / "serving.json")
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"  # as `serving.threads` has it
+    torch.set_num_threads(1)  # here, where torch has read the variable before
     workspace = Workspace(load_settings(home=arguments.home))
     recommender = open_recommender(workspace)
     lists = recommender.lists_of(recommender.collection_of())

@@ -8,14 +8,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import torch
 
 from registry.models import Version
 from twinvec.catalogue.snapshot import open_snapshot, quoted
 from twinvec.features.vectors import FOLDER
-from twinvec.vectors import point_ids
+from twinvec.vectors import point_id
 
 Floats = npt.NDArray[np.float32]
-# Rows compared at once.
+# Rows compared at once: few enough for a processor's cache.
+BLOCK = 1024
+# Rows read at once.
 CHUNK = 65_536
 
 
@@ -34,18 +37,20 @@ class AlignedProducts:
 
     def cosines(self, query: Floats) -> Floats:
         """Return the cosine of a query, of length one, float32 [d], and every product, float32 [n]."""
+        # Converted by torch, to the same numbers in a fraction of the time that numpy takes.
         return np.concatenate(
             [
-                self.vectors[first : first + CHUNK].astype(np.float32) @ query
-                for first in range(0, len(self.vectors), CHUNK)
+                torch.from_numpy(self.vectors[first : first + BLOCK]).float().numpy() @ query
+                for first in range(0, len(self.vectors), BLOCK)
             ]
         )
 
     def points(self, rows: npt.NDArray[np.int64]) -> list[str]:
         """Return the point ids of the products of some rows."""
-        return point_ids(
-            *(names.take(pa.array(rows)).to_pylist() for names in (self.marketplaces, self.product_ids))
-        )
+        # One by one, since Arrow takes longer to begin than these few last.
+        return [
+            point_id(self.marketplaces[row].as_py(), self.product_ids[row].as_py()) for row in rows.tolist()
+        ]
 
 
 def read_aligned(version: Version) -> AlignedProducts:

@@ -59,6 +59,28 @@ def test_any_product_id_can_be_asked_for(live: Any, client: TestClient) -> None:
         assert body["product"]["product_id"] == live.ids[-1]
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"ids": ["B0003", "nobody", "B0003"], "k": 3, "category": ["Hats"]}',
+        b'{"ids": ["B0003"], "max_price": NaN}',
+        b'{"ids": ["B0003"], "colour": "red"}',
+        b'{"ids": []}',
+        b'["B0003"]',
+        b'{"ids":',
+    ],
+)
+def test_the_short_way_of_a_body_answers_as_the_framework_does(client: TestClient, body: bytes) -> None:
+    short, long = (
+        client.post("/related/batch", content=body, headers={"content-type": kind})
+        for kind in ("application/json", "application/json; charset=utf-8")
+    )
+    assert short.status_code == long.status_code
+    answers = [{**answer.json(), "request_id": None} for answer in (short, long)]
+    assert answers[0] == answers[1]
+    assert {"x-request-id", *short.headers} == {"x-request-id", *long.headers}
+
+
 def test_a_new_live_release_answers_without_a_restart(live: Any, client: TestClient) -> None:
     for number in (1, 2, 1, 2):
         live.go_live(number)

@@ -14,10 +14,13 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.serving.conftest import CURRENCY
+from twinvec.serving.answering import Answerer, Question
 from twinvec.serving.api import create_app
 from twinvec.serving.attributes import AttributeFile
 from twinvec.serving.http.kept import OVERHEAD, KeptAnswers, Written
+from twinvec.serving.http.service import write
 from twinvec.serving.listed import ListedProducts
+from twinvec.serving.rules import Rules
 from twinvec.settings.serving import ServingSettings
 from twinvec.vectors import Filters
 from twinvec.vectors.lists import NONE, Lists
@@ -84,6 +87,33 @@ def test_a_list_under_filters_is_that_of_a_loop(live: Any, ahead: bool) -> None:
     assert gone is not None
     assert products.product(gone) is None
     assert products.row("nobody") is None
+
+
+@pytest.mark.parametrize("shop", ["edge"], indirect=True)
+@pytest.mark.parametrize("own", [False, True])
+def test_answers_written_at_once_are_those_of_single_questions(live: Any, own: bool) -> None:
+    seed = secrets.randbits(32)
+    products, _ = listed(live, seed)
+    collection = products.collection
+    recommender = replace(live.recommender, _opened=[((collection, products),)])
+    answerer = Answerer(recommender, Rules(own_marketplace=own))
+    asked = [*live.ids[::3], "nobody", GONE]
+    for question in (
+        Question(),
+        Question(3, Filters(category=("Hats",))),
+        Question(2, Filters(max_price=50)),
+    ):
+        written = answerer.written(asked, question, collection)
+        assert len(written) > 20, seed
+        for name in live.ids[::3]:
+            answer = answerer.related(name, question, collection)
+            assert (answer.ranked == question.k) == (name in written), seed
+            assert written.get(name, write(answer)) == write(answer), seed
+        assert not {"nobody", GONE} & written.keys()
+        (alone,) = answerer.written(asked[:1], question, collection).items() or [(asked[0], None)]
+        assert alone == (asked[0], written.get(asked[0]))
+    for other in (Question(fields=("brand",)), Question(rules=Rules(max_per_brand=1))):
+        assert answerer.written(asked, other, collection) == {}
 
 
 def test_answers_are_kept_within_bounds() -> None:

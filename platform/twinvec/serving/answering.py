@@ -17,6 +17,7 @@ import numpy.typing as npt
 from twinvec.errors import StateError, suggestion
 from twinvec.serving.attributes import AttributeFile
 from twinvec.serving.choices import UnusableFilterError, check_filters
+from twinvec.serving.listed import Listed
 from twinvec.serving.popular import Popular
 from twinvec.serving.product import Product, RelatedProduct
 from twinvec.serving.related import (
@@ -29,6 +30,7 @@ from twinvec.serving.related import (
     UnusableProductError,
 )
 from twinvec.serving.rules import Rules, apply_rules
+from twinvec.serving.writing import write_answer, write_hits
 from twinvec.vectors.index import Filters, stored_points
 
 MOST = 1000
@@ -126,6 +128,32 @@ class Answerer:
             except UnknownProductError:
                 unknown = Product(product_id, None, (), None, None)
                 answers.append(Related(collection, unknown, (), fallback="unknown"))
+        return answers
+
+    def written(self, product_ids: Sequence[str], question: Question, collection: str) -> dict[str, bytes]:
+        """Return the answers that lists give whole, by product, as JSON; `related` and `batch` give the others.
+
+        They are what `related` returns, written in one pass over all products, without an object for each hit.
+        """
+        collection, rules = self._prepare(question, collection)
+        lists = self.recommender.lists_of(collection)
+        if lists is None or rules.choosing or question.explain or question.fields:
+            return {}
+        rows = {name: row for name in product_ids if (row := lists.row(name)) is not None}
+        # Filters depend on these two of a product alone.
+        groups: defaultdict[tuple[str | None, str | None], list[tuple[str, Listed]]] = defaultdict(list)
+        for name, asked in zip(rows, lists.read(list(rows.values())), strict=True):
+            if asked is not None:
+                groups[asked.product.marketplace, asked.product.currency].append((name, asked))
+        answers = {}
+        for group in groups.values():
+            filters = self._filters(collection, question, rules, group[0][1].product)
+            entries = lists.entries([rows[name] for name, _ in group], question.k, filters)
+            hits, first = write_hits(entries), 0
+            for (name, asked), count in zip(group, entries.counts, strict=True):
+                if count == question.k:  # else more are found by the vectors
+                    answers[name] = write_answer(collection, asked, hits[first : first + count])
+                first += count
         return answers
 
     def basket(

@@ -20,14 +20,14 @@ from twinvec.serving.http.compression import Compression
 from twinvec.serving.http.errors import ErrorAnswer, install_handlers
 from twinvec.serving.http.guard import OPEN, Guard, Served
 from twinvec.serving.http.keys import Keys
-from twinvec.serving.http.lane import Lane
+from twinvec.serving.http.lane import Lane, Post
 from twinvec.serving.http.logs import log_request
 from twinvec.serving.http.metrics import Metrics
-from twinvec.serving.http.parameters import Questions
+from twinvec.serving.http.parameters import ManyBody, NewProductBody, Questions
 from twinvec.serving.http.routes.events import events_router
 from twinvec.serving.http.routes.explore import explore_router, page_router
 from twinvec.serving.http.routes.health import health_router
-from twinvec.serving.http.routes.related import answer_one, related_router
+from twinvec.serving.http.routes.related import answer_many, answer_new, answer_one, related_router
 from twinvec.serving.http.routes.relevance import relevance_router
 from twinvec.serving.http.routes.sellers import sellers_router
 from twinvec.serving.http.routes.similar import similar_router
@@ -132,7 +132,12 @@ def create_app(
 
     # The last one added is the first that a request meets.
     if not settings.telemetry:  # which learns from the framework what route it was
-        app.add_middleware(Lane, known=known, answer=partial(answer_one, service))
+        posts = {
+            "/related/batch": Post(ManyBody, lambda request, body, _: answer_many(service, request, body))
+        }
+        if answerer.cold_start is not None:
+            posts["/related"] = Post(NewProductBody, partial(answer_new, service))
+        app.add_middleware(Lane, known=known, answer=partial(answer_one, service), posts=posts)
     app.add_middleware(Compression, minimum_size=1000, compresslevel=5)
     app.add_middleware(
         Guard,

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
 from twinvec.serving.product import Product, RelatedProduct
 from twinvec.vectors.index import Filters, VectorIndex, stored_points
 from twinvec.vectors.lists import NONE, Lists
 
-# Products that are kept in memory, about 1 KiB each.
+# Products that are kept in memory, about 1.5 KiB each, and ids whose rows are.
 KEPT_PRODUCTS = 50_000
 # Products that are read at once while all of them are.
 PAGE = 500
@@ -55,6 +56,34 @@ class _Names:
         return self.chosen[key]
 
 
+@dataclass(frozen=True)
+class Listed:
+    """A product that is kept in memory.
+
+    Attributes:
+        product: Product.
+        content: The product as JSON, as every answer has it.
+    """
+
+    product: Product
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Entries:
+    """The first entries of some lists, list after list.
+
+    Attributes:
+        counts: Number of entries of each list.
+        products: Their products.
+        scores: Their scores.
+    """
+
+    counts: list[int]
+    products: list[Listed]
+    scores: list[float]
+
+
 class ListedProducts:
     """Lists of one collection with their products, read from the index when they are first asked for, or all ahead.
 
@@ -73,16 +102,20 @@ class ListedProducts:
         self._index = index
         self._lists = lists
         self._link = link
-        self._products: dict[int, Product] = {}
+        self._products: dict[int, Listed] = {}
+        self._rows: dict[str, int] = {}
         n = len(lists.product_ids)
-        self._state = np.zeros(n, np.int8)
+        self._state = np.zeros(n + 1, np.int8)
+        self._state[NONE] = ABSENT  # the last, which is no product's
         self._path = np.zeros(n, np.int32)
         self._currency = np.zeros(n, np.int32)
         self._price = np.full(n, np.nan)
         self._paths, self._currencies = _Names(), _Names()
+        names, self._market = lists.markets
+        self._markets = _Names({name: number for number, name in enumerate(names)})
         self._mutex = threading.Lock()
         # Without the costs of numpy's class for files, which come again with each slice.
-        self._targets, self._scores = (np.asarray(values) for values in (lists.targets, lists.scores))
+        self._targets, self._scores = np.asarray(lists.targets), np.asarray(lists.scores)
 
     @property
     def product_ids(self) -> list[str]:
@@ -92,46 +125,62 @@ class ListedProducts:
 
     def row(self, product_id: str) -> int | None:
         """Return the row of a product, or None if the lists have no such product."""
-        return self._lists.row(product_id)
+        row = self._rows.get(product_id)
+        if row is None and (row := self._lists.row(product_id)) is not None:
+            if len(self._rows) >= KEPT_PRODUCTS:
+                self._rows.clear()
+            self._rows[product_id] = row
+        return row
 
     def product(self, row: int) -> Product | None:
         """Return the product of a row, or None if it has no point."""
-        return self._read([row])[0]
+        (listed,) = self.read([row])
+        return listed.product if listed is not None else None
 
     def best(self, row: int, k: int, filters: Filters | None) -> list[RelatedProduct]:
         """Return the first k products of a list that meet the filters; fewer if there are no more."""
-        targets = self._targets[row]
-        targets = targets[targets != NONE]
-        scores = self._scores[row][: len(targets)]
-        if filters is not None and filters != NO_FILTERS:
-            places = self._meeting(targets, filters)
-            targets, scores = targets[places], scores[places]
-        hits: list[RelatedProduct] = []
-        # More than k are looked at only if some have no point any more.
-        for first, last in ((0, k), (k, len(targets))):
-            found = self._read(targets[first:last].tolist())
-            hits += [
-                RelatedProduct(score, product, None, True)
-                for score, product in zip(scores[first:last].tolist(), found, strict=True)
-                if product is not None
-            ]
-            if len(hits) >= k:
-                break
-        return hits[:k]
+        entries = self.entries([row], k, filters)
+        return [
+            RelatedProduct(score, each.product, None, True)
+            for score, each in zip(entries.scores, entries.products, strict=True)
+        ]
+
+    def entries(self, rows: Sequence[int], k: int, filters: Filters | None) -> Entries:
+        """Return the first k entries of some lists that meet the filters; fewer of a list that has no more."""
+        length = self._targets.shape[1]
+        one = len(rows) == 1  # as most questions have it, spared a few operations
+        chosen = rows[0] if one else rows
+        targets, scores = self._targets[chosen].ravel(), self._scores[chosen].ravel()
+        while True:
+            (places,) = (self._state[targets] != ABSENT).nonzero()
+            if filters is not None and filters != NO_FILTERS:
+                places = places[self._meeting(targets[places], filters)]
+            if one:
+                places = places[:k]
+                counts = [len(places)]
+            else:
+                lists = places // length
+                begins = np.searchsorted(lists, np.arange(len(rows)))
+                first = np.arange(len(places)) - begins[lists] < k
+                places, counts = places[first], np.bincount(lists[first], minlength=len(rows)).tolist()
+            found = self.read(targets[places].tolist())
+            products = [each for each in found if each is not None]
+            if len(products) == len(found):  # else those without a point are known now, and others come first
+                return Entries(counts, products, scores[places].tolist())
 
     def read_all(self) -> None:
-        """Read what filters ask of every product."""
+        """Read what filters ask of every product, and keep as many products as there is room for."""
         rows = np.flatnonzero(self._state == UNREAD)
         for first in range(0, len(rows), PAGE):
-            self._fetch(rows[first : first + PAGE].tolist())
+            read = self.read if len(self._products) + PAGE <= KEPT_PRODUCTS else self._fetch
+            read(rows[first : first + PAGE].tolist())
 
     def _meeting(self, rows: Rows, filters: Filters) -> Places:
         """Return which of some rows meet the filters, as the index judges it, in their order."""
-        places = np.arange(len(rows))
         if filters.marketplace:
-            names, codes = self._lists.markets
-            accepted = np.array([name in filters.marketplace for name in names], bool)
-            places = np.flatnonzero(accepted[codes[rows]])
+            (places,) = self._markets.matching(filters.marketplace)[self._market[rows]].nonzero()
+        else:
+            places = np.arange(len(rows))
         priced = filters.min_price is not None or filters.max_price is not None
         if not (filters.category or filters.currency or priced):
             return places
@@ -154,12 +203,17 @@ class ListedProducts:
         met: Places = places[mask]
         return met
 
-    def _read(self, rows: Sequence[int]) -> list[Product | None]:
+    def read(self, rows: Sequence[int]) -> list[Listed | None]:
         """Return products, from memory if they were asked for before; None where they have no point."""
-        found = {row: self._products.get(row) for row in rows}
-        missing = [row for row, product in found.items() if product is None and self._state[row] != ABSENT]
+        products = list(map(self._products.get, rows))
+        if all(products):
+            return products
+        found = dict(zip(rows, products, strict=True))
+        missing = [row for row, listed in found.items() if listed is None and self._state[row] != ABSENT]
         if missing:
-            new = self._fetch(missing)
+            new = {
+                row: Listed(product, orjson.dumps(product)) for row, product in self._fetch(missing).items()
+            }
             if len(self._products) > KEPT_PRODUCTS:
                 self._products.clear()
             self._products.update(new)

@@ -12,10 +12,10 @@ from pipelines.ranking.cold import nearest_rows, weigh
 from twinvec.vectors import point_id
 
 
-@pytest.mark.parametrize("chunk", [7, 100, 1000])
-def test_the_nearest_are_those_of_a_full_comparison(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
-    monkeypatch.setattr(neighbours, "CHUNK", chunk)
-    random = np.random.default_rng(chunk)
+@pytest.mark.parametrize("block", [7, 100, 1000])
+def test_the_nearest_are_those_of_a_full_comparison(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    monkeypatch.setattr(neighbours, "BLOCK", block)
+    random = np.random.default_rng(block)
     vectors = random.standard_normal((203, 17))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     ids = [f"p{row}" for row in range(203)]

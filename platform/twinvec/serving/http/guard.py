@@ -7,9 +7,9 @@ as GET without the body. Whatever fails becomes JSON here.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import time
-import uuid
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -164,7 +164,7 @@ class Guard:
                 while more:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        return _given(message)
+                        return given(message)
                     body += message.get("body", b"")
                     more = message.get("more_body", False)
                     if len(body) > most:
@@ -176,7 +176,7 @@ class Guard:
                 "send it at once",
                 (("connection", "close"),),
             ) from error
-        return _given({"type": "http.request", "body": bytes(body), "more_body": False}, receive)
+        return given({"type": "http.request", "body": bytes(body), "more_body": False}, receive)
 
 
 class _Reply:
@@ -212,7 +212,7 @@ def is_open(path: str) -> bool:
     return path in OPEN or path == PAGE or path.startswith(ASSETS)
 
 
-def _given(first: Message, then: Receive | None = None) -> Receive:
+def given(first: Message, then: Receive | None = None) -> Receive:
     """Return a `receive` that gives one message, then those of another."""
     messages = [first]
 
@@ -227,7 +227,7 @@ def _given(first: Message, then: Receive | None = None) -> Receive:
 def _request_id(headers: dict[bytes, str]) -> str:
     """Return the caller's id of the request if it is one, else a new one."""
     given = headers.get(b"x-request-id", "")
-    return given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
 
 
 def _too_large(most: int) -> RequestError:

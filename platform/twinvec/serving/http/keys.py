@@ -59,6 +59,10 @@ class Keys:
     expected: bool = False
     _files: JsonFiles | None = field(default=None, init=False, repr=False)
     _required: bool = field(default=False, init=False, repr=False)
+    # What the file held when it was last checked, and its keys.
+    _parsed: tuple[Mapping[str, object], dict[str, KeySettings]] = field(
+        default=({}, {}), init=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         """Read the file once, so that a mistake shows at the start."""
@@ -92,7 +96,10 @@ class Keys:
     def _all(self) -> dict[str, KeySettings]:
         if self.file is None or self._files is None:
             return dict(self.named)
-        return {**self.named, **_checked(self.file, self._files.read(self.file.name) or {})}
+        values = self._files.read(self.file.name) or {}
+        if values != self._parsed[0]:
+            self._parsed = values, _checked(self.file, values)
+        return {**self.named, **self._parsed[1]}
 
 
 def digest_of(key: str) -> str:

@@ -50,4 +50,6 @@ def log_request(request: Served) -> None:
     fields["milliseconds"] = round(fields.pop("seconds") * 1000, 3)
     # Not `info`, which looks for the line of code that calls it, at every request.
     if LOG.isEnabledFor(logging.INFO):
-        LOG.handle(LOG.makeRecord(LOG.name, logging.INFO, "", 0, "", (), None, extra={"request": fields}))
+        record = logging.LogRecord(LOG.name, logging.INFO, "", 0, "", (), None)
+        record.request = fields
+        LOG.handle(record)

@@ -138,7 +138,7 @@ class Questions:
     """Questions by their query strings, as they were validated. A long string is not kept."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, Question] = {}
+        self._known = {b"": RelatedParameters().question()}
 
     def find(self, query: bytes) -> Question | None:
         """Return the question of a query string, or None if it was not kept."""
@@ -149,7 +149,7 @@ class Questions:
         if len(query) > KEPT_LENGTH:
             return
         if len(self._known) >= KEPT:
-            self._known.clear()
+            self._known = {b"": self._known[b""]}
         self._known[query] = question
 
 

@@ -29,6 +29,27 @@ async def answer_one(service: Service, request: Request, product_id: str, questi
     return service.respond(request, content, collection)
 
 
+async def answer_many(service: Service, request: Request, body: ManyBody) -> Response:
+    """Return an answer for each product of a body."""
+    question = body.question()
+    collection = await service.collection(request, question.release)
+    answers = await service.related("/related/batch", body.ids, question, collection)
+    content = write({"release": collection, "answers": list(map(orjson.Fragment, answers))})
+    return service.respond(request, content, collection)
+
+
+async def answer_new(
+    service: Service, request: Request, product: NewProductBody, question: Question
+) -> Response:
+    """Return the answer for a product that is not in the catalogue."""
+    new = NewProduct(product.title or None, product.category or None, product.image or None)
+    collection = await service.collection(request, question.release)
+    with service.metrics.encoding():
+        answer = await run_in_threadpool(service.answerer.related_to_new, new, question, collection)
+    service.metrics.answered("/related", empty=not answer.hits, fallback=answer.fallback)
+    return service.respond(request, answer, answer.release)
+
+
 def related_router(service: Service, known: Questions) -> APIRouter:
     """Return the routes of related products.
 
@@ -59,11 +80,7 @@ def related_router(service: Service, known: Questions) -> APIRouter:
     @router.post("/related/batch", tags=[TAG], response_model=BatchAnswer)
     async def batch(request: Request, body: ManyBody) -> Response:
         """Return an answer for each of up to 1,000 products, all of one release; an unknown one has no hits."""
-        question = body.question()
-        collection = await service.collection(request, question.release)
-        answers = await service.related("/related/batch", body.ids, question, collection)
-        content = write({"release": collection, "answers": list(map(orjson.Fragment, answers))})
-        return service.respond(request, content, collection)
+        return await answer_many(service, request, body)
 
     @router.post("/related/basket", tags=[TAG], response_model=RelatedAnswer)
     async def basket(request: Request, body: ManyBody) -> Response:
@@ -87,11 +104,8 @@ def related_router(service: Service, known: Questions) -> APIRouter:
         ) -> Response:
             """Return the products most related to one that is not in the catalogue, under the rules."""
             question = parameters.question()
-            new = NewProduct(product.title or None, product.category or None, product.image or None)
-            collection = await service.collection(request, question.release)
-            with service.metrics.encoding():
-                answer = await run_in_threadpool(answerer.related_to_new, new, question, collection)
-            service.metrics.answered("/related", empty=not answer.hits, fallback=answer.fallback)
-            return service.respond(request, answer, answer.release)
+            answer = await answer_new(service, request, product, question)
+            known.keep(request.scope["query_string"], question)
+            return answer
 
     return router
