@@ -68,8 +68,9 @@ def _fitted(
     comparison: Comparison[Problem, Fitted, RowT], problem: Problem, request: Request, names: Sequence[str]
 ) -> Iterator[tuple[str, Fitted, float]]:
     """Fit one row after the other: name, what was fitted, seconds."""
-    for name in dict.fromkeys(names):
-        request.progress(f"{name}: fitting")
+    wanted = list(dict.fromkeys(names))
+    for number, name in enumerate(wanted, 1):
+        request.progress(f"{name}: fitting, row {number} of {len(wanted)}")
         started = time.perf_counter()
         try:
             fitted = comparison.fit(problem, name)
