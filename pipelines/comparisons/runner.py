@@ -94,7 +94,9 @@ def _summary(comparison: Comparison[Any, Any, RowT], row: RowT) -> str:
     columns = {column.field: column for column in comparison.columns}
     values = [(columns[field].title, columns[field].value(row)) for field in comparison.summary]
     return ", ".join(
-        f"{title} {value:.4f}" if isinstance(value, float) else f"{title} {value}" for title, value in values
+        f"{title} {value:.4f}" if isinstance(value, float) else f"{title} {value}"
+        for title, value in values
+        if value is not None
     )
 
 
