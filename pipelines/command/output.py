@@ -76,10 +76,10 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
         return
     for row in listed:
         console.print(Text(printable(cell(row[0])), style="bold"), soft_wrap=True)
-        values = Table.grid(padding=(0, 2))
+        record = Table.grid(padding=(0, 2))
         for column, value in zip(columns[1:], row[1:], strict=True):
-            values.add_row(Text(f"  {column}"), Text(printable(cell(value))))
-        console.print(values)
+            record.add_row(Text(f"  {column}"), Text(printable(cell(value))))
+        console.print(record)
 
 
 def cell(value: object) -> str:
