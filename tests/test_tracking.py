@@ -6,6 +6,7 @@ import importlib
 import os
 import py_compile
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -353,3 +354,15 @@ def test_a_pickled_model_is_not_loaded(
     version.model_uri = None
     with pytest.raises(StoreError, match="has no model in MLflow"):
         tracking.load_model(settings, version, "train it again")
+
+
+def test_a_program_that_makes_the_database_of_mlflow_prints_nothing(tmp_path: Path) -> None:
+    program = (
+        "from twinvec.settings import Settings; from twinvec.tracking.store import use_experiment; "
+        f"use_experiment(Settings(home={str(tmp_path)!r}), 'text')"
+    )
+    made = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert (tmp_path / "mlflow.db").is_file()
+    assert "mlflow" not in made.stderr.lower(), made.stderr

@@ -93,4 +93,14 @@ def _slices(workspace: Workspace, space: str, as_json: bool) -> None:
         ["edges", "number", "MRR@10", "Hits@10"],
         [(each.kind, each.edges, each.mrr_at_10, each.hits_at_10) for each in result.slices],
     )
-    _print("its lists of ten", asdict(result.shown))
+    lists = result.shown
+    print_table(
+        "its lists of ten",
+        ["figure", "value"],
+        [
+            ("lists, one a source", lists.lists),
+            ("share of all products that are in a list", lists.coverage),
+            ("categories in a list, on average", lists.categories),
+            ("share of hits of another category than the source", lists.other_category),
+        ],
+    )

@@ -16,6 +16,7 @@ from twinvec.text import printable, valid
 
 # Width of a table where stdout is no terminal, so that nothing is cut.
 WIDTH = 200
+UNBOUNDED = 10_000
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 
@@ -47,9 +48,13 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> 
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table, or its title alone if it has no rows; columns of numbers are aligned to the right."""
+    """Print a table, or its title alone if it has no rows; columns of numbers are aligned to the right.
+
+    Where columns are too many for the width, words would be broken: each row is then printed as a list of its values.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
@@ -65,7 +70,16 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
         table.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in listed:
         table.add_row(*(Text(printable(cell(value))) for value in row))
-    console.print(table)
+    least = Measurement.get(console, console.options.update(max_width=UNBOUNDED), table).minimum
+    if least <= console.width:
+        console.print(table)
+        return
+    for row in listed:
+        console.print(Text(printable(cell(row[0])), style="bold"), soft_wrap=True)
+        record = Table.grid(padding=(0, 2))
+        for column, value in zip(columns[1:], row[1:], strict=True):
+            record.add_row(Text(f"  {column}"), Text(printable(cell(value))))
+        console.print(record)
 
 
 def cell(value: object) -> str:

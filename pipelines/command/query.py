@@ -137,7 +137,7 @@ def related(
         print_json(answers[0] if len(answers) == 1 else answers)
         return
     for answer in answers:
-        print_related(answer)
+        print_related(answer, ids if basket else ())
 
 
 def answers_for(
@@ -198,24 +198,27 @@ def read_image(path: Path, max_bytes: int) -> bytes:
         ) from error
 
 
-def print_related(answer: Related) -> None:
-    """Print a product and its related products."""
+def print_related(answer: Related, basket: Sequence[str] = ()) -> None:
+    """Print related products, below the product that they go with; a basket is named in the title alone."""
     product = answer.product
     names = ["score", "product", "title", "category", "price"]
-    rows: list[tuple[object, ...]] = [(None, *_columns(product))]
-    rows += [(hit.score, *_columns(hit.product)) for hit in answer.hits]
+    rows: list[tuple[object, ...]] = [(hit.score, *columns_of(hit.product)) for hit in answer.hits]
     if any(hit.reasons is not None for hit in answer.hits):
         names.append("why")
-        reasons = [None, *(_strongest(hit.reasons) for hit in answer.hits)]
-        rows = [(*row, reason) for row, reason in zip(rows, reasons, strict=True)]
+        rows = [(*row, _strongest(hit.reasons)) for row, hit in zip(rows, answer.hits, strict=True)]
     for name in answer.hits[0].product.fields or () if answer.hits else ():
         names.append(name)
-        values = [None, *((hit.product.fields or {}).get(name) for hit in answer.hits)]
+        values = [(hit.product.fields or {}).get(name) for hit in answer.hits]
         rows = [(*row, value) for row, value in zip(rows, values, strict=True)]
-    title = product.title or product.product_id or "a new product"
-    what = "Popular, in place of what is related to" if answer.fallback == "popular" else "Related to"
+    if not basket:
+        own = (None, *columns_of(product))
+        rows.insert(0, (*own, *[None] * (len(names) - len(own))))
+    title = f"the basket of {', '.join(basket)}" if basket else product.title or product.product_id
+    what = "Related to" if answer.hits else "Nothing is related to"
+    if answer.fallback == "popular":
+        what = "Popular, in place of what is related to"
     unknown = ", which it does not have" if answer.fallback is not None else ""
-    print_table(f"{what} {title} in {answer.release}{unknown}", names, rows)
+    print_table(f"{what} {title or 'a new product'} in {answer.release}{unknown}", names, rows)
 
 
 def _strongest(reasons: Mapping[str, float] | None) -> str | None:
@@ -225,6 +228,7 @@ def _strongest(reasons: Mapping[str, float] | None) -> str | None:
     return ", ".join(f"{kind} {value:+.2f}" for kind, value in list(reasons.items())[:REASONS] if value > 0)
 
 
-def _columns(product: Product) -> tuple[object, ...]:
+def columns_of(product: Product) -> tuple[object, ...]:
+    """Return id, title, category and price of a product, as tables show them."""
     price = f"{product.price:,.2f} {product.currency or ''}".strip() if product.price is not None else None
     return product.product_id, product.title, product.category, price

@@ -11,6 +11,7 @@ import typer
 from pipelines.command.app import open_workspace
 from pipelines.command.output import AsJson, print_json, print_table
 from pipelines.command.progress import shown
+from pipelines.command.query import columns_of
 from pipelines.command.rules import Exclude, MaxPerBrand, MaxPerCategory, MinScore, Where
 from twinvec.errors import StateError
 
@@ -55,10 +56,7 @@ def recommend(
     if as_json:
         print_json(recommended)
         return
-    rows = [
-        (hit.score, hit.product.product_id, hit.product.title, hit.product.category, hit.product.price)
-        for hit in recommended.hits
-    ]
+    rows = [(hit.score, *columns_of(hit.product)) for hit in recommended.hits]
     origin = recommended.release or recommended.version
     title = f"Recommended to {seller_id}, who offers {recommended.offers:,} products, by {origin}"
     print_table(title, ["score", "product", "title", "category", "price"], rows)

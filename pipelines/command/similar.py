@@ -54,11 +54,20 @@ def similar(
         print_json(answer)
         return
     rows = [
-        (hit.score, hit.relation, hit.item_id, hit.title, hit.marketplace, hit.language, hit.price)
+        (
+            hit.score,
+            hit.relation,
+            hit.item_id,
+            hit.title,
+            hit.marketplace,
+            hit.language,
+            None if hit.price is None else f"{hit.price:,.2f}",
+        )
         for hit in answer.hits
     ]
+    what = "Similar to" if rows else "Nothing is similar to"
     print_table(
-        f"Similar to {answer.item_id or 'a new listing'}, by {answer.release}",
+        f"{what} {answer.item_id or 'a new listing'}, by {answer.release}",
         ["cosine", "relation", "listing", "title", "store", "language", "price"],
         rows,
     )

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pipelines.baselines.problem import UnsuitedError
 from pipelines.comparisons.comparison import RELATED, Column, Comparison, Request
 from twinvec.errors import CatalogueError
 
@@ -73,11 +72,12 @@ def fit(problem: EncoderProblem, scheme: str) -> Version:
         UnsuitedError: If the scheme is `none`, and the encoder's own vectors are judged.
         CatalogueError: If there is no version.
     """
+    from pipelines.baselines.problem import UnsuitedError
     from twinvec import dag
 
     request, space = problem.request, problem.judged_space
     if scheme == NONE and space == problem.space:
-        raise UnsuitedError(f"without {space} vectors, they find no {request.by}")
+        raise UnsuitedError(f"there are no {space} vectors that could find {request.by}")
 
     def report(message: str) -> None:
         request.progress(f"{scheme}: {message}")

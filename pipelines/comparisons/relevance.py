@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pipelines.relevance.judged import Judged
     from pipelines.relevance.problem import Problem
     from twinvec.nn.models.salam import Salam
+    from twinvec.progress import Progress
     from twinvec.settings import RelevanceSettings
     from twinvec.stage import Inputs
 
@@ -61,7 +62,7 @@ class RelevanceProblem:
         device: Device to fit on.
         rivals: Predictions of rows that others are compared with, by classes and recipe, filled by these rows; int64
             [seeds, test].
-        text_seconds: Seconds an epoch in which the text encoder was trained.
+        progress: Called with what is being done.
     """
 
     inputs: Inputs
@@ -72,7 +73,7 @@ class RelevanceProblem:
     options: RelevanceSettings
     device: torch.device
     rivals: dict[tuple[str, str], npt.NDArray[Any]]
-    text_seconds: float
+    progress: Progress
 
 
 @dataclass(frozen=True)
@@ -148,11 +149,9 @@ def row_names() -> Sequence[str]:
 
 def prepare(request: Request) -> RelevanceProblem:
     """Read pairs and neighbourhoods, train the text encoder, and compute what it makes of each pair."""
-    import numpy as np
-
     from pipelines.comparisons.data import make_versions
     from pipelines.relevance.fitting import Fitter
-    from pipelines.relevance.judged import read_judged
+    from pipelines.relevance.judged import Split, read_judged
     from pipelines.relevance.pipeline import read_files
     from pipelines.relevance.problem import build_model, freeze, read_problem
     from twinvec.nn.device import resolve_device
@@ -167,13 +166,19 @@ def prepare(request: Request) -> RelevanceProblem:
     }
     own = judged["E-S-C-I"]
     text = options.model_copy(update={"graph": "none", "classes": "E-S-C-I"})
+    request.progress(
+        f"training the text encoder that all rows share: {TEXT_EPOCHS} pass over "
+        f"{len(own.rows(Split.TRAIN)):,} judged pairs"
+    )
     model, reader = build_model(text, len(own.names), None, settings.seed)
     problem = read_problem(own.pairs, files, reader)
     fitter = Fitter(problem, own, text, device, settings.seed, lambda epoch: request.progress(str(epoch)))
-    history = fitter.fit(model.to(device), TEXT_EPOCHS)
-    seconds = float(np.mean([epoch.seconds for epoch in history[1:]])) if history[1:] else 0.0
+    fitter.fit(model.to(device), TEXT_EPOCHS)
+    request.progress(f"encoding {len(own):,} judged pairs with it")
     frozen = freeze(model, problem, text.predict_batch, device)
-    return RelevanceProblem(inputs, judged, frozen, model.encoder, files, options, device, {}, seconds)
+    return RelevanceProblem(
+        inputs, judged, frozen, model.encoder, files, options, device, {}, request.progress
+    )
 
 
 def fit(problem: RelevanceProblem, name: str) -> Found | None:
@@ -192,12 +197,12 @@ def fit(problem: RelevanceProblem, name: str) -> Found | None:
     options = problem.options.model_copy(update=changes)
     if options.graph != "none" and problem.files is None:
         return None
-    work = partial(_fit, problem, judged, options, name == ONE_PHASE)
+    work = partial(_fit, problem, name, judged, options)
     found, memory = with_peak_memory(work, problem.device)
     return replace(found, peak_memory=memory)
 
 
-def _fit(problem: RelevanceProblem, judged: Judged, options: RelevanceSettings, one_phase: bool) -> Found:
+def _fit(problem: RelevanceProblem, name: str, judged: Judged, options: RelevanceSettings) -> Found:
     """Fit a model with each seed."""
     import numpy as np
     import torch
@@ -213,10 +218,11 @@ def _fit(problem: RelevanceProblem, judged: Judged, options: RelevanceSettings, 
     shared = replace(problem.problem, files=files)
     found, seconds = np.zeros((SEEDS, len(test)), np.int64), []
     for seed in range(SEEDS):
+        problem.progress(f"{name}: seed {seed + 1} of {SEEDS}")
         torch.manual_seed(seed)
         model = join(problem.encoder, options, len(judged.names), length).to(problem.device)
         fitter = Fitter(shared, judged, options, problem.device, seed)
-        if one_phase:  # as many epochs as both phases have (SALAM 4.3)
+        if name == ONE_PHASE:  # as many epochs as both phases have (SALAM 4.3)
             history = fitter.fit(model, options.pretrain_epochs + options.epochs)
             seconds += [epoch.seconds for epoch in history[1:]]
             found[seed] = predict(model, shared, test, 256, problem.device).argmax(1)

@@ -68,8 +68,9 @@ def _fitted(
     comparison: Comparison[Problem, Fitted, RowT], problem: Problem, request: Request, names: Sequence[str]
 ) -> Iterator[tuple[str, Fitted, float]]:
     """Fit one row after the other: name, what was fitted, seconds."""
-    for name in dict.fromkeys(names):
-        request.progress(f"{name}: fitting")
+    wanted = list(dict.fromkeys(names))
+    for number, name in enumerate(wanted, 1):
+        request.progress(f"{name}: fitting, row {number} of {len(wanted)}")
         started = time.perf_counter()
         try:
             fitted = comparison.fit(problem, name)
@@ -93,7 +94,9 @@ def _summary(comparison: Comparison[Any, Any, RowT], row: RowT) -> str:
     columns = {column.field: column for column in comparison.columns}
     values = [(columns[field].title, columns[field].value(row)) for field in comparison.summary]
     return ", ".join(
-        f"{title} {value:.4f}" if isinstance(value, float) else f"{title} {value}" for title, value in values
+        f"{title} {value:.4f}" if isinstance(value, float) else f"{title} {value}"
+        for title, value in values
+        if value is not None
     )
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pipelines.similar.evaluation import Division
     from pipelines.similar.listings import Labels
     from twinvec.catalogue.snapshot import Snapshot
+    from twinvec.progress import Progress
     from twinvec.settings import Settings
 
     Values = Mapping[str, npt.NDArray[np.float64]]
@@ -67,7 +68,10 @@ class SimilarRow:
 
 @dataclass(frozen=True)
 class SimilarProblem:
-    """The problem that all losses share: frozen vectors, groups, and held-out families."""
+    """The problem that all losses share: frozen vectors, groups, and held-out families.
+
+    `progress` is called with what is being done.
+    """
 
     snapshot: Snapshot
     content: Content
@@ -75,6 +79,7 @@ class SimilarProblem:
     division: Division
     settings: Settings
     device: torch.device
+    progress: Progress
 
     @property
     def groups(self) -> npt.NDArray[np.int64]:
@@ -171,7 +176,7 @@ def prepare(request: Request) -> SimilarProblem:
     device = resolve_device(settings.device)
     encoder = text_encoder(settings.similar, device)
     content = encode(snapshot, labels, settings, encoder, None, request.progress)
-    return SimilarProblem(snapshot, content, labels, division, settings, device)
+    return SimilarProblem(snapshot, content, labels, division, settings, device, request.progress)
 
 
 def fit(problem: SimilarProblem, name: str) -> Sequence[Values]:
@@ -189,7 +194,9 @@ def fit(problem: SimilarProblem, name: str) -> Sequence[Values]:
         graded = rank_graded(_frozen(problem), identity[test, 0], identity[test, 1], options.k)
         return [{figure: getattr(graded, figure) for figure in FIGURES}]
     made = []
-    for seed in range(problem.settings.seed, problem.settings.seed + SEEDS):
+    for number in range(SEEDS):
+        problem.progress(f"{name}: seed {number + 1} of {SEEDS}")
+        seed = problem.settings.seed + number
         loss = losses()[HRMS if name == TUNED else name](problem)
         shared = problem.groups, division.training, division.validation, options, loss, problem.device, seed
         content = problem.content

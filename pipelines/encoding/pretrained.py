@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -13,6 +14,8 @@ from huggingface_hub import constants
 from twinvec.errors import SettingsError
 
 SECONDS_TO_ANSWER = 5.0
+# Entries of transformers' report on a loaded model that a user has to know of.
+OF_CONSEQUENCE = ("MISSING", "MISMATCH", "CONVERSION")
 ModelT = TypeVar("ModelT")
 
 
@@ -49,6 +52,26 @@ def load_pretrained(setting: str, name: str, load: Callable[[], ModelT], instead
             f"{setting} is {name!r}, which cannot be loaded: {first_line(error)}",
             f"check its name on {constants.ENDPOINT}, or {instead}",
         ) from error
+
+
+@contextmanager
+def quiet_about_unread_weights() -> Iterator[None]:
+    """Keep transformers from reporting, while the block runs, weights of a file that the model has no use for.
+
+    A pooler, a head or the numbers of positions lie in many files of encoders. A report that also names weights that
+    are missing or do not fit is shown: those are drawn at random.
+    """
+    logger = logging.getLogger("transformers.modeling_utils")
+    logger.addFilter(_is_of_consequence)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_of_consequence)
+
+
+def _is_of_consequence(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    return "LOAD REPORT" not in message or any(entry in message for entry in OF_CONSEQUENCE)
 
 
 def first_line(error: Exception) -> str:

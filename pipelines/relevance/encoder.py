@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from pipelines.encoding.pretrained import first_line, load_pretrained
+from pipelines.encoding.pretrained import first_line, load_pretrained, quiet_about_unread_weights
 from pipelines.text.encoder import INSTALLED, INSTEAD
 from twinvec.errors import SettingsError
 
@@ -123,6 +123,7 @@ def load_folder(source: str | Path, layers: int | None, max_length: int) -> tupl
     kept: dict[str, Any] = {} if layers is None else {"num_hidden_layers": layers}
     # The pooler is a map of the first token that nothing here reads.
     pooler = {"add_pooling_layer": False} if config.model_type in ("bert", "roberta", "xlm-roberta") else {}
-    encoder = AutoModel.from_pretrained(source, **kept, **pooler)
+    with quiet_about_unread_weights():
+        encoder = AutoModel.from_pretrained(source, **kept, **pooler)
     limit = int(getattr(config, "max_position_embeddings", max_length) or max_length)
     return encoder, PairReader(AutoTokenizer.from_pretrained(source), min(max_length, limit - 2))

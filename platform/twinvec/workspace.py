@@ -89,7 +89,10 @@ class Workspace:
         with transaction(self.engine) as session:
             version = operations.find_version(session, name)
         if version is None:
-            raise NotFoundError(f"there is no version {name}", "`twinvec status` lists those there are")
+            made = "" if "@" in name else f"`twinvec train {name}` makes one; "
+            raise NotFoundError(
+                f"there is no version {name}", f"{made}`twinvec status` lists those there are"
+            )
         if version.state != State.READY:
             raise StateError(
                 f"{name} is {version.state}" + (f": {version.error}" if version.error else ""),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 from twinvec.doctor import (
     configuration,
@@ -82,12 +84,13 @@ def diagnose(
         return findings + registry
     workspace = Workspace(settings)
     try:
-        for store, check in CHECKS:
+        for store, checks in groupby(CHECKS, itemgetter(0)):
             progress(store)
-            findings += _run(store, check, workspace, deep)
+            for _, check in checks:
+                findings += _run(store, check, workspace, deep)
         if not unfinished.switching(workspace):
             for store, check in OF_WHAT_IS_LIVE:
-                progress(store)
+                progress(f"what is live in {store}")
                 findings += _run(store, check, workspace, deep)
     finally:
         _close(workspace)

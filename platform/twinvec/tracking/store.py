@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,6 +24,7 @@ KIND, TRAINING = "mlflow.experimentKind", "custom_model_development"
 def use_store(settings: Settings) -> None:
     """Let MLflow's functions use the tracking store of the settings."""
     configure_mlflow()
+    _quiet()
     if settings.mlflow.tracking_uri is None:
         settings.home.mkdir(parents=True, exist_ok=True)
         ensure_place(settings)
@@ -58,6 +61,12 @@ def explained(action: str) -> Iterator[None]:
         raise StoreError(
             f"MLflow could not {action}: {error}", "see that mlflow.tracking_uri answers"
         ) from error
+
+
+def _quiet() -> None:
+    """Keep from the user what MLflow says of making its database, and SQLAlchemy of MLflow: nothing to act on."""
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", "The ``noload`` loader strategy is deprecated")
 
 
 def _experiment_id(settings: Settings, space: str) -> str:

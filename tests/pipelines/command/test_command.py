@@ -154,7 +154,8 @@ def test_an_empty_home_says_what_to_do_first(command: CliRunner) -> None:
     for arguments, says, hint in (
         (["run"], "there is no snapshot yet", "twinvec ingest"),
         (["train", "text"], "there is no snapshot yet", "twinvec ingest"),
-        (["evaluate"], "there is no version related", "twinvec status"),
+        (["evaluate"], "there is no version related", "`twinvec train related` makes one; `twinvec status`"),
+        (["evaluate", "related@v3"], "there is no version related@v3", "hint: `twinvec status`"),
         (["publish"], "there is no version related", "twinvec status"),
         (["promote"], "there is no release of related_products to promote", "twinvec publish"),
         (["promote", "3"], "there is no release 3", "none yet"),

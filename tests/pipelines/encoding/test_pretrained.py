@@ -1,13 +1,16 @@
 import socket
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
 from huggingface_hub import constants, is_offline_mode
+from transformers import AutoModel, BertConfig, BertModel
+from transformers.utils import logging as loggers
 
 from pipelines.encoding import pretrained
-from pipelines.encoding.pretrained import load_pretrained
+from pipelines.encoding.pretrained import load_pretrained, quiet_about_unread_weights
 from twinvec.errors import SettingsError
 
 
@@ -46,3 +49,23 @@ def test_a_name_the_hub_does_not_know_is_an_error(monkeypatch: pytest.MonkeyPatc
         with pytest.raises(SettingsError) as caught:
             load_pretrained("text.model", "name", missing, "use another")
     assert caught.value.message == "text.model is 'name', which cannot be loaded: no such file in the cache"
+
+
+def test_only_weights_that_are_missing_or_do_not_fit_are_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    BertModel(
+        BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, vocab_size=9)
+    ).save_pretrained(tmp_path)
+    loggers.enable_propagation()
+    try:
+        with quiet_about_unread_weights():
+            AutoModel.from_pretrained(tmp_path, add_pooling_layer=False)
+            assert not caplog.records, "the file's pooler is not read"
+            AutoModel.from_pretrained(tmp_path, num_hidden_layers=2)
+        assert "MISSING" in caplog.text, "the second layer is drawn at random"
+        caplog.clear()
+        AutoModel.from_pretrained(tmp_path, add_pooling_layer=False)
+        assert "UNEXPECTED" in caplog.text, "the library's own report is as before"
+    finally:
+        loggers.disable_propagation()
