@@ -230,5 +230,9 @@ def _strongest(reasons: Mapping[str, float] | None) -> str | None:
 
 def columns_of(product: Product) -> tuple[object, ...]:
     """Return id, title, category and price of a product, as tables show them."""
-    price = f"{product.price:,.2f} {product.currency or ''}".strip() if product.price is not None else None
-    return product.product_id, product.title, product.category, price
+    return product.product_id, product.title, product.category, priced(product.price, product.currency)
+
+
+def priced(price: float | None, currency: str | None) -> str | None:
+    """Return a price with its currency, as tables show it."""
+    return None if price is None else f"{price:,.2f} {currency or ''}".strip()

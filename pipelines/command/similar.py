@@ -10,7 +10,7 @@ import typer
 from pipelines.command.app import open_workspace
 from pipelines.command.output import AsJson, print_json, print_table
 from pipelines.command.progress import shown
-from pipelines.command.query import read_image
+from pipelines.command.query import priced, read_image
 
 NEW = "A listing that is not in the catalogue"
 
@@ -61,7 +61,7 @@ def similar(
             hit.title,
             hit.marketplace,
             hit.language,
-            None if hit.price is None else f"{hit.price:,.2f}",
+            priced(hit.price, hit.currency),
         )
         for hit in answer.hits
     ]

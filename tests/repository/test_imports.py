@@ -56,9 +56,9 @@ ALLOWED: Mapping[str, str] = {
     ),
     "pipelines.comparisons": (
         "pipelines.baselines pipelines.graph pipelines.related pipelines.relevance pipelines.sellers "
-        "pipelines.similar pipelines.text registry "
-        "twinvec.catalogue twinvec.dag twinvec.errors twinvec.metrics twinvec.nn twinvec.plugins "
-        "twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking twinvec.workspace"
+        "pipelines.similar pipelines.text registry twinvec.catalogue twinvec.dag twinvec.errors "
+        "twinvec.metrics twinvec.nn twinvec.plugins twinvec.progress twinvec.settings twinvec.spaces "
+        "twinvec.stage twinvec.tracking twinvec.workspace"
     ),
     "pipelines.encoding": "twinvec.digest twinvec.engine twinvec.errors twinvec.settings",
     "pipelines.evaluation": (
@@ -133,8 +133,8 @@ ALLOWED: Mapping[str, str] = {
         "twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking twinvec.workspace"
     ),
     "twinvec.doctor": (
-        "registry twinvec.catalogue twinvec.errors twinvec.features twinvec.paths twinvec.place twinvec.releases "
-        "twinvec.settings twinvec.spaces twinvec.tracking twinvec.vectors twinvec.workspace"
+        "registry twinvec.catalogue twinvec.errors twinvec.features twinvec.files twinvec.paths twinvec.place "
+        "twinvec.releases twinvec.settings twinvec.spaces twinvec.tracking twinvec.vectors twinvec.workspace"
     ),
     "twinvec.engine": "twinvec.errors twinvec.settings",
     "twinvec.estimates": (
@@ -172,7 +172,7 @@ ALLOWED: Mapping[str, str] = {
         "twinvec.nn twinvec.progress twinvec.settings twinvec.spaces twinvec.tracking twinvec.workspace"
     ),
     "twinvec.place": "twinvec.errors twinvec.files twinvec.paths twinvec.settings",
-    "twinvec.tracking": "registry twinvec.errors twinvec.features twinvec.place twinvec.settings",
+    "twinvec.tracking": "registry twinvec.errors twinvec.features twinvec.files twinvec.place twinvec.settings",
     "twinvec.vectors": (
         "twinvec.columns twinvec.digest twinvec.disk twinvec.errors twinvec.files twinvec.progress "
         "twinvec.settings twinvec.text"

@@ -57,7 +57,7 @@ class SimilarListing:
         score: Cosine with the listing of the query.
         relation: `exact` if it is taken for the same product, `substitute` if for one of its family, else `other`. The
             catalogue decides where it knows; otherwise the cosine, by bounds found on validation data.
-        item_id, product_id, family_id, title, category, price, marketplace, language: As in the contract.
+        item_id, product_id, family_id, title, category, price, currency, marketplace, language: As in the contract.
     """
 
     score: float
@@ -68,6 +68,7 @@ class SimilarListing:
     title: str | None
     category: tuple[str, ...]
     price: float | None
+    currency: str | None
     marketplace: str
     language: str
 
@@ -238,6 +239,7 @@ def _listing(hit: Hit, own: Mapping[str, Any], metrics: Mapping[str, float]) -> 
         payload["title"],
         tuple(payload["category"]),
         payload["price"],
+        payload.get("currency"),
         payload["marketplace"],
         payload["language"],
     )

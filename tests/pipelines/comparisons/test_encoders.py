@@ -57,5 +57,5 @@ def test_rows_are_compared_with_the_first_and_kept_apart(tmp_path: Path) -> None
     told: list[str] = []
     (row,) = run(IMAGE, Request(workspace, snapshot, told.append, "coviews"), schemes)
     assert row.scheme == "pretrained"
-    assert "none: left out. without image vectors, they find no coviews" in told
+    assert "none: left out. there are no image vectors that could find coviews" in told
     workspace.engine.dispose()

@@ -124,7 +124,10 @@ def test_another_listing_of_the_product_is_found_first_in_its_store(made: Made) 
     assert len(answer.hits) == 5
     assert item not in [hit.item_id for hit in answer.hits]
     assert [hit.score for hit in answer.hits] == sorted((hit.score for hit in answer.hits), reverse=True)
+    listed = pq.read_table(made.store / "listings.parquet").to_pylist()
+    currencies = {row["item_id"]: row["currency"] for row in listed}
     for hit in answer.hits:
+        assert hit.currency == currencies[hit.item_id]
         if hit.family_id == family:
             assert hit.relation == ("exact" if hit.product_id == product else "substitute")
     exact = made.home.similar(item, k=50, exact_only=True)

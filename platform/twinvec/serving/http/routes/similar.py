@@ -53,6 +53,7 @@ class SimilarListingAnswer(Answer):
     title: str | None
     category: tuple[str, ...]
     price: float | None
+    currency: str | None = Field(description="Of the price.")
     marketplace: str
     language: str
 
