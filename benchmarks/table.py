@@ -109,6 +109,25 @@ def growth(records: list[Record]) -> list[str]:
     return [*lines, "", *notes]
 
 
+def road(record: Record) -> list[str]:
+    """Return the table of `road.py`: seconds of each stage at every size, and its peak memory at the largest."""
+    sizes: Mapping[str, Record] = record["sizes"]
+    largest = max(sizes, key=int)
+    counts = [f"{int(size):,} products" for size in sizes]
+    lines = [
+        f"| stage | {' | '.join(counts)} | exponent | peak memory at {int(largest):,} |",
+        f"| --- |{' ---: |' * (len(counts) + 2)}",
+    ]
+    for stage, figures in sizes[largest].items():
+        seconds = " | ".join(f"{row[stage]['seconds']:.1f} s" for row in sizes.values())
+        exponent = record["exponent"]["seconds"].get(stage)
+        lines.append(
+            f"| {stage} | {seconds} | {'' if exponent is None else f'{exponent:.2f}'} "
+            f"| {figures['peak_mib'] / 1024:.1f} GiB |"
+        )
+    return [*lines, "", measured_on(record)]
+
+
 def dimensions(record: Record) -> list[str]:
     """Return the table of `dimension.py`."""
     lines = [
@@ -146,8 +165,9 @@ def main() -> None:
     """Rewrite the pages."""
     results = ROOT / "benchmarks" / "results"
     lines = dimensions(json.loads((results / "dimension.json").read_text("utf-8")))
+    stages = road(json.loads((results / "road.json").read_text("utf-8")))
     pages = {
-        PAGE: fill(PAGE.read_text("utf-8"), results),
+        PAGE: put(fill(PAGE.read_text("utf-8"), results), "road", stages),
         DIMENSION_PAGE: put(DIMENSION_PAGE.read_text("utf-8"), "dimension", lines),
     }
     for page, text in pages.items():

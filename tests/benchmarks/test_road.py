@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from benchmarks import road
+from benchmarks import road, table
+from benchmarks.measuring import finish
 
 
 def test_every_space_of_a_shop_without_sellers_is_a_stage_between_snapshot_and_release() -> None:
@@ -30,3 +31,19 @@ def test_sizes_that_were_measured_are_kept(tmp_path: Path) -> None:
     assert road.read_sizes(path) == {}
     path.write_text(json.dumps({"sizes": {"200": {"store": {"seconds": 1.0, "peak_mib": 2.0}}}}))
     assert road.read_sizes(path) == {200: {"store": {"seconds": 1.0, "peak_mib": 2.0}}}
+
+
+def test_the_table_has_all_sizes_and_the_memory_of_the_largest(tmp_path: Path) -> None:
+    sizes = {
+        "900": {"text": {"seconds": 2.0, "peak_mib": 1024.0}},
+        "3600": {"text": {"seconds": 8.0, "peak_mib": 3072.0}},
+    }
+    finish(
+        tmp_path / "road.json", {}, [], {"sizes": sizes, "exponent": {"seconds": {"text": 1.0}}}, ("numpy",)
+    )
+    lines = table.road(json.loads((tmp_path / "road.json").read_text()))
+    assert lines[:3] == [
+        "| stage | 900 products | 3,600 products | exponent | peak memory at 3,600 |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        "| text | 2.0 s | 8.0 s | 1.00 | 3.0 GiB |",
+    ]
