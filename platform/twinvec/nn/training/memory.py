@@ -18,8 +18,8 @@ def freed_memory_kept() -> Iterator[None]:
 
     The tensors of a step take tens to hundreds of MiB, and so do those of the next step. By default, glibc returns each
     tensor's memory when it is freed, and the system clears every page of the next: about a third of a step on a CPU.
-    Free memory is returned at the end of the context, and at its beginning, so that what was freed before does not add to
-    it. On systems without glibc this does nothing.
+    Free memory is returned at the end of the context, and at its beginning, so that what was freed before does not add
+    to it. On systems without glibc this does nothing.
     """
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     if not hasattr(library, "gnu_get_libc_version"):
