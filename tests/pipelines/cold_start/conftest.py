@@ -27,7 +27,7 @@ def small(home: Path, size: int) -> Settings:
     groups: dict[str, Any] = {
         "category": {"epochs": 50},
         "text": {"scheme": "pretrained"},
-        "image": {"scheme": "pretrained", "size": size, "dimension": 32},
+        "image": {"model": "vit_small_untrained", "size": size, "dimension": 32},
         "aligned": {"dimension": 64, "epochs": 3},
         "related": {"dimension": 32, "twinvec": {"epochs": 4}},
         "ranking": {"trees": 30, "cold": "on" if size == SIZES[1] else "off"},

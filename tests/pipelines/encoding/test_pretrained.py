@@ -1,3 +1,4 @@
+import logging
 import socket
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -57,6 +58,8 @@ def test_only_weights_that_are_missing_or_do_not_fit_are_reported(
     BertModel(
         BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, vocab_size=9)
     ).save_pretrained(tmp_path)
+    verbosity = loggers.get_verbosity()
+    loggers.set_verbosity(logging.WARNING)  # a training in this process may have lowered it
     loggers.enable_propagation()
     try:
         with quiet_about_unread_weights():
@@ -69,3 +72,4 @@ def test_only_weights_that_are_missing_or_do_not_fit_are_reported(
         assert "UNEXPECTED" in caplog.text, "the library's own report is as before"
     finally:
         loggers.disable_propagation()
+        loggers.set_verbosity(verbosity)
