@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -49,9 +50,9 @@ class EdgeEvaluation:
             file nor in the snapshot.
         right_way: Share of these edges that score above their own reverse.
         one_way_edges: Number of these edges.
-        served_hits_at_10, served_mrr_at_10: The same in what the release answers: its lists, or its index if it has
-            none; None without a release.
         mrr_low, mrr_high: 95% confidence interval of `mrr_at_10`, by a bootstrap over the edges.
+        served_hits_at_10, served_mrr_at_10: Hits@10 and MRR@10 in what the release answers: its lists, or its index if
+            it has none; None without a release.
         served_gain, served_gain_low, served_gain_high: What is served less the vectors, in MRR@10, with its interval,
             paired by edge; None without a release.
     """
@@ -71,10 +72,10 @@ class EdgeEvaluation:
     auc_dir: float
     right_way: float
     one_way_edges: int
-    served_hits_at_10: float | None
-    served_mrr_at_10: float | None
     mrr_low: float
     mrr_high: float
+    served_hits_at_10: float | None = None
+    served_mrr_at_10: float | None = None
     served_gain: float | None = None
     served_gain_low: float | None = None
     served_gain_high: float | None = None
@@ -133,10 +134,14 @@ def evaluate_edges(workspace: Workspace, edges: Path, version: str | None = None
     matrix = known.matrix(len(products))
     ranks = rank_targets(source, target, edges_to_rank.ends, matrix)
     low, high = confidence_interval(reciprocal_ranks(ranks))
+    served: dict[str, Any] = {}
+    if release is not None:
+        queries, *_ = vectors.fields.values()
+        served = _compared(ranks, _served(workspace, release, products, queries, edges_to_rank, matrix))
     direction = direction_metrics(
         source, target, edges_to_rank.ends, matrix + edges_to_rank.matrix(len(products))
     )
-    evaluation = EdgeEvaluation(
+    return EdgeEvaluation(
         version=judged.name,
         release=release.collection if release is not None else None,
         read=usable.read,
@@ -145,24 +150,9 @@ def evaluate_edges(workspace: Workspace, edges: Path, version: str | None = None
         repeated=usable.repeated,
         **asdict(ranking_metrics(ranks)),
         **asdict(direction),
-        served_hits_at_10=None,
-        served_mrr_at_10=None,
         mrr_low=low,
         mrr_high=high,
-    )
-    if release is None:
-        return evaluation
-    queries, *_ = vectors.fields.values()
-    ranks_served = _served(workspace, release, products, queries, edges_to_rank, matrix)
-    served, gain = ranking_metrics(ranks_served), reciprocal_ranks(ranks_served) - reciprocal_ranks(ranks)
-    low, high = confidence_interval(gain)
-    return replace(
-        evaluation,
-        served_hits_at_10=served.hits_at_10,
-        served_mrr_at_10=served.mrr_at_10,
-        served_gain=float(gain.mean()),
-        served_gain_low=low,
-        served_gain_high=high,
+        **served,
     )
 
 
@@ -211,6 +201,19 @@ def _served(
     ends = row, lists.targets[row, place].astype(np.int64)
     scores = sp.csr_array(((1 / (1 + place)).astype(np.float32), ends), shape=known.shape)
     return rank_by(SparseScores(scores), edges.ends, known)
+
+
+def _compared(ranks: npt.NDArray[np.float64], served: npt.NDArray[np.float64]) -> dict[str, Any]:
+    """Return the figures of `EdgeEvaluation` on what is served, beside the ranks by the vectors."""
+    metrics, gain = ranking_metrics(served), reciprocal_ranks(served) - reciprocal_ranks(ranks)
+    low, high = confidence_interval(gain)
+    return {
+        "served_hits_at_10": metrics.hits_at_10,
+        "served_mrr_at_10": metrics.mrr_at_10,
+        "served_gain": float(gain.mean()),
+        "served_gain_low": low,
+        "served_gain_high": high,
+    }
 
 
 def _judged(workspace: Workspace, name: str | None) -> tuple[Version, Release | None]:

@@ -178,7 +178,8 @@ def make_examples(
     random = np.random.default_rng(seed)
     parts = []
     for pairs, values in candidate_chunks(known, np.unique(hidden.source), options, observed):
-        labels = values_at(rows_of(matrix, pairs.sources), pairs)
+        # A lent edge weighs less than 1, and is a hidden edge like any other.
+        labels = (values_at(rows_of(matrix, pairs.sources), pairs) > 0).astype(np.float32)
         features = np.stack(list(values.values()), axis=1)
         drawn = labels > 0
         order = random.random(len(pairs)).astype(np.float32) - 2 * labels

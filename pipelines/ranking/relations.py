@@ -45,12 +45,12 @@ class Relations:
 
     @cached_property
     def into(self) -> sp.csr_array:
-        """1 where the column is a co-purchase source of the row, float32 [n, n]."""
+        """Weight of the edge from the column to the row, float32 [n, n]."""
         return sp.csr_array(self.out.T.tocsr())
 
     @cached_property
     def either(self) -> sp.csr_array:
-        """1 where a co-purchase joins two products in either direction, 2 in both, float32 [n, n]."""
+        """Weight of the co-purchases that join two products, of both directions together, float32 [n, n]."""
         return sp.csr_array(self.out + self.into)
 
     @cached_property

@@ -101,11 +101,8 @@ def _contents(version: Version, folder: Path, again: str, deep: bool) -> Iterato
         yield Finding(
             STORE, version.name, f"has lost {', '.join(lost)}", f"bring it back from a backup, or {again}"
         )
-    changed = (
-        [name for name in written if name not in lost and digest(folder / name) != written[name]]
-        if deep
-        else []
-    )
+    there = [name for name in written if name not in lost] if deep else []
+    changed = [name for name in there if digest(folder / name) != written[name]]
     if changed:
         yield Finding(
             STORE,

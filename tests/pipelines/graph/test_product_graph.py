@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
+from pipelines.graph.renumbering import renumbered
 
 
 @pytest.fixture
@@ -40,6 +41,23 @@ def test_read_from_files(folder: Path) -> None:
     np.testing.assert_array_equal(graph.copurchase.matrix(5).toarray(), dense)
     assert [end.tolist() for end in graph.coview.matrix(5).toarray().nonzero()] == [[1, 3, 4], [3, 1, 0]]
     assert graph.copurchase.count.tolist() == [5, 1, 1, 2]
+
+
+def test_lent_edges_keep_their_weights(folder: Path) -> None:
+    table = pq.read_table(folder / "copurchase.parquet")
+    weights = [1.0, 0.25, 1.0, 0.5]
+    pq.write_table(
+        table.append_column("weight", pa.array(weights, pa.float32())), folder / "copurchase.parquet"
+    )
+    edges = load_graph(folder).copurchase
+    dense = np.zeros((5, 5))
+    dense[[0, 0, 2, 3], [1, 2, 0, 0]] = weights
+    np.testing.assert_array_equal(edges.matrix(5).toarray(), dense)
+    np.testing.assert_array_equal(edges.both_ways().matrix(5).toarray(), np.maximum(dense, dense.T))
+    moved = renumbered(edges.only(np.array([1, 3])), np.array([4, -1, 3, 2, -1]))
+    assert (moved.source.tolist(), moved.target.tolist()) == ([4, 2], [3, 4])
+    assert moved.weight is not None
+    assert moved.weight.tolist() == [0.25, 0.5]
 
 
 def test_the_training_part_has_no_held_out_edge(folder: Path) -> None:

@@ -39,6 +39,16 @@ def test_hidden_edges_are_the_examples(edges: Edges, known_of: MakeKnown) -> Non
     assert examples.hidden.sum() == len(hidden), "all edges are candidates of so many"
 
 
+def test_a_lent_edge_is_learned_as_an_edge(edges: Edges, known_of: MakeKnown) -> None:
+    random = np.random.default_rng(3)
+    lent = replace(edges, weight=random.uniform(0.05, 1, len(edges)).astype(np.float32))
+    known, ranker = trained(known_of, lent)
+    hidden, observed = lent.only(np.arange(0, len(edges), 4)), lent.only(np.arange(len(edges)) % 4 != 0)
+    examples = make_examples(known, hidden, observed.matrix(known.products), OPTIONS, seed=0)
+    assert set(examples.hidden.tolist()) == {0.0, 1.0}
+    assert ranker.score(examples.features).std() > 0
+
+
 def test_lists_are_in_the_order_of_the_scores(edges: Edges, known_of: MakeKnown) -> None:
     known, ranker = trained(known_of, edges)
     sources = np.arange(known.products)
