@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from typer.testing import CliRunner, Result
 
 from pipelines.command import app
@@ -141,7 +147,68 @@ def test_the_demo_does_not_take_the_place_of_a_live_release(home: Path) -> None:
     assert not (home / "demo").exists()
 
 
-def test_the_api_is_served_and_follows_a_promotion(world: Any, home: Path) -> None:
+class Collector:
+    """What a server sends to an OTLP collector: path → bodies of requests."""
+
+    def __init__(self) -> None:
+        self.received: dict[str, list[bytes]] = {}
+        collector = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                if self.headers.get("content-encoding") == "gzip":
+                    body = gzip.decompress(body)
+                collector.received.setdefault(self.path, []).append(body)
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *arguments: Any) -> None:
+                """Nothing is printed."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def spans(self) -> list[tuple[str, str, dict[str, str]]]:
+        """Return the service, the name and the text attributes of each span."""
+        return [
+            (_texts(resource.resource.attributes)["service.name"], span.name, _texts(span.attributes))
+            for body in self.received["/v1/traces"]
+            for resource in ExportTraceServiceRequest.FromString(body).resource_spans
+            for scope in resource.scope_spans
+            for span in scope.spans
+        ]
+
+    def metrics(self) -> set[str]:
+        """Return the names of all figures."""
+        return {
+            metric.name
+            for body in self.received["/v1/metrics"]
+            for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+        }
+
+
+def _texts(attributes: Any) -> dict[str, str]:
+    return {each.key: each.value.string_value for each in attributes}
+
+
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
+    """Return a collector to which servers that start now send traces and figures."""
+    collector = Collector()
+    monkeypatch.setenv("TWINVEC_SERVING__TELEMETRY", "true")
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "shop")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.server.server_port}")
+    yield collector
+    collector.server.shutdown()
+    collector.server.server_close()
+
+
+def test_the_api_is_served_traced_and_follows_a_promotion(
+    world: Any, home: Path, collector: Collector
+) -> None:
     product = world.products["product_id"][3]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -178,3 +245,10 @@ def test_the_api_is_served_and_follows_a_promotion(world: Any, home: Path) -> No
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
     assert process.returncode in (0, 130)
+    answered = [
+        (service, attributes["twinvec.release"])
+        for service, name, attributes in collector.spans()
+        if name == "GET /related/{product_id}"
+    ]
+    assert answered == [("shop", "related_products__v1"), ("shop", "related_products__v2")]
+    assert "http.server.request.duration" in collector.metrics()
