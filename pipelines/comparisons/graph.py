@@ -50,10 +50,10 @@ VARIANTS: Mapping[str, Variant] = {
     "no co-views": Variant(coviews=False),
     "fan-outs 5 and 5": Variant(related={"fanout_copurchase": 5, "fanout_coview": 5}),
     "fan-outs 50 and 50": Variant(related={"fanout_copurchase": 50, "fanout_coview": 50}),
-    "one layer": Variant(related={"layers": 1}),
     "softmax over edges alone": Variant(twinvec={"near": 0.0}),
     "softmax over nearness alone": Variant(twinvec={"near": 1.0}),
     "margin loss (the paper's recipe)": Variant(related={"recipe": "paper"}),
+    "the paper's recipe with one layer": Variant(related={"recipe": "paper", "layers": 1}),
 }
 
 

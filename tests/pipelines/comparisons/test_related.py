@@ -75,7 +75,13 @@ def test_content_and_graph_are_varied_one_at_a_time(shop: tuple[Workspace, Snaps
     workspace, snapshot = shop
     rows = {row.name: row for row in run(alignment.COMPARISON, Request(workspace, snapshot, print))}
     assert [*rows] == ["no content", "text", "aligned"], "there are no images"
-    asked = ["as set", "weak associations kept", "direction by popularity", "no co-views", "one layer"]
+    asked = [
+        "as set",
+        "weak associations kept",
+        "direction by popularity",
+        "no co-views",
+        "the paper's recipe with one layer",
+    ]
     variants = {row.name: row for row in run(graph.COMPARISON, Request(workspace, snapshot, print), asked)}
     assert [*variants] == asked
     # The same content and graph come to the same figures, by either table.
