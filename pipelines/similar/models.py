@@ -74,12 +74,17 @@ def _change(
 ) -> str:
     """Return what is other than it was for a version: the settings by name, or an encoder that they name."""
     if saved["settings"] != now["settings"]:
+        # An update keeps the model, and so the settings, of the version that was trained.
+        trained = next((each for each in version.inputs if each.space == version.space), version)
+        recorded = (trained.settings or {}).get(SPACE.name)
+        if recorded is None:
+            return "with other settings of the group `similar`"
         # A record leaves out what had its default.
         default = flatten(Group.deciding_as_before(SimilarSettings()))
-        before = flatten((version.settings or {}).get(SPACE.name) or {})
+        before = flatten(recorded)
         differing = differences({**default, **before}, {**default, **flatten(options.deciding())})
         named = [f"similar.{name} was {old}, is {new}" for name, old, new in differing]
-        return f"with other settings: {'; '.join(named) or 'the group `similar`'}"
+        return f"with other settings: {'; '.join(named)}"
     for part, what in OF_ENCODERS.items():
         if saved.get(part) != now.get(part):
             model = options.image_model if part == "image_encoder" else options.text_model
