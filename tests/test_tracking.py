@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import py_compile
 import shutil
@@ -114,12 +115,22 @@ def test_the_model_comes_back_without_pickle_and_computes_the_same(
     assert information.saved_input_example_info is not None
 
 
-def test_a_model_of_several_inputs_and_outputs_comes_back(settings: Settings, snapshot: Snapshot) -> None:
+def test_a_model_of_several_inputs_and_outputs_comes_back(
+    settings: Settings, snapshot: Snapshot, capsys: pytest.CaptureFixture[str]
+) -> None:
     torch.manual_seed(4)
     model = Pair()
     features, edges = torch.randn(6, 4), torch.randint(6, (9, 2))
     with tracking.start_run(settings, "related", "related@v1", {}, snapshot) as run:
         uri = run.log_model(model, {"features": features, "edges": edges})
+    printed = "".join(capsys.readouterr())
+    assert "model" not in printed, "MLflow tells nobody what it registers"
+    registered = MlflowClient().get_model_version("related", uri.rpartition("/")[2])
+    assert registered.source is not None
+    logged = MlflowClient().get_logged_model(registered.source.removeprefix("models:/"))
+    assert json.loads(logged.tags["mlflow.modelVersions"]) == [
+        {"name": "related", "version": int(registered.version)}
+    ]
     loaded = mlflow.pytorch.load_model(uri)
     model.eval()
     for nodes, links in ((6, 9), (11, 2), (3, 40)):

@@ -34,7 +34,8 @@ def drift(
         print_json(result)
         return
     print_table(
-        f"From {result.old} to {result.new}",
+        f"From {result.old} of snapshot {result.content['old'].snapshot} "
+        f"to {result.new} of {result.content['new'].snapshot}",
         ["what", result.new, result.old, "distance"],
         [*_products(result), *_distributions(result)],
     )
@@ -49,7 +50,6 @@ def drift(
 def _products(result: Drift) -> list[tuple[object, ...]]:
     new, old = result.content["new"], result.content["old"]
     return [
-        ("snapshot", new.snapshot, old.snapshot, None),
         ("products of the snapshot", new.products, old.products, None),
         ("share without text", new.without_text, old.without_text, None),
         ("share without image", new.without_image, old.without_image, None),

@@ -56,7 +56,9 @@ def evaluate(
     if edges is None:
         version = _judged(workspace, space)
         figures: dict[str, object] = {"version": version.name, **version.metrics}
-        title = f"{version.name}, as recorded with it: on edges held out of its training"
+        title = f"{version.name}, as recorded with it" + (
+            ": on edges held out of its training" if version.space == "related" else ""
+        )
     else:
         with shown() as progress:
             progress(f"ranking the edges of {edges}")
@@ -70,13 +72,25 @@ def evaluate(
 
 def _judged(workspace: Workspace, space: str) -> Version:
     from twinvec import releases
+    from twinvec.spaces import release_name, served_spaces
 
-    serving = releases.live(workspace)
-    return serving.version if serving and serving.version.space == space else workspace.version(space)
+    served = next((each for each in served_spaces() if each.name == space), None)
+    if served is not None:
+        live = releases.live(workspace, release_name(served, workspace.settings))
+        if live is not None and live.version.space == space:
+            return live.version
+    return workspace.version(space)
 
 
 def _print(title: str, figures: Mapping[str, object]) -> None:
-    print_table(title, ["figure", "value"], figures.items())
+    rows = [(name, _shown(value)) for name, value in figures.items() if name != "version"]
+    print_table(title, ["figure", "value"], rows)
+
+
+def _shown(value: object) -> object:
+    """Return a count, which metrics keep as a float, as a whole number."""
+    counts = isinstance(value, float) and value.is_integer() and value > 1
+    return int(value) if counts else value  # type: ignore[call-overload]
 
 
 def _slices(workspace: Workspace, space: str, as_json: bool) -> None:

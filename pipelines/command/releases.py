@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,32 @@ if TYPE_CHECKING:
 
 # What is shown of each figure that gates looked at.
 GATE = ("figure", "new", "live", "least", "most", "passed", "setting")
+OF_RELEASE = {
+    "release": "release",
+    "state": "state",
+    "version": "version",
+    "snapshot": "snapshot",
+    "collection": "collection",
+    "created_at": "made at",
+    "promoted_at": "live since",
+    "error": "error",
+}
+# Recalls by filter and answers are for --json.
+OF_VERIFICATION = {
+    "rows": "rows of the version",
+    "regions": "regions",
+    "nodes": "queries and products with neighbours",
+    "points": "points, each read back as it was sent",
+    "nonzero": "share of products whose vectors are not zero",
+    "recall_at_10": "recall@10 of the index, beside exact search",
+    "sample": "products sampled for it",
+    "ef": "candidates of a search (ef)",
+    "upload_seconds": "seconds to send the points",
+    "index_seconds": "seconds to build the index",
+    "verify_seconds": "seconds to verify",
+    "quantization": "quantisation",
+    "code_bytes": "bytes that are searched",
+}
 Why = Annotated[str | None, typer.Option("--why", help="Reason that is kept with the release's history.")]
 ReleaseName = Annotated[
     str | None,
@@ -54,9 +81,10 @@ def publish(
                 f"name one of {space.name}, or leave --release out",
             )
         release = releases.publish(workspace, chosen, progress.count)
-    _show(release, as_json)
+    _show(release, as_json, OF_RELEASE | OF_VERIFICATION)
     if as_json:
         return
+    _show_trials(release)
     if release.state == State.LIVE:
         typer.echo(f"{release.label} is this version's release, and live already: nothing was changed")
     else:
@@ -89,7 +117,7 @@ def promote(
         settle(workspace)
         chosen = releases.find(workspace, release, name) if release else releases.waiting(workspace, name)
         promoted = releases.promote(workspace, chosen, progress.count, why or "promoted", force=force)
-    _show(promoted, as_json)
+    _show(promoted, as_json, OF_RELEASE)
     if not as_json:
         _show_gates(promoted)
 
@@ -101,11 +129,14 @@ def _show_gates(release: Release) -> None:
     if record is None:
         return
     beside = f"beside {record['live']}" if record["live"] else "none was live"
-    print_table(
-        f"Gates ({beside}" + (", forced)" if record["forced"] else ")"),
-        ["figure", "new", "live", "at least", "at most", "passed", "setting"],
-        [[gate[name] for name in GATE] for gate in record["figures"]],
-    )
+    if record["figures"]:
+        print_table(
+            f"Gates ({beside}" + (", forced)" if record["forced"] else ")"),
+            ["figure", "new", "live", "at least", "at most", "passed", "setting"],
+            [[gate[name] for name in GATE] for gate in record["figures"]],
+        )
+    else:
+        typer.echo(f"Gates: nothing was compared ({beside})")
     if record["remark"]:
         typer.echo(record["remark"])
 
@@ -118,7 +149,7 @@ def rollback(name: ReleaseName = None, why: Why = None, as_json: AsJson = False)
 
         settle(workspace)
         release = releases.rollback(workspace, progress.count, why, name)
-    _show(release, as_json)
+    _show(release, as_json, OF_RELEASE)
 
 
 def settle(workspace: Workspace) -> None:
@@ -144,15 +175,24 @@ def record(release: Release) -> dict[str, object]:
     }
 
 
-def _show(release: Release, as_json: bool) -> None:
+def _show(release: Release, as_json: bool, words: Mapping[str, str]) -> None:
+    """Print a release; `words` names the values that a table shows, in its order."""
     values = record(release)
     if as_json:
         print_json(values)
         return
-    rows = {name: value for name, value in values.items() if value is not None and name != "verification"}
-    # Recalls by filter and the queries' answers are for --json.
-    checked = {name: value for name, value in release.verification.items() if not isinstance(value, dict)}
-    print_table("Release", ["", "value"], [*rows.items(), *checked.items()])
+    checked = values | release.verification
+    # None, not 0, where there is no collection.
+    checked["points"] = checked.get("points") or None
+    rows = [
+        (said, ", ".join(value) if isinstance(value, list) else value)
+        for name, said in words.items()
+        if (value := checked.get(name)) is not None
+    ]
+    print_table("Release", ["", "value"], rows)
+
+
+def _show_trials(release: Release) -> None:
     if trials := release.verification.get("trials"):
         columns = ("recall_at_10", "least", "code_bytes")
         print_table(

@@ -57,6 +57,7 @@ def similar(
         (
             hit.score,
             hit.relation,
+            "catalogue" if hit.known else "cosine",
             hit.item_id,
             hit.title,
             hit.marketplace,
@@ -68,7 +69,7 @@ def similar(
     what = "Similar to" if rows else "Nothing is similar to"
     print_table(
         f"{what} {answer.item_id or 'a new listing'}, by {answer.release}",
-        ["cosine", "relation", "listing", "title", "store", "language", "price"],
+        ["cosine", "relation", "told by", "listing", "title", "store", "language", "price"],
         rows,
     )
 

@@ -59,8 +59,20 @@ def learn(catalogue: Catalogue, vectors: Vectors | None, seed: int, progress: Pr
     progress(f"learning from {int(examples.hidden.sum()):,} of {len(edges):,} edges")
     ranker = fit(examples, options, seed)
     tested, metrics = judge(catalogue, ranker, edges, test, vectors)
-    progress(", ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
+    progress(_told(metrics))
     return Learned(ranker, examples, tested, {"ranked": 1.0, **metrics})
+
+
+def _told(metrics: Mapping[str, float]) -> str:
+    """Return the figures of `judge` in words."""
+    told = (
+        f"{metrics['edges']:,.0f} test edges, {metrics['ceiling']:.1%} of them among the candidates: "
+        f"MRR@10 {metrics['mrr_at_10']:.4f}, Hits@10 {metrics['hits_at_10']:.4f}"
+    )
+    if "vectors_mrr_at_10" not in metrics:
+        return told
+    alone = metrics["vectors_mrr_at_10"], metrics["vectors_hits_at_10"]
+    return f"{told}; by the vectors alone {alone[0]:.4f} and {alone[1]:.4f}"
 
 
 def hide_in_turn(catalogue: Catalogue, edges: Edges, seed: int) -> Examples:

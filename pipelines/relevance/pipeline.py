@@ -36,6 +36,7 @@ from twinvec.nn.models.salam import Salam
 from twinvec.progress import Progress
 from twinvec.settings import RelevanceSettings
 from twinvec.stage import Inputs, Outcome
+from twinvec.tracking import register_model
 
 if TYPE_CHECKING:
     from twinvec.tracking import Run
@@ -210,7 +211,6 @@ def log_models(folder: Path) -> str:
         name="model",
         python_model=str(Path(__file__).with_name("mlflow_model.py")),
         artifacts={MODELS: str(folder)},
-        registered_model_name=SPACE.name,
         signature=infer_signature(example, answer),
         input_example=example,
         # Named here, since MLflow would load the model in another process to find them.
@@ -220,4 +220,4 @@ def log_models(folder: Path) -> str:
             f"safetensors=={safetensors.__version__}",
         ],
     )
-    return f"models:/{SPACE.name}/{info.registered_model_version}"
+    return register_model(SPACE.name, info.model_id, info.run_id)

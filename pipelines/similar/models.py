@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +13,24 @@ from torch import nn
 
 from pipelines.similar.encoding import NO_IMAGES, digests, text_encoder
 from pipelines.similar.pipeline import ENCODERS, TEXT_ENCODER
+from pipelines.similar.space import SPACE
 from pipelines.text.encoder import load_encoder
 from registry.models import Version
 from twinvec.errors import StoreError
 from twinvec.settings import Settings
+from twinvec.settings.group import Group
 from twinvec.settings.similar import SimilarSettings
-from twinvec.tracking import load_model, read_model
+from twinvec.tracking import differences, flatten, load_model, read_model
 
-HINT = "`twinvec train similar --force`, then `twinvec publish similar`, make a release anew"
+HINT = (
+    "go back to what it was made with, or make a release anew: `twinvec train similar --force`, then "
+    "`twinvec publish similar` and `twinvec promote`"
+)
+OF_ENCODERS = {
+    "text_encoder": "other weights",
+    "text_preprocessing": "another tokenizer",
+    "image_encoder": "other weights",
+}
 
 
 @dataclass(frozen=True)
@@ -53,13 +64,32 @@ def load_models(settings: Settings, version: Version, device: torch.device) -> M
     text = text_encoder(options, device) if text is None else text
     saved = json.loads((Path(version.path) / ENCODERS).read_text(encoding="utf-8"))
     now = digests(settings, text, image_length(fusion) != NO_IMAGES)
-    different = sorted(name for name, value in saved.items() if now.get(name) != value)
-    if different:
-        raise StoreError(
-            f"{version.name} was made with another {different[0]} than the settings `similar` name",
-            f"set it back, or {HINT}",
-        )
+    if now != saved:
+        raise StoreError(f"{version.name} was made {_change(version, options, saved, now)}", HINT)
     return Models(fusion, text)
+
+
+def _change(
+    version: Version, options: SimilarSettings, saved: Mapping[str, str], now: Mapping[str, str]
+) -> str:
+    """Return what is other than it was for a version: the settings by name, or an encoder that they name."""
+    if saved["settings"] != now["settings"]:
+        # An update keeps the model, and so the settings, of the version that was trained.
+        trained = next((each for each in version.inputs if each.space == version.space), version)
+        recorded = (trained.settings or {}).get(SPACE.name)
+        if recorded is None:
+            return "with other settings of the group `similar`"
+        # A record leaves out what had its default.
+        default = flatten(Group.deciding_as_before(SimilarSettings()))
+        before = flatten(recorded)
+        differing = differences({**default, **before}, {**default, **flatten(options.deciding())})
+        named = [f"similar.{name} was {old}, is {new}" for name, old, new in differing]
+        return f"with other settings: {'; '.join(named)}"
+    for part, what in OF_ENCODERS.items():
+        if saved.get(part) != now.get(part):
+            model = options.image_model if part == "image_encoder" else options.text_model
+            return f"with {what} than {model} has here ({saved.get(part)}, now {now.get(part)})"
+    return "by an earlier version of this code, which put texts of listings together in another way"
 
 
 def _tuned_encoder(

@@ -30,7 +30,7 @@ from twinvec.nn.device import resolve_device
 from twinvec.nn.training.encoder_loop import peak_memory
 from twinvec.progress import Progress
 from twinvec.stage import Inputs, Outcome
-from twinvec.tracking import model_digest
+from twinvec.tracking import model_digest, register_model
 
 if TYPE_CHECKING:
     from twinvec.tracking import Run
@@ -106,7 +106,6 @@ def log_encoder(encoder: SentenceTransformer) -> str:
     info = mlflow.sentence_transformers.log_model(
         encoder,
         name="model",
-        registered_model_name="text",
         signature=infer_signature(example, np.asarray(encode_texts(encoder, example, len(example)))),
         input_example=example,
         # Named here, since MLflow would load the model in another process to find them.
@@ -115,4 +114,4 @@ def log_encoder(encoder: SentenceTransformer) -> str:
             f"torch=={torch.__version__.split('+')[0]}",
         ],
     )
-    return f"models:/text/{info.registered_model_version}"
+    return register_model("text", info.model_id, info.run_id)

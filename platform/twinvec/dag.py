@@ -19,7 +19,7 @@ from twinvec.plugins import load_reference
 from twinvec.settings import Settings
 from twinvec.spaces import Space, spaces, stage_of
 from twinvec.stage import Inputs, fingerprint, help_train, make_versions
-from twinvec.tracking.naming import flatten
+from twinvec.tracking.naming import differences
 from twinvec.workspace import Workspace
 
 # Changed settings that a reason names.
@@ -230,10 +230,9 @@ def _reason_to_make(
     if newer and version.space == space.outcomes[0].name:
         return f"made before {' and '.join(newer)}"
     if version.settings is not None:
-        old, new = flatten(version.settings), flatten(parameters(space, settings))
-        differing = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+        differing = differences(version.settings, parameters(space, settings))
         if differing:
-            shown = [f"{name} was {old.get(name)}, is {new.get(name)}" for name in differing[:SHOWN_SETTINGS]]
+            shown = [f"{name} was {old}, is {new}" for name, old, new in differing[:SHOWN_SETTINGS]]
             more = len(differing) - len(shown)
             return f"settings changed: {'; '.join(shown)}" + (f"; {more} more" if more else "")
     return "settings or code changed"

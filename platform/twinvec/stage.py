@@ -212,7 +212,7 @@ def make_versions(
                 _keep(replace(inputs, versions=parts), version, outcomes[name], run)
     except BaseException as error:
         for version in versions.values():
-            version.error = f"{type(error).__name__}: {error}"[:500]
+            version.error = f"{type(error).__name__}: {error}".removesuffix(": ")[:500]
         _record(workspace, versions, State.FAILED, "its training failed")
         raise
     versions = _record(workspace, versions, State.READY, "made")

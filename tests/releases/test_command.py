@@ -62,7 +62,10 @@ def test_releases_are_published_promoted_and_rolled_back(home: Path) -> None:
     table = words("status").stdout
     assert re.search(r"related_products@v3 +retired +related@v1 ", table)
     assert "Releases (live: related_products@v1)" in table
-    assert "`twinvec promote related_products@v4`" in words("publish").stdout
+    published = words("publish").stdout
+    assert "`twinvec promote related_products@v4`" in published
+    assert re.search(r"recall@10 of the index, beside exact search +[01]\.\d{4} ", published)
+    assert "recall_at_10" not in published
 
 
 def test_what_was_tried_to_choose_a_quantisation_is_printed(
@@ -72,7 +75,7 @@ def test_what_was_tried_to_choose_a_quantisation_is_printed(
     monkeypatch.setenv("TWINVEC_QDRANT__FULL_SCAN_THRESHOLD", "1")
     table = words("publish", "related@v2").stdout
     (chosen,) = re.findall(r"Quantisation \((\w+) was chosen\)", table)
-    assert re.search(rf"quantization +{chosen} ", table)
+    assert re.search(rf"quantisation +{chosen} ", table)
     assert re.search(r"none +[01]\.\d+ +[01]\.\d+ +14,400", table)
 
 

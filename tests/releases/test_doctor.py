@@ -256,7 +256,7 @@ def test_files_of_a_version_that_were_lost_or_changed_are_told(old: Workspace) -
     }
     part.unlink()
     found = [finding for finding in diagnose(old.settings) if finding.where == "related@v4"]
-    assert found[0].what == "has lost vectors/part-00000.parquet"
+    assert [finding.what for finding in found] == ["has lost vectors/part-00000.parquet"]
     assert found[0].mend == "bring it back from a backup, or twinvec train related --force"
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,13 @@ from pipelines.command.app import app
 from pipelines.evaluation.atlas import nearest
 from pipelines.evaluation.layout import map_of, place
 from pipelines.image.thumbnails import Thumbnails
+from registry.models import Release
 from tests.homes import copied
 from tests.releases.conftest import World
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.releases import changes
 from twinvec.serving.api import create_app
+from twinvec.serving.explore.opening import Explored, Explorer
 from twinvec.serving.explore.thumbnails import NoPictureError
 from twinvec.serving.http.keys import Keys, digest_of
 from twinvec.serving.opening import open_answerer
@@ -202,6 +206,35 @@ def test_what_is_not_there_is_said(client: TestClient, drawn: Any) -> None:
         assert answer.json()["hint"]
     product = drawn["product_id"][0].as_py()
     assert client.get(f"{API}/image/{product}").status_code == 404, "the store has no images"
+
+
+def test_a_slow_opening_holds_up_those_alone_who_ask_for_the_same(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explorer, open_really = Explorer(workspace), Explorer._open
+    begun, may_end, asked = threading.Event(), threading.Event(), []
+
+    def open_slowly(self: Explorer, release: Release, folder: Path, token: str) -> Explored:
+        asked.append(release.label)
+        if len(asked) == 1:
+            raise OSError("no such folder")
+        if len(asked) == 2:
+            begun.set()
+            assert may_end.wait(30)
+        return open_really(self, release, folder, token)
+
+    monkeypatch.setattr(Explorer, "_open", open_slowly)
+    with pytest.raises(OSError, match="no such folder"):
+        explorer.open("v1")
+    with ThreadPoolExecutor(3) as pool:
+        slow = [pool.submit(explorer.open, "v1")]
+        assert begun.wait(30), "an opening that failed is tried again"
+        slow.append(pool.submit(explorer.open, "v1"))
+        assert pool.submit(explorer.open, "v2").result(30).release.number == 2
+        assert not any(each.done() for each in slow)
+        may_end.set()
+        assert slow[0].result(30) is slow[1].result(30) is explorer.open("v1")
+    assert [label.partition("@")[2] for label in asked] == ["v1", "v1", "v2"]
 
 
 def test_the_page_needs_no_key_and_its_data_does(workspace: Workspace, drawn: Any) -> None:

@@ -88,15 +88,18 @@ def _version(version: Version, deep: bool) -> Iterator[Finding]:
         )
     elif found != version.digest:
         yield Finding(STORE, version.name, f"is manifest {version.digest}, and {folder} has {found}", again)
-    yield from _contents(version, folder, again, deep)
-    if version.has_view:
+    lost = [name for name in version.files or () if not (folder / name).is_file()]
+    yield from _contents(version, folder, lost, again, deep)
+    # What a lost file takes from the vectors is said with the file.
+    if version.has_view and not any(name.startswith(f"{VECTORS}/") for name in lost):
         yield from _vectors(version, folder / VECTORS, again, deep)
 
 
-def _contents(version: Version, folder: Path, again: str, deep: bool) -> Iterator[Finding]:
+def _contents(
+    version: Version, folder: Path, lost: Sequence[str], again: str, deep: bool
+) -> Iterator[Finding]:
     """Compare the files with those that training wrote. Files that were added since, such as a map, do not count."""
     written = version.files or {}
-    lost = [name for name in written if not (folder / name).is_file()]
     if lost:
         yield Finding(
             STORE, version.name, f"has lost {', '.join(lost)}", f"bring it back from a backup, or {again}"

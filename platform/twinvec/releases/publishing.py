@@ -70,7 +70,13 @@ def publish(workspace: Workspace, version: Version, progress: Count = silent) ->
             verification = _fill(workspace, space, release, earlier, attempt, progress)
         except Exception as error:  # any error is recorded and raised again
             with suppress(SupersededError):
-                end(workspace, release, attempt, State.FAILED, f"{type(error).__name__}: {error}"[:500])
+                end(
+                    workspace,
+                    release,
+                    attempt,
+                    State.FAILED,
+                    f"{type(error).__name__}: {error}".removesuffix(": ")[:500],
+                )
                 if has_collection(space):
                     with suppress(TwinvecError):
                         workspace.index.drop(release.collection)

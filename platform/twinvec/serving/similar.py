@@ -57,11 +57,14 @@ class SimilarListing:
         score: Cosine with the listing of the query.
         relation: `exact` if it is taken for the same product, `substitute` if for one of its family, else `other`. The
             catalogue decides where it knows; otherwise the cosine, by bounds found on validation data.
+        known: True if the catalogue says so, False if the cosine. Hits are in the order of the cosine, so that an
+            `exact` of the one may stand below a `substitute` of the other.
         item_id, product_id, family_id, title, category, price, currency, marketplace, language: As in the contract.
     """
 
     score: float
     relation: Relation
+    known: bool
     item_id: str
     product_id: str
     family_id: str
@@ -222,9 +225,10 @@ class Finder:
 def _listing(hit: Hit, own: Mapping[str, Any], metrics: Mapping[str, float]) -> SimilarListing:
     payload = hit.payload
     relation: Relation = "other"
-    if payload["product_id"] == own.get("product_id"):
+    product, family = (payload[name] == own.get(name) for name in ("product_id", "family_id"))
+    if product:
         relation = "exact"
-    elif payload["family_id"] == own.get("family_id"):
+    elif family:
         relation = "substitute"
     elif hit.score >= metrics.get("exact_from", 2.0):
         relation = "exact"
@@ -233,6 +237,7 @@ def _listing(hit: Hit, own: Mapping[str, Any], metrics: Mapping[str, float]) -> 
     return SimilarListing(
         hit.score,
         relation,
+        product or family,
         payload["item_id"],
         payload["product_id"],
         payload["family_id"],

@@ -14,8 +14,14 @@ if TYPE_CHECKING:
     from twinvec.tracking.environment import configure_mlflow
     from twinvec.tracking.loading import load_model, read_model
     from twinvec.tracking.model_files import logged_files
-    from twinvec.tracking.models import TrackedModel, find_models, registered_models, remove_model
-    from twinvec.tracking.naming import flatten, metric_name
+    from twinvec.tracking.models import (
+        TrackedModel,
+        find_models,
+        register_model,
+        registered_models,
+        remove_model,
+    )
+    from twinvec.tracking.naming import differences, flatten, metric_name
     from twinvec.tracking.reports import log_change, log_comparison, log_pictures, log_report
     from twinvec.tracking.restoring import is_deleted, register_again, restore_run
     from twinvec.tracking.runs import Run, SilentRun, known_runs, run_parameters, start_run
@@ -32,6 +38,7 @@ __all__ = [
     "configure_mlflow",
     "describe_model",
     "describe_version",
+    "differences",
     "find_models",
     "flatten",
     "is_deleted",
@@ -46,6 +53,7 @@ __all__ = [
     "model_digest",
     "read_model",
     "register_again",
+    "register_model",
     "registered_models",
     "remove_alias",
     "remove_model",
@@ -62,8 +70,8 @@ _MODULES = {
     "environment": ("configure_mlflow",),
     "loading": ("load_model", "read_model"),
     "model_files": ("logged_files",),
-    "models": ("TrackedModel", "find_models", "registered_models", "remove_model"),
-    "naming": ("flatten", "metric_name"),
+    "models": ("TrackedModel", "find_models", "register_model", "registered_models", "remove_model"),
+    "naming": ("differences", "flatten", "metric_name"),
     "reports": ("log_change", "log_comparison", "log_pictures", "log_report"),
     "restoring": ("is_deleted", "register_again", "restore_run"),
     "runs": ("Run", "SilentRun", "known_runs", "run_parameters", "start_run"),

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from registry.models import Snapshot, Version
 from twinvec.settings import Settings
 from twinvec.tracking.models import MODELS
-from twinvec.tracking.naming import flatten
+from twinvec.tracking.naming import differences
 from twinvec.tracking.store import explained, use_store
 
 # Changed settings, and figures, that a description names.
@@ -60,9 +60,8 @@ def _changes(
         if before.get(version.space, version.name) != version.name
     ]
     if previous.settings is not None:
-        old, new = flatten(previous.settings), flatten(parameters)
-        differing = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
-        changes += [f"`{key}` {new.get(key)}, was {old.get(key)}" for key in differing[:SHOWN]]
+        differing = differences(previous.settings, parameters)
+        changes += [f"`{key}` {new}, was {old}" for key, old, new in differing[:SHOWN]]
         if len(differing) > SHOWN:
             changes.append(f"{len(differing) - SHOWN} more settings")
     return changes

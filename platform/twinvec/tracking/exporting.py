@@ -16,6 +16,7 @@ from mlflow.types import Schema, TensorSpec
 from torch import Tensor, nn
 
 from twinvec.tracking import tensor_flavour
+from twinvec.tracking.models import register_model
 
 if TYPE_CHECKING:
     from lightgbm import Booster
@@ -35,7 +36,6 @@ def log_exported(
     named = _named(outputs)
     options: dict[str, Any] = {
         "name": "model",
-        "registered_model_name": space,
         "signature": ModelSignature(_schema(examples), _schema(named)),
         "serialization_format": "pt2",
         "extra_files": [str(file) for file in files],
@@ -54,7 +54,7 @@ def log_exported(
             validate_serving_input=False,
             **options,
         )
-    return f"models:/{space}/{info.registered_model_version}"
+    return register_model(space, info.model_id, info.run_id)
 
 
 def log_booster(space: str, booster: Booster) -> str:
@@ -67,12 +67,11 @@ def log_booster(space: str, booster: Booster) -> str:
     info = mlflow.lightgbm.log_model(
         booster,
         name="model",
-        registered_model_name=space,
         signature=infer_signature(example, booster.predict(example)),
         input_example=example,
         pip_requirements=[f"lightgbm=={lightgbm.__version__}", f"numpy=={np.__version__}"],
     )
-    return f"models:/{space}/{info.registered_model_version}"
+    return register_model(space, info.model_id, info.run_id)
 
 
 def _named(outputs: Tensor | Sequence[Tensor]) -> dict[str, Tensor]:

@@ -1,7 +1,8 @@
-"""The registered models in MLflow: list them, find their files, remove one."""
+"""The registered models in MLflow: register one, list them, find their files, remove one."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,10 @@ from urllib.parse import unquote, urlparse
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.entities import PagedList
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from twinvec.errors import StateError
 from twinvec.settings import Settings
@@ -38,6 +41,33 @@ class TrackedModel:
             return None
         parsed = urlparse(self.location)
         return Path(unquote(parsed.path)) if parsed.scheme in ("", "file") else None
+
+
+def register_model(space: str, model_id: str, run_id: str, description: str | None = None) -> str:
+    """Register a logged model under the name of a space; `mlflow.register_model` would print two lines.
+
+    Args:
+        space: Name of the registered model, which is made if there is none.
+        model_id: Id of the logged model.
+        run_id: Run that logged it.
+        description: Shown on the page of its version.
+
+    Returns:
+        Its URI, `models:/<space>/<MLflow's own version number>`.
+    """
+    client = MlflowClient()
+    try:
+        client.create_registered_model(space)
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+            raise
+    made = client.create_model_version(
+        space, f"{MODELS}{model_id}", run_id=run_id, model_id=model_id, description=description
+    )
+    # By this tag, the page of the logged model links to the registered one.
+    link = json.dumps([{"name": space, "version": made.version}])
+    client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: link})
+    return _uri(made)
 
 
 def registered_models(settings: Settings, spaces: Collection[str]) -> Mapping[str, ModelVersion]:

@@ -1,4 +1,4 @@
-"""Names of parameters and metrics as MLflow allows them."""
+"""Names of parameters and metrics as MLflow allows them, and parameters by their names."""
 
 from __future__ import annotations
 
@@ -23,3 +23,13 @@ def flatten(values: Mapping[str, object], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{name}"] = value
     return flat
+
+
+def differences(before: Mapping[str, object], now: Mapping[str, object]) -> list[tuple[str, object, object]]:
+    """Return the parameters that differ: name with dots, value before, value now; None where there is none."""
+    old, new = flatten(before), flatten(now)
+    return [
+        (name, old.get(name), new.get(name))
+        for name in sorted({*old, *new})
+        if old.get(name) != new.get(name)
+    ]

@@ -10,7 +10,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from registry.models import Version
 from twinvec.settings import Settings
-from twinvec.tracking.models import registered_models
+from twinvec.tracking.models import register_model, registered_models
 from twinvec.tracking.store import explained, use_store
 
 DELETED = "deleted"
@@ -69,18 +69,10 @@ def register_again(settings: Settings, versions: Sequence[Version]) -> Mapping[i
             )
             if len(logged) != 1:
                 continue
-            space = _space(version)
-            if not client.search_registered_models(f"name = '{space}'"):
-                client.create_registered_model(space)
-            model_id = logged[0].model_id
-            made = client.create_model_version(
-                space,
-                f"models:/{model_id}",
-                run_id=version.run_id,
-                model_id=model_id,
-                description=run.data.tags.get(MLFLOW_RUN_NOTE),
+            description = run.data.tags.get(MLFLOW_RUN_NOTE)
+            uris[str(version.model_uri)] = register_model(
+                _space(version), logged[0].model_id, version.run_id, description
             )
-            uris[str(version.model_uri)] = f"models:/{space}/{made.version}"
     return {version.id: uris[str(version.model_uri)] for version in lost if version.model_uri in uris}
 
 

@@ -128,7 +128,8 @@ def test_another_listing_of_the_product_is_found_first_in_its_store(made: Made) 
     currencies = {row["item_id"]: row["currency"] for row in listed}
     for hit in answer.hits:
         assert hit.currency == currencies[hit.item_id]
-        if hit.family_id == family:
+        assert hit.known == (hit.family_id == family)
+        if hit.known:
             assert hit.relation == ("exact" if hit.product_id == product else "substitute")
     exact = made.home.similar(item, k=50, exact_only=True)
     assert {hit.relation for hit in exact.hits} == {"exact"}
@@ -154,7 +155,8 @@ def test_listings_are_found_over_http(made: Made) -> None:
     found = client.get(f"/similar/{item}", params={"k": 3, "marketplace": "mx"})
     assert found.status_code == 200, found.text
     expected = made.home.similar(item, k=3, marketplace="mx")
-    assert [hit["item_id"] for hit in found.json()["hits"]] == [hit.item_id for hit in expected.hits]
+    answered = [(hit["item_id"], hit["relation"], hit["known"]) for hit in found.json()["hits"]]
+    assert answered == [(hit.item_id, hit.relation, hit.known) for hit in expected.hits]
     SimilarAnswer.model_validate(found.json())
     assert client.get("/similar/nothing").status_code == 404
     refused = client.get(f"/similar/{item}?marketplace=uk")
@@ -166,6 +168,7 @@ def test_listings_are_found_over_http(made: Made) -> None:
     new = client.post("/similar?k=2", json={"title": "Red shoe", "attributes": {"heel": "flat"}})
     wanted = made.home.similar(NewListing(title="Red shoe", attributes={"heel": "flat"}), k=2)
     assert [hit["item_id"] for hit in new.json()["hits"]] == [hit.item_id for hit in wanted.hits]
+    assert not any(hit["known"] for hit in new.json()["hits"]), "the catalogue knows nothing of a new listing"
     assert client.post("/similar", json={"titel": "x"}).status_code == 422
 
 
@@ -194,7 +197,8 @@ def test_the_command(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     hits = json.loads(answer.output)["hits"]
     assert [hit["marketplace"] for hit in hits] == ["us"] * 3
     shown = CliRunner().invoke(app, ["similar", item])
-    assert "relation" in shown.output
+    assert "told by" in shown.output
+    assert "catalogue" in shown.output
     both = CliRunner().invoke(app, ["similar", item, "--title", "Cup"])
     assert both.exit_code == 2
 
@@ -246,7 +250,9 @@ def test_an_update_gives_new_listings_vectors_by_the_live_model(made: Made, tmp_
     assert twin.score == pytest.approx(1, abs=1e-4) or table["item_id"][0].as_py() not in kept
     with (
         twinvec.open(home.settings.home, device="cpu", similar=SETTINGS | {"words": ["title"]}) as other,
-        pytest.raises(StoreError, match="was made with another settings"),
+        pytest.raises(
+            StoreError, match=r"similar.words was \[.*\], is \['title'\]\n  hint: .*similar --force"
+        ),
     ):
         other.similar(NewListing("Cup"))
 

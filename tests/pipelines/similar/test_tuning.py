@@ -159,7 +159,7 @@ def test_an_update_reads_the_trained_encoder(made: Made, tmp_path: Path) -> None
     )
     with (
         twinvec.open(home.settings.home, device="cpu", similar=made.options | {"tune": "fusion"}) as other,
-        pytest.raises(StoreError, match="was made with another settings"),
+        pytest.raises(StoreError, match=r"with other settings: similar.tune was text, is fusion"),
     ):
         other.similar(NewListing("Cup"))
 

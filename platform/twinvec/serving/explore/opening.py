@@ -7,6 +7,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,7 +93,7 @@ class Explorer:
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        self._opened: OrderedDict[tuple[str, str], Explored] = OrderedDict()
+        self._opened: OrderedDict[tuple[str, str], Future[Explored]] = OrderedDict()
         self._mutex = threading.Lock()
         self._seen: dict[str | None, tuple[float, Release]] = {}
 
@@ -134,14 +135,22 @@ class Explorer:
             token = f"{(folder / FILE).stat().st_mtime_ns:x}"
         key = release.collection, token
         with self._mutex:
-            found = self._opened.get(key)
-            if found is None:
-                found = self._open(release, folder, token)
-                self._opened[key] = found
+            opening = self._opened.get(key)
+            first = opening is None
+            if opening is None:
+                opening = self._opened[key] = Future()
                 while len(self._opened) > OPENED:
                     self._opened.popitem(last=False)
             self._opened.move_to_end(key)
-        return found
+        # Outside of the lock, so that a slow opening holds up those alone who ask for the same release.
+        if first:
+            try:
+                opening.set_result(self._open(release, folder, token))
+            except BaseException as error:
+                with self._mutex:
+                    self._opened.pop(key, None)
+                opening.set_exception(error)
+        return opening.result()
 
     def _open(self, release: Release, folder: Path, token: str) -> Explored:
         snapshot = open_snapshot(Path(release.version.snapshot.path))

@@ -199,7 +199,7 @@ async function alike(box, id, turn) {
     if (turn !== asked) return;
     box.replaceChildren(h('h3', {}, `Similar products in ${answer.release.replace('__', '@')}`), h('ul', {}, answer.hits.map((hit) => h('li', {},
       h('a', { href: link({ product: hit.product_id, lasso: null }) }, hit.title ?? hit.item_id),
-      h('span', { className: 'faint' }, ` ${hit.relation} · ${hit.marketplace} · ${number(hit.score, 3)}`)))));
+      h('span', { className: 'faint' }, ` ${hit.relation}${hit.known ? '' : ' by cosine'} · ${hit.marketplace} · ${number(hit.score, 3)}`)))));
   } catch (error) {
     box.replaceChildren(h('h3', {}, 'Similar products'), problem(error));
   }

@@ -47,6 +47,7 @@ class SimilarListingAnswer(Answer):
 
     score: float
     relation: str = Field(description="`exact`, `substitute` or `other`.", examples=["exact"])
+    known: bool = Field(description="Whether the catalogue says so; else the score does, by a bound.")
     item_id: str
     product_id: str
     family_id: str
