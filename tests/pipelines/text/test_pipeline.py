@@ -98,7 +98,7 @@ def test_a_version_of_a_store_is_by_an_encoder_that_learned_from_its_coviews(
     read = read_vectors(workspace.features, version, graph.product_ids.to_pylist())
     known = graph.product_ids.filter(pa.array(read.present))
     rows = pq.read_table(snapshot.table("products"), columns=["product_id", "title"]).to_pylist()
-    titles = {row["product_id"]: sorted(language for language, _ in row["title"]) for row in rows}
+    titles = {row["product_id"]: sorted(language for language, _ in row["title"] or ()) for row in rows}
     codes = {"en": 0, "es": 1, "pt": 2}
     first = [(["en"] if "en" in titles[each] else titles[each])[:1] for each in known.to_pylist()]
     languages = np.array([codes[each[0]] if each else -1 for each in first])
