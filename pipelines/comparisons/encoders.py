@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 COVIEWS, NONE = "coviews", "none"
 # What rows are judged by → prefix of the figures' names in a version's metrics.
 PREFIX = {COVIEWS: "coview_", RELATED: ""}
+ACROSS = {"hits_at_1": "across languages: Hits@1", "mrr_at_10": "across languages: MRR@10"}
 FIGURES = {"hits_at_1": "Hits@1", "hits_at_3": "Hits@3", "hits_at_5": "Hits@5", "mrr_at_10": "MRR@10"}
 
 
@@ -34,12 +35,14 @@ class SchemeRow:
         version: Version whose figures these are, among those of the comparison.
         figures: Hits@1, 3, 5 and MRR@10 on held-out pairs.
         relative: The same divided by those of the first row; None where that is 0.
+        across: Hits@1 and MRR@10 on the pairs whose titles are of different languages; None if there are none.
     """
 
     scheme: str
     version: str
     figures: dict[str, float]
     relative: dict[str, float | None]
+    across: dict[str, float | None]
 
     @property
     def name(self) -> str:
@@ -109,7 +112,11 @@ def judge(problem: EncoderProblem, scheme: str, version: Version, _seconds: floa
             "ingest a larger catalogue",
         )
     return SchemeRow(
-        scheme, version.name, {figure: float(metrics[name]) for figure, name in names.items()}, {}
+        scheme,
+        version.name,
+        {figure: float(metrics[name]) for figure, name in names.items()},
+        {},
+        {figure: metrics.get(f"{PREFIX[by]}across_{figure}") for figure in ACROSS},
     )
 
 
@@ -160,6 +167,7 @@ def _declare(
     others: tuple[str, ...],
     judged_by: tuple[str, ...],
     help_text: str,
+    across: bool = False,
 ) -> Comparison[EncoderProblem, Version, SchemeRow]:
     return Comparison(
         name=space,
@@ -169,6 +177,7 @@ def _declare(
         columns=(
             *(Column(f"figures.{figure}", title) for figure, title in FIGURES.items()),
             *(Column(f"relative.{figure}", f"{title} ×", logged=False) for figure, title in FIGURES.items()),
+            *(Column(f"across.{figure}", title, logged=False) for figure, title in ACROSS.items() if across),
         ),
         rows=lambda: schemes,
         others=others,
@@ -188,6 +197,7 @@ TEXT = _declare(
     (NONE,),
     (COVIEWS, RELATED),
     "Training schemes of the text encoder (Table 6).",
+    across=True,
 )
 IMAGE = _declare(
     "image",

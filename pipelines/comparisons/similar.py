@@ -1,6 +1,6 @@
 """Table of the losses of `similar`: HRMS and others on the same listings and encoders (ProductSIM 5, Table 1).
 
-One more row, if it is asked for, trains the text encoder by HRMS along with the fusion.
+Three more rows, if they are asked for, train the text encoder, the image encoder or both by HRMS along with the fusion.
 """
 
 from __future__ import annotations
@@ -32,7 +32,12 @@ if TYPE_CHECKING:
 SEEDS = 5
 RESAMPLES = 2000
 HRMS, FROZEN, REFERENCE = "HRMS", "frozen encoders", "multi-similarity"
-TUNED = "HRMS, text encoder trained"
+# Rows that train encoders → what `similar.tune` trains.
+TUNED = {
+    "HRMS, text encoder trained": "text",
+    "HRMS, image encoder trained": "image",
+    "HRMS, both encoders trained": "both",
+}
 FIGURES = ("recall", "ndcg", "exact_recall")
 
 
@@ -159,7 +164,7 @@ def prepare(request: Request) -> SimilarProblem:
     Raises:
         CatalogueError: If the snapshot has no groups of listings, or none of them is held out.
     """
-    from pipelines.similar.encoding import encode, text_encoder
+    from pipelines.similar.encoding import encode, load_encoders
     from pipelines.similar.evaluation import divide
     from pipelines.similar.listings import read_labels, reason_to_skip
     from twinvec.nn.device import resolve_device
@@ -174,14 +179,14 @@ def prepare(request: Request) -> SimilarProblem:
     if len(division.test) < 2:
         raise CatalogueError(f"snapshot {snapshot.id} has no held-out families", "ingest a larger catalogue")
     device = resolve_device(settings.device)
-    encoder = text_encoder(settings.similar, device)
-    content = encode(snapshot, labels, settings, encoder, None, request.progress)
+    encoders = load_encoders(snapshot, settings, device)
+    content = encode(snapshot, labels, settings, encoders, request.progress)
     return SimilarProblem(snapshot, content, labels, division, settings, device, request.progress)
 
 
 def fit(problem: SimilarProblem, name: str) -> Sequence[Values]:
     """Fit a loss with each seed, and return figure → values of the test listings for each."""
-    from pipelines.similar.encoding import text_encoder
+    from pipelines.similar.encoding import load_encoders
     from pipelines.similar.fitting import fit as fit_fusion
     from pipelines.similar.fitting import judge as judge_fusion
     from pipelines.similar.tuning import tuned
@@ -197,18 +202,27 @@ def fit(problem: SimilarProblem, name: str) -> Sequence[Values]:
     for number in range(SEEDS):
         problem.progress(f"{name}: seed {number + 1} of {SEEDS}")
         seed = problem.settings.seed + number
-        loss = losses()[HRMS if name == TUNED else name](problem)
+        loss = losses()[HRMS if name in TUNED else name](problem)
         shared = problem.groups, division.training, division.validation, options, loss, problem.device, seed
         content = problem.content
         model = fit_fusion(content, *shared)
         with ExitStack() as stack:
-            if name == TUNED:
-                encoder = text_encoder(options, problem.device)
-                content = stack.enter_context(tuned(content, problem.snapshot, encoder, problem.settings))
+            if name in TUNED:
+                settings = _with_tune(problem.settings, TUNED[name])
+                encoders = load_encoders(problem.snapshot, settings, problem.device)
+                content = stack.enter_context(
+                    tuned(content, problem.snapshot, encoders, settings, problem.progress)
+                )
                 fit_fusion(content, *shared, fusion=model)
             graded = judge_fusion(model, content, identity, test, options.k)
         made.append({figure: getattr(graded, figure) for figure in FIGURES})
     return made
+
+
+def _with_tune(settings: Settings, tune: str) -> Settings:
+    """Return the settings with what is trained set."""
+    similar = settings.similar.model_copy(update={"tune": tune})
+    return settings.model_copy(update={"similar": similar})
 
 
 def _frozen(problem: SimilarProblem) -> torch.Tensor:
@@ -305,7 +319,7 @@ COMPARISON = Comparison(
         Column("seconds", "seconds"),
     ),
     rows=row_names,
-    others=(TUNED,),
+    others=tuple(TUNED),
     prepare=prepare,
     fit=fit,
     judge=judge,

@@ -19,8 +19,8 @@ def with_positives(labels: Ints) -> Ints:
         labels: Groups, finest level first, int64 [n, levels].
     """
     level = labels[:, min(1, labels.shape[1] - 1)]
-    _, place, counts = np.unique(level, return_inverse=True, return_counts=True)
-    return np.flatnonzero(counts[place] > 1)
+    groups, counts = np.unique(level, return_counts=True)
+    return np.flatnonzero(counts[np.searchsorted(groups, level)] > 1)
 
 
 def grouped(labels: Ints, rows: Ints, batch: int, generator: np.random.Generator) -> Iterator[Ints]:
@@ -36,23 +36,34 @@ def grouped(labels: Ints, rows: Ints, batch: int, generator: np.random.Generator
         batch: Rows of a batch.
         generator: Source of the shuffles.
     """
-    product, family = labels[rows, 0], labels[rows, min(1, labels.shape[1] - 1)]
-    names, place = np.unique(product, return_inverse=True)
-    order = np.lexsort([generator.permutation(len(rows)), generator.permutation(len(names))[place], family])
-    product, family = product[order], family[order]
-    at = np.arange(len(rows))
-    product_start, family_start = (_starts(each, at) for each in (product, family))
-    keys = np.stack([family, (product_start - family_start) // BLOCK, (at - product_start) // BLOCK])
-    block = np.cumsum(np.any(np.diff(keys, axis=1, prepend=-1), axis=0)) - 1
-    shuffled = generator.permutation(len(rows))[block]
-    order = rows[order[np.argsort(shuffled, kind="stable")]]
+    order = rows[_shuffled(labels, rows, generator)]
     ends = np.arange(batch, len(order), batch)
     if len(ends) and len(order) - ends[-1] < batch // 4:
         ends = ends[:-1]
     yield from np.split(order, ends)
 
 
-def _starts(groups: Ints, at: Ints) -> Ints:
+def _shuffled(labels: Ints, rows: Ints, generator: np.random.Generator) -> Ints:
+    """Return the places of the rows in the order of `grouped`; numbers have 32 bits, since there may be millions."""
+    names, place = np.unique(labels[rows, 0], return_inverse=True)
+    within = generator.permutation(len(rows)).astype(np.int32)
+    product = generator.permutation(len(names)).astype(np.int32)[place]
+    del names, place
+    family = labels[rows, min(1, labels.shape[1] - 1)].astype(np.int32)
+    order = np.lexsort([within, product, family])
+    del within
+    product, family = product[order], family[order]
+    at = np.arange(len(rows), dtype=np.int32)
+    product_start, family_start = _starts(product, at), _starts(family, at)
+    new = np.zeros(len(rows), bool)
+    for key in (family, (product_start - family_start) // BLOCK, (at - product_start) // BLOCK):
+        new |= np.diff(key, prepend=-1) != 0
+    del product, family, product_start, family_start, at, key
+    block = generator.permutation(len(rows)).astype(np.int32)[np.cumsum(new, dtype=np.int32) - 1]
+    return order[np.argsort(block, kind="stable")]
+
+
+def _starts(groups: npt.NDArray[np.int32], at: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
     """Return the place at which the run of each row's group starts, [n]."""
     new = np.diff(groups, prepend=-1) != 0
     return np.maximum.accumulate(np.where(new, at, 0))

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from pipelines.similar.listings import Ints, Labels
 from twinvec.metrics.graded import Graded, best_threshold
+from twinvec.metrics.ranking import MOST_RANKED
 from twinvec.settings.similar import SimilarSettings
 
 Flags = npt.NDArray[np.bool_]
@@ -19,7 +20,10 @@ LEAST = 20
 
 @dataclass(frozen=True)
 class Division:
-    """Rows of the listings of groups that are trained on, validated and tested; int64 each."""
+    """Rows of the listings of groups that are trained on, validated and tested; int64 each.
+
+    Those that are validated or tested are at most `MOST_RANKED` each; held-out groups beyond that are not read.
+    """
 
     training: Ints
     validation: Ints
@@ -27,11 +31,21 @@ class Division:
 
 
 def divide(labels: Labels, options: SimilarSettings) -> Division:
-    """Divide the listings by family, or by product; a group's place depends on its id and the seed alone."""
+    """Divide the listings by family, or by product; a group's side depends on its id and the seed alone."""
     share = labels.share[options.held_out]
     tested = share < options.test
     validated = ~tested & (share < options.test + options.validation)
-    return Division(*(np.flatnonzero(each) for each in (~tested & ~validated, validated, tested)))
+    training, *held_out = (np.flatnonzero(each) for each in (~tested & ~validated, validated, tested))
+    return Division(training, *(_at_most(rows, share, MOST_RANKED) for rows in held_out))
+
+
+def _at_most(rows: Ints, share: npt.NDArray[np.float64], limit: int) -> Ints:
+    """Return rows of whole groups, those of the lowest shares, at most `limit`; rankings take their square in time."""
+    if len(rows) <= limit:
+        return rows
+    bound = np.partition(share[rows], limit)[limit]
+    kept: Ints = rows[share[rows] < bound]
+    return kept
 
 
 def figures(graded: Graded, k: int) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Training of the fusion encoder, and of the text encoder with it, by any loss of pytorch-metric-learning's form."""
+"""Training of the fusion encoder, and of other encoders with it, by any loss of pytorch-metric-learning's form."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +23,7 @@ from twinvec.settings.similar import HierarchySettings, SimilarSettings
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 ENCODED = 8192
+Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,8 @@ def fit(
 ) -> ProductSIM:
     """Fit on the training listings; the epoch with the best nDCG@k of the validation listings is kept.
 
-    Where no validation listing has anything to find, that with the least loss is. With `TunedContent`, its text encoder
-    is trained along, and keeps the weights of the same epoch.
+    Where no validation listing has anything to find, that with the least loss is. With `TunedContent`, its encoders
+    are trained along, and keep the weights of the same epoch.
 
     Args:
         content: Content of all listings.
@@ -101,8 +103,9 @@ def fit(
     groups = [{"params": [*model.parameters(), *loss.parameters()], "lr": options.learning_rate}]
     trained, epochs = nn.ModuleList([model]), options.epochs
     if isinstance(content, TunedContent):
-        groups.append({"params": [*content.encoder.parameters()], "lr": options.tuning.learning_rate})
-        trained.append(content.encoder)
+        for part in content.parts:
+            groups.append({"params": [*part.encoder.parameters()], "lr": part.learning_rate})
+            trained.append(part.encoder)
         epochs = options.tuning.epochs
     optimiser = torch.optim.AdamW(groups, weight_decay=options.weight_decay)
     generator = np.random.default_rng(seed)
@@ -134,15 +137,27 @@ def fit(
 
 
 @torch.inference_mode()
-def embed(model: nn.Module, content: Content, rows: Ints | None = None) -> Tensor:
-    """Return the vectors of some listings, float32 [n, d] on the CPU; of all if rows are not given."""
+def embed(model: nn.Module, content: Content, rows: Ints | None = None, into: Floats | None = None) -> Tensor:
+    """Return the vectors of some listings, float32 [n, d] on the CPU; of all if rows are not given.
+
+    They are written to `into`, if it is given, such as a matrix in a file.
+    """
     if isinstance(model, ProductSIM):  # an exported model has no `eval`
         model.eval()
     device = next(iter(model.parameters())).device
     places = torch.arange(len(content)) if rows is None else torch.from_numpy(rows)
     # Exported models take no batch of one, which `tensor_split` may leave.
     parts = places.tensor_split(1 + len(places) // ENCODED)
-    return torch.cat([model(*content.of(part, device)).cpu() for part in parts])
+    vectors = None if into is None else torch.from_numpy(into)
+    done = 0
+    for part in parts:
+        made = model(*content.of(part, device))
+        if vectors is None:
+            vectors = torch.empty(len(places), made.shape[1])
+        vectors[done : done + len(part)] = made.cpu()
+        done += len(part)
+    assert vectors is not None
+    return vectors
 
 
 def _validate(model: nn.Module, content: Content, labels: Ints, rows: Ints, k: int) -> float:

@@ -23,7 +23,7 @@ def compare(workspace: Workspace, new: Version, live: Version) -> Quality:
     Whether a family is held out depends on its id and the seed alone, so both versions held out the same ones.
     """
     settings, options = workspace.settings, workspace.settings.similar
-    labels = read_labels(open_snapshot(Path(new.snapshot.path)), settings.seed)
+    labels = read_labels(open_snapshot(Path(new.snapshot.path)), settings.seed, settings.ingest.memory_limit)
     test = divide(labels, options).test
     items: list[str] = labels.items.take(pa.array(test)).to_pylist()
     read = [read_vectors(workspace.features, version, items) for version in (new, live)]

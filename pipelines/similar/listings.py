@@ -55,10 +55,15 @@ class Labels:
         return np.stack([self.levels[name] for name in names], axis=1)
 
 
-def read_labels(snapshot: Snapshot, seed: int) -> Labels:
+def read_labels(snapshot: Snapshot, seed: int, memory_limit: str | None = None) -> Labels:
     """Read the groups of all listings.
 
     A category is that of the family's first listing; without one, the family is a category of its own.
+
+    Args:
+        snapshot: Snapshot.
+        seed: Seed of what is held out.
+        memory_limit: DuckDB's memory limit; beyond it, disk is used.
     """
     query = """
         SELECT item_id, marketplace, language,
@@ -74,12 +79,16 @@ def read_labels(snapshot: Snapshot, seed: int) -> Labels:
             FROM listings
         ) ORDER BY item_id
     """
-    with snapshot.connect() as connection:
+    with snapshot.connect(memory_limit) as connection:
         table = connection.sql(query, params={"seed": str(seed)}).to_arrow_table()
     columns = {name: table[name].combine_chunks() for name in table.column_names}
+    del table
     return Labels(
         columns["item_id"],
-        {name: columns[name].to_numpy().astype(np.int64) for name in ("product", "family", "category")},
+        {
+            name: columns[name].to_numpy().astype(np.int64, copy=False)
+            for name in ("product", "family", "category")
+        },
         columns["marketplace"].dictionary_encode(),
         columns["language"].dictionary_encode(),
         {name: columns[f"{name}_share"].to_numpy() for name in ("product", "family")},
@@ -92,9 +101,14 @@ def text_sql(words: Sequence[str]) -> str:
     return f"nullif(concat_ws('. ', {', '.join(WORDS_SQL[word] for word in words)}), '')"
 
 
-def read_texts(snapshot: Snapshot, words: Sequence[str], chunk: int) -> Iterator[pa.Array]:
-    """Yield the texts of all listings in the order of their ids, strings, null where a listing says nothing."""
-    with snapshot.connect() as connection:
+def read_texts(
+    snapshot: Snapshot, words: Sequence[str], chunk: int, memory_limit: str | None = None
+) -> Iterator[pa.Array]:
+    """Yield the texts of all listings in the order of their ids, strings, null where a listing says nothing.
+
+    They are sorted within DuckDB's `memory_limit`; beyond it, disk is used.
+    """
+    with snapshot.connect(memory_limit) as connection:
         rows = connection.sql(f"SELECT {text_sql(words)} AS text FROM listings ORDER BY item_id")
         for batch in rows.to_arrow_reader(chunk):
             yield batch["text"]

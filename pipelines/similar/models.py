@@ -1,4 +1,4 @@
-"""The models of a version: its fusion encoder and the text encoder, which is its own if it was trained."""
+"""The models of a version: its fusion encoder, and the encoders of texts and images, its own if they were trained."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
-from torch import nn
+from torch import Tensor, nn
 
-from pipelines.similar.encoding import NO_IMAGES, digests, text_encoder
-from pipelines.similar.pipeline import ENCODERS, TEXT_ENCODER
+from pipelines.similar.encoding import Encoders, digests, text_encoder
+from pipelines.similar.images import NO_IMAGES, image_encoder
+from pipelines.similar.pipeline import ENCODERS, IMAGE_ENCODER, TEXT_ENCODER
 from pipelines.similar.space import SPACE
 from pipelines.text.encoder import load_encoder
 from registry.models import Version
+from twinvec import digest
 from twinvec.errors import StoreError
 from twinvec.settings import Settings
 from twinvec.settings.group import Group
@@ -39,11 +42,11 @@ class Models:
 
     Attributes:
         fusion: Exported fusion encoder, on the CPU.
-        text: Text encoder.
+        encoders: Encoders of texts and images.
     """
 
     fusion: nn.Module
-    text: SentenceTransformer
+    encoders: Encoders
 
 
 def load_models(settings: Settings, version: Version, device: torch.device) -> Models:
@@ -52,7 +55,7 @@ def load_models(settings: Settings, version: Version, device: torch.device) -> M
     Args:
         settings: Settings.
         version: Version of `similar`.
-        device: Device of the text encoder.
+        device: Device of the encoders.
 
     Raises:
         StoreError: If they are gone from MLflow, are others than the version was made by, or the settings name other
@@ -60,13 +63,25 @@ def load_models(settings: Settings, version: Version, device: torch.device) -> M
     """
     fusion: nn.Module = load_model(settings, version, HINT)
     options = settings.similar
-    text = read_model(settings, version, HINT, lambda folder: _tuned_encoder(folder, options, device))
-    text = text_encoder(options, device) if text is None else text
     saved = json.loads((Path(version.path) / ENCODERS).read_text(encoding="utf-8"))
-    now = digests(settings, text, image_length(fusion) != NO_IMAGES)
+    # Weights of another image encoder than the settings name could not be read.
+    _require_same(version, saved, {**saved, "settings": digest.of_json(options.deciding())}, options)
+    text, image_weights = read_model(
+        settings, version, HINT, lambda folder: _trained(folder, settings, device)
+    )
+    image = image_encoder(settings, device) if image_length(fusion) != NO_IMAGES else None
+    if image is not None and image_weights is not None:
+        image.load_state_dict(image_weights)
+    encoders = Encoders(text_encoder(options, device) if text is None else text, image)
+    _require_same(version, saved, digests(settings, encoders), options)
+    return Models(fusion, encoders)
+
+
+def _require_same(
+    version: Version, saved: Mapping[str, str], now: Mapping[str, str], options: SimilarSettings
+) -> None:
     if now != saved:
         raise StoreError(f"{version.name} was made {_change(version, options, saved, now)}", HINT)
-    return Models(fusion, text)
 
 
 def _change(
@@ -92,14 +107,15 @@ def _change(
     return "by an earlier version of this code, which put texts of listings together in another way"
 
 
-def _tuned_encoder(
-    folder: Path, options: SimilarSettings, device: torch.device
-) -> SentenceTransformer | None:
-    """Load the text encoder that was trained with the fusion and lies beside it; None if it was not trained."""
-    tuned = folder / "extra_files" / TEXT_ENCODER
-    if not tuned.is_dir():
-        return None
-    return load_encoder(str(tuned), options.max_length, device)
+def _trained(
+    folder: Path, settings: Settings, device: torch.device
+) -> tuple[SentenceTransformer | None, dict[str, Tensor] | None]:
+    """Load the text encoder and the weights of the image encoder beside the fusion; None where it was not trained."""
+    text, image = folder / "extra_files" / TEXT_ENCODER, folder / "extra_files" / IMAGE_ENCODER
+    return (
+        load_encoder(str(text), settings.similar.max_length, device) if text.is_dir() else None,
+        load_file(image) if image.is_file() else None,
+    )
 
 
 def image_length(model: nn.Module) -> int:

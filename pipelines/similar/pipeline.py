@@ -10,10 +10,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import torch
-from sentence_transformers import SentenceTransformer
+from safetensors.torch import save_model
 from torch import Tensor
 
-from pipelines.similar.encoding import NO_IMAGES, digests, encode, text_encoder, with_texts_by
+from pipelines.encoding.disk_matrix import disk_matrix
+from pipelines.similar.encoding import Encoders, digests, encode, encode_trained, load_encoders
 from pipelines.similar.evaluation import divide, figures, slices, thresholds
 from pipelines.similar.fitting import Epoch, embed, fit, judge
 from pipelines.similar.listings import read_labels, require_levels
@@ -24,6 +25,7 @@ from twinvec.files import write_text
 from twinvec.nn.device import resolve_device
 from twinvec.nn.models.product_sim import ProductSIM
 from twinvec.progress import Progress
+from twinvec.settings.similar import SimilarSettings
 from twinvec.stage import Inputs, Outcome
 from twinvec.tracking import model_digest
 
@@ -32,19 +34,19 @@ if TYPE_CHECKING:
 
 ENCODERS = "encoders.json"
 """File in a version's folder: digests of the encoders and of what they read."""
-TEXT_ENCODER = "text_encoder"
-"""Folder beside the fusion encoder in MLflow: the text encoder, if it was trained."""
+TEXT_ENCODER, IMAGE_ENCODER = "text_encoder", "image_encoder.safetensors"
+"""Beside the fusion encoder in MLflow, if trained: folder of the text encoder, file of the image encoder's weights."""
 
 
 def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     """Encode the listings, train on families that are not held out, and embed every listing."""
     settings, options = inputs.settings, inputs.settings.similar
-    labels = read_labels(inputs.snapshot, settings.seed)
+    labels = read_labels(inputs.snapshot, settings.seed, settings.ingest.memory_limit)
     require_levels(labels, inputs.snapshot.id)
     progress(f"{len(labels):,} listings of {labels.levels['product'].max() + 1:,} products")
     device, seed = resolve_device(settings.device), settings.seed
-    encoder = text_encoder(options, device)
-    content = encode(inputs.snapshot, labels, settings, encoder, None, progress)
+    encoders = load_encoders(inputs.snapshot, settings, device)
+    content = encode(inputs.snapshot, labels, settings, encoders, progress)
     groups, division = labels.matrix(options.loss.levels), divide(labels, options)
 
     def report(prefix: str, epoch: Epoch) -> None:
@@ -56,10 +58,10 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
 
     problem = groups, division.training, division.validation, options, None
     model = fit(content, *problem, device, seed, partial(report, ""))
-    if options.tune == "text":
-        with tuned(content, inputs.snapshot, encoder, settings) as read:
+    if options.tune != "fusion":
+        with tuned(content, inputs.snapshot, encoders, settings, progress) as read:
             fit(read, *problem, device, seed, partial(report, "tuning_"), model)
-        content = with_texts_by(encoder, content, inputs.snapshot, labels, settings, progress)
+        content = encode_trained(content, inputs.snapshot, labels, settings, encoders, progress)
     identity = labels.matrix(("product", "family"))
     graded = judge(model, content, identity, division.test, options.k)
     validated = judge(model, content, identity, division.validation, options.k)
@@ -72,17 +74,19 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         "with_image": float(content.has_image.float().mean()),
     }
     model = model.cpu()
-    parts = digests(settings, encoder, content.image.shape[1] != NO_IMAGES)
+    parts = digests(settings, encoders)
+    vectors = disk_matrix(settings.home, len(labels), options.dimension)
+    embed(model, content, into=vectors)
     return Outcome(
         keys=labels.items,
-        vectors={VECTOR.name: embed(model, content).numpy()},
+        vectors={VECTOR.name: vectors},
         metric="cosine",
         normalised=True,
         model=model_digest(model),
         preprocessing=digest.of_json(options.deciding()),
         metrics=metrics,
         entity=SPACE.entity.key,
-        log_model=lambda: log_models(run, model, encoder if options.tune == "text" else None),
+        log_model=lambda: log_models(run, model, encoders, options),
         write=lambda folder: write_record(folder, parts),
     )
 
@@ -99,13 +103,18 @@ def example(model: ProductSIM) -> dict[str, Tensor]:
     }
 
 
-def log_models(run: Run, model: ProductSIM, encoder: SentenceTransformer | None) -> str:
-    """Log and register the fusion encoder, beside it the text encoder if one is given; return the URI of both."""
-    with TemporaryDirectory() as folder:
-        if encoder is None:
-            return run.log_model(model, example(model))
-        encoder.save(f"{folder}/{TEXT_ENCODER}", create_model_card=False)
-        return run.log_model(model, example(model), [Path(folder) / TEXT_ENCODER])
+def log_models(run: Run, model: ProductSIM, encoders: Encoders, options: SimilarSettings) -> str:
+    """Log and register the fusion encoder, beside it the encoders that were trained; return the URI of all."""
+    with TemporaryDirectory() as name:
+        folder, files = Path(name), []
+        if options.tunes_text:
+            encoders.text.save(str(folder / TEXT_ENCODER), create_model_card=False)
+            files.append(folder / TEXT_ENCODER)
+        if options.tunes_image:
+            assert encoders.image is not None
+            save_model(encoders.image, str(folder / IMAGE_ENCODER))
+            files.append(folder / IMAGE_ENCODER)
+        return run.log_model(model, example(model), files)
 
 
 def write_record(folder: Path, parts: Mapping[str, str]) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pipelines.image.decoding import ImageError, decode
 from pipelines.image.encoder import encode_images
-from pipelines.similar.encoding import NO_IMAGES, image_encoder, image_settings
+from pipelines.similar.images import image_settings
 from pipelines.similar.listings import LISTED, text_of
 from pipelines.similar.models import image_length, load_models
 from pipelines.text.encoder import encode_texts
@@ -33,10 +33,8 @@ class NewListings:
     def __init__(self, workspace: Workspace, version: Version) -> None:
         self._settings = workspace.settings
         models = load_models(workspace.settings, version, torch.device("cpu"))
-        self._model, self._text = models.fusion, models.text
-        self._image = None
-        if image_length(self._model) != NO_IMAGES:
-            self._image = image_encoder(workspace.settings).cpu()
+        self._model = models.fusion
+        self._text, self._image = models.encoders.text, models.encoders.image
 
     def encode(self, listing: NewListing) -> npt.NDArray[np.float32]:
         """Return the vector of a listing, of unit length, float32 [d].

@@ -5,11 +5,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import torch
+
+from pipelines.encoding.disk_matrix import disk_matrix
 from pipelines.similar.encoding import encode
 from pipelines.similar.evaluation import divide, figures
 from pipelines.similar.fitting import embed
 from pipelines.similar.listings import read_labels
-from pipelines.similar.models import image_length, load_models
+from pipelines.similar.models import load_models
 from pipelines.similar.pipeline import ENCODERS
 from pipelines.similar.space import SPACE, VECTOR
 from pipelines.update.live import Live
@@ -44,17 +47,17 @@ def carry_similar(workspace: Workspace, live: Live, full: bool) -> Train:
 
     def train(inputs: Inputs, _run: Run, progress: Progress) -> Outcome:
         settings, options = inputs.settings, inputs.settings.similar
-        labels = read_labels(inputs.snapshot, settings.seed)
-        images = image_length(models.fusion)
-        content = encode(inputs.snapshot, labels, settings, models.text, images, progress)
-        vectors = embed(models.fusion, content)
+        labels = read_labels(inputs.snapshot, settings.seed, settings.ingest.memory_limit)
+        content = encode(inputs.snapshot, labels, settings, models.encoders, progress)
+        vectors = disk_matrix(settings.home, len(labels), manifest.dimension)
+        embed(models.fusion, content, into=vectors)
         test = divide(labels, options).test
         identity = labels.matrix(("product", "family"))[test]
-        graded = rank_graded(vectors[test], identity[:, 0], identity[:, 1], options.k)
+        graded = rank_graded(torch.from_numpy(vectors[test]), identity[:, 0], identity[:, 1], options.k)
         kept = {name: float(value) for name, value in old.metrics.items() if name.endswith("_from")}
         return Outcome(
             keys=labels.items,
-            vectors={VECTOR.name: vectors.numpy()},
+            vectors={VECTOR.name: vectors},
             metric=manifest.metric,
             normalised=manifest.normalised,
             model=manifest.model,

@@ -24,7 +24,7 @@ from pipelines.text.finetuning import fine_tune
 from pipelines.text.forward import build_forward
 from pipelines.text.on_cluster import encode_on_cluster
 from pipelines.text.space import SPACE
-from pipelines.text.texts import count_texts, preprocessing_digest, read_texts
+from pipelines.text.texts import count_texts, preprocessing_digest, read_languages, read_texts
 from twinvec.engine import open_cluster
 from twinvec.nn.device import resolve_device
 from twinvec.nn.training.encoder_loop import peak_memory
@@ -78,6 +78,9 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         seconds = before - started
     model, preprocessing = model_digest(encoder), preprocessing_digest(encoder)
     product_ids = pa.concat_arrays(keys)
+    found = {}
+    if graph is not None:
+        found = coview_metrics(graph, product_ids, vectors, read_languages(inputs.snapshot, product_ids))
     return Outcome(
         keys=product_ids,
         vectors={FIELD: vectors},
@@ -90,7 +93,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
             "titles_per_second": done / seconds,
             "peak_memory_bytes": peak_memory(device),
             **trained,
-            **(coview_metrics(graph, product_ids, vectors) if graph is not None else {}),
+            **found,
         },
         log_model=lambda: log_once("text", model, preprocessing, lambda: log_encoder(encoder)),
     )

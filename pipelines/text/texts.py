@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from sentence_transformers import SentenceTransformer
 
@@ -56,6 +58,20 @@ def read_texts(snapshot: Snapshot, chunk: int) -> Iterator[Texts]:
     with snapshot.connect() as connection:
         for batch in connection.sql(TEXT_SQL).to_arrow_reader(chunk):
             yield Texts(batch["product_id"], batch["text"])
+
+
+def read_languages(snapshot: Snapshot, product_ids: pa.Array) -> npt.NDArray[np.int64]:
+    """Return a number for the language of the title that is each product's text, int64 [n]; −1 without a title."""
+    wanted = pa.table({"product_id": product_ids, "place": np.arange(len(product_ids))})
+    with snapshot.connect() as connection:
+        connection.register("wanted", wanted)
+        table = connection.sql(
+            """SELECT CASE WHEN title['en'] IS NOT NULL THEN 'en' ELSE map_keys(title)[1] END AS language
+               FROM wanted JOIN products USING (product_id) ORDER BY place"""
+        ).to_arrow_table()
+    codes = table["language"].combine_chunks().dictionary_encode()
+    numbers: npt.NDArray[np.int64] = codes.indices.fill_null(-1).to_numpy().astype(np.int64)
+    return numbers
 
 
 def reason_to_skip(snapshot: Snapshot, settings: Settings) -> str | None:

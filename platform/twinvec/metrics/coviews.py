@@ -31,8 +31,20 @@ def rank_coviews(
         >>> rank_coviews(vectors, (np.array([0]), np.array([1])), nothing).hits_at_1
         0.5
     """
+    ranks, _ = coview_ranks(vectors, pairs, known, limit)
+    return ranking_metrics(ranks.ravel())
+
+
+def coview_ranks(
+    vectors: Tensor, pairs: tuple[IntArray, IntArray], known: sp.csr_array, limit: int = MAX_PAIRS
+) -> tuple[npt.NDArray[np.float64], IntArray]:
+    """Return the ranks of both products of each pair from the other, float64 [2, m], and the pairs ranked, int64 [m].
+
+    The first row has the ranks of the second products. For the arguments see `rank_coviews`.
+    """
     first, second = pairs
     chosen = np.unique(np.linspace(0, len(first) - 1, min(limit, len(first)), dtype=np.int64))
     first, second = first[chosen], second[chosen]
     edges = np.concatenate([first, second]), np.concatenate([second, first])
-    return ranking_metrics(rank_targets(vectors, vectors, edges, sp.csr_array(known + known.T)))
+    ranks = rank_targets(vectors, vectors, edges, sp.csr_array(known + known.T))
+    return ranks.reshape(2, -1), chosen

@@ -55,17 +55,20 @@ class HierarchySettings(Group):
 
 
 class TuningSettings(Group):
-    """Training of the text encoder along with the fusion, after that of the fusion alone."""
+    """Training of encoders along with the fusion, after that of the fusion alone."""
 
     epochs: int = Field(4, ge=1, description="Largest number of passes over the listings.")
     learning_rate: float = Field(
-        5e-5, gt=0, description="Learning rate of the encoder; that of the fusion stays."
+        5e-5, gt=0, description="Learning rate of the text encoder; that of the fusion stays."
     )
-    frozen: int = Field(0, ge=0, description="Lowest parts that are held, as `text.training.frozen`.")
+    image_learning_rate: float = Field(3e-4, gt=0, description="Learning rate of the image encoder.")
+    frozen: int = Field(
+        0, ge=0, description="Lowest parts of the text encoder that are held, as `text.training.frozen`."
+    )
     precision: Precision = Field(
         "auto",
-        description="`bfloat16` runs the encoder in mixed precision, with weights in float32. `auto` does so on a GPU, "
-        "and on a CPU that multiplies in bfloat16.",
+        description="`bfloat16` runs the encoders in mixed precision, with weights in float32. `auto` does so on a "
+        "GPU, and on a CPU that multiplies in bfloat16.",
     )
 
 
@@ -94,12 +97,12 @@ class SimilarSettings(Group):
         0.1, ge=0, lt=0.5, description="Chance in training that a listing's text, or its image, is left out."
     )
     loss: HierarchySettings = Field(HierarchySettings(), description="The loss.")
-    tune: Literal["fusion", "text"] = Field(
+    tune: Literal["fusion", "text", "image", "both"] = Field(
         "fusion",
-        description="What is trained: the fusion of frozen vectors, or then the text encoder with it, as in the paper. "
-        "The image encoder is frozen.",
+        description="What is trained: the `fusion` of frozen vectors, or then the `text` encoder, the `image` encoder "
+        "or `both` with it, as in the paper.",
     )
-    tuning: TuningSettings = Field(TuningSettings(), description="Training of the text encoder.")
+    tuning: TuningSettings = Field(TuningSettings(), description="Training of the encoders.")
     batch: int = Field(256, ge=8, description="Number of listings in a step.")
     epochs: int = Field(30, ge=1, description="Largest number of passes over the listings.")
     patience: int = Field(
@@ -126,4 +129,16 @@ class SimilarSettings(Group):
             del values["loss"]["name"]
         if self.tune == "fusion":
             del values["tune"], values["tuning"]
+        elif not self.tunes_image:
+            del values["tuning"]["image_learning_rate"]
         return values
+
+    @property
+    def tunes_text(self) -> bool:
+        """Whether the text encoder is trained."""
+        return self.tune in ("text", "both")
+
+    @property
+    def tunes_image(self) -> bool:
+        """Whether the image encoder is trained."""
+        return self.tune in ("image", "both")

@@ -38,15 +38,24 @@ def test_ranks_match_a_dense_computation(seed: int) -> None:
             if which == Split.TEST:
                 test |= {(row[a], row[b]), (row[b], row[a])}
     scores = vectors @ vectors.T
-    ranks = []
+    languages = random.integers(-1, 3, 50)
+    ranks, across = [], []
     for a, b in test:
         others = [other for other in range(50) if other != a and other != b and other not in linked[a]]
         ranks.append(1 + sum(scores[a, other] > scores[a, b] for other in others))
-    found = coview_metrics(graph, [f"p{number:02}" for number in chosen], vectors)
-    assert found["coview_hits_at_5"] == pytest.approx(np.mean([rank <= 5 for rank in ranks]))
-    assert found["coview_mrr_at_10"] == pytest.approx(
-        np.mean([1 / rank if rank <= 10 else 0 for rank in ranks])
-    )
+        across.append(languages[a] != languages[b] and min(languages[a], languages[b]) >= 0)
+    assert any(across)
+    found = coview_metrics(graph, [f"p{number:02}" for number in chosen], vectors, languages)
+    for prefix, some in (
+        ("", ranks),
+        ("across_", [rank for rank, kept in zip(ranks, across, strict=True) if kept]),
+    ):
+        assert found[f"coview_{prefix}hits_at_5"] == pytest.approx(np.mean([rank <= 5 for rank in some]))
+        assert found[f"coview_{prefix}mrr_at_10"] == pytest.approx(
+            np.mean([1 / rank if rank <= 10 else 0 for rank in some])
+        )
+    alone = coview_metrics(graph, [f"p{number:02}" for number in chosen], vectors, np.zeros(50, np.int64))
+    assert not [name for name in alone if "across" in name]
 
 
 def test_pairs_of_products_without_a_vector_are_left_out() -> None:

@@ -62,6 +62,14 @@ def test_the_loss_is_the_one_that_the_settings_name() -> None:
     assert not torch.equal(vectors["himulcon"], vectors["hrms"])
 
 
+def test_vectors_are_the_same_in_a_file() -> None:
+    given, rows = content(20), np.array([3, 11, 4])
+    model = ProductSIM(6, 1, OPTIONS.hidden, OPTIONS.dimension, OPTIONS.dropout, OPTIONS.left_out)
+    into = np.zeros((20, OPTIONS.dimension), np.float32)
+    embed(model, given, into=into)
+    np.testing.assert_allclose(embed(model, given, rows).numpy(), into[rows], atol=1e-6)
+
+
 def test_weights_that_are_not_finite_end_the_training() -> None:
     given = content(40)
     given.text[3] = torch.nan

@@ -23,7 +23,8 @@ import twinvec
 from pipelines.command import app
 from pipelines.comparisons.comparison import Request
 from pipelines.comparisons.similar import prepare
-from pipelines.similar.encoding import encode, text_encoder
+from pipelines.similar import evaluation
+from pipelines.similar.encoding import encode, load_encoders
 from pipelines.similar.evaluation import divide
 from pipelines.similar.judging import compare
 from pipelines.similar.listings import read_labels, reason_to_skip
@@ -97,8 +98,8 @@ def test_a_version_is_of_all_listings_and_says_how_good_it_is(made: Made) -> Non
     # MLflow's own client computes the same.
     settings, snapshot = made.home.settings, made.home.workspace.snapshot()
     labels = read_labels(snapshot, settings.seed)
-    encoder = text_encoder(settings.similar, torch.device("cpu"))
-    content = encode(snapshot, labels, settings, encoder, None, lambda _message: None)
+    encoders = load_encoders(snapshot, settings, torch.device("cpu"))
+    content = encode(snapshot, labels, settings, encoders, print)
     places = torch.arange(len(content))
     served = mlflow.pyfunc.load_model(made.version.model_uri)
     inputs = [each.name for each in served.metadata.signature.inputs]
@@ -107,13 +108,22 @@ def test_a_version_is_of_all_listings_and_says_how_good_it_is(made: Made) -> Non
     np.testing.assert_allclose(answer, vectors.to_numpy()["similar_vector"], atol=1e-5)
 
 
-def test_held_out_families_are_whole_and_stay_when_listings_come(made: Made) -> None:
+def test_held_out_families_are_whole_and_stay_when_listings_come(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
     snapshot = made.home.workspace.snapshot()
     labels = read_labels(snapshot, seed=0)
     division = divide(labels, made.home.settings.similar)
     parts = [set(labels.levels["family"][rows].tolist()) for rows in vars(division).values()]
     assert all(parts)
     assert sum(map(len, parts)) == len(set.union(*parts)) == labels.levels["family"].max() + 1
+    monkeypatch.setattr(evaluation, "MOST_RANKED", 12)
+    few = divide(labels, made.home.settings.similar)
+    np.testing.assert_array_equal(few.training, division.training)
+    family = labels.levels["family"]
+    for some, whole in ((few.validation, division.validation), (few.test, division.test)):
+        assert 0 < len(some) <= 12 < len(whole)
+        assert sorted(some) == [row for row in whole if family[row] in family[some]]
     assert not (read_labels(snapshot, seed=1).share["family"] == labels.share["family"]).any()
 
 

