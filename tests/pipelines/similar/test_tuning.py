@@ -167,7 +167,7 @@ def test_an_update_reads_the_trained_encoders(made: Made) -> None:
     )
     with (
         twinvec.open(home.settings.home, device="cpu", similar=made.options | {"tune": "fusion"}) as other,
-        pytest.raises(StoreError, match=r"with other settings: similar.tune was text, is fusion"),
+        pytest.raises(StoreError, match=r"with other settings: similar.tune was both, is fusion"),
     ):
         other.similar(NewListing("Cup"))
 
