@@ -8,9 +8,8 @@ import orjson
 
 from twinvec.serving.listed import Entries, Listed
 
-# Parts are joined: formatting bytes takes twice as long.
-SCORE, PRODUCT, REST = b'{"score":', b',"product":', b',"reasons":null,"listed":true,"pinned":false}'
-RELEASE, HITS, RANKED = b'{"release":', b',"hits":[', b'],"ranked":%d,"fallback":null}'
+HIT = b'{"score":%b,"product":%b,"reasons":null,"listed":true,"pinned":false}'
+ANSWER = b'{"release":%b,"product":%b,"hits":[%b],"ranked":%d,"fallback":null}'
 
 
 def write_hits(entries: Entries) -> list[bytes]:
@@ -18,13 +17,9 @@ def write_hits(entries: Entries) -> list[bytes]:
     if not entries.scores:
         return []
     numbers = orjson.dumps(entries.scores)[1:-1].split(b",")
-    return [
-        b"".join((SCORE, number, PRODUCT, each.content, REST))
-        for number, each in zip(numbers, entries.products, strict=True)
-    ]
+    return [HIT % (number, each.content) for number, each in zip(numbers, entries.products, strict=True)]
 
 
 def write_answer(release: str, asked: Listed, hits: Sequence[bytes]) -> bytes:
     """Return an answer of hits from a list."""
-    name, ranked = orjson.dumps(release), RANKED % len(hits)
-    return b"".join((RELEASE, name, PRODUCT, asked.content, HITS, b",".join(hits), ranked))
+    return ANSWER % (orjson.dumps(release), asked.content, b",".join(hits), len(hits))
