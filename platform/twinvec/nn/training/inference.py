@@ -15,10 +15,13 @@ from twinvec.nn.features import Features
 from twinvec.nn.graph_encoder import GraphEncoder, NodeFeatures
 from twinvec.nn.sampling.blocks import Hop, Neighbours
 
+# Nodes computed at once. On a CPU, more take as long and more memory.
+CPU_CHUNK, GPU_CHUNK = 2_048, 8_192
+
 
 @torch.inference_mode()
 def infer(
-    model: GraphEncoder, features: NodeFeatures, graph: Mapping[str, Neighbours], chunk: int = 8_192
+    model: GraphEncoder, features: NodeFeatures, graph: Mapping[str, Neighbours], chunk: int | None = None
 ) -> Tensor:
     """Return the vectors of all nodes over all their neighbours.
 
@@ -30,12 +33,13 @@ def infer(
         model: The encoder. It is left in evaluation mode.
         features: Features of all nodes.
         graph: Relation → neighbours of all nodes, on the features' device.
-        chunk: Nodes computed at once.
+        chunk: Nodes computed at once; what suits the device if not given.
 
     Returns:
         float32 [nodes, width], on the features' device.
     """
     model.eval()
+    chunk = chunk or (CPU_CHUNK if features.device.type == "cpu" else GPU_CHUNK)
 
     def start(nodes: Tensor) -> Tensor:
         return model.start(*features.of(nodes))
@@ -56,7 +60,7 @@ def infer(
 
 
 def infer_dual(
-    model: GraphEncoder, features: Features, graph: Mapping[str, Neighbours], chunk: int = 8_192
+    model: GraphEncoder, features: Features, graph: Mapping[str, Neighbours], chunk: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return the source and the target vectors of all n products, float32 [n, dimension] each; see `infer`.
 
@@ -64,7 +68,7 @@ def infer_dual(
         model: The encoder. It is left in evaluation mode.
         features: Features of the n products and factors of their 2n nodes.
         graph: Relation → neighbours of the 2n nodes of the double cover, on the features' device.
-        chunk: Nodes computed at once.
+        chunk: As in `infer`.
 
     Example:
         >>> import torch
