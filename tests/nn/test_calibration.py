@@ -62,6 +62,21 @@ def test_scores_are_weighed_by_the_degrees_of_the_source_and_the_order_stays() -
     assert torch.equal((as_source @ as_target.T).argmax(1), (source @ target.T).argmax(1))
 
 
+def test_weights_beyond_any_number_at_rare_degrees_leave_finite_scores_in_their_order() -> None:
+    source, target = torch.randn(2, 50, 6).unbind()
+    cover = double_cover(*popular_targets(50, 400), 50)
+    calibration = Calibration(target, cover, seed=1)
+    weights = torch.zeros(2, 6)
+    weights[0, 3] = 40.0  # τ = exp(40 · 9) three standard deviations from the mean
+    calibration.set_weights(weights)
+    log_weight = calibration.terms(cover) @ weights[0]
+    assert not log_weight.exp().isfinite().all()
+    as_source, as_target = calibration(source, target, cover)
+    found = as_source.double() @ as_target.double().T
+    assert found.isfinite().all()
+    assert torch.equal(found.argmax(1), (source @ target.T).argmax(1))
+
+
 @pytest.mark.parametrize("direction", [0.0, 0.6, 1.0])
 def test_the_weights_are_those_of_the_least_loss(direction: float) -> None:
     products, random = 60, np.random.default_rng(3)

@@ -36,6 +36,8 @@ TERMS = 6
 FARTHEST = 3.0
 # Ridge penalty of the weights other than the constants, so that few edges give small weights.
 RIDGE = 1e-3
+# τ is between exp(−10) and exp(10): at degrees that few edges have, the quadratic may be beyond any number.
+LARGEST_LOG_WEIGHT = 10.0
 # Random pairs for each edge. Half of them have the edge's source.
 RANDOM_PAIRS = 4
 # Returns the weights, float32 [2, 6], from source and target vectors whose dot product is log p(v | u), float32 [n, d]
@@ -91,7 +93,7 @@ class Calibration(nn.Module):
         """
         log_total = torch.logsumexp(source @ self.get_buffer("reference").T, dim=1) + self.log_share
         log_weight, constant = (self.terms(cover) @ self.get_buffer("weights").T).unbind(1)
-        weight = log_weight.exp()
+        weight = _bounded_exp(log_weight)
         return (
             torch.cat([weight.unsqueeze(1) * source, (constant - weight * log_total).unsqueeze(1)], dim=1),
             torch.cat([target, torch.ones_like(log_total).unsqueeze(1)], dim=1),
@@ -214,7 +216,7 @@ class Scored:
     def weighted(self, weights: Tensor) -> Tensor:
         """Return τ_u score + c_u, [pairs]."""
         log_weight, constant = (self.terms @ weights.T).unbind(1)
-        return log_weight.exp() * self.scores + constant
+        return _bounded_exp(log_weight) * self.scores + constant
 
 
 @dataclass(frozen=True)
@@ -236,6 +238,10 @@ class Contest:
         above = functional.softplus(threshold - self.edges.weighted(weights)).mean()
         below = functional.softplus(self.others.weighted(weights) - threshold).mean()
         return self.share * (above + below)
+
+
+def _bounded_exp(log_weight: Tensor) -> Tensor:
+    return log_weight.clamp(-LARGEST_LOG_WEIGHT, LARGEST_LOG_WEIGHT).exp()
 
 
 def _is_edge(adjacency: sp.csr_array, source: IntArray, target: IntArray) -> npt.NDArray[np.bool_]:
