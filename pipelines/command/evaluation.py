@@ -74,12 +74,9 @@ def _judged(workspace: Workspace, space: str) -> Version:
     from twinvec import releases
     from twinvec.spaces import release_name, served_spaces
 
-    served = next((each for each in served_spaces() if each.name == space), None)
-    if served is not None:
-        live = releases.live(workspace, release_name(served, workspace.settings))
-        if live is not None and live.version.space == space:
-            return live.version
-    return workspace.version(space)
+    served = {each.name: each for each in served_spaces()}.get(space)
+    live = releases.live(workspace, release_name(served, workspace.settings)) if served is not None else None
+    return live.version if live is not None else workspace.version(space)
 
 
 def _print(title: str, figures: Mapping[str, object]) -> None:

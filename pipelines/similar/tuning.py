@@ -126,7 +126,7 @@ class TunedContent(Content):
 
     @property
     def parts(self) -> list[TunedTexts | TunedImages]:
-        """What is trained."""
+        """The texts and the images whose encoder is trained."""
         return [part for part in (self.texts, self.images) if part is not None]
 
     def of(self, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -61,7 +61,7 @@ def read_texts(snapshot: Snapshot, chunk: int) -> Iterator[Texts]:
 
 
 def read_languages(snapshot: Snapshot, product_ids: pa.Array) -> npt.NDArray[np.int64]:
-    """Return a number for the language of the title that is each product's text, int64 [n]; −1 without a title."""
+    """Return a number for the language of each product's title in `DESCRIBED_SQL`, int64 [n]; −1 without a title."""
     wanted = pa.table({"product_id": product_ids, "place": np.arange(len(product_ids))})
     with snapshot.connect() as connection:
         connection.register("wanted", wanted)

@@ -55,6 +55,11 @@ class VerificationError(TwinvecError):
     """A published index does not hold what its release says it holds."""
 
 
+def in_short(error: BaseException) -> str:
+    """Return an error as the registry keeps it: its class and its message, at most 500 characters."""
+    return ": ".join(filter(None, (type(error).__name__, str(error))))[:500]
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return a hint that lists the known names, and names the closest one if there is any close."""
     names = list(known)

@@ -23,6 +23,7 @@ from registry.snapshots import first_time
 from twinvec import digest, files
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.columns import PRODUCT_ID
+from twinvec.errors import in_short
 from twinvec.nn import processes
 from twinvec.progress import Progress
 from twinvec.settings import Settings
@@ -212,7 +213,7 @@ def make_versions(
                 _keep(replace(inputs, versions=parts), version, outcomes[name], run)
     except BaseException as error:
         for version in versions.values():
-            version.error = f"{type(error).__name__}: {error}".removesuffix(": ")[:500]
+            version.error = in_short(error)
         _record(workspace, versions, State.FAILED, "its training failed")
         raise
     versions = _record(workspace, versions, State.READY, "made")

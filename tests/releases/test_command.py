@@ -151,7 +151,7 @@ def test_the_demo_does_not_take_the_place_of_a_live_release(home: Path) -> None:
 
 
 class Collector:
-    """What a server sends to an OTLP collector: path → bodies of requests."""
+    """An OTLP collector that keeps all that a server sends: path → bodies of requests."""
 
     def __init__(self) -> None:
         self.received: dict[str, list[bytes]] = {}

@@ -36,7 +36,7 @@ TERMS = 6
 FARTHEST = 3.0
 # Ridge penalty of the weights other than the constants, so that few edges give small weights.
 RIDGE = 1e-3
-# τ is between exp(−10) and exp(10): at degrees that few edges have, the quadratic may be beyond any number.
+# log τ is between −10 and 10. Without a bound, a step of the line search may overflow, and the weights end as NaN.
 LARGEST_LOG_WEIGHT = 10.0
 # Random pairs for each edge. Half of them have the edge's source.
 RANDOM_PAIRS = 4

@@ -9,7 +9,7 @@ from typing import Any
 
 from registry.models import Release, State, Version
 from twinvec.catalogue.snapshot import open_snapshot
-from twinvec.errors import NotFoundError, StateError, TwinvecError, VerificationError
+from twinvec.errors import NotFoundError, StateError, TwinvecError, VerificationError, in_short
 from twinvec.plugins import load_reference
 from twinvec.progress import Count, silent
 from twinvec.releases import smoke
@@ -70,13 +70,7 @@ def publish(workspace: Workspace, version: Version, progress: Count = silent) ->
             verification = _fill(workspace, space, release, earlier, attempt, progress)
         except Exception as error:  # any error is recorded and raised again
             with suppress(SupersededError):
-                end(
-                    workspace,
-                    release,
-                    attempt,
-                    State.FAILED,
-                    f"{type(error).__name__}: {error}".removesuffix(": ")[:500],
-                )
+                end(workspace, release, attempt, State.FAILED, in_short(error))
                 if has_collection(space):
                     with suppress(TwinvecError):
                         workspace.index.drop(release.collection)

@@ -135,10 +135,10 @@ class SimilarSettings(Group):
 
     @property
     def tunes_text(self) -> bool:
-        """Whether the text encoder is trained."""
+        """True if the text encoder is trained."""
         return self.tune in ("text", "both")
 
     @property
     def tunes_image(self) -> bool:
-        """Whether the image encoder is trained."""
+        """True if the image encoder is trained."""
         return self.tune in ("image", "both")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import mlflow
@@ -78,6 +79,7 @@ def test_the_command(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> N
     assert printed.exit_code == 0, printed.stderr
     assert "From text@v1 to text@v2" in printed.stdout
     assert "share without image" in printed.stdout
+    assert re.search(r"text@v1 is of snapshot \w{16}, text@v2 of \w{16}\n", printed.stdout)
     told = json.loads(CliRunner().invoke(app, ["drift", "text@v2", "text@v1", "--json"]).stdout)
     assert (told["shared"], told["norms"]["text_vector"]["distance"]) == (280, 0)
     refused = CliRunner().invoke(app, ["drift", "text@v2", "related@v1"])
