@@ -168,7 +168,7 @@ ALLOWED: Mapping[str, str] = {
     "twinvec.settings": "twinvec.catalogue twinvec.errors twinvec.paths twinvec.plugins twinvec.secrets",
     "twinvec.spaces": "twinvec.columns twinvec.errors twinvec.plugins twinvec.settings",
     "twinvec.stage": (
-        "registry twinvec.catalogue twinvec.columns twinvec.digest twinvec.features twinvec.files "
+        "registry twinvec.catalogue twinvec.columns twinvec.digest twinvec.errors twinvec.features twinvec.files "
         "twinvec.nn twinvec.progress twinvec.settings twinvec.spaces twinvec.tracking twinvec.workspace"
     ),
     "twinvec.place": "twinvec.errors twinvec.files twinvec.paths twinvec.settings",
