@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pipelines.similar.encoding import Content
     from pipelines.similar.evaluation import Division
-    from pipelines.similar.listings import Labels
+    from pipelines.similar.listings import Groups, Labels
     from twinvec.catalogue.snapshot import Snapshot
     from twinvec.progress import Progress
     from twinvec.settings import Settings
@@ -65,7 +65,7 @@ class SimilarRow:
     exact_sd: float
     seconds: float
     values: Values
-    families: npt.NDArray[np.int64]
+    families: Groups
     recall_over: Difference | None = None
     ndcg_over: Difference | None = None
     exact_over: Difference | None = None
@@ -87,8 +87,8 @@ class SimilarProblem:
     progress: Progress
 
     @property
-    def groups(self) -> npt.NDArray[np.int64]:
-        """Groups at the levels of the settings, int64 [n, levels]."""
+    def groups(self) -> Groups:
+        """Groups at the levels of the settings, int32 [n, levels]."""
         return self.labels.matrix(self.settings.similar.loss.levels)
 
 
@@ -174,7 +174,7 @@ def prepare(request: Request) -> SimilarProblem:
         raise CatalogueError(
             f"snapshot {snapshot.id}: {reason}", "ingest a source with listings of several families"
         )
-    labels = read_labels(snapshot, settings.seed)
+    labels = read_labels(snapshot, settings.seed, settings.ingest.memory_limit)
     division = divide(labels, settings.similar)
     if len(division.test) < 2:
         raise CatalogueError(f"snapshot {snapshot.id} has no held-out families", "ingest a larger catalogue")

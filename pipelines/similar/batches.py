@@ -7,23 +7,25 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.similar.listings import Groups
+
 Ints = npt.NDArray[np.int64]
 BLOCK = 16
 """Listings of a block, about: the most of one family that stay together."""
 
 
-def with_positives(labels: Ints) -> Ints:
+def with_positives(labels: Groups) -> Ints:
     """Return the listings that share a group with another at the two finest levels, int64.
 
     Args:
-        labels: Groups, finest level first, int64 [n, levels].
+        labels: Groups, finest level first, int32 [n, levels].
     """
     level = labels[:, min(1, labels.shape[1] - 1)]
     groups, counts = np.unique(level, return_counts=True)
     return np.flatnonzero(counts[np.searchsorted(groups, level)] > 1)
 
 
-def grouped(labels: Ints, rows: Ints, batch: int, generator: np.random.Generator) -> Iterator[Ints]:
+def grouped(labels: Groups, rows: Ints, batch: int, generator: np.random.Generator) -> Iterator[Ints]:
     """Yield the rows of one epoch in batches of blocks: some products of one family, each with its listings.
 
     Products are shuffled within their family, listings within their product, and blocks among all. A block has about
@@ -31,7 +33,7 @@ def grouped(labels: Ints, rows: Ints, batch: int, generator: np.random.Generator
     is joined to the one before.
 
     Args:
-        labels: Groups, finest level first, int64 [n, levels]; coarser ones than the second do not decide the order.
+        labels: Groups, finest level first, int32 [n, levels]; coarser ones than the second do not decide the order.
         rows: Rows to take, int64.
         batch: Rows of a batch.
         generator: Source of the shuffles.
@@ -43,13 +45,13 @@ def grouped(labels: Ints, rows: Ints, batch: int, generator: np.random.Generator
     yield from np.split(order, ends)
 
 
-def _shuffled(labels: Ints, rows: Ints, generator: np.random.Generator) -> Ints:
+def _shuffled(labels: Groups, rows: Ints, generator: np.random.Generator) -> Ints:
     """Return the places of the rows in the order of `grouped`; numbers have 32 bits, since there may be millions."""
     names, place = np.unique(labels[rows, 0], return_inverse=True)
     within = generator.permutation(len(rows)).astype(np.int32)
     product = generator.permutation(len(names)).astype(np.int32)[place]
     del names, place
-    family = labels[rows, min(1, labels.shape[1] - 1)].astype(np.int32)
+    family = labels[rows, min(1, labels.shape[1] - 1)]
     order = np.lexsort([within, product, family])
     del within
     product, family = product[order], family[order]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipelines.similar.listings import Ints, Labels
+from pipelines.similar.listings import Groups, Ints, Labels
 from twinvec.metrics.graded import Graded, best_threshold
 from twinvec.metrics.ranking import MOST_RANKED
 from twinvec.settings.similar import SimilarSettings
@@ -100,7 +100,7 @@ def slices(graded: Graded, labels: Labels, rows: Ints, has_image: Flags, k: int)
     return found
 
 
-def _others(family: Ints, language: Ints, code: int) -> Ints:
+def _others(family: Groups, language: Ints, code: int) -> Ints:
     """Return the number of other listings of each listing's family in one language."""
     _, place = np.unique(family, return_inverse=True)
     counts = np.bincount(place[language == code], minlength=int(place.max(initial=-1)) + 1)

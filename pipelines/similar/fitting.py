@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pipelines.similar.batches import Ints, grouped, with_positives
 from pipelines.similar.encoding import Content
+from pipelines.similar.listings import Groups
 from pipelines.similar.tuning import TunedContent
 from twinvec.metrics.graded import Graded, rank_graded
 from twinvec.nn.losses.hrms import HRMSLoss, Level
@@ -62,7 +63,7 @@ def make_hrms(options: HierarchySettings) -> HRMSLoss:
 
 def fit(
     content: Content,
-    labels: Ints,
+    labels: Groups,
     training: Ints,
     validation: Ints,
     options: SimilarSettings,
@@ -79,7 +80,7 @@ def fit(
 
     Args:
         content: Content of all listings.
-        labels: Groups that the loss reads, finest level first, int64 [n, levels]; product and family come first.
+        labels: Groups that the loss reads, finest level first, int32 [n, levels]; product and family come first.
         training, validation: Rows.
         options: Settings.
         loss: Takes vectors [b, d] and groups [b, levels]; its own parameters, if any, are trained, too. That of the
@@ -118,7 +119,9 @@ def fit(
         losses = []
         for batch in grouped(labels, rows, options.batch, generator):
             places = torch.from_numpy(batch)
-            value = loss(model(*content.of(places, device)), torch.from_numpy(labels[batch]).to(device))
+            value = loss(
+                model(*content.of(places, device)), torch.from_numpy(labels[batch]).to(device, torch.int64)
+            )
             optimiser.zero_grad()
             value.backward()
             optimiser.step()
@@ -160,14 +163,14 @@ def embed(model: nn.Module, content: Content, rows: Ints | None = None, into: Fl
     return vectors
 
 
-def _validate(model: nn.Module, content: Content, labels: Ints, rows: Ints, k: int) -> float:
+def _validate(model: nn.Module, content: Content, labels: Groups, rows: Ints, k: int) -> float:
     """Return the mean nDCG@k of some listings; NaN if none has anything to find."""
     values = judge(model, content, labels, rows, k).ndcg
     there = np.isfinite(values)
     return float(values[there].mean()) if there.any() else float("nan")
 
 
-def judge(model: nn.Module, content: Content, labels: Ints, rows: Ints, k: int) -> Graded:
+def judge(model: nn.Module, content: Content, labels: Groups, rows: Ints, k: int) -> Graded:
     """Rank some listings among themselves, as the paper does with its test set (5)."""
     vectors = embed(model, content, rows)
     return rank_graded(vectors, labels[rows, 0], labels[rows, min(1, labels.shape[1] - 1)], k)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -15,6 +16,8 @@ from twinvec.errors import CatalogueError
 from twinvec.settings import Settings
 
 Ints = npt.NDArray[np.int64]
+Groups = npt.NDArray[np.integer[Any]]
+"""Numbers of groups; of a snapshot they have 32 bits, since there may be millions of listings."""
 # Each value with the name of its attribute after it (appendix A).
 WORDS_SQL = {
     "title": "title || ' title'",
@@ -33,7 +36,7 @@ class Labels:
 
     Attributes:
         items: Ids, strings [n].
-        levels: Level → number of the group of each listing, int64 [n]; groups of a level lie within one of the next.
+        levels: Level → number of the group of each listing, int32 [n]; groups of a level lie within one of the next.
         marketplace, language: Strings [n], as dictionaries.
         share: Level → number from 0 to 1 that the group's id and the seed decide, by which groups are held out; of
             products and families, float64 [n].
@@ -41,7 +44,7 @@ class Labels:
     """
 
     items: pa.Array
-    levels: Mapping[str, Ints]
+    levels: Mapping[str, Groups]
     marketplace: pa.DictionaryArray
     language: pa.DictionaryArray
     share: Mapping[str, npt.NDArray[np.float64]]
@@ -50,8 +53,8 @@ class Labels:
     def __len__(self) -> int:
         return len(self.items)
 
-    def matrix(self, names: Sequence[str]) -> Ints:
-        """Return the groups at some levels, int64 [n, levels]."""
+    def matrix(self, names: Sequence[str]) -> Groups:
+        """Return the groups at some levels, int32 [n, levels]."""
         return np.stack([self.levels[name] for name in names], axis=1)
 
 
@@ -67,9 +70,9 @@ def read_labels(snapshot: Snapshot, seed: int, memory_limit: str | None = None) 
     """
     query = """
         SELECT item_id, marketplace, language,
-               dense_rank() OVER (ORDER BY product_id) - 1 AS product,
-               dense_rank() OVER (ORDER BY family_id) - 1 AS family,
-               dense_rank() OVER (ORDER BY path) - 1 AS category,
+               (dense_rank() OVER (ORDER BY product_id) - 1)::INTEGER AS product,
+               (dense_rank() OVER (ORDER BY family_id) - 1)::INTEGER AS family,
+               (dense_rank() OVER (ORDER BY path) - 1)::INTEGER AS category,
                md5_number_lower(concat(product_id, ' ', $seed))::DOUBLE / 18446744073709551616 AS product_share,
                md5_number_lower(concat(family_id, ' ', $seed))::DOUBLE / 18446744073709551616 AS family_share,
                coalesce(brand, colour, size) IS NULL AND cardinality(attributes) = 0 AS bare
@@ -85,10 +88,7 @@ def read_labels(snapshot: Snapshot, seed: int, memory_limit: str | None = None) 
     del table
     return Labels(
         columns["item_id"],
-        {
-            name: columns[name].to_numpy().astype(np.int64, copy=False)
-            for name in ("product", "family", "category")
-        },
+        {name: columns[name].to_numpy() for name in ("product", "family", "category")},
         columns["marketplace"].dictionary_encode(),
         columns["language"].dictionary_encode(),
         {name: columns[f"{name}_share"].to_numpy() for name in ("product", "family")},
@@ -131,9 +131,9 @@ LISTED = pa.schema(
 )
 
 
-def reason_to_skip(snapshot: Snapshot, _settings: Settings) -> str | None:
+def reason_to_skip(snapshot: Snapshot, settings: Settings) -> str | None:
     """Return why there is nothing to learn from, or None."""
-    with snapshot.connect() as connection:
+    with snapshot.connect(settings.ingest.memory_limit) as connection:
         families, same = connection.execute(
             """SELECT count(DISTINCT family_id),
                       count(*) > count(DISTINCT product_id) OR count(DISTINCT product_id) > count(DISTINCT family_id)

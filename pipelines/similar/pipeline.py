@@ -62,6 +62,7 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         with tuned(content, inputs.snapshot, encoders, settings, progress) as read:
             fit(read, *problem, device, seed, partial(report, "tuning_"), model)
         content = encode_trained(content, inputs.snapshot, labels, settings, encoders, progress)
+    del groups, problem
     identity = labels.matrix(("product", "family"))
     graded = judge(model, content, identity, division.test, options.k)
     validated = judge(model, content, identity, division.validation, options.k)

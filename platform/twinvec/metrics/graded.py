@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ EXACT, SUBSTITUTE = 1.0, 0.25
 """Gains of another listing of the product, and of a listing of its family (5)."""
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Groups = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,13 @@ class Graded:
 
 
 @torch.inference_mode()
-def rank_graded(vectors: Tensor, products: Ints, families: Ints, k: int, chunk: int = 1024) -> Graded:
+def rank_graded(vectors: Tensor, products: Groups, families: Groups, k: int, chunk: int = 1024) -> Graded:
     """Rank all other listings for each, exactly, a chunk of listings at a time.
 
     Args:
         vectors: Unit vectors, float32 [n, d].
-        products: Product of each listing, int64 [n].
-        families: Family of each listing, int64 [n]; a product is in one family.
+        products: Product of each listing, int32 or int64 [n].
+        families: Family of each listing, int32 or int64 [n]; a product is in one family.
         k: Length of the rankings; at most n − 1 are given, none for one listing or no listing.
         chunk: Listings ranked at once.
 
@@ -105,7 +107,7 @@ def best_threshold(scores: Floats, true: npt.NDArray[np.bool_], total: int) -> f
     return float(scores.ravel()[order[int(np.argmax(f1))]])
 
 
-def _sizes(groups: Ints) -> Ints:
+def _sizes(groups: Groups) -> Ints:
     _, place, counts = np.unique(groups, return_inverse=True, return_counts=True)
     return counts[place].astype(np.int64)
 

@@ -113,6 +113,7 @@ def test_held_out_families_are_whole_and_stay_when_listings_come(
 ) -> None:
     snapshot = made.home.workspace.snapshot()
     labels = read_labels(snapshot, seed=0)
+    assert labels.matrix(("product", "family", "category")).dtype == np.int32
     division = divide(labels, made.home.settings.similar)
     parts = [set(labels.levels["family"][rows].tolist()) for rows in vars(division).values()]
     assert all(parts)
