@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 import warnings
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,6 +34,8 @@ class Commands(TyperGroup):
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         """Run the command that was named."""
         umask = os.umask(PRIVATE)
+        # What is told to end, as by the manager of a container, tidies up as after an interrupt.
+        previous = signal.signal(signal.SIGTERM, _end)
         try:
             return super().invoke(ctx)
         except Exception as error:
@@ -42,11 +45,16 @@ class Commands(TyperGroup):
             typer.echo(f"error: {printable(masked_urls(message))}", err=True)
             raise typer.Exit(1) from error
         finally:
+            signal.signal(signal.SIGTERM, previous)
             os.umask(umask)
             if "twinvec.features.store" in sys.modules:
                 from twinvec.features.store import close_duckdb
 
                 close_duckdb()
+
+
+def _end(number: int, _frame: object) -> None:
+    sys.exit(128 + number)
 
 
 app = typer.Typer(

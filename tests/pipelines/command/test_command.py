@@ -247,7 +247,8 @@ def test_an_unknown_space_names_those_there_are(command: CliRunner, tmp_path: Pa
         assert "'lightgcn'" in refused.stderr
 
 
-def test_an_interrupt_exits_with_130_and_leaves_nothing_half_written(home: Path) -> None:
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_leaves_nothing_half_written(home: Path, sent: signal.Signals, status: int) -> None:
     # A large store, so that there is time to interrupt it.
     process = subprocess.Popen(
         [Path(sys.executable).parent / "twinvec", "demo", "--size", "large"],
@@ -260,14 +261,27 @@ def test_an_interrupt_exits_with_130_and_leaves_nothing_half_written(home: Path)
     assert process.stderr is not None
     try:
         assert process.stderr.readline().startswith("products: ")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sent)
         stdout, stderr = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 130
+    assert process.returncode == status
     assert stdout == ""
     assert "Traceback" not in stderr
     assert list((home / "demo").iterdir()) == []
+
+
+def test_a_training_that_is_told_to_end_has_failed(
+    command: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_catalogue(tmp_path / "source")
+    environment = {"TWINVEC_INGEST__MAX_QUARANTINED": "0.5"}
+    command.invoke(app, ["ingest", str(source), "-f", "parquet"], env=environment)
+    monkeypatch.setattr("pipelines.text.pipeline.train", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    assert command.invoke(app, ["train", "text"]).exit_code == 143
+    versions = json.loads(command.invoke(app, ["status", "--json"]).stdout)["versions"]
+    assert [each["state"] for each in versions if each["version"].startswith("text@")] == ["failed"]
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def test_figures_become_plain_json() -> None:
