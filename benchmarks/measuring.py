@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import statistics
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -72,6 +73,44 @@ def peak_mib() -> float:
     # Not getrusage, which gives a new process the peak of the one that started it.
     text = Path("/proc/self/status").read_text("utf-8")
     return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("VmHWM")) / 2**10
+
+
+def anonymous_mib() -> float:
+    """Memory of this process beside files that are mapped into it, MiB (`RssAnon` of Linux)."""
+    text = Path("/proc/self/status").read_text("utf-8")
+    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("RssAnon")) / 2**10
+
+
+class AnonymousPeak:
+    """Largest `anonymous_mib` while the block runs, read every 20 ms. Mapped files are memory that can be taken back.
+
+    Attributes:
+        mib: The largest so far.
+        at: Last message told to `progress` before it was reached.
+    """
+
+    def __init__(self) -> None:
+        self.mib, self.at, self._message = 0.0, "", ""
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> AnonymousPeak:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.02):
+            used = anonymous_mib()
+            if used > self.mib:
+                self.mib, self.at = used, self._message
+
+    def progress(self, message: str) -> None:
+        """Take in what is being done."""
+        self._message = message
 
 
 def machine(*packages: str) -> dict[str, Any]:

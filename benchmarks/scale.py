@@ -8,7 +8,10 @@ The graph has 9 co-purchase and 65 co-view edges to 6.5 products, as the largest
 The model is that of `related.recipe`, as `twinvec run` trains it. Its plan has the proximity of all products and its
 factors, if it needs them. `--recipe paper` is MERLIN's as published. With `--steps` the epoch ends after so many
 batches, and its seconds are extrapolated to all of them, which the result says.
-Memory is the peak of the process after each stage; what `--limit` says is held as a bound.
+With `--walks` the walks of so many random products are made, whose rows stand for those of all; the seconds of the
+others are extrapolated, which the result says, too.
+Memory is the peak of the process beside mapped files up to the end of each stage; what `--limit` says is held as a
+bound.
 """
 
 from __future__ import annotations
@@ -18,16 +21,22 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 import numpy as np
+import scipy.sparse as sp
+import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.graphs import FirstBatches, generate_content, generate_graph
-from benchmarks.measuring import Ratio, add_output, finish, lines, peak_mib
+from benchmarks.measuring import AnonymousPeak, Ratio, add_output, finish, lines
 from pipelines.related.fitting import fanout, make_plan
+from pipelines.related.models import load_model
+from twinvec.nn.proximity import directed_nearness
 from twinvec.nn.sampling.samplers import make_sampler
 from twinvec.nn.training.inference import infer_dual
 from twinvec.nn.training.loop import train
@@ -38,9 +47,10 @@ STAGES = ("generating", "plan", "epoch", "inference")
 
 
 class Stages:
-    """Seconds of each stage, and the peak memory of the process after it."""
+    """Seconds of each stage, and the peak memory of the process up to its end."""
 
-    def __init__(self) -> None:
+    def __init__(self, peak: AnonymousPeak) -> None:
+        self.peak = peak
         self.seconds: dict[str, float] = {}
         self.peak_mib: dict[str, float] = {}
 
@@ -49,17 +59,57 @@ class Stages:
         started = time.perf_counter()
         result = work(*arguments)
         self.seconds[name] = time.perf_counter() - started
-        self.peak_mib[name] = peak_mib()
+        self.peak_mib[name] = self.peak.mib
         print(f"{name}: {self.seconds[name]:.1f} s, {self.peak_mib[name]:,.0f} MiB", file=sys.stderr)
         return result
 
 
+class SampledWalks:
+    """Stands in for `directed_nearness`: the rows of some random products, made once, are repeated for all.
+
+    Attributes:
+        seconds: Seconds that it took to make them.
+        spared: Rows that were not made, to one that was.
+    """
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count, self.seed = count, seed
+        self.seconds = self.spared = 0.0
+        self._made: sp.csr_array | None = None
+
+    def __call__(self, copurchase: sp.csr_array, *settings: Any) -> sp.csr_array:
+        """Return rows for the nodes that are the last of the settings."""
+        *walks, nodes = settings
+        if self._made is None:
+            products = copurchase.shape[0]
+            some = np.sort(np.random.default_rng(self.seed).permutation(products)[: self.count])
+            started = time.perf_counter()
+            self._made = directed_nearness(copurchase, *(*walks, some))
+            self.seconds = time.perf_counter() - started
+            self.spared = products / len(some) - 1
+        rows: sp.csr_array = self._made[nodes % self._made.shape[0]]
+        return rows
+
+
 def measure(
-    products: int, steps: int | None, width: int, seed: int, recipe: str = "twinvec"
+    products: int, steps: int | None, width: int, seed: int, recipe: str = "twinvec", walks: int | None = None
 ) -> dict[str, Any]:
     """All stages at one size."""
+    sampled = SampledWalks(walks or products, seed)
+    load_model(recipe)  # What chooses the proximity takes the function before it is replaced.
+    with AnonymousPeak() as peak, ExitStack() as patches:
+        if walks:
+            patches.enter_context(patch("twinvec.nn.proximity.directed_nearness", sampled))
+        figures = measure_stages(Stages(peak), products, steps, width, seed, recipe)
+    figures["seconds"]["plan"] += sampled.seconds * sampled.spared
+    return {**figures, "walks": walks, "peak_mib": peak.mib}
+
+
+def measure_stages(
+    stages: Stages, products: int, steps: int | None, width: int, seed: int, recipe: str
+) -> dict[str, Any]:
+    """Run the stages one after the other."""
     options = RelatedSettings(recipe=recipe)
-    stages = Stages()
     graph = stages.run("generating", generate_graph, products, seed)
     content = generate_content(products, width, seed)
     edges = {"copurchase": len(graph.copurchase), "coview": len(graph.coview)}
@@ -76,7 +126,7 @@ def measure(
     )
     del sampler
     for vectors in stages.run("inference", infer_dual, plan.model, plan.features, plan.graph):
-        if not bool(vectors.isfinite().all()):
+        if not all(bool(part.isfinite().all()) for part in torch.split(vectors, 2**16)):
             raise SystemExit("a vector is not finite")
     whole = epoch.seconds * every / done
     return {
@@ -91,7 +141,6 @@ def measure(
         "nodes_per_second": 2 * products / stages.seconds["inference"],
         "loss": epoch.loss,
         "peak_mib_after": stages.peak_mib,
-        "peak_mib": peak_mib(),
     }
 
 
@@ -111,6 +160,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--products", type=int, default=65_000)
     parser.add_argument("--steps", type=int, help="batches of the epoch; all, if not given")
+    parser.add_argument("--walks", type=int, help="products whose walks are made; all, if not given")
     parser.add_argument("--width", type=int, default=128, help="length of the content features")
     parser.add_argument("--recipe", default="twinvec", help="name of the model")
     parser.add_argument("--limit", type=float, default=20.0, help="GiB that it may take")
@@ -121,7 +171,9 @@ def main() -> None:
     if options.chart:
         chart(options.chart)
         return
-    figures = measure(options.products, options.steps, options.width, options.seed, options.recipe)
+    figures = measure(
+        options.products, options.steps, options.width, options.seed, options.recipe, options.walks
+    )
     share = figures["peak_mib"] / 1024 / options.limit
     ratio = Ratio("peak memory", f"{options.limit:g} GiB", share, 1.0, least=False)
     settings = {key: value for key, value in vars(options).items() if key != "chart"}

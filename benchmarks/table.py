@@ -93,12 +93,15 @@ def growth(records: list[Record]) -> list[str]:
         epoch = f"{seconds['epoch']:,.0f} s"
         if row["epoch_is_extrapolated"]:
             epoch += f" (extrapolated from {batches['run']} of {batches['of an epoch']} batches)"
+        plan = f"{seconds['plan']:,.1f} s"
+        if row.get("walks"):
+            plan += f" (extrapolated from the walks of {row['walks']:,} products)"
         whole = "–"
         if "epochs" in row:
             whole = f"{seconds['plan'] + row['epochs'] * seconds['epoch'] + seconds['inference']:,.0f} s"
         lines.append(
             f"| `{row['recipe']}` | {row['products']:,} | {row['edges']['copurchase']:,} | {row['edges']['coview']:,} "
-            f"| {seconds['plan']:,.1f} s | {epoch} | {row['edges_per_second']['trained']:,.0f} "
+            f"| {plan} | {epoch} | {row['edges_per_second']['trained']:,.0f} "
             f"| {seconds['inference']:,.1f} s | {row['nodes_per_second']:,.0f} | {whole} "
             f"| {row['peak_mib'] / 1024:.1f} GiB |"
         )

@@ -12,8 +12,8 @@ import torch
 
 from pipelines.baselines.problem import RankingProblem
 from twinvec.metrics.scores import DotProducts, SparseScores
+from twinvec.nn.factorisation import factorise
 from twinvec.nn.pagerank import personalised_pagerank, walk_matrix
-from twinvec.nn.proximity import factorise
 
 RESTART, STEPS, LEAST = 0.15, 10, 1e-5
 # Largest number of products near one that PageRank keeps.
@@ -38,7 +38,7 @@ def strap(problem: RankingProblem) -> DotProducts:
     directed = problem.copurchases()
     # An edge in the other direction counts as much as the largest PageRank.
     either = sp.csr_array(nearness + nearness.max() * directed.T).astype(np.float32)
-    source, target = factorise(either, problem.dimension, LEAST, problem.seed)
+    source, target = np.split(factorise(either, problem.dimension, LEAST, problem.seed), 2)
     return DotProducts(torch.from_numpy(source), torch.from_numpy(target))
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pipelines.encoding.disk_matrix import disk_matrix
 from pipelines.graph.product_graph import Edges, ProductGraph, Split, load_graph
 from pipelines.related.fitting import Fitted, fit, make_plan
 from pipelines.related.held_out import TESTED
@@ -47,31 +49,33 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
         run.log_epoch(epoch.number, epoch.figures())
         progress(str(epoch))
 
-    tested = fit_on_training_edges(graph, content, options, device, settings.seed, report)
-    metrics = held_out_metrics(tested.source, tested.target, graph)
+    fitted = fit_on_training_edges(graph, content, options, device, settings.seed, report)
+    metrics = held_out_metrics(fitted.source, fitted.target, graph)
     # Without edges to validate by, training ends with the last epoch's weights.
     best = (
-        max(tested.history, key=lambda epoch: epoch.validation or 0.0)
+        max(fitted.history, key=lambda epoch: epoch.validation or 0.0)
         if len(graph.edges(Split.VALIDATION))
-        else tested.history[-1]
+        else fitted.history[-1]
     )
-    published = tested
+    tested = None
     if options.refit:
         progress(f"training again on all {len(graph.copurchase):,} edges, {best.number} epochs")
-        plan = make_plan(graph, content, options, settings.seed)
-        calibration = tested.model.calibration  # no edges are held out now, so its weights stay
+        tested = _in_file(fitted, settings.home)
+        calibration = fitted.model.calibration  # no edges are held out now, so its weights stay
         weights = None if calibration is None else calibration.fixed_weights
-        published = fit(plan, options, device, settings.seed, last=best.number, fit_weights=weights)
+        del fitted  # Two sets of factors and vectors are not in memory at once.
+        plan = make_plan(graph, content, options, settings.seed)
+        fitted = fit(plan, options, device, settings.seed, last=best.number, fit_weights=weights)
     return Outcome(
         keys=graph.product_ids.to_pylist(),
-        vectors={SOURCE_FIELD: published.source.cpu().numpy(), TARGET_FIELD: published.target.cpu().numpy()},
+        vectors={SOURCE_FIELD: fitted.source.cpu().numpy(), TARGET_FIELD: fitted.target.cpu().numpy()},
         metric="dot",
         normalised=False,
-        model=model_digest(published.model),
+        model=model_digest(fitted.model),
         preprocessing=digest.of_json(options.deciding_as_before()),
         metrics={**metrics, "validation_mrr_at_10": best.validation or 0.0, "epochs": best.number},
-        log_model=lambda: run.log_model(published.model, example_of(published)),
-        write=lambda folder: _write_files(folder, published, tested),
+        log_model=lambda: run.log_model(fitted.model, example_of(fitted)),
+        write=lambda folder: _write_files(folder, fitted, tested),
     )
 
 
@@ -153,8 +157,17 @@ def example_of(fitted: Fitted) -> dict[str, Tensor]:
     return full_graph_inputs(features, dict.fromkeys(fitted.graph, pair))
 
 
-def _write_files(folder: Path, published: Fitted, tested: Fitted) -> None:
-    np.save(folder / FACTORS, published.features.proximity.numpy())
-    if published is not tested:
+def _in_file(fitted: Fitted, folder: Path) -> npt.NDArray[np.float32]:
+    """Return the source and the target vectors in an unnamed file, float32 [2, n, dimension]."""
+    products, dimension = fitted.source.shape
+    vectors = disk_matrix(folder, 2 * products, dimension).reshape(2, products, dimension)
+    for role, values in enumerate((fitted.source, fitted.target)):
+        vectors[role] = values.cpu().numpy()
+    return vectors
+
+
+def _write_files(folder: Path, fitted: Fitted, tested: npt.NDArray[np.float32] | None) -> None:
+    np.save(folder / FACTORS, fitted.features.proximity.numpy())
+    if tested is not None:
         # The published vectors know the test edges. Comparison with a later version needs vectors that do not.
-        np.save(folder / TESTED, torch.stack([tested.source, tested.target]).cpu().numpy())
+        np.save(folder / TESTED, tested)

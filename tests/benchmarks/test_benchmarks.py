@@ -8,16 +8,19 @@ import sys
 from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import qdrant_edge as edge
+import scipy.sparse as sp
 
 from benchmarks import dimension, features, gpu, graph_build, inference, publish, scale, table, training
 from benchmarks.graphs import generate_graph
 from benchmarks.measuring import Ratio, finish
 from pipelines.graph.product_graph import Edges
+from twinvec.nn import row_blocks
 from twinvec.serving.related import Recommender
 from twinvec.settings import RelatedSettings
 from twinvec.settings.stores import QdrantSettings
@@ -89,6 +92,22 @@ def test_versions_and_histories_are_read_the_same_by_all() -> None:
     assert all(features.measure(50, dimension=4, repeats=1, seed=0).values())
     seconds = features.measure_histories(60, products=10, versions=3, dimension=4, repeats=1, seed=0)
     assert [*seconds] == ["our offline store", "Feast's own", "bare DuckDB"]
+
+
+def test_walks_of_some_products_stand_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_blocks, "ROWS", 100)
+    figures = scale.measure(250, steps=1, width=8, seed=0, walks=50)
+    assert figures["walks"] == 50
+    assert figures["seconds"]["plan"] > 0
+    walks = scale.SampledWalks(50, seed=0)
+    copurchase: Any = sp.random_array((250, 250), density=0.02, rng=np.random.default_rng(0), format="csr")
+    coview: Any = sp.csr_array((250, 250))
+    first, last = (
+        walks(copurchase, coview, 1.0, 0.3, 4, 1e-4, 10, 0.0, nodes)
+        for nodes in (np.arange(50), np.arange(200, 250))
+    )
+    np.testing.assert_array_equal(first.toarray(), last.toarray())
+    assert walks.spared == 4
 
 
 def test_an_epoch_cut_short_says_so_and_the_page_shows_it(

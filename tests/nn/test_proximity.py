@@ -9,9 +9,11 @@ import numpy.typing as npt
 import pytest
 import scipy.sparse as sp
 
+from twinvec.nn import row_blocks
 from twinvec.nn.ease import PENALTY, ease_nearness
+from twinvec.nn.losses import Positives, blend, rows_to_one
 from twinvec.nn.pagerank import personalised_pagerank, walk_matrix
-from twinvec.nn.proximity import directed_nearness, factorise, proximity, target_share
+from twinvec.nn.proximity import directed_nearness, proximity, target_share
 
 
 def test_target_share_by_hand() -> None:
@@ -20,40 +22,6 @@ def test_target_share_by_hand() -> None:
     coview: Any = sp.csr_array((5, 5), dtype=np.float32)
     weights = walk_matrix(copurchase, coview, 0.5)
     np.testing.assert_allclose(target_share(copurchase, weights), [1 / 2, 3 / 4, 1 / 2, 2 / 2, 1 / 1])
-
-
-@pytest.mark.parametrize("dimension", [19, 24])
-def test_factors_of_full_rank_reproduce_the_logarithm(dimension: int) -> None:
-    random = np.random.default_rng(6)
-    dense = np.where(random.random((19, 19)) < 0.5, random.random((19, 19)), 0).astype(np.float32)
-    assert np.linalg.matrix_rank(dense) == 19
-    source, target = factorise(sp.csr_array(dense), dimension, least=0.01, seed=1)
-    assert source.shape == target.shape == (19, dimension)
-    np.testing.assert_allclose(source @ target.T, np.log1p(dense / 0.01), atol=1e-4)
-    assert not source[:, 19:].any()
-    assert not target[:, 19:].any()
-
-
-def test_fewer_factors_are_the_best_of_their_rank() -> None:
-    random = np.random.default_rng(7)
-    dense = (random.random((40, 3)) @ random.random((3, 40)) + 0.05 * random.random((40, 40))).astype(
-        np.float32
-    )
-    logarithm = np.log1p(dense / 0.1)
-    source, target = factorise(sp.csr_array(dense), 5, least=0.1, seed=2)
-    values = np.linalg.svd(logarithm, compute_uv=False)
-    best = np.sqrt((values[5:] ** 2).sum())
-    assert np.linalg.norm(source @ target.T - logarithm) == pytest.approx(best, rel=0.01)
-    again = factorise(sp.csr_array(dense), 5, least=0.1, seed=2)
-    np.testing.assert_array_equal(source, again[0])
-    np.testing.assert_array_equal(target, again[1])
-
-
-def test_factors_leave_the_matrix_as_it_was() -> None:
-    matrix = sp.csr_array(np.random.default_rng(8).random((15, 15)).astype(np.float32))
-    before = matrix.copy()
-    factorise(matrix, 4, 0.1, 0)
-    np.testing.assert_array_equal(matrix.toarray(), before.toarray())
 
 
 def dense_ease(edges: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
@@ -112,3 +80,18 @@ def test_proximity_is_the_directed_pagerank_and_its_factors() -> None:
     source, target = found.factors[:23].numpy(), found.factors[23:].numpy()
     assert found.factors.shape == (46, 32)
     np.testing.assert_allclose(source @ target.T, np.log1p(directed / 1e-4), atol=1e-3)
+
+
+def test_blocks_of_rows_give_the_same_nearness(monkeypatch: pytest.MonkeyPatch) -> None:
+    copurchase: Any = sp.csr_array(random_edges(23, seed=13))
+    coview: Any = sp.csr_array(random_edges(23, seed=14))
+    walks: dict[str, Any] = {"coview_weight": 0.3, "restart": 0.2, "steps": 8, "least": 1e-4, "keep": 23}
+    whole = proximity(copurchase, coview, dimension=23, **walks, ease=0.0, seed=1)
+    monkeypatch.setattr(row_blocks, "ROWS", 10)
+    parts = proximity(copurchase, coview, dimension=23, **walks, ease=0.0, seed=1)
+    np.testing.assert_allclose(parts.matrix.toarray(), whole.matrix.toarray(), rtol=1e-5)
+    found, wanted = (each.factors[:23] @ each.factors[23:].T for each in (parts, whole))
+    np.testing.assert_allclose(found, wanted, atol=1e-3)
+    positives = blend(Positives(rows_to_one(copurchase)), parts.matrix, share=0.4)
+    both = 0.6 * rows_to_one(copurchase).toarray() + 0.4 * whole.matrix.toarray()
+    np.testing.assert_allclose(positives.matrix.toarray(), both / both.sum(1, keepdims=True), atol=1e-6)

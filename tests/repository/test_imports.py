@@ -81,7 +81,7 @@ ALLOWED: Mapping[str, str] = {
         "twinvec.stage twinvec.tracking twinvec.vectors twinvec.workspace"
     ),
     "pipelines.related": (
-        "pipelines.graph registry twinvec.digest twinvec.features twinvec.metrics twinvec.nn "
+        "pipelines.encoding pipelines.graph registry twinvec.digest twinvec.features twinvec.metrics twinvec.nn "
         "twinvec.progress twinvec.releases twinvec.settings twinvec.spaces twinvec.stage twinvec.tracking "
         "twinvec.workspace"
     ),

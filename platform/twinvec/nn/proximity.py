@@ -12,16 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 import torch
-from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
 from twinvec.nn.ease import ease_nearness
+from twinvec.nn.factorisation import factorise
 from twinvec.nn.losses.positives import rows_to_one
 from twinvec.nn.pagerank import personalised_pagerank, walk_matrix
+from twinvec.nn.row_blocks import in_row_blocks
 
 FloatArray = npt.NDArray[np.float32]
-# Of the randomised singular value decomposition. Each is two products with the matrix.
-POWER_ITERATIONS = 3
 
 
 def target_share(copurchase: sp.csr_array, weights: sp.csr_array) -> FloatArray:
@@ -68,41 +67,6 @@ def directed_nearness(
     return sp.csr_array((1 - ease) * nearness + sp.diags_array(ease * nearness.sum(1)) @ linear)
 
 
-def factorise(
-    proximity: sp.csr_array, dimension: int, least: float, seed: int
-) -> tuple[FloatArray, FloatArray]:
-    """Return factors whose dot product reproduces log(1 + proximity / least).
-
-    Args:
-        proximity: float32 [n, n].
-        dimension: Length of the factors.
-        least: Proximity at which the logarithm starts to rise.
-        seed: Seed of the randomised singular value decomposition.
-
-    Returns:
-        Source and target factors, float32 [n, dimension] each. Columns beyond the rank are zero.
-
-    Example:
-        >>> import numpy as np
-        >>> import scipy.sparse as sp
-        >>> near = sp.csr_array(np.array([[0, 0.2], [0.1, 0]], np.float32))
-        >>> source, target = factorise(near, dimension=4, least=0.1, seed=0)
-        >>> np.allclose(source @ target.T, np.log1p(near.toarray() / 0.1), atol=1e-5)
-        True
-    """
-    data = np.log1p(proximity.data / least)
-    # The places of the entries are shared: at millions of products they are half of the memory.
-    logarithm = sp.csr_array((data, proximity.indices, proximity.indptr), shape=proximity.shape)
-    rank = min(dimension, *proximity.shape)
-    left, values, right = randomized_svd(logarithm, rank, n_iter=POWER_ITERATIONS, random_state=seed)
-    root = np.sqrt(values)
-    source = np.zeros((proximity.shape[0], dimension), np.float32)
-    target = np.zeros((proximity.shape[0], dimension), np.float32)
-    source[:, :rank] = left * root
-    target[:, :rank] = right.T * root
-    return source, target
-
-
 @dataclass(frozen=True)
 class Proximity:
     """Directed proximity of products in the graph.
@@ -147,6 +111,13 @@ def proximity(
         >>> near.matrix.shape, near.factors.shape
         ((3, 3), torch.Size([6, 8]))
     """
-    directed = directed_nearness(copurchase, coview, coview_weight, restart, steps, least, keep, ease)
-    source, target = factorise(directed, dimension, least, seed)
-    return Proximity(rows_to_one(directed), torch.from_numpy(np.concatenate([source, target])))
+
+    def rows(first: int, last: int) -> sp.csr_array:
+        nodes = np.arange(first, last)
+        return directed_nearness(copurchase, coview, coview_weight, restart, steps, least, keep, ease, nodes)
+
+    products = copurchase.shape[0]
+    directed = in_row_blocks(rows, products)
+    factors = factorise(directed, dimension, least, seed)
+    matrix = in_row_blocks(lambda first, last: rows_to_one(directed[first:last]), products)
+    return Proximity(matrix, torch.from_numpy(factors))

@@ -19,6 +19,7 @@ from twinvec.metrics.ranking import rank_targets, ranking_metrics
 from twinvec.nn.features import Features
 from twinvec.nn.models.full_graph import FullGraph, full_graph_inputs
 from twinvec.nn.sampling.samplers import SamplerName, make_sampler
+from twinvec.nn.training import inference
 from twinvec.nn.training.inference import infer_dual
 from twinvec.settings import RelatedSettings, registered_models
 
@@ -81,7 +82,7 @@ def test_a_plan_aggregates_over_the_relations_of_its_model(random_graph: MakeGra
 @EVERY
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_full_fanout_chunks_and_the_export_give_the_layerwise_inference(
-    random_graph: MakeGraph, name: str, sampler: SamplerName
+    random_graph: MakeGraph, monkeypatch: pytest.MonkeyPatch, name: str, sampler: SamplerName
 ) -> None:
     graph = random_graph(30)
     plan = randomised(graph, name, 6)
@@ -102,6 +103,9 @@ def test_full_fanout_chunks_and_the_export_give_the_layerwise_inference(
     for chunk in (1, 10, 95):
         for one, other in zip(infer_dual(plan.model, plan.features, plan.graph, chunk), whole, strict=True):
             torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+    monkeypatch.setattr(inference, "MOST_EDGES", 3)  # fewer than some nodes have
+    for one, other in zip(infer_dual(plan.model, plan.features, plan.graph), whole, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
     for one, other in zip(exported, whole, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
 

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from twinvec.nn.row_blocks import in_row_blocks
 from twinvec.nn.training.transfer import array_on
 
 CPU = torch.device("cpu")
@@ -127,9 +128,12 @@ def blend(edges: Positives, nearness: sp.csr_array, share: float) -> Positives:
         >>> blend(edges, nearness, share=0.5).matrix.toarray().tolist()
         [[0.0, 1.0], [1.0, 0.0]]
     """
-    # The places of the entries are shared: at millions of products they are half of the memory.
-    near = sp.csr_array((share * nearness.data, nearness.indices, nearness.indptr), shape=nearness.shape)
-    return Positives(rows_to_one(sp.csr_array((1 - share) * edges.matrix + near)))
+
+    def rows(first: int, last: int) -> sp.csr_array:
+        by_edges, near = edges.matrix[first:last], nearness[first:last]
+        return rows_to_one(sp.csr_array((1 - share) * by_edges + share * near))
+
+    return Positives(in_row_blocks(rows, nearness.shape[0]))
 
 
 def rows_to_one(matrix: sp.csr_array) -> sp.csr_array:

@@ -5,9 +5,10 @@ Of a model with one layer, only the outputs are kept of all nodes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +18,8 @@ from twinvec.nn.sampling.blocks import Hop, Neighbours
 
 # Nodes computed at once. On a CPU, more take as long and more memory.
 CPU_CHUNK, GPU_CHUNK = 2_048, 8_192
+# Edges of these nodes, about. The most popular products have so many neighbours that fewer nodes are taken.
+MOST_EDGES = 2**18
 
 
 @torch.inference_mode()
@@ -33,7 +36,7 @@ def infer(
         model: The encoder. It is left in evaluation mode.
         features: Features of all nodes.
         graph: Relation → neighbours of all nodes, on the features' device.
-        chunk: Nodes computed at once; what suits the device if not given.
+        chunk: Nodes computed at once, or fewer of many neighbours; what suits the device if not given.
 
     Returns:
         float32 [nodes, width], on the features' device.
@@ -52,10 +55,11 @@ def infer(
         return model.step(0, start_of(first, last), start(nodes), hop)
 
     if len(model.layers) == 1:
-        return _in_chunks(features.nodes, chunk, only_layer)
-    vectors = _in_chunks(features.nodes, chunk, start_of)
+        return _in_chunks(features.nodes, _by_edges(graph, chunk), only_layer)
+    chunks = [(first, first + chunk) for first in range(0, features.nodes, chunk)]
+    vectors = _in_chunks(features.nodes, chunks, start_of)
     for index in range(len(model.layers)):
-        vectors = _in_chunks(features.nodes, chunk, partial(_layer, model, index, vectors, graph))
+        vectors = _in_chunks(features.nodes, chunks, partial(_layer, model, index, vectors, graph))
     return vectors
 
 
@@ -90,14 +94,25 @@ def _layer(
     return model.step(index, below[first:last], below, _hop(graph, first, last))
 
 
-def _in_chunks(nodes: int, chunk: int, part: Callable[[int, int], Tensor]) -> Tensor:
+def _by_edges(graph: Mapping[str, Neighbours], chunk: int) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last node of chunks: of at most `chunk` nodes, and of `MOST_EDGES` edges or one node."""
+    ends = np.sum([neighbours.offsets.cpu().numpy() for neighbours in graph.values()], axis=0)
+    first, nodes = 0, len(ends) - 1
+    while first < nodes:
+        full = int(np.searchsorted(ends, ends[first] + MOST_EDGES, side="right")) - 1
+        last = min(first + chunk, max(full, first + 1), nodes)
+        yield first, last
+        first = last
+
+
+def _in_chunks(nodes: int, chunks: Iterable[tuple[int, int]], part: Callable[[int, int], Tensor]) -> Tensor:
     """Return the parts of all nodes as one tensor, float32 [nodes, width]. Each part is copied once."""
     vectors: Tensor | None = None
-    for first in range(0, nodes, chunk):
-        values = part(first, first + chunk)
+    for first, last in chunks:
+        values = part(first, last)
         if vectors is None:
             vectors = values.new_empty((nodes, values.shape[1]), dtype=torch.float32)
-        vectors[first : first + chunk] = values
+        vectors[first:last] = values
     assert vectors is not None  # A graph has nodes.
     return vectors
 
