@@ -15,52 +15,17 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import twinvec
-from benchmarks.measuring import add_output, finish
+from benchmarks.measuring import AnonymousPeak, add_output, finish
 from twinvec.catalogue.synthetic.store import generate
 
-STATUS = Path("/proc/self/status")
 A_PRODUCT = 2.2
 """Listings of a product of the synthetic store, about."""
-
-
-class Peak:
-    """Largest anonymous memory of this process while the block runs, and the last message before it."""
-
-    def __init__(self) -> None:
-        self.bytes, self.at, self.message = 0, "", ""
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> Peak:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._done.wait(0.02):
-            used = anonymous()
-            if used > self.bytes:
-                self.bytes, self.at = used, self.message
-
-    def progress(self, message: str) -> None:
-        """Take in what is being done."""
-        self.message = message
-
-
-def anonymous() -> int:
-    """Return the memory of this process beside mapped files, in bytes."""
-    line = next(line for line in STATUS.read_text("utf-8").splitlines() if line.startswith("RssAnon:"))
-    return int(line.split()[1]) * 1024
 
 
 def options(dimension: int) -> dict[str, Any]:
@@ -88,10 +53,10 @@ def prepare(folder: Path, listings: int) -> int:
 
 def train(folder: Path, dimension: int) -> None:
     """Train in this process, and print its peak as JSON."""
-    peak = Peak()
+    peak = AnonymousPeak()
     with twinvec.open(folder / "home", peak.progress, **options(dimension)) as home, peak:
         home.train("similar")
-    print(json.dumps({"peak": peak.bytes, "at": peak.at}))
+    print(json.dumps({"peak_mib": round(peak.mib, 1), "reached_after": peak.at}))
 
 
 def measure(sizes: list[int], dimension: int) -> list[dict[str, Any]]:
@@ -104,7 +69,7 @@ def measure(sizes: list[int], dimension: int) -> list[dict[str, Any]]:
             command = [sys.executable, __file__, "--train", name, "--dimension", str(dimension)]
             said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         told = json.loads(said.splitlines()[-1])
-        row = {"listings": listings, "peak_mib": round(told["peak"] / 2**20, 1), "reached_after": told["at"]}
+        row = {"listings": listings, **told}
         if rows:
             risen = (row["peak_mib"] - rows[-1]["peak_mib"]) * 2**20
             row["bytes_a_listing"] = round(risen / (listings - rows[-1]["listings"]))

@@ -21,12 +21,13 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest.mock import patch
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 
@@ -43,6 +44,7 @@ from twinvec.nn.training.loop import train
 from twinvec.settings import RelatedSettings
 
 Result = TypeVar("Result")
+Rows = Callable[[npt.NDArray[np.int64]], sp.csr_array]
 STAGES = ("generating", "plan", "epoch", "inference")
 
 
@@ -68,40 +70,33 @@ class SampledWalks:
     """Stands in for `directed_nearness`: the rows of some random products, made once, are repeated for all.
 
     Attributes:
-        seconds: Seconds that it took to make them.
-        spared: Rows that were not made, to one that was.
+        spared: Seconds that the rows of all others would have taken.
     """
 
     def __init__(self, count: int, seed: int) -> None:
-        self.count, self.seed = count, seed
-        self.seconds = self.spared = 0.0
-        self._made: sp.csr_array | None = None
+        self.count, self.seed, self.spared = count, seed, 0.0
 
-    def __call__(self, copurchase: sp.csr_array, *settings: Any) -> sp.csr_array:
-        """Return rows for the nodes that are the last of the settings."""
-        *walks, nodes = settings
-        if self._made is None:
-            products = copurchase.shape[0]
-            some = np.sort(np.random.default_rng(self.seed).permutation(products)[: self.count])
-            started = time.perf_counter()
-            self._made = directed_nearness(copurchase, *(*walks, some))
-            self.seconds = time.perf_counter() - started
-            self.spared = products / len(some) - 1
-        rows: sp.csr_array = self._made[nodes % self._made.shape[0]]
-        return rows
+    def __call__(self, copurchase: sp.csr_array, *settings: Any) -> Rows:
+        """Return a function of nodes, as `directed_nearness` does."""
+        products = copurchase.shape[0]
+        rows = directed_nearness(copurchase, *settings)
+        some = np.sort(np.random.default_rng(self.seed).permutation(products)[: self.count])
+        started = time.perf_counter()
+        made = rows(some)
+        self.spared = (time.perf_counter() - started) * (products / len(some) - 1)
+        return lambda nodes: made[nodes % len(some)]
 
 
 def measure(
     products: int, steps: int | None, width: int, seed: int, recipe: str = "twinvec", walks: int | None = None
 ) -> dict[str, Any]:
     """All stages at one size."""
-    sampled = SampledWalks(walks or products, seed)
     load_model(recipe)  # What chooses the proximity takes the function before it is replaced.
-    with AnonymousPeak() as peak, ExitStack() as patches:
-        if walks:
-            patches.enter_context(patch("twinvec.nn.proximity.directed_nearness", sampled))
+    sampled = SampledWalks(walks or products, seed)
+    instead = patch("twinvec.nn.proximity.directed_nearness", sampled) if walks else nullcontext()
+    with AnonymousPeak() as peak, instead:
         figures = measure_stages(Stages(peak), products, steps, width, seed, recipe)
-    figures["seconds"]["plan"] += sampled.seconds * sampled.spared
+    figures["seconds"]["plan"] += sampled.spared
     return {**figures, "walks": walks, "peak_mib": peak.mib}
 
 

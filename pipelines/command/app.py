@@ -53,8 +53,12 @@ class Commands(TyperGroup):
                 close_duckdb()
 
 
+class Terminated(SystemExit):
+    """The process was told to end; the registry says so of what it was making."""
+
+
 def _end(number: int, _frame: object) -> None:
-    sys.exit(128 + number)
+    raise Terminated(128 + number)
 
 
 app = typer.Typer(

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from pipelines.similar.encoding import Content
     from pipelines.similar.evaluation import Division
-    from pipelines.similar.listings import Groups, Labels
+    from pipelines.similar.listings import Labels
     from twinvec.catalogue.snapshot import Snapshot
+    from twinvec.metrics.graded import Groups
     from twinvec.progress import Progress
     from twinvec.settings import Settings
 

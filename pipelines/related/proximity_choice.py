@@ -65,7 +65,7 @@ def hidden_edge_scorer(graph: ProductGraph, seed: int) -> Callable[[ProximitySet
     sources = np.unique(held_out.source)
 
     def score(options: ProximitySettings) -> float:
-        near = directed_nearness(copurchase, coview, **options.model_dump(), nodes=sources).tocoo()
+        near = directed_nearness(copurchase, coview, **options.model_dump())(sources).tocoo()
         row, column = near.coords
         scores = sp.csr_array((near.data, (sources[row], column)), shape=copurchase.shape)
         return ranking_metrics(rank_by(SparseScores(scores), held_out.ends, copurchase)).mrr_at_10

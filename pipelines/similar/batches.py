@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.similar.listings import Groups
+from twinvec.metrics.graded import Groups
 
 Ints = npt.NDArray[np.int64]
 BLOCK = 16

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipelines.similar.listings import Groups, Ints, Labels
-from twinvec.metrics.graded import Graded, best_threshold
+from pipelines.similar.listings import Ints, Labels
+from twinvec.metrics.graded import Graded, Groups, best_threshold
 from twinvec.metrics.ranking import MOST_RANKED
 from twinvec.settings.similar import SimilarSettings
 

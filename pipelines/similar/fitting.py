@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from pipelines.similar.batches import Ints, grouped, with_positives
 from pipelines.similar.encoding import Content
-from pipelines.similar.listings import Groups
 from pipelines.similar.tuning import TunedContent
-from twinvec.metrics.graded import Graded, rank_graded
+from twinvec.metrics.graded import Graded, Groups, rank_graded
 from twinvec.nn.losses.hrms import HRMSLoss, Level
 from twinvec.nn.models.product_sim import ProductSIM
 from twinvec.nn.training.best import BestWeights

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import duckdb
 import numpy as np
@@ -13,11 +12,10 @@ import pyarrow as pa
 
 from twinvec.catalogue.snapshot import Snapshot
 from twinvec.errors import CatalogueError
+from twinvec.metrics.graded import Groups
 from twinvec.settings import Settings
 
 Ints = npt.NDArray[np.int64]
-Groups = npt.NDArray[np.integer[Any]]
-"""Numbers of groups; of a snapshot they have 32 bits, since there may be millions of listings."""
 # Each value with the name of its attribute after it (appendix A).
 WORDS_SQL = {
     "title": "title || ' title'",

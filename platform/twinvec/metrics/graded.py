@@ -15,6 +15,7 @@ EXACT, SUBSTITUTE = 1.0, 0.25
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Groups = npt.NDArray[np.integer[Any]]
+"""Numbers of groups, in 32 or 64 bits."""
 
 
 @dataclass(frozen=True)

@@ -73,8 +73,26 @@ def personalised_pagerank(
         >>> near.tolist()
         [[0.0, 0.25, 0.0], [0.125, 0.0, 0.125], [0.0, 0.25, 0.0]]
     """
-    transition = Transition(rows_to_one(weights))
     starts = np.arange(weights.shape[0]) if nodes is None else nodes
+    return pagerank_of(Transition(rows_to_one(weights)), starts, restart, steps, least, keep, chunk)
+
+
+def pagerank_of(
+    transition: Transition,
+    nodes: npt.NDArray[np.int64],
+    restart: float,
+    steps: int,
+    least: float,
+    keep: int,
+    chunk: int = 512,
+) -> sp.csr_array:
+    """Return `personalised_pagerank` of some nodes, by a transition that may serve for others, too, float32 [r, n].
+
+    Args:
+        transition: P, of n nodes.
+        nodes: Start nodes, int64 [r].
+        restart, steps, least, keep, chunk: As in `personalised_pagerank`.
+    """
 
     def near(some: npt.NDArray[np.int64]) -> sp.csr_array:
         total = walks(transition, some, restart, steps, least)
@@ -84,7 +102,7 @@ def personalised_pagerank(
 
     # SciPy multiplies without holding the interpreter, so threads share the work.
     with ThreadPoolExecutor(torch.get_num_threads()) as executor:
-        parts = [*executor.map(near, np.split(starts, range(chunk, len(starts), chunk)))]
+        parts = [*executor.map(near, np.split(nodes, range(chunk, len(nodes), chunk)))]
     return sp.csr_array(sp.vstack(parts, format="csr"))
 
 

@@ -6,6 +6,7 @@ factorised into a source vector and a target vector of each node.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor
 from twinvec.nn.ease import ease_nearness
 from twinvec.nn.factorisation import factorise
 from twinvec.nn.losses.positives import rows_to_one
-from twinvec.nn.pagerank import personalised_pagerank, walk_matrix
+from twinvec.nn.pagerank import Transition, pagerank_of, walk_matrix
 from twinvec.nn.row_blocks import in_row_blocks
 
 FloatArray = npt.NDArray[np.float32]
@@ -42,29 +43,33 @@ def directed_nearness(
     least: float,
     keep: int,
     ease: float = 0.0,
-    nodes: npt.NDArray[np.int64] | None = None,
-) -> sp.csr_array:
-    """Return the nearness of each product as a target to every node, or to some: PageRank times `target_share`.
+) -> Callable[[npt.NDArray[np.int64]], sp.csr_array]:
+    """Return the function that gives the nearness of each product as a target to some nodes.
 
-    A share of it can be EASE: on a graph of many edges a product, PageRank is close to popularity, and EASE tells
-    apart what is bought with just this product.
+    It is PageRank times `target_share`. A share of it can be EASE: on a graph of many edges a product, PageRank is
+    close to popularity, and EASE tells apart what is bought with just this product.
 
     Args:
         copurchase, coview, coview_weight: As in `walk_matrix`.
-        restart, steps, least, keep, nodes: As in `personalised_pagerank`.
+        restart, steps, least, keep: As in `personalised_pagerank`.
         ease: Share of `ease_nearness`, from 0 to 1; its rows are scaled to those of PageRank.
 
     Returns:
-        float32 [r, n].
+        A function of nodes, int64 [r], that returns float32 [r, n].
     """
     weights = walk_matrix(copurchase, coview, coview_weight)
-    nearness = personalised_pagerank(weights, restart, steps, least, keep, nodes=nodes)
+    transition = Transition(rows_to_one(weights))
     share = sp.diags_array(target_share(copurchase, weights))
-    nearness = sp.csr_array(nearness @ share)
-    if not ease:
-        return nearness
-    linear = rows_to_one(sp.csr_array(ease_nearness(copurchase, keep, nodes) @ share))
-    return sp.csr_array((1 - ease) * nearness + sp.diags_array(ease * nearness.sum(1)) @ linear)
+    del weights
+
+    def rows(nodes: npt.NDArray[np.int64]) -> sp.csr_array:
+        nearness = sp.csr_array(pagerank_of(transition, nodes, restart, steps, least, keep) @ share)
+        if not ease:
+            return nearness
+        linear = rows_to_one(sp.csr_array(ease_nearness(copurchase, keep, nodes) @ share))
+        return sp.csr_array((1 - ease) * nearness + sp.diags_array(ease * nearness.sum(1)) @ linear)
+
+    return rows
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ class Proximity:
     """Directed proximity of products in the graph.
 
     Attributes:
-        matrix: float32 [n, n], each row summing to one or to zero.
+        matrix: `directed_nearness` of all products, float32 [n, n].
         factors: Factors of each node of the double cover, sources first, float32 [2n, p].
     """
 
@@ -111,13 +116,6 @@ def proximity(
         >>> near.matrix.shape, near.factors.shape
         ((3, 3), torch.Size([6, 8]))
     """
-
-    def rows(first: int, last: int) -> sp.csr_array:
-        nodes = np.arange(first, last)
-        return directed_nearness(copurchase, coview, coview_weight, restart, steps, least, keep, ease, nodes)
-
-    products = copurchase.shape[0]
-    directed = in_row_blocks(rows, products)
-    factors = factorise(directed, dimension, least, seed)
-    matrix = in_row_blocks(lambda first, last: rows_to_one(directed[first:last]), products)
-    return Proximity(matrix, torch.from_numpy(factors))
+    rows = directed_nearness(copurchase, coview, coview_weight, restart, steps, least, keep, ease)
+    matrix = in_row_blocks(lambda first, last: rows(np.arange(first, last)), copurchase.shape[0])
+    return Proximity(matrix, torch.from_numpy(factorise(matrix, dimension, least, seed)))

@@ -280,7 +280,8 @@ def test_a_training_that_is_told_to_end_has_failed(
     monkeypatch.setattr("pipelines.text.pipeline.train", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     assert command.invoke(app, ["train", "text"]).exit_code == 143
     versions = json.loads(command.invoke(app, ["status", "--json"]).stdout)["versions"]
-    assert [each["state"] for each in versions if each["version"].startswith("text@")] == ["failed"]
+    (text,) = (each for each in versions if each["version"].startswith("text@"))
+    assert (text["state"], text["error"]) == ("failed", "Terminated: 143")
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 

@@ -117,7 +117,7 @@ def blend(edges: Positives, nearness: sp.csr_array, share: float) -> Positives:
 
     Args:
         edges: Positives by edges, of n products.
-        nearness: Rows that sum to one or to zero, float32 [n, n].
+        nearness: How near each product is as a target, float32 [n, n]; each row is scaled to sum to one.
         share: From 0 to 1.
 
     Example:
@@ -130,7 +130,7 @@ def blend(edges: Positives, nearness: sp.csr_array, share: float) -> Positives:
     """
 
     def rows(first: int, last: int) -> sp.csr_array:
-        by_edges, near = edges.matrix[first:last], nearness[first:last]
+        by_edges, near = edges.matrix[first:last], rows_to_one(nearness[first:last])
         return rows_to_one(sp.csr_array((1 - share) * by_edges + share * near))
 
     return Positives(in_row_blocks(rows, nearness.shape[0]))
