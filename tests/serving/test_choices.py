@@ -32,6 +32,14 @@ def test_a_path_is_told_to_be_named_by_its_last_level(live: Any) -> None:
     assert "'Hats'" in raised.value.hint
 
 
+def test_the_marketplaces_there_are_are_listed(live: Any) -> None:
+    with pytest.raises(UnusableFilterError) as raised:
+        check_filters(live.index, live.recommender.release, Filters(marketplace=("uss",)))
+    there = sorted(live.index.values(live.recommender.release, "marketplace"))
+    assert "us" in there
+    assert raised.value.hint.endswith(f"did you mean us? there are: {', '.join(there)}")
+
+
 def test_what_products_meet_passes(live: Any) -> None:
     check_filters(live.index, live.recommender.release, None)
     check_filters(live.index, live.recommender.release, Filters(("All", "Bags"), ("es",), 3, 3))

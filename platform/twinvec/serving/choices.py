@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from twinvec.errors import TwinvecError
+from twinvec.errors import TwinvecError, suggestion
 from twinvec.text import INSTEAD, SEPARATOR, is_valid
 from twinvec.vectors.index import Filters, VectorIndex
+
+NAMED = 20
+"""Names of a kind that an error lists; of more, it lists none."""
 
 
 class UnusableFilterError(TwinvecError):
@@ -40,14 +43,15 @@ def check_filters(index: VectorIndex, release: str, filters: Filters | None) -> 
         for name in names:
             chosen = Filters(category=(name,)) if kind == "category" else Filters(marketplace=(name,))
             if not is_valid(name) or not index.count(release, chosen):
+                known = list(index.values(release, kind, NAMED + 1))
                 raise UnusableFilterError(
-                    f"no product of {release} is of the {kind} {name!r}", _hint(kind, name)
+                    f"no product of {release} is of the {kind} {name!r}", _hint(kind, name, known)
                 )
 
 
-def _hint(kind: str, name: str) -> str:
+def _hint(kind: str, name: str, known: list[str]) -> str:
     exact = "names are matched letter for letter"
     leaf = name.replace(INSTEAD, SEPARATOR).rpartition(">")[2].strip()
     if kind == "category" and leaf != name:
         return f"{exact}, one level of a path at a time: {leaf!r}"
-    return exact
+    return f"{exact}; {suggestion(name, sorted(known))}" if 0 < len(known) <= NAMED else exact
