@@ -12,6 +12,7 @@ from registry.database import transaction
 from registry.models import Release, State, Version
 from twinvec import digest, releases
 from twinvec.catalogue.snapshot import Snapshot, open_snapshot
+from twinvec.dag import changed_settings
 from twinvec.errors import StateError
 from twinvec.features.manifest import Manifest
 from twinvec.releases.lookup import release_lineage
@@ -107,7 +108,7 @@ def require_same_settings(live: Live, snapshot: Snapshot, settings: Settings) ->
     """Check that the settings build the graph and the model's inputs as they were for the live release.
 
     Raises:
-        StateError: Naming the group of settings that differs.
+        StateError: Naming the settings that differ.
     """
     direction = resolve_direction(settings.graph.direction, snapshot.directed)
     category = {"level": settings.category.level, "min_count": settings.category.min_count}
@@ -124,8 +125,11 @@ def require_same_settings(live: Live, snapshot: Snapshot, settings: Settings) ->
         if version is None:
             continue
         if Manifest.from_json(version.manifest).preprocessing != digest.of_json(values):
+            made_by, now = (version.settings or {}).get(space), getattr(settings, space).deciding()
+            changed = changed_settings({space: made_by}, {space: now}) if made_by is not None else ""
             raise StateError(
                 f"the settings `{space}` are others than those of {version.name}, which is live"
-                + (f"; pairs are now directed by {direction}" if space == "graph" else ""),
+                + (f"; pairs are now directed by {direction}" if space == "graph" else "")
+                + (f": {changed}" if changed else ""),
                 "an update takes everything as it was: set them back, or `twinvec run` trains by the new ones",
             )

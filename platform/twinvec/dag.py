@@ -229,13 +229,16 @@ def _reason_to_make(
     newer = [parent.name for parent in inputs if parent.digest not in before]
     if newer and version.space == space.outcomes[0].name:
         return f"made before {' and '.join(newer)}"
-    if version.settings is not None:
-        differing = differences(version.settings, parameters(space, settings))
-        if differing:
-            shown = [f"{name} was {old}, is {new}" for name, old, new in differing[:SHOWN_SETTINGS]]
-            more = len(differing) - len(shown)
-            return f"settings changed: {'; '.join(shown)}" + (f"; {more} more" if more else "")
-    return "settings or code changed"
+    changed = changed_settings(version.settings, parameters(space, settings)) if version.settings else ""
+    return f"settings changed: {changed}" if changed else "settings or code changed"
+
+
+def changed_settings(before: Mapping[str, object], now: Mapping[str, object]) -> str:
+    """Return the settings that were others before, as text; empty if none were."""
+    differing = differences(before, now)
+    shown = [f"{name} was {old}, is {new}" for name, old, new in differing[:SHOWN_SETTINGS]]
+    more = len(differing) - len(shown)
+    return "; ".join(shown) + (f"; {more} more" if more else "")
 
 
 def _run_space(
