@@ -61,7 +61,11 @@ def test_a_number_that_is_not_finite_is_refused_with_its_key(tmp_path: Path, bad
         write_vectors(tmp_path, "product_id", list("abcd"), {"text_vector": vectors}, NOW)
 
 
-def test_a_key_that_comes_twice_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("at_once", [1, 3, 2_000_000])
+def test_a_key_that_comes_twice_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr("twinvec.features.vectors.KEYS_AT_ONCE", at_once)
     batches = ((["x", key], {"text_vector": np.zeros((2, 3), np.float32)}) for key in ("y", "z"))
     with pytest.raises(ValueError, match="product_id 'x' comes 2 times"):
         write_batches(tmp_path, "product_id", batches, NOW)

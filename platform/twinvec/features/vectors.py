@@ -18,6 +18,7 @@ from twinvec.errors import StoreError
 FOLDER = "vectors"
 ROWS_PER_FILE = 1_000_000
 ROWS_PER_GROUP = 10_000
+KEYS_AT_ONCE = 2_000_000
 
 Floats = npt.NDArray[np.float32]
 Batch = tuple[Sequence[str] | pa.Array, Mapping[str, Floats]]
@@ -92,7 +93,7 @@ def write_batches(
             writer.close()
     if rows == 0:
         raise StoreError(f"no vectors to write to {target}", "a version needs at least one row")
-    _refuse_repeated(target, entity)
+    _refuse_repeated(target, rows, entity)
     return rows
 
 
@@ -167,7 +168,7 @@ def write_tables(
             writer.close()
     if rows == 0:
         raise StoreError(f"no rows to write to {target}", "a version needs at least one row")
-    _refuse_repeated(target, *keys)
+    _refuse_repeated(target, rows, *keys)
     return rows, types
 
 
@@ -208,13 +209,19 @@ def _lists(vectors: Floats) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
 
 
-def _refuse_repeated(target: Path, *keys: str) -> None:
-    # Feast would keep one of the two rows, and not say which.
+def _refuse_repeated(target: Path, rows: int, *keys: str) -> None:
+    """Refuse a key that comes twice, a part of the keys at a time: Feast would keep one row, and not say which."""
     names = ", ".join(f'"{key}"' for key in keys)
-    query = f"FROM read_parquet(?) SELECT {names}, count(*) AS rows GROUP BY ALL HAVING rows > 1 LIMIT 1"
+    parts = 1 + rows // KEYS_AT_ONCE
+    query = f"""
+        FROM read_parquet($files) SELECT {names}, count(*) AS times WHERE hash({names}) % $parts = $part
+        GROUP BY ALL HAVING times > 1 LIMIT 1
+    """
     with duckdb.connect() as connection:
-        repeated = connection.execute(query, [f"{target}/*.parquet"]).fetchone()
-    if repeated is not None:
-        *values, rows = repeated
-        named = ", ".join(f"{key} {value!r}" for key, value in zip(keys, values, strict=True))
-        raise ValueError(f"{named} comes {rows} times")
+        for part in range(parts):
+            chosen = {"files": f"{target}/*.parquet", "parts": parts, "part": part}
+            repeated = connection.execute(query, chosen).fetchone()
+            if repeated is not None:
+                *values, times = repeated
+                named = ", ".join(f"{key} {value!r}" for key, value in zip(keys, values, strict=True))
+                raise ValueError(f"{named} comes {times} times")
