@@ -114,7 +114,7 @@ def _version(version: Version) -> dict[str, Any]:
         "version": version.name,
         "state": version.state,
         "snapshot": version.snapshot_id,
-        "rows": version.rows,
+        "rows": version.rows or None,  # a graph has none
         "dimension": version.dimension,
         "inputs": [parent.name for parent in version.inputs],
         "run": version.run_id,
