@@ -8,14 +8,16 @@ are. Versions of an earlier comparison are used again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from pipelines.comparisons.comparison import RELATED, Column, Comparison, Request
+from pipelines.comparisons.ranking_row import OVER_ABOVE, Difference
 from twinvec.errors import CatalogueError
 
 if TYPE_CHECKING:
+    from pipelines.comparisons.scheme_ranks import SchemeRanks
     from registry.models import Version
     from twinvec.workspace import Workspace
 
@@ -24,6 +26,10 @@ COVIEWS, NONE = "coviews", "none"
 PREFIX = {COVIEWS: "coview_", RELATED: ""}
 ACROSS = {"hits_at_1": "across languages: Hits@1", "mrr_at_10": "across languages: MRR@10"}
 FIGURES = {"hits_at_1": "Hits@1", "hits_at_3": "Hits@3", "hits_at_5": "Hits@5", "mrr_at_10": "MRR@10"}
+ACROSS_COLUMNS = (
+    *(Column(f"across.{figure}", title, logged=False) for figure, title in ACROSS.items()),
+    Column("across_over_above", "across languages: over the row above", logged=False),
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,9 @@ class SchemeRow:
         figures: Hits@1, 3, 5 and MRR@10 on held-out pairs.
         relative: The same divided by those of the first row; None where that is 0.
         across: Hits@1 and MRR@10 on the pairs whose titles are of different languages; None if there are none.
+        over_above: Difference of MRR@10 to the row above; None in the first row.
+        across_over_above: The same on the pairs whose titles are of different languages; None if there are none.
+        ranks: What the differences are made of.
     """
 
     scheme: str
@@ -43,11 +52,22 @@ class SchemeRow:
     figures: dict[str, float]
     relative: dict[str, float | None]
     across: dict[str, float | None]
+    over_above: Difference | None = None
+    across_over_above: Difference | None = None
+    ranks: SchemeRanks | None = field(default=None, repr=False, compare=False)
 
     @property
     def name(self) -> str:
         """Name of the row: the scheme."""
         return self.scheme
+
+
+@dataclass(frozen=True)
+class Made:
+    """The version that has a scheme's figures, and the stores it was made in."""
+
+    workspace: Workspace
+    version: Version
 
 
 @dataclass(frozen=True)
@@ -68,7 +88,7 @@ class EncoderProblem:
         return self.space if self.request.by == COVIEWS else "related"
 
 
-def fit(problem: EncoderProblem, scheme: str) -> Version:
+def fit(problem: EncoderProblem, scheme: str) -> Made:
     """Make the versions with this scheme, and return the one that has the figures.
 
     Raises:
@@ -94,16 +114,18 @@ def fit(problem: EncoderProblem, scheme: str) -> Version:
             f"{step.reason}",
             "ingest a catalogue that has what is compared",
         )
-    return step.version
+    return Made(workspace, step.version)
 
 
-def judge(problem: EncoderProblem, scheme: str, version: Version, _seconds: float) -> SchemeRow:
-    """Read the figures that were recorded with a version.
+def judge(problem: EncoderProblem, scheme: str, made: Made, _seconds: float) -> SchemeRow:
+    """Read the figures that were recorded with a version, and rank again for the differences.
 
     Raises:
         CatalogueError: If it has none.
     """
-    by = problem.request.by
+    from pipelines.comparisons.scheme_ranks import ranks_on_coviews, ranks_on_edges
+
+    by, version = problem.request.by, made.version
     metrics = version.metrics or {}
     names = {figure: f"{PREFIX[by]}{figure}" for figure in FIGURES}
     if not set(names.values()) <= metrics.keys():
@@ -117,11 +139,15 @@ def judge(problem: EncoderProblem, scheme: str, version: Version, _seconds: floa
         {figure: float(metrics[name]) for figure, name in names.items()},
         {},
         {figure: metrics.get(f"{PREFIX[by]}across_{figure}") for figure in ACROSS},
+        ranks=ranks_on_coviews(made.workspace, problem.request.snapshot, version)
+        if by == COVIEWS
+        else ranks_on_edges(made.workspace, version),
     )
 
 
 def relate(rows: Sequence[SchemeRow]) -> list[SchemeRow]:
-    """Divide the figures of each row by those of the first."""
+    """Divide the figures of each row by those of the first, and compare it with the row above."""
+    compared = [*rows[:1], *map(_over, rows[1:], rows)]
     return [
         replace(
             row,
@@ -130,8 +156,22 @@ def relate(rows: Sequence[SchemeRow]) -> list[SchemeRow]:
                 for figure, value in row.figures.items()
             },
         )
-        for row in rows
+        for row in compared
     ]
+
+
+def _over(row: SchemeRow, above: SchemeRow) -> SchemeRow:
+    """Return a row with its differences to the row above."""
+    from pipelines.comparisons.judging import mean_difference
+
+    ours, others = row.ranks, above.ranks
+    assert ours is not None
+    assert others is not None
+    return replace(
+        row,
+        over_above=mean_difference(ours.everywhere, others.everywhere),
+        across_over_above=mean_difference(ours.across, others.across) if len(ours.across) else None,
+    )
 
 
 def _own_workspace(problem: EncoderProblem, scheme: str) -> Workspace:
@@ -168,7 +208,7 @@ def _declare(
     judged_by: tuple[str, ...],
     help_text: str,
     across: bool = False,
-) -> Comparison[EncoderProblem, Version, SchemeRow]:
+) -> Comparison[EncoderProblem, Made, SchemeRow]:
     return Comparison(
         name=space,
         title=f"{space}.scheme by {{by}}, and relative to {{first}}",
@@ -177,7 +217,8 @@ def _declare(
         columns=(
             *(Column(f"figures.{figure}", title) for figure, title in FIGURES.items()),
             *(Column(f"relative.{figure}", f"{title} ×", logged=False) for figure, title in FIGURES.items()),
-            *(Column(f"across.{figure}", title, logged=False) for figure, title in ACROSS.items() if across),
+            OVER_ABOVE,
+            *(ACROSS_COLUMNS if across else ()),
         ),
         rows=lambda: schemes,
         others=others,

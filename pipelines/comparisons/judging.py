@@ -6,6 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from typing import TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from pipelines.comparisons.models import ModelRow
 from pipelines.comparisons.ranking_row import Difference, RankingRow
 from pipelines.graph.product_graph import ProductGraph, Split
@@ -19,6 +22,7 @@ from twinvec.settings import Settings
 
 # Seed of the intervals of differences: those of all rows and tables are of the same resampled edges.
 SEED = 0
+FloatArray = npt.NDArray[np.float64]
 ComparedRow = TypeVar("ComparedRow", RankingRow, ModelRow)
 
 
@@ -92,5 +96,10 @@ def paired_difference(row: ComparedRow, other: ComparedRow) -> Difference:
     """Return the difference of MRR@10 between two rows, with an interval by a bootstrap paired by test edge."""
     assert row.reciprocal_ranks is not None
     assert other.reciprocal_ranks is not None
-    values = row.reciprocal_ranks - other.reciprocal_ranks
+    return mean_difference(row.reciprocal_ranks, other.reciprocal_ranks)
+
+
+def mean_difference(ours: FloatArray, others: FloatArray) -> Difference:
+    """Return the mean of the differences between two figures of each edge, [edges], with its interval."""
+    values = ours - others
     return Difference(float(values.mean()), *confidence_interval(values, SEED))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +16,26 @@ from twinvec.metrics.coviews import coview_ranks
 from twinvec.metrics.ranking import RankingMetrics, ranking_metrics
 
 
-def coview_metrics(
+@dataclass(frozen=True)
+class CoviewRanks:
+    """Ranks of both products of each test co-view, searched from the other among all.
+
+    Attributes:
+        ranks: Ranks from 1, float64 [2, pairs].
+        across: Mask of the pairs whose titles are of different languages, bool [pairs]; all False without languages.
+    """
+
+    ranks: npt.NDArray[np.float64]
+    across: npt.NDArray[np.bool_]
+
+
+def rank_test_coviews(
     graph: ProductGraph,
     product_ids: pa.Array | Sequence[str],
     vectors: npt.NDArray[np.float32],
     languages: npt.NDArray[np.int64] | None = None,
-) -> dict[str, float]:
-    """Return Hits@k and MRR@10 on the test co-views, as `coview_hits_at_1` and so on; empty if there are none.
-
-    With languages, those of the pairs of different languages alone are there too, as `coview_across_hits_at_1` and so
-    on; they are ranked among the products of all languages.
+) -> CoviewRanks | None:
+    """Rank the test co-views between products that have a vector; None if there are none.
 
     Args:
         graph: The graph that holds the co-views.
@@ -36,16 +47,33 @@ def coview_metrics(
     test = renumbered(graph.coviews(Split.TEST), row)
     others = renumbered(graph.coviews(Split.TRAIN, Split.VALIDATION), row)
     if not len(test):
-        return {}
+        return None
     ranks, chosen = coview_ranks(
         torch.from_numpy(np.asarray(vectors)), test.ends, others.matrix(len(vectors))
     )
-    metrics = _named(ranking_metrics(ranks.ravel()), "coview_")
-    if languages is not None:
-        first, second = (languages[end[chosen]] for end in test.ends)
-        across = (first != second) & (first >= 0) & (second >= 0)
-        if across.any():
-            metrics |= _named(ranking_metrics(ranks[:, across].ravel()), "coview_across_")
+    if languages is None:
+        return CoviewRanks(ranks, np.zeros(len(chosen), np.bool_))
+    first, second = (languages[end[chosen]] for end in test.ends)
+    return CoviewRanks(ranks, (first != second) & (first >= 0) & (second >= 0))
+
+
+def coview_metrics(
+    graph: ProductGraph,
+    product_ids: pa.Array | Sequence[str],
+    vectors: npt.NDArray[np.float32],
+    languages: npt.NDArray[np.int64] | None = None,
+) -> dict[str, float]:
+    """Return Hits@k and MRR@10 on the test co-views, as `coview_hits_at_1` and so on; empty if there are none.
+
+    With languages, those of the pairs of different languages alone are there too, as `coview_across_hits_at_1` and so
+    on; they are ranked among the products of all languages. For the arguments see `rank_test_coviews`.
+    """
+    found = rank_test_coviews(graph, product_ids, vectors, languages)
+    if found is None:
+        return {}
+    metrics = _named(ranking_metrics(found.ranks.ravel()), "coview_")
+    if found.across.any():
+        metrics |= _named(ranking_metrics(found.ranks[:, found.across].ravel()), "coview_across_")
     return metrics
 
 

@@ -57,7 +57,7 @@ ALLOWED: Mapping[str, str] = {
     "pipelines.comparisons": (
         "pipelines.baselines pipelines.graph pipelines.related pipelines.relevance pipelines.sellers "
         "pipelines.similar pipelines.text registry twinvec.catalogue twinvec.dag twinvec.errors "
-        "twinvec.metrics twinvec.nn twinvec.plugins twinvec.progress twinvec.settings twinvec.spaces "
+        "twinvec.features twinvec.metrics twinvec.nn twinvec.plugins twinvec.progress twinvec.settings twinvec.spaces "
         "twinvec.stage twinvec.tracking twinvec.workspace"
     ),
     "pipelines.encoding": "twinvec.digest twinvec.engine twinvec.errors twinvec.settings",

@@ -40,6 +40,12 @@ def test_rows_are_compared_with_the_first_and_kept_apart(tmp_path: Path) -> None
         first, value = rows[0].figures[name], rows[1].figures[name]
         assert rows[1].relative[name] == (pytest.approx(value / first) if first else None)
     assert rows[0].figures != rows[1].figures
+    assert rows[0].over_above is None
+    gained = rows[1].figures["mrr_at_10"] - rows[0].figures["mrr_at_10"]
+    over = rows[1].over_above
+    assert over is not None
+    assert over.mean == pytest.approx(gained, abs=1e-6)
+    assert over.low < over.mean < over.high
     with transaction(workspace.engine) as session:
         assert not operations.versions(session), "nobody reads an ablation's versions"
 
@@ -57,5 +63,7 @@ def test_rows_are_compared_with_the_first_and_kept_apart(tmp_path: Path) -> None
     told: list[str] = []
     (row,) = run(IMAGE, Request(workspace, snapshot, told.append, "coviews"), schemes)
     assert row.scheme == "pretrained"
+    assert row.ranks is not None
+    assert row.ranks.everywhere.mean() == pytest.approx(row.figures["mrr_at_10"], abs=1e-6)
     assert "none: left out. there are no image vectors that could find coviews" in told
     workspace.engine.dispose()
