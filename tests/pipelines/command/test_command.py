@@ -278,7 +278,7 @@ def test_a_training_that_is_told_to_end_has_failed(
     environment = {"TWINVEC_INGEST__MAX_QUARANTINED": "0.5"}
     command.invoke(app, ["ingest", str(source), "-f", "parquet"], env=environment)
     monkeypatch.setattr("pipelines.text.pipeline.train", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-    handler = signal.getsignal(signal.SIGTERM)  # Ray's, where its tests ran in the same process before
+    handler = signal.getsignal(signal.SIGTERM)
     assert command.invoke(app, ["train", "text"]).exit_code == 143
     versions = json.loads(command.invoke(app, ["status", "--json"]).stdout)["versions"]
     (text,) = (each for each in versions if each["version"].startswith("text@"))
