@@ -131,6 +131,15 @@ def road(record: Record) -> list[str]:
     return [*lines, "", measured_on(record)]
 
 
+def rankings(record: Record) -> list[str]:
+    """Return the table of `ranking.py`: seconds of each step and peak memory, at every size."""
+    lines = ["| products | examples | trees | lists | peak memory |", "| ---: | ---: | ---: | ---: | ---: |"]
+    for row in record["rows"]:
+        steps = " | ".join(f"{row['seconds'][step]:.0f} s" for step in ("examples", "trees", "lists"))
+        lines.append(f"| {row['products']:,} | {steps} | {row['peak_mib'] / 1024:.1f} GiB |")
+    return [*lines, "", measured_on(record)]
+
+
 def dimensions(record: Record) -> list[str]:
     """Return the table of `dimension.py`."""
     lines = [
@@ -169,8 +178,9 @@ def main() -> None:
     results = ROOT / "benchmarks" / "results"
     lines = dimensions(json.loads((results / "dimension.json").read_text("utf-8")))
     stages = road(json.loads((results / "road.json").read_text("utf-8")))
+    ranked = rankings(json.loads((results / "ranking.json").read_text("utf-8")))
     pages = {
-        PAGE: put(fill(PAGE.read_text("utf-8"), results), "road", stages),
+        PAGE: put(put(fill(PAGE.read_text("utf-8"), results), "road", stages), "ranking", ranked),
         DIMENSION_PAGE: put(DIMENSION_PAGE.read_text("utf-8"), "dimension", lines),
     }
     for page, text in pages.items():
