@@ -179,13 +179,14 @@ def main() -> None:
     lines = dimensions(json.loads((results / "dimension.json").read_text("utf-8")))
     stages = road(json.loads((results / "road.json").read_text("utf-8")))
     ranked = rankings(json.loads((results / "ranking.json").read_text("utf-8")))
+    page = put(fill(PAGE.read_text("utf-8"), results), "road", stages)
     pages = {
-        PAGE: put(put(fill(PAGE.read_text("utf-8"), results), "road", stages), "ranking", ranked),
+        PAGE: put(page, "ranking", ranked),
         DIMENSION_PAGE: put(DIMENSION_PAGE.read_text("utf-8"), "dimension", lines),
     }
-    for page, text in pages.items():
-        page.write_text(text, encoding="utf-8")
-        print(f"{page.relative_to(ROOT)} says what benchmarks/results holds")
+    for path, text in pages.items():
+        path.write_text(text, encoding="utf-8")
+        print(f"{path.relative_to(ROOT)} says what benchmarks/results holds")
 
 
 if __name__ == "__main__":

@@ -26,8 +26,10 @@ FloatArray = npt.NDArray[np.float64]
 class SchemeRanks:
     """1 / rank, zero beyond rank 10, of what a scheme is judged by; the mean is its MRR@10.
 
+    A co-view is ranked from both of its products. It has the mean of the two, which hang together.
+
     Attributes:
-        everywhere: Of every test edge or, twice, of every test co-view, float64 [edges].
+        everywhere: Of every test edge or test co-view, float64 [edges].
         across: Of the co-views whose titles are of different languages, float64 [some].
     """
 
@@ -45,8 +47,8 @@ def ranks_on_coviews(workspace: Workspace, snapshot: Snapshot, version: Version)
     languages = read_languages(snapshot, product_ids) if version.space == "text" else None
     found = rank_test_coviews(graph, product_ids, vectors[read.present], languages)
     assert found is not None, "a version with figures on co-views has such pairs"
-    reciprocal = reciprocal_ranks(found.ranks)
-    return SchemeRanks(reciprocal.ravel(), reciprocal[:, found.across].ravel())
+    reciprocal = reciprocal_ranks(found.ranks).mean(axis=0)
+    return SchemeRanks(reciprocal, reciprocal[found.across])
 
 
 def ranks_on_edges(workspace: Workspace, version: Version) -> SchemeRanks:
