@@ -56,7 +56,9 @@ def train(inputs: Inputs, run: Run, progress: Progress) -> Outcome:
     # Training, validation and test average over the same co-views, in both directions; held-out ones are left out.
     pairs = torch.from_numpy(np.stack(training.ends))
     means = coview_means(features, neighbours_of(training, graph.products).to(device), pairs.to(device))
-    model = AlignmentEncoder(features.text.shape[1], features.image.shape[1], options.dimension).to(device)
+    model = AlignmentEncoder(
+        features.text.shape[1], features.image.shape[1], options.dimension, options.content_share
+    ).to(device)
     sample = torch.randperm(features.nodes)[:MOST_SAMPLED].to(device)
     model.start_at_principal_axes(means.own[sample])
     validation = sample_validation(held_out, training, embeddable, options, settings.seed)

@@ -12,6 +12,7 @@ SPACE = Space(
     needs=("graph",),
     uses=("aligned",),
     settings=("related",),
+    revision=2,
     update=Carry("carry", "pipelines.update.related:carry_related", reads=("graph", "aligned")),
     serving=Serving(
         name="related_products",

@@ -346,6 +346,13 @@ class AlignedSettings(Group):
     """Alignment of text and image features over co-views (MERLIN 3.5)."""
 
     dimension: int = Field(256, ge=2, description="Length of an aligned embedding.")
+    content_share: float = Field(
+        0.2,
+        ge=0,
+        lt=1,
+        description="Share of the cosine of two products that is of their text and image alone, which half of the "
+        "coordinates keep. 0 is the paper's: all coordinates are learned from co-views.",
+    )
     scale: float = Field(20.0, gt=0, description="Factor of the cosines in the softmax of the loss.")
     pool: int = Field(
         512, ge=2, description="Number of random products of a step, among which its pairs are found."

@@ -12,7 +12,7 @@ from pipelines.graph.product_graph import Edges
 from twinvec.nn.models.alignment import AlignmentEncoder, ContentFeatures, FullCoviews, coview_means
 from twinvec.nn.training.inference import infer
 
-PRODUCTS, TEXT, IMAGE, DIMENSION = 23, 7, 5, 6
+PRODUCTS, TEXT, IMAGE, DIMENSION, SHARE = 23, 7, 5, 6, 0.3
 
 
 def random_features(image: int = IMAGE) -> ContentFeatures:
@@ -32,7 +32,7 @@ def random_coviews(seed: int, products: int = PRODUCTS, pairs: int = 40) -> Edge
 
 
 def dense(encoder: AlignmentEncoder, features: ContentFeatures, coview: Edges) -> Tensor:
-    """W mean(x_u and the x_v of its co-viewed products) + b at length one, product by product."""
+    """W mean(x_u and the x_v of its co-viewed products) + b beside P x_u, each at its length, product by product."""
     rows = []
     x = [
         torch.cat(
@@ -48,14 +48,20 @@ def dense(encoder: AlignmentEncoder, features: ContentFeatures, coview: Edges) -
         near = {b if a == u else a for a, b in ends if u in (a, b)}
         mean = torch.stack([x[v] for v in [u, *near]]).mean(0)
         theta = encoder.weight.weight @ mean + encoder.weight.bias
-        rows.append(theta / theta.square().sum().sqrt())
+        row = theta / theta.square().sum().sqrt()
+        if encoder.axes is not None:
+            content = encoder.axes.weight @ x[u] + encoder.axes.bias
+            content = content / content.square().sum().sqrt()
+            row = torch.cat([(1 - SHARE) ** 0.5 * row, SHARE**0.5 * content])
+        rows.append(row)
     return torch.stack(rows)
 
 
+@pytest.mark.parametrize("share", [SHARE, 0.0])
 @pytest.mark.parametrize("image", [IMAGE, 0])
-def test_vectors_are_those_of_the_dense_version(image: int) -> None:
+def test_vectors_are_those_of_the_dense_version(image: int, share: float) -> None:
     features, coview = random_features(image), random_coviews(3)
-    encoder = AlignmentEncoder(TEXT, image, DIMENSION)
+    encoder = AlignmentEncoder(TEXT, image, DIMENSION, share)
     coviews = neighbours_of(coview, PRODUCTS)
     expected = dense(encoder, features, coview).detach()
     means = coview_means(features, coviews)
@@ -68,7 +74,7 @@ def test_vectors_are_those_of_the_dense_version(image: int) -> None:
 
 def test_the_ends_of_a_pair_are_means_without_each_other() -> None:
     features, coview = random_features(), random_coviews(5).unordered()
-    encoder = AlignmentEncoder(TEXT, IMAGE, DIMENSION)
+    encoder = AlignmentEncoder(TEXT, IMAGE, DIMENSION, SHARE)
     pairs = torch.from_numpy(np.stack(coview.ends))
     means = coview_means(features, neighbours_of(coview, PRODUCTS), pairs)
     assert means.nodes == PRODUCTS + 2 * len(coview)
@@ -112,6 +118,34 @@ def test_principal_axes_keep_the_distances_of_a_low_rank_matrix() -> None:
         kept = encoder.weight(inputs)
     torch.testing.assert_close(torch.pdist(kept), torch.pdist(inputs), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(kept.mean(0), torch.zeros(DIMENSION), rtol=0, atol=1e-4)
+
+
+def test_content_is_whitened_is_not_learned_and_has_its_share_of_the_cosine() -> None:
+    everything = torch.ones(300, dtype=torch.bool)
+    inputs = torch.randn(300, 3) @ (torch.tensor([9.0, 3.0, 1.0])[:, None] * torch.randn(3, TEXT + IMAGE)) + 2
+    features = ContentFeatures(inputs[:, :TEXT], everything, inputs[:, TEXT:], everything)
+    encoder = AlignmentEncoder(TEXT, IMAGE, DIMENSION, SHARE)
+    encoder.start_at_principal_axes(features.rows())
+    assert encoder.axes is not None
+    assert not encoder.axes.weight.requires_grad
+    with torch.no_grad():
+        content = encoder.axes(inputs)
+        vectors = encoder.start(features.rows(), features.rows())
+    torch.testing.assert_close(torch.cov(content.T, correction=0), torch.eye(3), rtol=0, atol=1e-3)
+    kept = vectors[:, encoder.weight.out_features :]
+    torch.testing.assert_close(vectors.square().sum(1), torch.ones(300))
+    torch.testing.assert_close(kept.square().sum(1), torch.full((300,), SHARE))
+    torch.testing.assert_close(kept / SHARE**0.5, torch.nn.functional.normalize(content))
+
+
+@pytest.mark.parametrize("products", [1, 5])
+def test_products_that_are_all_alike_have_finite_vectors(products: int) -> None:
+    yes = torch.ones(products, dtype=torch.bool)
+    alike = ContentFeatures(torch.ones(products, TEXT), yes, torch.ones(products, IMAGE), yes)
+    encoder = AlignmentEncoder(TEXT, IMAGE, DIMENSION, SHARE)
+    encoder.start_at_principal_axes(alike.rows())
+    with torch.no_grad():
+        assert torch.isfinite(encoder.start(alike.rows(), alike.rows())).all()
 
 
 def test_principal_axes_of_fewer_products_than_dimensions_leave_the_other_rows() -> None:

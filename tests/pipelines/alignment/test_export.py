@@ -28,7 +28,7 @@ def test_the_logged_model_gives_the_same_vectors(
     image_width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(image_width)
-    encoder = AlignmentEncoder(7, image_width, 8)
+    encoder = AlignmentEncoder(7, image_width, 8, share=0.2)
     features = ContentFeatures(
         torch.randn(PRODUCTS, 7),
         torch.rand(PRODUCTS) > 0.2,

@@ -48,7 +48,7 @@ def test_neighbours_are_symmetric_and_come_once() -> None:
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     folder = tmp_path_factory.mktemp("alignment")
-    aligned = AlignedSettings(dimension=8, epochs=12, batch=64, patience=12, learning_rate=0.02)
+    aligned = AlignedSettings(dimension=16, epochs=12, batch=64, patience=12, learning_rate=0.02)
     workspace = Workspace(Settings(home=folder / "home", device="cpu", aligned=aligned))
     rows = [{"product_id": name, "category": [], "marketplace": "us"} for name in IDS]
     (folder / "source").mkdir()
@@ -124,7 +124,7 @@ def test_training_finds_held_out_co_views_of_a_planted_catalogue(align: Align) -
     assert version.metrics["coverage"] == 1.0
     assert present.all()
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
-    assert (version.dimension, version.rows) == (8, COUNT)
+    assert (version.dimension, version.rows) == (16, COUNT)
     assert set(version.manifest["inputs"]) == {parent.name for parent in version.inputs}
     assert {parent.space for parent in version.inputs} == {"graph", "text", "image"}
 

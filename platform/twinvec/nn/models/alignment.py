@@ -12,6 +12,9 @@ from twinvec.nn.graph_encoder import GraphEncoder
 from twinvec.nn.sampling.aggregation import sum_neighbours
 from twinvec.nn.sampling.blocks import Neighbours
 
+# Along some axes, products hardly differ. Whitening raises no axis above this share of the first one's deviation.
+LEAST_DEVIATION = 0.01
+
 
 @dataclass(frozen=True)
 class ContentFeatures:
@@ -97,8 +100,11 @@ class CoviewMeans:
         """Device of the means."""
         return self.means.device
 
-    def of(self, nodes: Tensor) -> tuple[Tensor]:
-        """Return the means of some nodes, float32 [nodes, t + i + 2], as `AlignmentEncoder.start` takes them."""
+    def of(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the means and the features of some nodes, float32 [nodes, t + i + 2] each.
+
+        They are the arguments of `AlignmentEncoder.start`.
+        """
         products = len(self.means)
         is_end = nodes >= products
         # Both ends, in the order of the nodes: the product of each, and the other end of its pair.
@@ -110,7 +116,7 @@ class CoviewMeans:
             other = self.pairs.flip(0).flatten()[place[is_end]]
             size = self.sizes[here[is_end]].unsqueeze(1)
             means[is_end] = (size * means[is_end] - functional.embedding(other, self.own)) / (size - 1)
-        return (means,)
+        return means, functional.embedding(here, self.own)
 
     def only(self, products: Tensor) -> CoviewMeans:
         """Return the means of some products, int64 [products], without pairs."""
@@ -141,59 +147,79 @@ def coview_means(features: ContentFeatures, coviews: Neighbours, pairs: Tensor |
 
 
 class AlignmentEncoder(GraphEncoder):
-    """θ_u = W mean(x_u and the x_v of its co-viewed products) + b at unit length, with x = [text, image].
+    """θ_u = W mean(x_u and the x_v of its co-viewed products) + b, with x = [text, image], and the content beside it.
 
-    The paper compares θ by their dot product and says nothing of their length. With free lengths, a few long vectors
-    are the nearest of every product. A missing text or image is replaced by a learned vector, since a zero would look
-    like a feature.
+    W and b are the paper's, and are learned. Co-views teach W what viewed products share; it forgets the rest, which
+    may be what bought products share. So half of the coordinates are P x_u, the first principal axes of the content,
+    whitened. Each part has unit length and is weighed, so that `share` of a cosine is of P x_u; the whole has unit
+    length. The paper compares products by dot products and says nothing of length: with free lengths, a few long
+    vectors are the nearest of every product. A missing text or image is replaced by a learned vector, since a zero
+    would look like a feature.
 
     Args:
         text: Length t of the text features.
         image: Length i of the image features; 0 if there are none.
         dimension: Length of the aligned vectors.
+        share: Share of the content in the cosine of two products, from 0 to below 1. With 0, as in the paper, all
+            coordinates are learned.
 
     Example:
         >>> encoder = AlignmentEncoder(text=4, image=3, dimension=2)
         >>> features = ContentFeatures(torch.ones(2, 4), torch.ones(2) > 0, torch.ones(2, 3), torch.ones(2) < 0)
-        >>> encoder.start(features.rows()).shape
+        >>> encoder.start(features.rows(), features.rows()).shape
         torch.Size([2, 2])
     """
 
     RELATION = "coview"
 
-    def __init__(self, text: int, image: int, dimension: int) -> None:
+    def __init__(self, text: int, image: int, dimension: int, share: float = 0.0) -> None:
         super().__init__()
+        self.share = share
         self.no_text = nn.Parameter(torch.randn(text) / max(text, 1) ** 0.5)
         self.no_image = nn.Parameter(torch.randn(image) / max(image, 1) ** 0.5)
-        self.weight = nn.Linear(text + image, dimension)
+        kept = dimension // 2 if share else 0
+        self.weight = nn.Linear(text + image, dimension - kept)
+        self.axes = nn.Linear(text + image, kept).requires_grad_(False) if kept else None
         # What the encoder reads of the graph is in the means.
         self.layers = nn.ModuleList()
 
-    def start(self, means: Tensor) -> Tensor:
-        """Return the vectors of some means, float32 [nodes, dimension], of unit length.
+    def start(self, means: Tensor, own: Tensor) -> Tensor:
+        """Return the vectors of some products, float32 [nodes, dimension], of unit length.
 
         Args:
-            means: float32 [nodes, t + i + 2]; see `ContentFeatures.rows`.
+            means: Means over each product and its co-viewed products, float32 [nodes, t + i + 2]; see
+                `ContentFeatures.rows`.
+            own: Features of the products themselves, float32 [nodes, t + i + 2].
         """
-        return functional.normalize(self.weight(self.filled(means)), dim=1)
+        aligned = functional.normalize(self.weight(self.filled(means)), dim=1)
+        if self.axes is None:
+            return aligned
+        content = functional.normalize(self.axes(self.filled(own)), dim=1)
+        return torch.cat([(1 - self.share) ** 0.5 * aligned, self.share**0.5 * content], dim=1)
 
-    def filled(self, means: Tensor) -> Tensor:
-        """Return means with the learned vectors in place of what is missing, float32 [nodes, t + i]."""
-        learned = torch.cat([means[:, -2:-1] * self.no_text, means[:, -1:] * self.no_image], dim=1)
-        return means[:, :-2] + learned
+    def filled(self, rows: Tensor) -> Tensor:
+        """Return features or means with the learned vectors in place of what is missing, float32 [nodes, t + i]."""
+        learned = torch.cat([rows[:, -2:-1] * self.no_text, rows[:, -1:] * self.no_image], dim=1)
+        return rows[:, :-2] + learned
 
     @torch.no_grad()
-    def start_at_principal_axes(self, means: Tensor) -> None:
-        """Initialise W with the principal axes of some products' features.
+    def start_at_principal_axes(self, features: Tensor) -> None:
+        """Let W start at the principal axes of some products' features, and set P to them, whitened.
 
         Args:
-            means: Features of a sample of products, or means, float32 [sample, t + i + 2].
+            features: Features of a sample of products, float32 [sample, t + i + 2].
         """
-        inputs = self.filled(means)
+        inputs = self.filled(features)
         rank = min(*inputs.shape, self.weight.out_features)
-        _, _, axes = torch.pca_lowrank(inputs, rank)
-        self.weight.weight[:rank] = axes.T
-        self.weight.bias[:rank] = -(inputs.mean(0) @ axes)
+        _, deviations, axes = torch.pca_lowrank(inputs, rank)
+        least = (LEAST_DEVIATION * deviations[0]).clamp_min(1e-6)  # all products may be alike
+        whitened = axes / deviations.clamp_min(least) * len(inputs) ** 0.5
+        for part, columns in ((self.weight, axes), (self.axes, whitened)):
+            if part is None:
+                continue
+            rows = columns.T[: part.out_features]
+            part.weight[: len(rows)] = rows
+            part.bias[: len(rows)] = -(rows @ inputs.mean(0))
 
 
 class FullCoviews(nn.Module):
@@ -235,7 +261,7 @@ class FullCoviews(nn.Module):
         """
         rows = ContentFeatures(text, has_text, image, has_image).rows()
         means, _ = _mean_with_neighbours(rows, Neighbours(coview_offsets, coview_positions))
-        return self.encoder.start(means)
+        return self.encoder.start(means, rows)
 
 
 def _mean_with_neighbours(rows: Tensor, neighbours: Neighbours) -> tuple[Tensor, Tensor]:

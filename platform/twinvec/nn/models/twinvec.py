@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from twinvec.nn.features import amplified
 from twinvec.nn.graph_encoder import GraphEncoder
 from twinvec.nn.sampling.aggregation import mean_neighbours
 from twinvec.nn.sampling.blocks import Hop
@@ -121,4 +122,5 @@ class Twinvec(GraphEncoder):
             proximity: Factors of the nodes in their role, float32 [nodes, p].
             is_target: Whether a node is a product as a target, bool [nodes].
         """
-        return torch.cat([content, proximity, is_target.unsqueeze(1).to(content.dtype)], dim=1)
+        role = is_target.unsqueeze(1).to(content.dtype)
+        return torch.cat([amplified(content), proximity, role], dim=1)
