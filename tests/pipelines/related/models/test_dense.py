@@ -58,7 +58,8 @@ def agree(found: tuple[Tensor, Tensor], expected: Tensor) -> None:
 def by_role(model: ContentEncoder, content: Tensor) -> Tensor:
     w_s, w_t = model.from_content.weight.chunk(2)
     b_s, b_t = model.from_content.bias.chunk(2)
-    return torch.cat([content @ w_s.T + b_s, content @ w_t.T + b_t])
+    larger = 4 * content  # layers read content at four times its size
+    return torch.cat([larger @ w_s.T + b_s, larger @ w_t.T + b_t])
 
 
 @LAYERS
