@@ -6,7 +6,7 @@ Reads the latest snapshot and `graph` version of the home (`twinvec train graph`
 that others are bought after, 500 at most, is taken out of the catalogue with all its pairs; the rest is ingested
 into a home of its own in the scratch folder and goes the whole road. No model, vector or index has then seen the
 products that were taken out, and their co-purchase edges are ranked for them among all products that are left. With
-`TWINVEC_RANKING__COLD=on`, the release ranks even where it should not. Images must lie in one of `image.folders`.
+`TWINVEC_RANKING__COLD=on`, the release ranks what it finds even where validation edges speak against it.
 """
 
 from __future__ import annotations

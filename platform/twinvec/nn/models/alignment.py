@@ -12,7 +12,8 @@ from twinvec.nn.graph_encoder import GraphEncoder
 from twinvec.nn.sampling.aggregation import sum_neighbours
 from twinvec.nn.sampling.blocks import Neighbours
 
-# Along some axes, products hardly differ. Whitening raises no axis above this share of the first one's deviation.
+# Whitening divides by the products' deviation along an axis, and by no less than this share of that along the first
+# axis: what is smaller is noise.
 LEAST_DEVIATION = 0.01
 
 
@@ -212,14 +213,16 @@ class AlignmentEncoder(GraphEncoder):
         inputs = self.filled(features)
         rank = min(*inputs.shape, self.weight.out_features)
         _, deviations, axes = torch.pca_lowrank(inputs, rank)
-        least = (LEAST_DEVIATION * deviations[0]).clamp_min(1e-6)  # all products may be alike
-        whitened = axes / deviations.clamp_min(least) * len(inputs) ** 0.5
-        for part, columns in ((self.weight, axes), (self.axes, whitened)):
-            if part is None:
-                continue
+
+        def project(part: nn.Linear, columns: Tensor) -> None:
             rows = columns.T[: part.out_features]
             part.weight[: len(rows)] = rows
             part.bias[: len(rows)] = -(rows @ inputs.mean(0))
+
+        project(self.weight, axes)
+        if self.axes is not None:
+            least = (LEAST_DEVIATION * deviations[0]).clamp_min(1e-6)  # all products may be alike
+            project(self.axes, axes / deviations.clamp_min(least) * len(inputs) ** 0.5)
 
 
 class FullCoviews(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from twinvec.nn.features import amplified
+from twinvec.nn.features import CONTENT_GAIN
 from twinvec.nn.graph_encoder import GraphEncoder
 
 
@@ -39,5 +39,5 @@ class ContentEncoder(GraphEncoder):
             proximity: Not used.
             is_target: Whether a node is a product as a target, bool [nodes].
         """
-        as_source, as_target = self.from_content(amplified(content)).chunk(2, dim=1)
+        as_source, as_target = self.from_content(CONTENT_GAIN * content).chunk(2, dim=1)
         return torch.where(is_target.unsqueeze(1), as_target, as_source)

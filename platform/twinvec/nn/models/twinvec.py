@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from twinvec.nn.features import amplified
+from twinvec.nn.features import CONTENT_GAIN
 from twinvec.nn.graph_encoder import GraphEncoder
 from twinvec.nn.sampling.aggregation import mean_neighbours
 from twinvec.nn.sampling.blocks import Hop
@@ -123,4 +123,4 @@ class Twinvec(GraphEncoder):
             is_target: Whether a node is a product as a target, bool [nodes].
         """
         role = is_target.unsqueeze(1).to(content.dtype)
-        return torch.cat([amplified(content), proximity, role], dim=1)
+        return torch.cat([CONTENT_GAIN * content, proximity, role], dim=1)
